@@ -1,0 +1,37 @@
+/* The edge: the only code of the broker that calls libzmq. One ROUTER, one
+ * loop, the engine inside it. */
+#ifndef TD_EDGE_H
+#define TD_EDGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/engine/log.h"
+#include "tidings/err.h"
+
+struct td_edge;
+
+struct td_edge_options {
+    uint64_t epoch;
+    size_t memory_bytes;
+    struct td_log log;
+};
+
+tidings_err td_edge_new(struct td_edge **out,
+                        const struct td_edge_options *options);
+void td_edge_free(struct td_edge *edge);
+
+/* Listens at a tcp:// or ipc:// URL; the port may be "*". *endpoint is where
+ * it really is, valid until the edge is freed. *why is a text on failure.
+ * TIDINGS_EINVAL: no such URL; TIDINGS_EEXIST: in use; TIDINGS_EIO. */
+tidings_err td_edge_listen(struct td_edge *edge, const char *url,
+                           const char **endpoint, const char **why);
+
+/**
+ * Runs until stop_fd becomes readable; then drains for at most TD_STOP_MS (a
+ * second byte in stop_fd ends it at once) and says goodbye.
+ * TIDINGS_EIO: libzmq failed.
+ */
+tidings_err td_edge_run(struct td_edge *edge, int stop_fd);
+
+#endif

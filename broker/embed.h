@@ -1,0 +1,48 @@
+/* The engine inside this process: what inproc:// connects to.
+ *
+ * Brokers are shared by name and live while anybody holds them. Each runs its
+ * engine on a thread of its own; messages pass by reference. */
+#ifndef TD_EMBED_H
+#define TD_EMBED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "proto/body.h"
+#include "tidings/err.h"
+
+struct td_embed;      /* a broker */
+struct td_embed_peer; /* one connection to it */
+
+/* Finds or starts the broker of this name; each open needs a close. */
+tidings_err td_embed_open(struct td_embed **out, const char *name);
+/* The last close ends the broker's thread and waits for it. */
+void td_embed_close(struct td_embed *broker);
+
+/* One message; its memory is one block, freed with td_embed_message_free. */
+struct td_embed_message {
+    struct td_embed_message *next;
+    struct td_embed_peer *peer; /* the broker's side only */
+    struct td_body *body;       /* NULL: none */
+    size_t len;
+    unsigned char control[];
+};
+
+void td_embed_message_free(struct td_embed_message *m);
+
+/* Connects. wake_fd is an eventfd of the caller's: it is written when there
+ * is something to receive after there was nothing. */
+tidings_err td_embed_connect(struct td_embed_peer **out,
+                             struct td_embed *broker, int wake_fd);
+
+/* After this the broker does not touch wake_fd, and the peer is gone. */
+void td_embed_disconnect(struct td_embed_peer *peer);
+
+/* false: there is no memory; nothing was sent. Takes its own reference. */
+bool td_embed_send(struct td_embed_peer *peer, const void *control, size_t len,
+                   struct td_body *body);
+
+/* All that has arrived, oldest first, as a list; NULL if nothing has. */
+struct td_embed_message *td_embed_receive(struct td_embed_peer *peer);
+
+#endif

@@ -1,0 +1,291 @@
+/* The engine's life, the table of operations, and the turn. */
+#include "broker/engine/engine.h"
+
+#include "broker/engine/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+tidings_err td_engine_new(struct td_engine **out,
+                          const struct td_engine_options *options,
+                          int64_t now_ms)
+{
+    struct td_engine *e = calloc(1, sizeof(*e));
+
+    if (!e)
+        return TIDINGS_ENOMEM;
+    e->options = *options;
+    if (e->options.memory_bytes == 0)
+        e->options.memory_bytes = TD_MEMORY_BYTES;
+    e->started_ms = e->now_ms = e->ticked_ms = now_ms;
+    e->lazy_ms = TD_NEVER;
+    *out = e;
+    return TIDINGS_OK;
+}
+
+static void producers_free(struct td_engine *e)
+{
+    struct td_producer *p;
+    struct td_producer *next;
+
+    HASH_ITER(hh, e->producers, p, next)
+    {
+        HASH_DELETE(hh, e->producers, p);
+        free(p);
+    }
+}
+
+void td_engine_free(struct td_engine *e)
+{
+    if (!e)
+        return;
+    td_session_free_all(e);
+    producers_free(e);
+    td_routes_fini(&e->routes);
+    td_trie_fini(&e->trie);
+    td_router_free(e->router);
+    td_buf_fini(&e->cut);
+    td_buf_fini(&e->table);
+    td_buf_fini(&e->control);
+    free(e);
+}
+
+/* ---- sending ---- */
+
+void td_engine_send(struct td_engine *e, struct td_session *s,
+                    const struct td_frame *frame, struct td_body *body)
+{
+    const struct td_port *port = &e->options.port;
+    struct td_str peer = {s->peer, s->peer_len};
+
+    if (s->doomed)
+        return;
+    td_buf_reset(&e->control);
+    td_frame_encode(&e->control, frame);
+    if (e->control.failed || !port->send(port->ctx, peer, e->control.data,
+                                         e->control.len, body))
+        td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EUNREACH, NULL);
+}
+
+void td_engine_bye(struct td_engine *e, struct td_str peer, tidings_err code,
+                   const char *text)
+{
+    const struct td_port *port = &e->options.port;
+    const struct td_frame frame = {
+        .op = TD_BYE,
+        .u.bye = {.code = code, .text = td_str_of(text)},
+    };
+
+    td_buf_reset(&e->control);
+    td_frame_encode(&e->control, &frame);
+    if (!e->control.failed)
+        port->send(port->ctx, peer, e->control.data, e->control.len, NULL);
+}
+
+/* ---- operations ---- */
+
+static void on_publish(struct td_engine *e, struct td_session *s,
+                       const struct td_frame *f, struct td_body *body)
+{
+    td_publish(e, s, f, body);
+}
+
+static void on_subscribe(struct td_engine *e, struct td_session *s,
+                         const struct td_frame *f, struct td_body *body)
+{
+    (void)body;
+    td_sub_subscribe(e, s, f);
+}
+
+static void on_unsubscribe(struct td_engine *e, struct td_session *s,
+                           const struct td_frame *f, struct td_body *body)
+{
+    (void)body;
+    td_sub_unsubscribe(e, s, f);
+}
+
+static void on_credit(struct td_engine *e, struct td_session *s,
+                      const struct td_frame *f, struct td_body *body)
+{
+    (void)body;
+    td_deliver_credit(e, s, f);
+}
+
+static void on_ping(struct td_engine *e, struct td_session *s,
+                    const struct td_frame *f, struct td_body *body)
+{
+    const struct td_frame pong = {.op = TD_PONG,
+                                  .u.pong = {.token = f->u.ping.token}};
+
+    (void)body;
+    if (s->owed)
+        td_session_tell(e, s);
+    td_engine_send(e, s, &pong, NULL);
+}
+
+static void on_pong(struct td_engine *e, struct td_session *s,
+                    const struct td_frame *f, struct td_body *body)
+{
+    (void)e;
+    (void)s;
+    (void)f;
+    (void)body; /* being heard is all that it is for */
+}
+
+static void on_stats(struct td_engine *e, struct td_session *s,
+                     const struct td_frame *f, struct td_body *body)
+{
+    (void)body;
+    td_stats_reply(e, s, f);
+}
+
+static void on_bye(struct td_engine *e, struct td_session *s,
+                   const struct td_frame *f, struct td_body *body)
+{
+    (void)f;
+    (void)body;
+    td_session_doom(e, s, TD_DROP_UNSUBSCRIBED, TIDINGS_OK, NULL);
+}
+
+/* HELLO is not here: it comes without a session. */
+static void (*const handlers[TD_OP_END])(struct td_engine *e,
+                                         struct td_session *s,
+                                         const struct td_frame *f,
+                                         struct td_body *body) = {
+    [TD_PUBLISH] = on_publish,         [TD_SUBSCRIBE] = on_subscribe,
+    [TD_UNSUBSCRIBE] = on_unsubscribe, [TD_CREDIT] = on_credit,
+    [TD_PING] = on_ping,               [TD_PONG] = on_pong,
+    [TD_STATS] = on_stats,             [TD_BYE] = on_bye,
+};
+
+static void refuse(struct td_engine *e, struct td_str peer,
+                   struct td_session *s, const char *why)
+{
+    e->counters.bad_frames++;
+    if (s)
+        td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EPROTO, why);
+    else
+        td_engine_bye(e, peer, TIDINGS_EPROTO, why);
+}
+
+static struct td_session *session_of(struct td_engine *e, struct td_str peer)
+{
+    struct td_session *s;
+
+    HASH_FIND(hh, e->sessions, peer.data, peer.len, s);
+    if (s && s->doomed) { /* it may greet again in the same turn */
+        td_session_reap(e);
+        s = NULL;
+    }
+    return s;
+}
+
+void td_engine_message(struct td_engine *e, struct td_str peer,
+                       unsigned frames, const void *control, size_t len,
+                       struct td_body *body, int64_t now_ms)
+{
+    struct td_session *s = session_of(e, peer);
+    const char *why = "a message is one control frame, and a body only with "
+                      "PUBLISH";
+    struct td_frame f;
+
+    e->now_ms = now_ms;
+    if (s)
+        s->heard_ms = now_ms;
+    if (frames < 1 || frames > 2 || (frames == 2) != (body != NULL)) {
+        refuse(e, peer, s, why);
+        return;
+    }
+    if (td_frame_decode(&f, control, len, true, &why) != TIDINGS_OK) {
+        refuse(e, peer, s, why);
+        return;
+    }
+    if (td_op_has_body(f.op) != (body != NULL)) {
+        refuse(e, peer, s, "body frame missing, or not asked for");
+        return;
+    }
+    if (f.op == TD_HELLO)
+        td_session_hello(e, peer, s, &f);
+    else if (s)
+        handlers[f.op](e, s, &f, body);
+    else if (f.op != TD_BYE) /* two peers must not say goodbye for ever */
+        refuse(e, peer, NULL, "no session here: greet with HELLO first");
+}
+
+void td_engine_gone(struct td_engine *e, struct td_str peer, int64_t now_ms)
+{
+    struct td_session *s = session_of(e, peer);
+
+    e->now_ms = now_ms;
+    if (s)
+        td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EUNREACH, NULL);
+}
+
+/* ---- the turn ---- */
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+#define TICK_MS 1000 /* how often silence and old producers are looked for */
+
+static int64_t tick(struct td_engine *e)
+{
+    if (!e->sessions && !e->orphans)
+        e->ticked_ms = e->now_ms; /* nothing to look for */
+    else if (e->now_ms - e->ticked_ms >= TICK_MS)
+        td_session_tick(e);
+    return e->sessions || e->orphans ? e->ticked_ms + TICK_MS : TD_NEVER;
+}
+
+int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
+{
+    int64_t next;
+
+    e->now_ms = now_ms;
+    next = tick(e);
+    next = earlier(next, td_sub_tick_holds(e));
+    td_deliver_ready(e);
+    td_session_reap(e); /* who is gone withholds nothing any more */
+    td_session_release(e);
+    td_session_tell_owed(e);
+    td_session_reap(e);
+    return e->hold_ended ? now_ms : earlier(next, e->lazy_ms);
+}
+
+void td_engine_drain(struct td_engine *e)
+{
+    e->draining = true;
+}
+
+bool td_engine_is_idle(const struct td_engine *e)
+{
+    for (struct td_session *s = e->sessions; s; s = s->hh.next) {
+        for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next) {
+            if (td_sub_pending(sub) > 0)
+                return false;
+        }
+    }
+    return true;
+}
+
+void td_engine_stop(struct td_engine *e, int64_t now_ms)
+{
+    struct td_session *s;
+    struct td_session *next;
+
+    e->now_ms = now_ms;
+    e->draining = true;
+    HASH_ITER(hh, e->sessions, s, next)
+    {
+        td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_ESHUTDOWN,
+                        "broker is stopping");
+    }
+    td_session_reap(e);
+}
+
+size_t td_engine_held_bytes(const struct td_engine *e)
+{
+    return e->held_bytes;
+}

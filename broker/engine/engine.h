@@ -1,0 +1,82 @@
+/* The broker's engine: a state machine.
+ *
+ * Messages and the time go in; messages and the next deadline come out. It
+ * opens no socket, file or thread and reads no clock; what it needs of the
+ * world is in struct td_port. One thread owns it. Data flows one way:
+ *
+ *   td_engine_message -> publish.c -> route.c -> queue.c -> deliver.c -> send
+ *
+ * and what is to be sent leaves in td_engine_flush(), once for each turn of
+ * the loop around it, so that load makes batches. */
+#ifndef TD_ENGINE_H
+#define TD_ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/engine/log.h"
+#include "proto/body.h"
+#include "proto/scan.h"
+#include "tidings/err.h"
+
+struct td_engine;
+
+struct td_port {
+    /* Send one message to a peer; control is borrowed during the call, body
+     * (NULL: none) too, a reference is taken by whoever keeps it. Must not
+     * call back. false: the peer is gone or takes nothing; its session ends. */
+    bool (*send)(void *ctx, struct td_str peer, const void *control,
+                 size_t len, struct td_body *body);
+    void *ctx;
+};
+
+struct td_engine_options {
+    uint64_t epoch;      /* of this life of the broker, not 0, below 2^63 */
+    size_t memory_bytes; /* all queues together; 0: TD_MEMORY_BYTES */
+    const char *version; /* for STATS */
+    struct td_port port;
+    struct td_log log;
+};
+
+#define TD_NEVER INT64_MAX
+
+/* TIDINGS_ENOMEM: nothing was made. */
+tidings_err td_engine_new(struct td_engine **out,
+                          const struct td_engine_options *options,
+                          int64_t now_ms);
+void td_engine_free(struct td_engine *e); /* sends nothing */
+
+/**
+ * One message from a peer.
+ *
+ * @param peer    1..255 bytes by which send() finds it again.
+ * @param frames  how many frames there were: 1, or 2 with a body; any other
+ *                number is a bad message whatever it holds.
+ * @param body    NULL unless frames is 2; borrowed, kept by reference.
+ * @param now_ms  monotonic; never less than in an earlier call.
+ */
+void td_engine_message(struct td_engine *e, struct td_str peer,
+                       unsigned frames, const void *control, size_t len,
+                       struct td_body *body, int64_t now_ms);
+
+/* The peer's connection is known to be over. */
+void td_engine_gone(struct td_engine *e, struct td_str peer, int64_t now_ms);
+
+/* Ends the turn: delivers, tells credit, looks at clocks. Returns when it
+ * wants to be called again, on now_ms's clock, or TD_NEVER. */
+int64_t td_engine_flush(struct td_engine *e, int64_t now_ms);
+
+/* From now on no session begins and no credit is given to publishers. */
+void td_engine_drain(struct td_engine *e);
+
+/* Whether everything that was published is delivered. */
+bool td_engine_is_idle(const struct td_engine *e);
+
+/* Says goodbye to all sessions. */
+void td_engine_stop(struct td_engine *e, int64_t now_ms);
+
+/* What the sum of the queues keeps, in bytes. For tests and the loop. */
+size_t td_engine_held_bytes(const struct td_engine *e);
+
+#endif

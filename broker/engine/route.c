@@ -1,0 +1,91 @@
+#include "broker/engine/route.h"
+
+#include "proto/limits.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void route_free(struct td_route *route)
+{
+    free(route->entries);
+    free(route);
+}
+
+void td_routes_fini(struct td_routes *r)
+{
+    struct td_route *route;
+    struct td_route *next;
+
+    HASH_ITER(hh, r->cache, route, next)
+    {
+        HASH_DELETE(hh, r->cache, route);
+        route_free(route);
+    }
+}
+
+void td_routes_changed(struct td_routes *r)
+{
+    r->generation++;
+}
+
+static bool collect(void *ctx, struct td_trie_entry *entry)
+{
+    struct td_route *route = ctx;
+
+    if (route->len == route->cap) {
+        uint32_t cap = route->cap ? route->cap * 2 : 4;
+        struct td_trie_entry **entries = realloc(
+            route->entries, cap * sizeof(struct td_trie_entry *));
+
+        if (!entries)
+            return false;
+        route->entries = entries;
+        route->cap = cap;
+    }
+    route->entries[route->len++] = entry;
+    return true;
+}
+
+static struct td_route *route_add(struct td_routes *r, struct td_str type)
+{
+    struct td_route *route;
+
+    if (HASH_COUNT(r->cache) >= TD_TYPES_CACHED_MAX)
+        td_routes_fini(r);
+    route = calloc(1, sizeof(*route) + type.len);
+    if (!route)
+        return NULL;
+    memcpy(route->type, type.data, type.len);
+    HASH_ADD_KEYPTR(hh, r->cache, route->type, type.len, route);
+    if (route->hh_failed) {
+        free(route);
+        return NULL;
+    }
+    route->generation = r->generation - 1; /* not filled yet */
+    return route;
+}
+
+const struct td_route *td_routes_find(struct td_routes *r,
+                                      const struct td_trie *trie,
+                                      struct td_str type)
+{
+    struct td_route *route;
+
+    HASH_FIND(hh, r->cache, type.data, type.len, route);
+    if (!route)
+        route = route_add(r, type);
+    if (!route)
+        return NULL;
+    if (route->generation != r->generation) {
+        route->len = 0;
+        if (!td_trie_match(trie, type.data, type.len, collect, route))
+            return NULL;
+        route->generation = r->generation;
+    }
+    return route;
+}
+
+size_t td_routes_cached(const struct td_routes *r)
+{
+    return HASH_COUNT(r->cache);
+}

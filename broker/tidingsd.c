@@ -1,0 +1,137 @@
+/* tidingsd: options, signals, and the edge between them. */
+#include "broker/edge.h"
+#include "broker/options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+#include <unistd.h>
+
+static int stop_pipe[2] = {-1, -1};
+
+static void on_signal(int number)
+{
+    int saved = errno;
+    char byte = (char)number;
+
+    if (write(stop_pipe[1], &byte, 1) < 0)
+        errno = saved; /* full: enough have arrived */
+    errno = saved;
+}
+
+static int catch_signals(void)
+{
+    static const int ends[] = {SIGTERM, SIGINT, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal};
+
+    if (pipe(stop_pipe) != 0 ||
+        fcntl(stop_pipe[1], F_SETFL, O_NONBLOCK) != 0)
+        return -1;
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        if (sigaction(ends[i], &action, NULL) != 0)
+            return -1;
+    }
+    action.sa_handler = SIG_IGN;
+    return sigaction(SIGPIPE, &action, NULL);
+}
+
+static void write_log(void *ctx, enum td_log_level level, const char *id,
+                      const char *text)
+{
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+    struct timespec t;
+    struct tm utc;
+    char time_text[32];
+
+    (void)ctx;
+    clock_gettime(CLOCK_REALTIME, &t);
+    gmtime_r(&t.tv_sec, &utc);
+    strftime(time_text, sizeof(time_text), "%Y-%m-%dT%H:%M:%S", &utc);
+    fprintf(stderr, "%s.%03ldZ %-5s %s %s\n", time_text,
+            t.tv_nsec / 1000000, names[level], id, text);
+}
+
+/* Differs after each start, also when the clock has stepped back. */
+static uint64_t new_epoch(void)
+{
+    struct timespec t;
+    uint64_t noise = 0;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    if (getrandom(&noise, sizeof(noise), GRND_NONBLOCK) < 0)
+        noise = (uint64_t)t.tv_nsec;
+    return ((uint64_t)t.tv_sec << 24 | (noise & 0xffffff)) & INT64_MAX;
+}
+
+static tidings_err listen_all(struct td_edge *edge,
+                              const struct td_options *options)
+{
+    for (unsigned i = 0; i < options->listen_len; i++) {
+        const char *endpoint;
+        const char *why;
+        tidings_err err =
+            td_edge_listen(edge, options->listen[i], &endpoint, &why);
+
+        if (err) {
+            fprintf(stderr, "tidingsd: cannot listen at %s: %s\n",
+                    options->listen[i], why);
+            return err;
+        }
+        printf("listening %s\n", endpoint);
+    }
+    printf("ready\n");
+    fflush(stdout);
+    return TIDINGS_OK;
+}
+
+static int run(const struct td_options *options)
+{
+    const struct td_edge_options edge_options = {
+        .epoch = new_epoch(),
+        .memory_bytes = options->memory_bytes,
+        .log = {.level = options->log_level, .write = write_log},
+    };
+    struct td_edge *edge = NULL;
+    tidings_err err;
+
+    if (catch_signals() != 0) {
+        fprintf(stderr, "tidingsd: signals: %s\n", strerror(errno));
+        return 1;
+    }
+    err = td_edge_new(&edge, &edge_options);
+    if (err)
+        fprintf(stderr, "tidingsd: cannot start: %s\n",
+                tidings_err_text(err));
+    if (!err)
+        err = listen_all(edge, options);
+    if (!err) {
+        err = td_edge_run(edge, stop_pipe[0]);
+        if (err)
+            fprintf(stderr, "tidingsd: stopped: %s\n", tidings_err_text(err));
+    }
+    td_edge_free(edge);
+    return err ? 1 : 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct td_options options;
+    int code = td_options_parse(&options, argc, argv, stderr);
+
+    if (code)
+        return code;
+    if (options.help) {
+        td_options_help(stdout);
+        return 0;
+    }
+    if (options.version) {
+        printf("tidingsd " TD_VERSION "\n");
+        return 0;
+    }
+    return run(&options);
+}

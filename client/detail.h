@@ -1,0 +1,11 @@
+/* The words behind a code: tidings_detail(), one text per thread. */
+#ifndef TD_DETAIL_H
+#define TD_DETAIL_H
+
+#include "tidings/err.h"
+
+/* Sets the thread's detail and returns err. */
+tidings_err td_fail(tidings_err err, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

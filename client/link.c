@@ -1,0 +1,39 @@
+#include "client/link.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct td_message *td_message_new(const void *control, size_t len,
+                                  struct td_body *body)
+{
+    struct td_message *m = malloc(sizeof(*m) + len);
+
+    if (!m)
+        return NULL;
+    m->next = NULL;
+    m->body = body;
+    m->len = len;
+    if (len)
+        memcpy(m->control, control, len);
+    return m;
+}
+
+void td_message_free(struct td_message *m)
+{
+    if (!m)
+        return;
+    td_body_unref(m->body);
+    free(m);
+}
+
+const struct td_backend *td_backend_of(const char *url)
+{
+    static const struct td_backend *const rows[] = {
+        &td_backend_tcp, &td_backend_ipc, &td_backend_inproc};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (strncmp(url, rows[i]->scheme, strlen(rows[i]->scheme)) == 0)
+            return rows[i];
+    }
+    return NULL;
+}

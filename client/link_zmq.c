@@ -1,0 +1,295 @@
+/* tcp:// and ipc://: one DEALER for each connection, and a monitor that says
+ * when it is over. libzmq never reconnects by itself: the session opens the
+ * next socket, greets, and only then sends again what was not taken. */
+#include "client/detail.h"
+#include "client/link.h"
+#include "proto/limits.h"
+#include "proto/zmq_body.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zmq.h>
+
+#define LINGER_MS 1000 /* how long a closed socket may go on sending */
+#define MONITOR_EVENTS                                                         \
+    (ZMQ_EVENT_CLOSED | ZMQ_EVENT_CONNECT_RETRIED | ZMQ_EVENT_DISCONNECTED |   \
+     ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |                                    \
+     ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH)
+
+struct td_link {
+    char *url;
+    void *context;
+    void *dealer; /* NULL: not open */
+    void *monitor;
+};
+
+static int set_int(void *socket, int option, int value)
+{
+    return zmq_setsockopt(socket, option, &value, sizeof(value));
+}
+
+static bool set_options(void *dealer)
+{
+    static const struct {
+        int name;
+        int value;
+    } ints[] = {
+        {ZMQ_RECONNECT_IVL, -1}, /* old frames must not reach a new broker */
+        {ZMQ_SNDHWM, 0}, /* credit and the unconfirmed list are the bounds */
+        {ZMQ_RCVHWM, 0}, /* credit is */
+        {ZMQ_LINGER, LINGER_MS},
+        {ZMQ_CONNECT_TIMEOUT, TD_GREETING_MS},
+        {ZMQ_HANDSHAKE_IVL, TD_GREETING_MS},
+        {ZMQ_TCP_KEEPALIVE, 1},
+        {ZMQ_TCP_KEEPALIVE_IDLE, 30},
+        {ZMQ_TCP_KEEPALIVE_INTVL, 10},
+        {ZMQ_TCP_KEEPALIVE_CNT, 3},
+        {ZMQ_TCP_MAXRT, 30000}, /* unsent bytes to a dead peer */
+        {ZMQ_HEARTBEAT_IVL, TD_HEARTBEAT_MS},
+        {ZMQ_HEARTBEAT_TIMEOUT, TD_DEAD_MS},
+        {ZMQ_HEARTBEAT_TTL, TD_DEAD_MS},
+        {ZMQ_IPV6, 1},
+    };
+    const int64_t largest = TD_BODY_BYTES_MAX;
+
+    for (size_t i = 0; i < sizeof(ints) / sizeof(ints[0]); i++) {
+        if (set_int(dealer, ints[i].name, ints[i].value) != 0)
+            return false;
+    }
+    return zmq_setsockopt(dealer, ZMQ_MAXMSGSIZE, &largest, sizeof(largest)) ==
+           0;
+}
+
+static void zmq_link_close(struct td_link *link)
+{
+    if (link->dealer)
+        zmq_socket_monitor(link->dealer, NULL, 0);
+    if (link->monitor)
+        zmq_close(link->monitor);
+    if (link->dealer)
+        zmq_close(link->dealer);
+    link->monitor = link->dealer = NULL;
+}
+
+static void zmq_link_free(struct td_link *link)
+{
+    if (!link)
+        return;
+    zmq_link_close(link);
+    while (link->context && zmq_ctx_term(link->context) != 0 &&
+           errno == EINTR)
+        ;
+    free(link->url);
+    free(link);
+}
+
+static tidings_err connect_now(struct td_link *link)
+{
+    char address[64];
+    tidings_err err = TIDINGS_EIO;
+
+    snprintf(address, sizeof(address), "inproc://monitor-%p", (void *)link);
+    link->dealer = zmq_socket(link->context, ZMQ_DEALER);
+    link->monitor = zmq_socket(link->context, ZMQ_PAIR);
+    if (!link->dealer || !link->monitor || !set_options(link->dealer))
+        goto out;
+    if (zmq_socket_monitor(link->dealer, address, MONITOR_EVENTS) != 0 ||
+        set_int(link->monitor, ZMQ_LINGER, 0) != 0 ||
+        zmq_connect(link->monitor, address) != 0)
+        goto out;
+    err = TIDINGS_OK;
+    if (zmq_connect(link->dealer, link->url) != 0)
+        err = td_fail(errno == EINVAL ? TIDINGS_EINVAL : TIDINGS_EIO,
+                      "%s: %s; expected tcp://HOST:PORT or ipc:///PATH",
+                      link->url, zmq_strerror(errno));
+out:
+    if (err)
+        zmq_link_close(link);
+    return err;
+}
+
+static tidings_err zmq_link_open(struct td_link *link)
+{
+    if (link->dealer)
+        return TIDINGS_OK; /* the first one was opened with the link */
+    return connect_now(link);
+}
+
+static tidings_err zmq_link_new(struct td_link **out, const char *url)
+{
+    struct td_link *link = calloc(1, sizeof(*link));
+    tidings_err err = TIDINGS_ENOMEM;
+
+    if (!link)
+        return err;
+    link->url = strdup(url);
+    if (!link->url)
+        goto out;
+    link->context = zmq_ctx_new();
+    err = TIDINGS_EIO;
+    if (!link->context)
+        goto out;
+    zmq_ctx_set(link->context, ZMQ_BLOCKY, 0);
+    err = connect_now(link); /* the address is judged by libzmq alone */
+    if (err)
+        goto out;
+    *out = link;
+    link = NULL;
+out:
+    zmq_link_free(link);
+    return err;
+}
+
+/* ---- sending ---- */
+
+static bool zmq_link_send(struct td_link *link, const void *control,
+                          size_t len, struct td_body *body)
+{
+    int flags = ZMQ_DONTWAIT | (body ? ZMQ_SNDMORE : 0);
+
+    return link->dealer && zmq_send(link->dealer, control, len, flags) >= 0 &&
+           (!body || td_zmq_send_body(link->dealer, body));
+}
+
+/* ---- receiving ---- */
+
+/* What a monitor event says about the link; NULL: nothing bad. */
+static const char *lost_by(uint16_t event)
+{
+    switch (event) {
+    case ZMQ_EVENT_CLOSED:
+    case ZMQ_EVENT_CONNECT_RETRIED:
+        return "connection refused";
+    case ZMQ_EVENT_DISCONNECTED:
+        return "connection lost";
+    case ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL:
+    case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
+        return "what answers there is not a tidings broker";
+    default:
+        return NULL;
+    }
+}
+
+static const char *read_monitor(void *monitor)
+{
+    const char *why = NULL;
+    zmq_msg_t message;
+
+    zmq_msg_init(&message);
+    while (!why && zmq_msg_recv(&message, monitor, ZMQ_DONTWAIT) >= 0) {
+        uint16_t event;
+
+        if (zmq_msg_size(&message) >= sizeof(event)) {
+            memcpy(&event, zmq_msg_data(&message), sizeof(event));
+            why = lost_by(event);
+        }
+        while (zmq_msg_more(&message) && /* the address: known */
+               zmq_msg_recv(&message, monitor, ZMQ_DONTWAIT) >= 0)
+            ;
+    }
+    zmq_msg_close(&message);
+    return why;
+}
+
+/* Reads one message of one or two frames; more of them are a breach. */
+static enum td_receive read_message(void *dealer, struct td_message **out,
+                                    const char **why)
+{
+    zmq_msg_t control;
+    zmq_msg_t body_frame;
+    enum td_receive result = TD_NOTHING;
+    struct td_body *body = NULL;
+
+    zmq_msg_init(&control);
+    zmq_msg_init(&body_frame);
+    if (zmq_msg_recv(&control, dealer, ZMQ_DONTWAIT) < 0)
+        goto out;
+    result = TD_LINK_LOST;
+    *why = "the broker broke the protocol";
+    if (zmq_msg_more(&control)) {
+        if (zmq_msg_recv(&body_frame, dealer, ZMQ_DONTWAIT) < 0 ||
+            zmq_msg_more(&body_frame))
+            goto out;
+        *why = "out of memory";
+        body = td_zmq_body_of(&body_frame);
+        if (!body)
+            goto out;
+    }
+    *why = "out of memory";
+    *out = td_message_new(zmq_msg_data(&control), zmq_msg_size(&control),
+                          body);
+    if (!*out) {
+        td_body_unref(body);
+        goto out;
+    }
+    result = TD_RECEIVED;
+out:
+    zmq_msg_close(&control);
+    zmq_msg_close(&body_frame);
+    return result;
+}
+
+static enum td_receive zmq_link_receive(struct td_link *link,
+                                        struct td_message **out,
+                                        const char **why)
+{
+    enum td_receive result;
+
+    if (!link->dealer)
+        return TD_NOTHING;
+    result = read_message(link->dealer, out, why);
+    if (result != TD_NOTHING)
+        return result;
+    /* Only when all is read: a BYE says more than a lost connection. */
+    *why = read_monitor(link->monitor);
+    return *why ? TD_LINK_LOST : TD_NOTHING;
+}
+
+static bool zmq_link_has_input(struct td_link *link)
+{
+    int events = 0;
+    size_t size = sizeof(events);
+
+    if (!link->dealer ||
+        zmq_getsockopt(link->dealer, ZMQ_EVENTS, &events, &size) != 0)
+        return false;
+    return events & ZMQ_POLLIN;
+}
+
+static int fd_of(void *socket)
+{
+    int fd = -1;
+    size_t size = sizeof(fd);
+
+    zmq_getsockopt(socket, ZMQ_FD, &fd, &size);
+    return fd;
+}
+
+/* ZMQ_FD is edge-triggered: it is polled only after a read found nothing, and
+ * whoever sends meanwhile looks at has_input() afterwards. */
+static int zmq_link_fds(struct td_link *link,
+                        struct pollfd out[TD_LINK_FDS_MAX])
+{
+    if (!link->dealer)
+        return 0;
+    out[0].fd = fd_of(link->dealer);
+    out[0].events = POLLIN;
+    out[1].fd = fd_of(link->monitor);
+    out[1].events = POLLIN;
+    return 2;
+}
+
+#define ZMQ_BACKEND(prefix)                                                    \
+    {                                                                          \
+        .scheme = prefix, .new = zmq_link_new, .free = zmq_link_free,          \
+        .open = zmq_link_open, .close = zmq_link_close,                        \
+        .send = zmq_link_send, .receive = zmq_link_receive,                    \
+        .has_input = zmq_link_has_input, .fds = zmq_link_fds,                  \
+    }
+
+const struct td_backend td_backend_tcp = ZMQ_BACKEND("tcp://");
+const struct td_backend td_backend_ipc = ZMQ_BACKEND("ipc://");

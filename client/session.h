@@ -1,0 +1,211 @@
+/* The client's side of a session: greeting, credit, resending, subscribing
+ * again. A state machine like the broker's engine: messages and the time go
+ * in, messages and the next deadline come out. It opens no socket and no
+ * thread, and reads no clock and no random source; tests drive it, and the
+ * bus wraps it (bus.h).
+ *
+ *            open                 WELCOME
+ *   DOWN ------------> GREETING ----------> READY
+ *    ^                    |                   |
+ *    +--------------------+-------------------+
+ *      link lost, refused, BYE, too long silent
+ */
+#ifndef TD_CLIENT_SESSION_H
+#define TD_CLIENT_SESSION_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "client/publisher.h"
+#include "proto/buf.h"
+#include "proto/frame.h"
+#include "tidings/tidings.h"
+
+#define TD_CLIENT_NEVER INT64_MAX
+
+enum td_client_state {
+    TD_CLIENT_DOWN,     /* waits for retry_ms, then opens a link */
+    TD_CLIENT_GREETING, /* HELLO is on its way */
+    TD_CLIENT_READY
+};
+
+enum td_csub_state {
+    TD_CSUB_WANTED,  /* the broker is to be asked when there is a session */
+    TD_CSUB_ASKED,   /* SUBSCRIBE is on its way */
+    TD_CSUB_LIVE,    /* the broker has it */
+    TD_CSUB_REFUSED, /* the broker said no: code and text say why */
+    TD_CSUB_ENDING,  /* UNSUBSCRIBE is on its way */
+    TD_CSUB_ENDED
+};
+
+/* One subscription; owned by the client, freed with td_client_unsubscribed. */
+struct td_csub {
+    struct td_csub *prev;
+    struct td_csub *next;
+    uint32_t number;
+    enum td_csub_state state;
+    bool renewing; /* it has been live before: a refusal is news */
+    uint64_t request;
+    tidings_err code;
+    char text[128];
+    /* totals of this session */
+    uint64_t taken;
+    uint64_t taken_bytes;
+    uint64_t told; /* taken, as the broker knows it */
+    uint64_t told_bytes;
+    bool dirty; /* taken != told */
+    /* as asked for */
+    uint64_t window_events;
+    uint64_t window_bytes;
+    uint64_t queue_events;
+    uint64_t queue_bytes;
+    void *owner; /* the bus's side of it */
+    size_t pattern_len;
+    char pattern[];
+};
+
+/* A question to the broker that is asked again in every new session until it
+ * is answered or forgotten; owned by the asker. */
+struct td_question {
+    struct td_question *prev;
+    struct td_question *next;
+    enum td_op op; /* TD_PING or TD_STATS */
+    uint64_t number;
+    bool done;
+    tidings_err code;
+    void *result; /* STATS: malloc'ed msgpack */
+    size_t result_len;
+};
+
+/* What the session does to the world; none may call back into it. */
+struct td_client_port {
+    void *ctx;
+    /* Begins to open a link; messages may be sent at once. */
+    tidings_err (*open)(void *ctx);
+    void (*close)(void *ctx);
+    /* false: the link takes nothing, so it is lost. */
+    bool (*send)(void *ctx, const void *control, size_t len,
+                 struct td_body *body);
+    void (*status)(void *ctx, enum tidings_status_kind kind, tidings_err err,
+                   const char *text, struct td_csub *sub, uint64_t count);
+};
+
+struct td_client_options {
+    const char *name;   /* borrowed */
+    const char *source; /* borrowed */
+    uint8_t producer[TD_PRODUCER_BYTES];
+    uint64_t unconfirmed_events;
+    uint64_t unconfirmed_bytes;
+    uint64_t seed; /* of the jitter */
+    struct td_client_port port;
+};
+
+struct td_client {
+    struct td_client_options options;
+    enum td_client_state state;
+    bool closed;      /* no more links */
+    bool broken;      /* a send failed: the next tick closes the link */
+    int64_t now_ms;   /* of the last tick or message */
+    int64_t retry_ms; /* DOWN: when to open */
+    unsigned failures; /* in a row */
+    int64_t greeted_by_ms; /* GREETING: deadline */
+    int64_t heard_ms;
+    int64_t sent_ms;
+    int64_t pinged_ms;
+    bool sent; /* something, since the last tick */
+    uint64_t random;
+    tidings_err last_err; /* why the link is down */
+    char last_text[160];
+    uint64_t epoch;
+    uint64_t connects;
+    uint64_t resent;
+    uint64_t missed;
+    /* publishing */
+    struct td_publisher publisher;
+    uint64_t events_out; /* totals of this session */
+    uint64_t bytes_out;
+    uint64_t events_limit;
+    uint64_t bytes_limit;
+    uint64_t asked; /* last sequence of the batch that asked for TAKEN; 0:
+                       none is out, so the link counts as idle */
+    /* subscribing */
+    struct td_csub *subs;
+    uint32_t subs_len;
+    uint32_t next_sub;
+    uint64_t messages; /* DELIVER received in this session */
+    uint64_t messages_told;
+    int64_t credit_ms; /* when CREDIT is due, TD_CLIENT_NEVER: nothing to say */
+    struct td_question *questions;
+    uint64_t next_request;
+    struct td_buf control;
+    struct td_buf scratch;
+};
+
+/* What a message turned out to hold. */
+struct td_delivery {
+    struct td_csub *sub; /* NULL: nothing to hand to a handler */
+    struct td_str batches; /* in the control frame */
+    uint64_t tag;
+};
+
+void td_client_init(struct td_client *c,
+                    const struct td_client_options *options, int64_t now_ms);
+/* Frees its subscriptions and what it holds; sends nothing. */
+void td_client_fini(struct td_client *c);
+
+/* Does what is due; returns when it wants to be called again. */
+int64_t td_client_tick(struct td_client *c, int64_t now_ms);
+
+/* One message of the link. Not TIDINGS_OK: the peer broke the protocol; the
+ * session is over and the link closed. */
+tidings_err td_client_message(struct td_client *c, const void *control,
+                              size_t len, struct td_body *body, int64_t now_ms,
+                              struct td_delivery *out);
+
+/* The link is lost. */
+void td_client_lost(struct td_client *c, tidings_err err, const char *text,
+                    int64_t now_ms);
+
+/* Says goodbye and closes the link; never opens another. */
+void td_client_close(struct td_client *c);
+
+/* ---- publishing ---- */
+
+/* Packs an event and sends what may be sent. As td_publisher_pack(). */
+tidings_err td_client_publish(struct td_client *c, struct td_str type,
+                              uint32_t flags, int64_t time_us,
+                              const void *data, size_t len,
+                              struct td_str attrs);
+
+/* Whether there is room for more, with some to spare. */
+bool td_client_has_room(const struct td_client *c);
+
+/* Asks the broker to say what it has taken, unless it has been asked. */
+void td_client_ask(struct td_client *c);
+
+/* ---- subscribing ---- */
+
+/* TIDINGS_ELIMIT or TIDINGS_ENOMEM: nothing was made. */
+tidings_err td_client_subscribe(struct td_client *c, struct td_csub **out,
+                                const char *pattern,
+                                const struct tidings_sub_options *options);
+
+/* Asks the broker to end it; at once ENDED when there is no session. */
+void td_client_unsubscribe(struct td_client *c, struct td_csub *sub);
+
+/* Forgets and frees it. */
+void td_client_forget(struct td_client *c, struct td_csub *sub);
+
+/* The handlers are done with events of a delivery of session number
+ * `session` (td_client.connects when it arrived). */
+void td_client_handled(struct td_client *c, struct td_csub *sub,
+                       uint64_t session, uint64_t events, uint64_t bytes);
+
+/* ---- questions ---- */
+
+void td_client_question(struct td_client *c, struct td_question *q,
+                        enum td_op op);
+void td_client_withdraw(struct td_client *c, struct td_question *q);
+
+#endif

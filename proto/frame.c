@@ -1,0 +1,272 @@
+#include "proto/frame.h"
+
+#include "proto/limits.h"
+
+#include <msgpack.h>
+#include <string.h>
+
+const struct td_str td_empty_map = {"\x80", 1};
+const struct td_str td_nil = {"\xc0", 1};
+
+enum field_kind {
+    F_END,
+    F_UINT,     /* uint64_t, 0..2^63-1 */
+    F_STR,      /* td_str */
+    F_NAME,     /* td_str, at most TD_NAME_BYTES_MAX */
+    F_PRODUCER, /* td_str, a bin of TD_PRODUCER_BYTES */
+    F_MAP,      /* td_str, a whole msgpack map */
+    F_ARRAY,    /* td_str, a whole msgpack array */
+    F_ANY       /* td_str, any whole msgpack value */
+};
+
+enum side { CLIENT = 1, BROKER = 2 };
+
+#define FIELDS_MAX 7
+
+struct op_row {
+    const char *name;
+    unsigned from; /* sides that may send it */
+    bool body;
+    struct {
+        enum field_kind kind;
+        size_t at;
+    } fields[FIELDS_MAX + 1];
+};
+
+#define AT(member) offsetof(struct td_frame, u.member)
+
+static const struct op_row ops[TD_OP_END] = {
+    [TD_HELLO] = {"HELLO", CLIENT, false,
+                  {{F_STR, AT(hello.magic)},
+                   {F_UINT, AT(hello.version_min)},
+                   {F_UINT, AT(hello.version_max)},
+                   {F_PRODUCER, AT(hello.producer)},
+                   {F_NAME, AT(hello.name)},
+                   {F_MAP, AT(hello.options)}}},
+    [TD_WELCOME] = {"WELCOME", BROKER, false,
+                    {{F_UINT, AT(welcome.version)},
+                     {F_UINT, AT(welcome.epoch)},
+                     {F_UINT, AT(welcome.session)},
+                     {F_UINT, AT(welcome.taken)},
+                     {F_UINT, AT(welcome.events_limit)},
+                     {F_UINT, AT(welcome.bytes_limit)},
+                     {F_MAP, AT(welcome.limits)}}},
+    [TD_PUBLISH] = {"PUBLISH", CLIENT, true,
+                    {{F_UINT, AT(publish.flags)},
+                     {F_ARRAY, AT(publish.batches)}}},
+    [TD_TAKEN] = {"TAKEN", BROKER, false,
+                  {{F_UINT, AT(taken.taken)},
+                   {F_UINT, AT(taken.events_limit)},
+                   {F_UINT, AT(taken.bytes_limit)}}},
+    [TD_SUBSCRIBE] = {"SUBSCRIBE", CLIENT, false,
+                      {{F_UINT, AT(subscribe.request)},
+                       {F_UINT, AT(subscribe.subscription)},
+                       {F_STR, AT(subscribe.pattern)},
+                       {F_MAP, AT(subscribe.options)}}},
+    [TD_UNSUBSCRIBE] = {"UNSUBSCRIBE", CLIENT, false,
+                        {{F_UINT, AT(unsubscribe.request)},
+                         {F_UINT, AT(unsubscribe.subscription)}}},
+    [TD_REPLY] = {"REPLY", BROKER, false,
+                  {{F_UINT, AT(reply.request)},
+                   {F_UINT, AT(reply.code)},
+                   {F_STR, AT(reply.text)},
+                   {F_ANY, AT(reply.result)}}},
+    [TD_DELIVER] = {"DELIVER", BROKER, true,
+                    {{F_UINT, AT(deliver.subscription)},
+                     {F_UINT, AT(deliver.tag)},
+                     {F_ARRAY, AT(deliver.batches)}}},
+    [TD_CREDIT] = {"CREDIT", CLIENT, false,
+                   {{F_UINT, AT(credit.messages)},
+                    {F_ARRAY, AT(credit.list)}}},
+    [TD_GAP] = {"GAP", BROKER, false,
+                {{F_UINT, AT(gap.subscription)},
+                 {F_UINT, AT(gap.events)},
+                 {F_STR, AT(gap.reason)}}},
+    [TD_PING] = {"PING", CLIENT | BROKER, false, {{F_UINT, AT(ping.token)}}},
+    [TD_PONG] = {"PONG", CLIENT | BROKER, false, {{F_UINT, AT(pong.token)}}},
+    [TD_STATS] = {"STATS", CLIENT, false,
+                  {{F_UINT, AT(stats.request)}, {F_MAP, AT(stats.options)}}},
+    [TD_BYE] = {"BYE", CLIENT | BROKER, false,
+                {{F_UINT, AT(bye.code)}, {F_STR, AT(bye.text)}}},
+};
+
+static const struct op_row *row_of(uint64_t op)
+{
+    return op > 0 && op < TD_OP_END ? &ops[op] : NULL;
+}
+
+const char *td_op_name(unsigned op)
+{
+    const struct op_row *row = row_of(op);
+
+    return row ? row->name : "?";
+}
+
+bool td_op_has_body(enum td_op op)
+{
+    return ops[op].body;
+}
+
+struct td_str td_str_of(const char *s)
+{
+    struct td_str str = {s, strlen(s)};
+
+    return str;
+}
+
+/* ---- decoding ---- */
+
+static bool read_whole(struct td_reader *r, enum field_kind kind,
+                       struct td_str *out)
+{
+    enum td_kind found = td_head_at(r->p, r->end).kind;
+
+    if ((kind == F_MAP && found != TD_KIND_MAP) ||
+        (kind == F_ARRAY && found != TD_KIND_ARRAY))
+        return false;
+    return td_read_raw(r, out);
+}
+
+static bool read_field(struct td_reader *r, enum field_kind kind, void *to)
+{
+    struct td_str *str = to;
+
+    switch (kind) {
+    case F_UINT:
+        return td_read_uint(r, to);
+    case F_STR:
+        return td_read_str(r, str);
+    case F_NAME:
+        return td_read_str(r, str) && str->len <= TD_NAME_BYTES_MAX;
+    case F_PRODUCER:
+        return td_read_bin(r, str) && str->len == TD_PRODUCER_BYTES;
+    case F_MAP:
+    case F_ARRAY:
+    case F_ANY:
+        return read_whole(r, kind, str);
+    case F_END:
+        break;
+    }
+    return false;
+}
+
+tidings_err td_frame_decode(struct td_frame *out, const void *data, size_t len,
+                            bool from_client, const char **why)
+{
+    struct td_reader r = td_reader_of(data, len);
+    const struct op_row *row;
+    uint32_t count;
+    uint64_t op;
+
+    *why = "control frame is not one bounded msgpack value";
+    if (len > TD_CONTROL_BYTES_MAX || !td_scan(data, len, &td_scan_control))
+        return TIDINGS_EPROTO;
+    *why = "control frame is not an array that begins with an operation";
+    if (!td_read_array(&r, &count) || count == 0 || !td_read_uint(&r, &op))
+        return TIDINGS_EPROTO;
+    *why = "unknown operation";
+    row = row_of(op);
+    if (!row)
+        return TIDINGS_EPROTO;
+    *why = "operation is not for this side to send";
+    if (!(row->from & (from_client ? CLIENT : BROKER)))
+        return TIDINGS_EPROTO;
+
+    *why = "field missing, of another type or out of range";
+    out->op = (enum td_op)op;
+    count--;
+    for (int i = 0; row->fields[i].kind != F_END; i++) {
+        void *to = (char *)out + row->fields[i].at;
+
+        if (count-- == 0 || !read_field(&r, row->fields[i].kind, to))
+            return TIDINGS_EPROTO;
+    }
+    return TIDINGS_OK; /* elements beyond ours are of a later version */
+}
+
+/* ---- encoding ---- */
+
+static void pack_str(msgpack_packer *pk, const struct td_str *str)
+{
+    msgpack_pack_str(pk, str->len);
+    msgpack_pack_str_body(pk, str->data, str->len);
+}
+
+static void pack_field(msgpack_packer *pk, enum field_kind kind,
+                       const void *from)
+{
+    const struct td_str *str = from;
+
+    switch (kind) {
+    case F_UINT:
+        msgpack_pack_uint64(pk, *(const uint64_t *)from);
+        return;
+    case F_STR:
+    case F_NAME:
+        pack_str(pk, str);
+        return;
+    case F_PRODUCER:
+        msgpack_pack_bin(pk, str->len);
+        msgpack_pack_bin_body(pk, str->data, str->len);
+        return;
+    case F_MAP:
+    case F_ARRAY:
+    case F_ANY:
+        td_buf_append(pk->data, str->data, str->len);
+        return;
+    case F_END:
+        return;
+    }
+}
+
+void td_frame_encode(struct td_buf *b, const struct td_frame *frame)
+{
+    const struct op_row *row = &ops[frame->op];
+    msgpack_packer pk;
+    size_t n = 0;
+
+    while (row->fields[n].kind != F_END)
+        n++;
+    msgpack_packer_init(&pk, b, td_buf_pack_write);
+    msgpack_pack_array(&pk, n + 1);
+    msgpack_pack_uint8(&pk, (uint8_t)frame->op);
+    for (size_t i = 0; i < n; i++)
+        pack_field(&pk, row->fields[i].kind,
+                   (const char *)frame + row->fields[i].at);
+}
+
+void td_credit_begin(struct td_buf *list, uint32_t rows)
+{
+    msgpack_packer pk;
+
+    msgpack_packer_init(&pk, list, td_buf_pack_write);
+    msgpack_pack_array(&pk, rows);
+}
+
+void td_credit_append(struct td_buf *list, const struct td_credit *row)
+{
+    msgpack_packer pk;
+
+    msgpack_packer_init(&pk, list, td_buf_pack_write);
+    msgpack_pack_array(&pk, 4);
+    msgpack_pack_uint64(&pk, row->subscription);
+    msgpack_pack_uint64(&pk, row->taken);
+    msgpack_pack_uint64(&pk, row->events_limit);
+    msgpack_pack_uint64(&pk, row->bytes_limit);
+}
+
+bool td_credit_read(struct td_reader *list, struct td_credit *out)
+{
+    struct td_str row;
+    struct td_reader r;
+    uint32_t fields;
+
+    if (!td_read_raw(list, &row))
+        return false;
+    r = td_reader_of(row.data, row.len);
+    return td_read_array(&r, &fields) && fields >= 4 &&
+           td_read_uint(&r, &out->subscription) &&
+           td_read_uint(&r, &out->taken) &&
+           td_read_uint(&r, &out->events_limit) &&
+           td_read_uint(&r, &out->bytes_limit);
+}

@@ -1,0 +1,147 @@
+/* Control frames: PROTOCOL.md 4. One table describes every operation; both
+ * directions of the codec read it. */
+#ifndef TD_FRAME_H
+#define TD_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/buf.h"
+#include "proto/scan.h"
+#include "tidings/err.h"
+
+enum td_op {
+    TD_HELLO = 1,
+    TD_WELCOME,
+    TD_PUBLISH,
+    TD_TAKEN,
+    TD_SUBSCRIBE,
+    TD_UNSUBSCRIBE,
+    TD_REPLY,
+    TD_DELIVER,
+    TD_CREDIT,
+    TD_GAP,
+    TD_PING,
+    TD_PONG,
+    TD_STATS,
+    TD_BYE,
+    TD_OP_END
+};
+
+#define TD_PUBLISH_ASK 1u /* PUBLISH flags: answer with TAKEN in this turn */
+
+/* A decoded frame borrows the bytes it was decoded from. Fields named as in
+ * PROTOCOL.md; td_str fields that are not str or bin hold whole msgpack
+ * values: maps, batches, the list of a CREDIT, a REPLY's result. */
+struct td_frame {
+    enum td_op op;
+    union {
+        struct {
+            struct td_str magic;
+            uint64_t version_min;
+            uint64_t version_max;
+            struct td_str producer;
+            struct td_str name;
+            struct td_str options;
+        } hello;
+        struct {
+            uint64_t version;
+            uint64_t epoch;
+            uint64_t session;
+            uint64_t taken;
+            uint64_t events_limit;
+            uint64_t bytes_limit;
+            struct td_str limits;
+        } welcome;
+        struct {
+            uint64_t flags;
+            struct td_str batches;
+        } publish;
+        struct {
+            uint64_t taken;
+            uint64_t events_limit;
+            uint64_t bytes_limit;
+        } taken;
+        struct {
+            uint64_t request;
+            uint64_t subscription;
+            struct td_str pattern;
+            struct td_str options;
+        } subscribe;
+        struct {
+            uint64_t request;
+            uint64_t subscription;
+        } unsubscribe;
+        struct {
+            uint64_t request;
+            uint64_t code;
+            struct td_str text;
+            struct td_str result;
+        } reply;
+        struct {
+            uint64_t subscription;
+            uint64_t tag;
+            struct td_str batches;
+        } deliver;
+        struct {
+            uint64_t messages;
+            struct td_str list;
+        } credit;
+        struct {
+            uint64_t subscription;
+            uint64_t events;
+            struct td_str reason;
+        } gap;
+        struct {
+            uint64_t token;
+        } ping, pong;
+        struct {
+            uint64_t request;
+            struct td_str options;
+        } stats;
+        struct {
+            uint64_t code;
+            struct td_str text;
+        } bye;
+    } u;
+};
+
+/* One row of a CREDIT's list. */
+struct td_credit {
+    uint64_t subscription;
+    uint64_t taken;
+    uint64_t events_limit;
+    uint64_t bytes_limit;
+};
+
+/* Name of an operation, "PUBLISH"; "?" for none. */
+const char *td_op_name(unsigned op);
+
+/* Whether a body frame follows. */
+bool td_op_has_body(enum td_op op);
+
+/**
+ * Decode a control frame from a peer.
+ *
+ * @param from_client  whose operations are allowed.
+ * @param why          on failure: a text for the peer, static.
+ * @return TIDINGS_OK, or TIDINGS_EPROTO and *out not to be used.
+ */
+tidings_err td_frame_decode(struct td_frame *out, const void *data, size_t len,
+                            bool from_client, const char **why);
+
+/* Append the encoded frame to b; out of memory shows in b->failed. */
+void td_frame_encode(struct td_buf *b, const struct td_frame *frame);
+
+/* Rows of a CREDIT: begin, then each. Reading: td_read_array, then each. */
+void td_credit_begin(struct td_buf *list, uint32_t rows);
+void td_credit_append(struct td_buf *list, const struct td_credit *row);
+bool td_credit_read(struct td_reader *list, struct td_credit *out);
+
+/* A NUL-terminated string as td_str, and an empty msgpack map. */
+struct td_str td_str_of(const char *s);
+extern const struct td_str td_empty_map;
+extern const struct td_str td_nil;
+
+#endif

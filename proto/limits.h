@@ -1,0 +1,77 @@
+/* Every bound of tidings, once: unit in the name, reason beside it.
+ * PROTOCOL.md 9 lists those that a foreign client must know. */
+#ifndef TD_LIMITS_H
+#define TD_LIMITS_H
+
+#define TD_PROTOCOL_VERSION 1 /* the wire's own number, not the product's */
+#define TD_PROTOCOL_MAGIC "tidings"
+
+/* ---- what one message may hold ---- */
+#define TD_CONTROL_BYTES_MAX (384u << 10) /* runs and sources at their longest */
+#define TD_DATA_BYTES_MAX (1u << 20)      /* as NATS: larger belongs in a store */
+#define TD_ATTRS_BYTES_MAX (64u << 10)    /* CloudEvents: forward at least 64 KiB */
+#define TD_ATTRS_MAX 64u                  /* per event; keeps lookups linear */
+#define TD_ATTR_NAME_BYTES_MAX 20u        /* CloudEvents 3.1 */
+/* data, attributes, and the encodings around them */
+#define TD_EVENT_BYTES_MAX (TD_DATA_BYTES_MAX + TD_ATTRS_BYTES_MAX + 64u)
+/* a batch is closed at TD_BATCH_BYTES, so one event may come after that */
+#define TD_BODY_BYTES_MAX ((1u << 20) + (192u << 10))
+#define TD_BATCH_BYTES (64u << 10) /* past it forwarding gains nothing more */
+#define TD_BATCHES_MAX 64u         /* per message */
+#define TD_RUNS_MAX 1024u          /* per message, over all its batches */
+#define TD_EVENTS_MAX 65536u       /* per message: a million tiny ones refused */
+#define TD_SCAN_DEPTH_MAX 8u       /* control frames need 4 */
+#define TD_SCAN_NODES_MAX 16384u   /* 1,024 runs of 6 nodes, twice over */
+#define TD_DATA_DEPTH_MAX 32u      /* user data; msgpack-c's own bound */
+#define TD_DATA_NODES_MAX (1u << 20)
+
+/* ---- names ---- */
+#define TD_TYPE_BYTES_MAX 255u
+#define TD_TOKENS_MAX 16u
+#define TD_SOURCE_BYTES_MAX 1023u
+#define TD_NAME_BYTES_MAX 64u
+#define TD_ID_BYTES_MAX 255u      /* an id chosen by the caller */
+#define TD_PRODUCER_BYTES 16u
+#define TD_ID_TEXT_BYTES 40u      /* 26 + 1 + 13, without the NUL */
+
+/* ---- credit and queues ---- */
+#define TD_PUBLISH_EVENTS 65536u        /* credit of a publisher: one message's most */
+#define TD_PUBLISH_BYTES (8u << 20)     /* several full bodies: no stall per trip */
+#define TD_WINDOW_EVENTS 32768u         /* client: default credit of a subscription */
+#define TD_WINDOW_BYTES (4u << 20)      /* at least one TD_BODY_BYTES_MAX */
+#define TD_QUEUE_EVENTS 65536u          /* broker: default queue of a subscription */
+#define TD_QUEUE_BYTES (32u << 20)
+#define TD_QUEUE_EVENTS_MAX (1u << 20)
+#define TD_QUEUE_BYTES_MAX (1u << 30)
+#define TD_MEMORY_BYTES (512u << 20)    /* --memory-max: all queues together */
+#define TD_UNCONFIRMED_EVENTS 262144u   /* client: kept until taken */
+#define TD_UNCONFIRMED_BYTES (32u << 20)
+#define TD_MESSAGES_OUT_MAX 256u        /* DELIVER unanswered by one session */
+#define TD_SNDHWM 1024                  /* messages; 4 x TD_MESSAGES_OUT_MAX, rest is control */
+#define TD_SUBSCRIPTIONS_MAX 1024u      /* per session */
+#define TD_BLOCK_MS 2000                /* budget of policy block … */
+#define TD_BLOCK_WINDOW_MS 10000        /* … in any window of this length */
+#define TD_COPY_BYTES 8192u             /* smaller bodies are copied: libzmq pins 15 kB */
+
+/* ---- time ---- */
+#define TD_HEARTBEAT_MS 5000
+#define TD_DEAD_MS 15000      /* three heartbeats */
+#define TD_LAZY_MS 100        /* TAKEN and CREDIT nobody waits for */
+#define TD_GREETING_MS 3000   /* connect and HELLO to WELCOME */
+#define TD_RETRY_MIN_MS 50    /* first reconnect */
+#define TD_RETRY_MAX_MS 5000  /* doubled up to this */
+#define TD_REQUEST_MS 5000    /* default for subscribe and unsubscribe */
+#define TD_PUBLISH_MS 5000    /* default publish_timeout_ms */
+#define TD_CLOSE_MS 2000      /* default close_timeout_ms */
+#define TD_TIMEOUT_MS_MAX (24 * 3600 * 1000)
+#define TD_STOP_MS 4000       /* SIGTERM to exit; 5 s is promised */
+#define TD_PRODUCER_KEEP_MS 600000 /* how long a lost publisher may stay away */
+#define TD_PRODUCERS_MAX 65536u    /* 64 bytes each */
+
+/* ---- tables ---- */
+#define TD_TYPES_CACHED_MAX 65536u /* match cache, emptied when full */
+#define TD_SESSIONS_MAX 16384u
+#define TD_STATS_ROWS_MAX 500u /* of 27 values: within TD_SCAN_NODES_MAX */
+#define TD_BUSES_MAX 1024u         /* open at once in one process */
+
+#endif

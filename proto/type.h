@@ -1,0 +1,24 @@
+/* Types and patterns: the grammar of PROTOCOL.md 1, and matching. */
+#ifndef TD_TYPE_H
+#define TD_TYPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Whether the bytes are a type; also one of the system's. */
+bool td_type_valid(const char *type, size_t len);
+
+/* Whether a valid type is the system's: begins with '$'. */
+bool td_type_is_system(const char *type, size_t len);
+
+bool td_pattern_valid(const char *pattern, size_t len);
+
+/* Both must be valid. Linear in their lengths. */
+bool td_pattern_match(const char *pattern, size_t pattern_len,
+                      const char *type, size_t type_len);
+
+/* Cuts the first token off: its length; *rest is what follows its dot, NULL
+ * when it was the last. */
+size_t td_token_next(const char *s, size_t len, const char **rest);
+
+#endif
