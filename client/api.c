@@ -119,6 +119,27 @@ tidings_err tidings_wait(tidings_bus *bus, int timeout_ms)
     return err;
 }
 
+/* What a thread that packs may be changing meanwhile. */
+static uint64_t packed_sequence(struct td_bus *b)
+{
+    uint64_t sequence;
+
+    pthread_mutex_lock(b->packer);
+    sequence = b->client.packer.sequence;
+    pthread_mutex_unlock(b->packer);
+    return sequence;
+}
+
+static uint64_t unconfirmed(struct td_bus *b)
+{
+    uint64_t events;
+
+    pthread_mutex_lock(b->packer);
+    events = td_client_unconfirmed(&b->client);
+    pthread_mutex_unlock(b->packer);
+    return events;
+}
+
 static bool is_taken(struct td_bus *b, void *arg)
 {
     uint64_t *sequence = arg;
@@ -132,7 +153,7 @@ static bool is_taken(struct td_bus *b, void *arg)
 /* With the lock. */
 static bool flush(struct td_bus *b, int64_t deadline_ms)
 {
-    uint64_t sequence = b->client.publisher.sequence;
+    uint64_t sequence = packed_sequence(b);
 
     return td_bus_wait(b, is_taken, &sequence, deadline_ms);
 }
@@ -168,7 +189,10 @@ tidings_err tidings_close(tidings_bus *bus)
     if (!flush(b, td_now_ms() + b->close_timeout_ms))
         err = td_fail(TIDINGS_ETIMEDOUT,
                       "closed; %llu events were not taken by a broker",
-                      (unsigned long long)b->client.publisher.held_events);
+                      (unsigned long long)unconfirmed(b));
+    pthread_mutex_lock(b->packer);
+    b->packing_over = true;
+    pthread_mutex_unlock(b->packer);
     b->closing = true;
     end_all(b);
     td_bus_leave(b); /* whoever waits gives up */
@@ -178,84 +202,154 @@ tidings_err tidings_close(tidings_bus *bus)
 
 /* ---- publishing ---- */
 
-static bool has_room(struct td_bus *b, void *arg)
+/* Packs, with the packer's lock. The clock costs more than the rest: the first
+ * event of a batch has the time of now, and those that follow while the link
+ * is busy that of the last tick of the system's clock. */
+static tidings_err pack(struct td_bus *b, struct td_packing *event)
 {
-    (void)arg;
-    return td_client_has_room(&b->client);
+    const struct td_packer *p = &b->client.packer;
+    int64_t now_us;
+
+    if (event->time_us)
+        return td_client_pack(&b->client, event);
+    now_us = p->events == 0 ? td_unix_us() : td_unix_coarse_us();
+    if (p->events > 0 && now_us < p->base_us)
+        now_us = p->base_us;
+    event->time_us = now_us;
+    return td_client_pack(&b->client, event);
 }
 
-/* With the lock: packs, and waits for room if there is none. */
-static tidings_err publish(struct td_bus *b, struct td_str type,
-                           uint32_t flags, int64_t time_us, const void *data,
-                           size_t len, struct td_str attrs)
+/* With the lock: closes and sends what is there, and packs again. */
+static tidings_err pack_again(struct td_bus *b, struct td_packing *event)
 {
-    tidings_err err = td_client_publish(&b->client, type, flags, time_us,
-                                        data, len, attrs);
+    tidings_err err;
+
+    td_client_pump(&b->client);
+    pthread_mutex_lock(b->packer);
+    err = pack(b, event);
+    pthread_mutex_unlock(b->packer);
+    return err;
+}
+
+static tidings_err is_full(struct td_bus *b)
+{
+    bool up = b->client.state == TD_CLIENT_READY;
+
+    if (b->closing)
+        return td_fail(TIDINGS_ECLOSED, "the bus is being closed");
+    return td_fail(TIDINGS_EFULL,
+                   "%llu events wait to be taken by the broker at %s%s%s",
+                   (unsigned long long)unconfirmed(b), b->url, up ? "" : ": ",
+                   up ? "" : b->client.last_text);
+}
+
+/* There was no room: waits for it. */
+static tidings_err pack_when_room(tidings_bus *bus, struct td_packing *event)
+{
+    tidings_err err = TIDINGS_OK;
+    struct td_bus *b = enter(bus, &err);
     int64_t deadline;
 
-    if (err == TIDINGS_EFULL && b->publish_timeout_ms > 0) {
-        deadline = td_now_ms() + b->publish_timeout_ms;
-        while (err == TIDINGS_EFULL &&
-               td_bus_wait(b, has_room, NULL, deadline))
-            err = td_client_publish(&b->client, type, flags, time_us, data,
-                                    len, attrs);
-    }
-    if (b->sent || b->client.broken)
-        td_bus_touched(b);
-    if (err == TIDINGS_EFULL && b->closing)
-        return td_fail(TIDINGS_ECLOSED, "the bus is being closed");
+    if (!b)
+        return err;
+    deadline = td_now_ms() + b->publish_timeout_ms;
+    err = pack_again(b, event);
+    while (err == TIDINGS_EFULL && td_bus_wait_room(b, deadline))
+        err = pack_again(b, event);
+    td_client_pump(&b->client);
+    td_bus_touched(b);
     if (err == TIDINGS_EFULL)
-        return td_fail(err,
-                       "%llu events wait to be taken by the broker at %s%s%s",
-                       (unsigned long long)b->client.publisher.held_events,
-                       b->url, b->client.state == TD_CLIENT_READY ? "" : ": ",
-                       b->client.state == TD_CLIENT_READY
-                           ? ""
-                           : b->client.last_text);
+        err = is_full(b);
+    unlock(b);
+    return err;
+}
+
+/* Sends what can be sent, on this thread. Whoever has the lock need not be
+ * waited for when an answer is due: it takes along what is closed by then. */
+static void pump(tidings_bus *bus, enum td_pump when)
+{
+    tidings_err err;
+    struct td_bus *b = when == TD_PUMP_SOON ? td_handle_try_lock(bus, &err)
+                                            : td_handle_lock(bus, &err);
+
+    if (!b)
+        return; /* or closed meanwhile: closing has sent it */
+    td_client_pump(&b->client);
+    td_bus_touched(b);
+    unlock(b);
+}
+
+static struct td_bus *enter_packer(tidings_bus *bus, tidings_err *err)
+{
+    struct td_bus *b = td_handle_lock_packer(bus, err);
+
+    if (b && b->packing_over) {
+        pthread_mutex_unlock(b->packer);
+        *err = td_fail(TIDINGS_ECLOSED, "the bus is being closed");
+        return NULL;
+    }
+    return b;
+}
+
+/* Ends a publish: leaves the packer's lock, and does what could not be done
+ * under it. */
+static tidings_err finish(tidings_bus *bus, struct td_bus *b,
+                          struct td_packing *event, tidings_err err)
+{
+    enum td_pump when = err ? TD_PUMP_NOT : td_client_wants_pump(&b->client);
+
+    pthread_mutex_unlock(b->packer);
+    if (when != TD_PUMP_NOT)
+        pump(bus, when);
+    else if (err == TIDINGS_EFULL)
+        err = pack_when_room(bus, event);
     return err;
 }
 
 tidings_err tidings_publish(tidings_bus *bus, const char *type,
                             const void *data, size_t len)
 {
-    const struct td_str none = {NULL, 0};
-    struct td_str name = {type, type ? strlen(type) : 0};
-    tidings_err err = td_event_check(type, name.len, data, len);
-    int64_t now_us = td_unix_us();
-    struct td_bus *b = err ? NULL : enter(bus, &err);
+    struct td_packing event = {
+        .type = {type, type ? strlen(type) : 0}, .data = data, .len = len};
+    tidings_err err;
+    struct td_bus *b = enter_packer(bus, &err);
 
     if (!b)
         return err;
-    err = publish(b, name, 0, now_us, data, len, none);
-    unlock(b);
-    return err;
+    err = td_event_check_data(data, len);
+    if (!err && !td_packer_continues(&b->client.packer, event.type, 0))
+        err = td_event_check_type(type, event.type.len);
+    if (!err)
+        err = pack(b, &event);
+    return finish(bus, b, &event, err);
 }
 
 tidings_err tidings_publish_event(tidings_bus *bus,
                                   const struct tidings_event *event)
 {
-    struct td_str name;
-    struct td_str attrs;
+    struct td_packing packing = {0};
+    struct td_buf attrs = {0};
     struct td_bus *b;
-    uint32_t flags;
     tidings_err err;
 
     if (!event)
         return td_fail(TIDINGS_EINVAL, "event is NULL");
-    name.data = event->type;
-    name.len = event->type ? strlen(event->type) : 0;
-    err = td_event_check(event->type, name.len, event->data, event->data_len);
-    b = err ? NULL : enter(bus, &err);
-    if (!b)
-        return err;
-    err = td_event_encode(&b->attrs, &flags, event);
-    attrs.data = (const char *)b->attrs.data;
-    attrs.len = b->attrs.len;
+    packing.type.data = event->type;
+    packing.type.len = event->type ? strlen(event->type) : 0;
+    packing.time_us = event->time_us;
+    packing.data = event->data;
+    packing.len = event->data_len;
+    err = td_event_check_type(event->type, packing.type.len);
     if (!err)
-        err = publish(b, name, flags,
-                      event->time_us ? event->time_us : td_unix_us(),
-                      event->data, event->data_len, attrs);
-    unlock(b);
+        err = td_event_check_data(event->data, event->data_len);
+    if (!err)
+        err = td_event_encode(&attrs, &packing.flags, event);
+    packing.attrs.data = (const char *)attrs.data;
+    packing.attrs.len = attrs.len;
+    b = err ? NULL : enter_packer(bus, &err);
+    if (b)
+        err = finish(bus, b, &packing, pack(b, &packing));
+    td_buf_fini(&attrs);
     return err;
 }
 
@@ -431,7 +525,8 @@ static bool is_at_rest(struct td_bus *b, void *arg)
     }
     if (b->own_loop && !b->dispatching)
         td_dispatch(b, SIZE_MAX); /* the caller is the loop */
-    return !td_has_notices(b) && !b->dispatching;
+    return !b->dispatching && !td_has_notices(b); /* in this order: the
+                                                  cursor is the dispatcher's */
 }
 
 tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
@@ -460,8 +555,7 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
                   : td_fail(TIDINGS_ETIMEDOUT,
                             "%llu events not handled, %llu not taken",
                             (unsigned long long)b->waiting_events,
-                            (unsigned long long)
-                                b->client.publisher.held_events);
+                            (unsigned long long)unconfirmed(b));
     while (b->subs)
         forget(b, b->subs);
     unlock(b);
@@ -529,8 +623,8 @@ tidings_err tidings_info(struct tidings_info *out, tidings_bus *bus)
         out->up = c->state == TD_CLIENT_READY;
         out->epoch = c->epoch;
         out->connects = c->connects;
-        out->published = c->publisher.sequence;
-        out->unconfirmed = c->publisher.held_events;
+        out->published = packed_sequence(b);
+        out->unconfirmed = unconfirmed(b);
         out->taken = out->published - out->unconfirmed;
         out->resent = c->resent;
         out->delivered = b->delivered;

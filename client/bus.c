@@ -9,11 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 #include <utlist.h>
 
+#define AWAY_MS 10  /* a handler that has kept the I/O thread for so long */
 #define READ_MAX 64 /* messages a turn: then whoever waits gets the lock */
 
 /* ---- clocks: the only ones of the client ---- */
@@ -41,6 +43,15 @@ int64_t td_unix_us(void)
     return clock_us(CLOCK_REALTIME);
 }
 
+int64_t td_unix_coarse_us(void)
+{
+#ifdef CLOCK_REALTIME_COARSE
+    return clock_us(CLOCK_REALTIME_COARSE);
+#else
+    return clock_us(CLOCK_REALTIME);
+#endif
+}
+
 /* ---- waking ---- */
 
 static void poke(struct td_bus *b)
@@ -51,10 +62,24 @@ static void poke(struct td_bus *b)
         return; /* the counter is full: it wakes all the same */
 }
 
+static bool has_room(struct td_bus *b)
+{
+    bool room;
+
+    td_client_pump(&b->client);
+    pthread_mutex_lock(b->packer);
+    room = td_client_has_room(&b->client);
+    pthread_mutex_unlock(b->packer);
+    return room;
+}
+
 void td_bus_changed(struct td_bus *b)
 {
     if (b->waiting > 0)
         pthread_cond_broadcast(&b->changed);
+    /* Looked at here, so that a publisher is not woken in vain. */
+    if (b->room_waiting > 0 && (b->closing || has_room(b)))
+        pthread_cond_broadcast(&b->room);
 }
 
 void td_bus_touched(struct td_bus *b)
@@ -67,17 +92,23 @@ void td_bus_touched(struct td_bus *b)
     b->sent = false;
 }
 
-static void wait_changed(struct td_bus *b, int64_t deadline_ms)
+static void wait_cond(struct td_bus *b, pthread_cond_t *cond,
+                      unsigned *waiting, int64_t deadline_ms)
 {
     struct timespec t = {.tv_sec = (time_t)(deadline_ms / 1000),
                          .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
 
-    b->waiting++;
+    ++*waiting;
     if (deadline_ms == TD_CLIENT_NEVER)
-        pthread_cond_wait(&b->changed, b->lock);
+        pthread_cond_wait(cond, b->lock);
     else
-        pthread_cond_timedwait(&b->changed, b->lock, &t);
-    b->waiting--;
+        pthread_cond_timedwait(cond, b->lock, &t);
+    --*waiting;
+}
+
+static void wait_changed(struct td_bus *b, int64_t deadline_ms)
+{
+    wait_cond(b, &b->changed, &b->waiting, deadline_ms);
 }
 
 /* ---- driving ---- */
@@ -177,6 +208,22 @@ static void drive(struct td_bus *b, int64_t deadline_ms)
     td_bus_changed(b);
 }
 
+/* Waits until cond is signalled, or drives in the I/O thread's stead: at once
+ * inside a handler, where that thread is ourselves or stuck with us, and
+ * otherwise when it has been away for long. */
+static void wait_or_drive(struct td_bus *b, pthread_cond_t *cond,
+                          unsigned *waiting, int64_t deadline_ms)
+{
+    int64_t now = td_now_ms();
+    bool away = b->dispatching && !b->own_loop && !b->driving &&
+                (td_in_handler(b) || now - b->client.now_ms >= AWAY_MS);
+
+    if (away)
+        drive(b, deadline_ms);
+    else
+        wait_cond(b, cond, waiting, earlier(deadline_ms, now + AWAY_MS));
+}
+
 bool td_bus_wait(struct td_bus *b, bool (*done)(struct td_bus *b, void *arg),
                  void *arg, int64_t deadline_ms)
 {
@@ -188,14 +235,28 @@ bool td_bus_wait(struct td_bus *b, bool (*done)(struct td_bus *b, void *arg),
         td_bus_touched(b);
         if (ok || b->closing || td_now_ms() >= deadline_ms)
             break;
-        /* The I/O thread cannot drive while it is inside a handler. */
-        if (b->dispatching && !b->own_loop && !b->driving)
-            drive(b, deadline_ms);
-        else
-            wait_changed(b, deadline_ms);
+        wait_or_drive(b, &b->changed, &b->waiting, deadline_ms);
     }
     b->users--;
     td_bus_changed(b);
+    return ok;
+}
+
+bool td_bus_wait_room(struct td_bus *b, int64_t deadline_ms)
+{
+    bool ok;
+
+    b->users++;
+    for (;;) {
+        ok = has_room(b);
+        td_bus_touched(b);
+        if (ok || b->closing || td_now_ms() >= deadline_ms)
+            break;
+        wait_or_drive(b, &b->room, &b->room_waiting, deadline_ms);
+    }
+    b->users--;
+    if (b->closing)
+        td_bus_changed(b);
     return ok;
 }
 
@@ -210,6 +271,7 @@ static void *io_main(void *arg)
 {
     struct td_bus *b = arg;
 
+    prctl(PR_SET_NAME, "tidings-io");
     pthread_mutex_lock(b->lock);
     while (!b->stop) {
         if (!b->own_loop && !b->dispatching && td_has_notices(b)) {
@@ -229,10 +291,12 @@ static void *io_main(void *arg)
 static void *keeper_main(void *arg)
 {
     struct td_bus *b = arg;
+    unsigned unused = 0;
 
+    prctl(PR_SET_NAME, "tidings-keeper");
     pthread_mutex_lock(b->lock);
     while (!b->stop) {
-        wait_changed(b, td_now_ms() + TD_HEARTBEAT_MS / 2);
+        wait_cond(b, &b->stopped, &unused, td_now_ms() + TD_HEARTBEAT_MS / 2);
         if (!b->stop && b->dispatching && !b->driving &&
             td_now_ms() - b->client.now_ms >= TD_HEARTBEAT_MS / 2)
             drive(b, td_now_ms());
@@ -264,6 +328,16 @@ static bool port_send(void *ctx, const void *control, size_t len,
 
     b->sent = true;
     return b->backend->send(b->link, control, len, body);
+}
+
+static void port_guard(void *ctx, bool on)
+{
+    struct td_bus *b = ctx;
+
+    if (on)
+        pthread_mutex_lock(b->packer);
+    else
+        pthread_mutex_unlock(b->packer);
 }
 
 static void port_status(void *ctx, enum tidings_status_kind kind,
@@ -372,6 +446,7 @@ static tidings_err init_client(struct td_bus *b,
                  .open = port_open,
                  .close = port_close,
                  .send = port_send,
+                 .guard = port_guard,
                  .status = port_status},
     };
     uint8_t random[10 + sizeof(options.seed)];
@@ -409,6 +484,8 @@ static tidings_err init_parts(struct td_bus *b, const char *url,
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&b->changed, &attr);
+    pthread_cond_init(&b->room, &attr);
+    pthread_cond_init(&b->stopped, &attr);
     pthread_condattr_destroy(&attr);
     return b->backend->new(&b->link, url);
 }
@@ -426,7 +503,6 @@ static void free_parts(struct td_bus *b)
     if (b->link)
         b->backend->free(b->link);
     td_client_fini(&b->client);
-    td_buf_fini(&b->attrs);
     if (b->wake_fd >= 0)
         close(b->wake_fd);
     if (b->dispatch_fd >= 0)
@@ -440,6 +516,7 @@ static void stop_threads(struct td_bus *b, bool io, bool keeper)
     b->stop = true;
     poke(b);
     pthread_cond_broadcast(&b->changed);
+    pthread_cond_broadcast(&b->stopped);
     pthread_mutex_unlock(b->lock);
     if (io)
         pthread_join(b->io_thread, NULL);
@@ -470,6 +547,7 @@ tidings_err td_bus_new(struct td_bus **out, const char *url,
                        const struct tidings_options *options)
 {
     const struct td_backend *backend = td_backend_of(url);
+    struct td_locks *locks;
     struct td_bus *b;
     tidings_err err;
 
@@ -488,9 +566,12 @@ tidings_err td_bus_new(struct td_bus **out, const char *url,
     if (!err)
         err = init_parts(b, url, options);
     if (!err)
-        err = td_handle_new(&b->handle, b, &b->lock);
-    if (!err)
+        err = td_handle_new(&b->handle, b, &locks);
+    if (!err) {
+        b->lock = &locks->bus;
+        b->packer = &locks->packer;
         err = start_threads(b);
+    }
     if (err) {
         free_parts(b);
         return err;
@@ -505,5 +586,7 @@ void td_bus_free(struct td_bus *b)
     td_client_close(&b->client);
     td_handle_free(b->handle);
     pthread_cond_destroy(&b->changed);
+    pthread_cond_destroy(&b->room);
+    pthread_cond_destroy(&b->stopped);
     free_parts(b);
 }

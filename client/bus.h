@@ -1,13 +1,14 @@
 /* A bus: the pure session, a link, the threads around them, and what waits to
  * be handed to handlers.
  *
- * One lock, that of the bus's slot, guards all of it. At most one thread at a
+ * One lock, that of the bus's slot, guards all of it but the batch that is
+ * being packed, which has its own. At most one thread at a
  * time drives: it polls the link without the lock, reads it with it, and lets
  * the session do what is due. At most one dispatches: it calls handlers,
  * without the lock. The I/O thread does both in turn, so an event reaches its
- * handler without changing threads. While a handler runs, whoever waits for
- * something drives; and if nobody waits, the keeper does it often enough to
- * keep the link alive. A publisher sends on its own thread. */
+ * handler without changing threads. While a handler runs for long, whoever
+ * waits for something drives; and if nobody waits, the keeper does it often
+ * enough to keep the link alive. A publisher sends on its own thread. */
 #ifndef TD_BUS_H
 #define TD_BUS_H
 
@@ -55,8 +56,8 @@ struct td_cursor {
     uint32_t batch;
     uint32_t run;   /* in that batch */
     uint32_t event; /* in that run */
-    const uint8_t *p;
-    const uint8_t *end;
+    const uint8_t *p;   /* the next event */
+    const uint8_t *end; /* of its run */
     struct tidings_event view;
     struct td_event_scratch scratch;
     char id[TD_ID_TEXT_BYTES + 1];
@@ -65,8 +66,12 @@ struct td_cursor {
 };
 
 struct td_bus {
-    pthread_mutex_t *lock; /* of the slot */
-    pthread_cond_t changed;
+    pthread_mutex_t *lock;   /* of the slot */
+    pthread_mutex_t *packer; /* of the slot: guards client.packer and
+                                packing_over; taken after lock, or alone */
+    pthread_cond_t changed; /* anything that a call may wait for … */
+    pthread_cond_t room;    /* … but this: there is room to publish */
+    pthread_cond_t stopped; /* the keeper waits for this alone */
     tidings_bus *handle;
     char *url;
     char name[TD_NAME_BYTES_MAX + 1];
@@ -80,13 +85,14 @@ struct td_bus {
     struct td_client client;
     const struct td_backend *backend;
     struct td_link *link;
-    struct td_buf attrs; /* publishing: one event's attributes */
+    bool packing_over;   /* the bus is being closed */
     bool sent;           /* something, since it was last looked at */
 
     int wake_fd;  /* ends a poll early */
     bool driving; /* some thread polls or reads the link */
     bool polling; /* … polls, without the lock */
-    unsigned waiting; /* threads that wait for changed */
+    unsigned waiting;      /* threads that wait for changed */
+    unsigned room_waiting; /* … for room */
     unsigned users;   /* calls that wait */
     bool closing;     /* calls that wait give up */
     bool close_called;
@@ -117,6 +123,7 @@ void td_bus_free(struct td_bus *b);
 int64_t td_now_ms(void);
 int64_t td_now_us(void);      /* monotonic */
 int64_t td_unix_us(void);
+int64_t td_unix_coarse_us(void); /* a tick late at most, and cheap */
 
 /* The rest is called with the lock held. */
 
@@ -127,6 +134,9 @@ bool td_bus_wait(struct td_bus *b, bool (*done)(struct td_bus *b, void *arg),
 
 /* The bus is being closed: waits until no call waits any more. */
 void td_bus_leave(struct td_bus *b);
+
+/* The same for room to publish. */
+bool td_bus_wait_room(struct td_bus *b, int64_t deadline_ms);
 
 /* After calls into the session: the driver may have to look at the link, or
  * at the clock. */

@@ -117,13 +117,8 @@ tidings_err tidings_writer_bytes(tidings_writer *w, const void **out,
         return TIDINGS_EINVAL;
     if (w->buf.len > TD_DATA_BYTES_MAX)
         return TIDINGS_ELIMIT;
-    if (!td_scan(w->buf.data, w->buf.len, &td_scan_data)) {
-        const struct td_scan_limits deeper = {TD_DATA_DEPTH_MAX, SIZE_MAX,
-                                              true};
-
-        return td_scan(w->buf.data, w->buf.len, &deeper) ? TIDINGS_ELIMIT
-                                                         : TIDINGS_EINVAL;
-    }
+    if (!td_scan(w->buf.data, w->buf.len, &td_scan_data))
+        return TIDINGS_EINVAL;
     *out = w->buf.data;
     *len = w->buf.len;
     return TIDINGS_OK;

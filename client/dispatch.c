@@ -7,12 +7,11 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /* Handlers run for so long before credit is returned for what they did. */
 #define SECTION_MS 20
-#define SECTION_CHECK 8u /* events between looks at the clock */
+#define SECTION_CHECK 16u /* events between looks at the clock */
 
 /* ---- notices ---- */
 
@@ -89,6 +88,8 @@ static const struct td_run *run_of(const struct td_cursor *cur)
     return &cur->batches.batch[cur->batch].runs[cur->run];
 }
 
+/* Each run is read within its own bytes: one that lies about its events
+ * harms no other. */
 static void enter_run(struct td_cursor *cur)
 {
     const struct td_batch *batch = &cur->batches.batch[cur->batch];
@@ -99,21 +100,22 @@ static void enter_run(struct td_cursor *cur)
     copy_text(cur->type, run->type);
     td_id_format(cur->id, (const uint8_t *)batch->producer.data, run->first);
     cur->event = 0;
+    cur->p = cur->end;
+    cur->end += run->bytes;
 }
 
 static tidings_err enter(struct td_cursor *cur, struct td_notice *n)
 {
     const struct td_body *body = n->message->body;
     const char *why;
-    tidings_err err = td_batches_decode(&cur->batches, n->batches, body->data,
-                                        body->len, &why);
+    tidings_err err =
+        td_batches_read(&cur->batches, n->batches, body->len, &why);
 
     if (err)
         return err;
     cur->notice = n;
     cur->batch = cur->run = 0;
-    cur->p = body->data;
-    cur->end = body->data + body->len;
+    cur->end = body->data;
     memset(&cur->view, 0, sizeof(cur->view));
     enter_run(cur);
     return TIDINGS_OK;
@@ -206,14 +208,6 @@ struct section {
     bool over; /* the delivery is */
 };
 
-static int64_t coarse_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static void call_one(struct td_bus *b, struct td_bus_sub *sub,
                      struct section *s)
 {
@@ -239,10 +233,12 @@ static void run_section(struct td_bus *b, struct td_bus_sub *sub, size_t max,
                         struct section *s)
 {
     struct td_cursor *cur = b->cursor;
-    int64_t end_ms = coarse_ms() + SECTION_MS;
+    int64_t end_ms = td_now_ms() + SECTION_MS;
 
     while (s->calls < max && !s->over) {
         const uint8_t *from = cur->p;
+        const uint8_t *end = cur->end;
+        bool last;
 
         if (atomic_load_explicit(&sub->ended, memory_order_acquire)) {
             s->over = true;
@@ -250,66 +246,69 @@ static void run_section(struct td_bus *b, struct td_bus_sub *sub, size_t max,
         }
         call_one(b, sub, s);
         s->events++;
-        s->bytes += (uint64_t)(cur->p - from);
+        last = cur->event + 1 == run_of(cur)->count;
+        s->bytes += (uint64_t)((last ? end : cur->p) - from);
         s->over = !advance(cur);
-        if (s->events % SECTION_CHECK == 0 && coarse_ms() >= end_ms)
+        if (s->events % SECTION_CHECK == 0 && td_now_ms() >= end_ms)
             return;
     }
 }
 
-static void leave(struct td_bus *b)
+/* Without the lock: begins with a delivery, and goes on with it. */
+static tidings_err run(struct td_bus *b, struct td_notice *n,
+                       struct td_bus_sub *sub, size_t max, struct section *s)
 {
-    notice_free(b->cursor->notice);
-    b->cursor->notice = NULL;
+    tidings_err err = TIDINGS_OK;
+
+    if (!b->cursor->notice)
+        err = enter(b->cursor, n);
+    if (!err)
+        run_section(b, sub, max, s);
+    return err;
 }
 
 /* With the lock, which is let go while handlers run. */
-static size_t call_section(struct td_bus *b, size_t max)
+static size_t deliver(struct td_bus *b, struct td_notice *n, size_t max)
 {
-    struct td_notice *n = b->cursor->notice;
     struct td_bus_sub *sub = td_bus_sub_find(b, n->sub);
     struct section s = {0};
+    tidings_err err;
 
     if (!sub || atomic_load(&sub->ended)) {
-        leave(b);
+        b->cursor->notice = NULL;
+        notice_free(n);
         return 0;
     }
     sub->refs++;
     b->running = sub;
     pthread_mutex_unlock(b->lock);
-    run_section(b, sub, max, &s);
+    err = run(b, n, sub, max, &s);
     pthread_mutex_lock(b->lock);
     b->running = NULL;
     b->delivered += s.calls;
     b->failed += s.failed;
-    if (sub->csub)
+    if (err) /* whoever sent this breaks the rules everywhere */
+        td_client_lost(&b->client, err, "the broker sent a malformed batch",
+                       td_now_ms());
+    else if (sub->csub)
         td_client_handled(&b->client, sub->csub, n->session, s.events,
                           s.bytes);
-    if (s.over)
-        leave(b);
     td_bus_sub_unref(sub);
+    if (err || s.over) {
+        b->cursor->notice = NULL;
+        notice_free(n);
+    }
     td_bus_touched(b);
     td_bus_changed(b);
     return s.calls;
 }
 
-/* Begins with the next notice; a status is dealt with at once. */
-static void next_notice(struct td_bus *b)
+static void tell_now(struct td_bus *b, struct td_notice *n)
 {
-    struct td_notice *n = pop_notice(b);
-    tidings_err err = TIDINGS_OK;
-
     pthread_mutex_unlock(b->lock);
-    if (n->message)
-        err = enter(b->cursor, n);
-    else
-        tell_notice(b, n);
+    tell_notice(b, n);
     pthread_mutex_lock(b->lock);
-    if (err) /* whoever sent this breaks the rules everywhere */
-        td_client_lost(&b->client, err, "the broker sent a malformed batch",
-                       td_now_ms());
-    if (err || !n->message)
-        notice_free(n);
+    notice_free(n);
 }
 
 static void clear_dispatch_fd(struct td_bus *b)
@@ -328,10 +327,13 @@ size_t td_dispatch(struct td_bus *b, size_t max)
     b->dispatching = true;
     b->dispatcher = pthread_self();
     while (n < max && !b->stop && td_has_notices(b)) {
-        if (b->cursor->notice)
-            n += call_section(b, max - n);
+        struct td_notice *next =
+            b->cursor->notice ? b->cursor->notice : pop_notice(b);
+
+        if (next->message)
+            n += deliver(b, next, max - n);
         else
-            next_notice(b);
+            tell_now(b, next);
     }
     b->dispatching = false;
     clear_dispatch_fd(b);

@@ -79,12 +79,15 @@ static bool is_attr_name(struct td_str name)
 
 /* ---- encoding ---- */
 
-tidings_err td_event_check(const char *type, size_t type_len, const void *data,
-                           size_t len)
+tidings_err td_event_check_type(const char *type, size_t len)
 {
-    if (!type || !td_type_valid(type, type_len) ||
-        td_type_is_system(type, type_len))
-        return tidings_type_check(type);
+    if (type && td_type_valid(type, len) && !td_type_is_system(type, len))
+        return TIDINGS_OK;
+    return tidings_type_check(type); /* it has the words */
+}
+
+tidings_err td_event_check_data(const void *data, size_t len)
+{
     if (len > TD_DATA_BYTES_MAX)
         return td_fail(TIDINGS_EINVAL, "data of %zu bytes; at most %u", len,
                        TD_DATA_BYTES_MAX);

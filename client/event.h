@@ -16,9 +16,9 @@
 tidings_err td_event_encode(struct td_buf *out, uint32_t *flags,
                             const struct tidings_event *event);
 
-/* Type and data, the part that every publish checks. */
-tidings_err td_event_check(const char *type, size_t type_len, const void *data,
-                           size_t len);
+/* What every publish checks: TIDINGS_EINVAL with the detail set. */
+tidings_err td_event_check_type(const char *type, size_t len);
+tidings_err td_event_check_data(const void *data, size_t len);
 
 /* Memory for the strings of one opened event, used again for the next. */
 struct td_event_scratch {

@@ -17,7 +17,7 @@ static_assert(sizeof(void *) == 8, "handles need 64 bits");
 static_assert(TD_BUSES_MAX == 1u << SLOT_BITS, "one slot for each bus");
 
 struct slot {
-    pthread_mutex_t lock;
+    struct td_locks locks;
     atomic_uint_fast64_t generation; /* of its handle; read without the lock */
     atomic_uint fork; /* fork_count when it was opened */
     struct td_bus *bus; /* NULL: free */
@@ -30,6 +30,12 @@ static uint64_t next_generation = 1;
 static unsigned next_slot;
 static atomic_uint fork_count; /* of the forks between us and our ancestor */
 
+static void init_locks(struct td_locks *locks)
+{
+    pthread_mutex_init(&locks->bus, NULL);
+    pthread_mutex_init(&locks->packer, NULL);
+}
+
 /* In the child a lock may be held by a thread that is not there any more:
  * slots of the parent are recognised before they are locked. */
 static void in_child(void)
@@ -41,7 +47,7 @@ static void in_child(void)
 static void init_slots(void)
 {
     for (unsigned i = 0; i < TD_BUSES_MAX; i++)
-        pthread_mutex_init(&slots[i].lock, NULL);
+        init_locks(&slots[i].locks);
     pthread_atfork(NULL, NULL, in_child);
 }
 
@@ -57,13 +63,23 @@ static bool is_free(struct slot *s)
         return true;
     if (atomic_load(&s->fork) == atomic_load(&fork_count))
         return false;
-    pthread_mutex_init(&s->lock, NULL);
+    init_locks(&s->locks);
     s->bus = NULL; /* leaked on purpose: its threads are the parent's */
     return true;
 }
 
+/* Under both locks: either is enough to read it. */
+static void set_bus(struct slot *s, struct td_bus *bus)
+{
+    pthread_mutex_lock(&s->locks.bus);
+    pthread_mutex_lock(&s->locks.packer);
+    s->bus = bus;
+    pthread_mutex_unlock(&s->locks.packer);
+    pthread_mutex_unlock(&s->locks.bus);
+}
+
 tidings_err td_handle_new(tidings_bus **out, struct td_bus *bus,
-                          pthread_mutex_t **lock)
+                          struct td_locks **locks)
 {
     tidings_err err = TIDINGS_ELIMIT;
 
@@ -75,13 +91,11 @@ tidings_err td_handle_new(tidings_bus **out, struct td_bus *bus,
 
         if (!is_free(s))
             continue;
-        pthread_mutex_lock(&s->lock);
-        s->bus = bus;
+        set_bus(s, bus);
         atomic_store(&s->fork, atomic_load(&fork_count));
         atomic_store(&s->generation, next_generation);
-        pthread_mutex_unlock(&s->lock);
         *out = handle_of(next_generation++, n);
-        *lock = &s->lock;
+        *locks = &s->locks;
         err = TIDINGS_OK;
     }
     pthread_mutex_unlock(&slots_lock);
@@ -90,43 +104,86 @@ tidings_err td_handle_new(tidings_bus **out, struct td_bus *bus,
                : TIDINGS_OK;
 }
 
-static struct td_bus *lock_slot(struct slot *s, uint64_t generation,
-                                uint64_t mask, tidings_err *err)
+static tidings_err check_slot(struct slot *s, uint64_t generation,
+                              uint64_t mask)
 {
-    struct td_bus *bus;
-
     if ((atomic_load_explicit(&s->generation, memory_order_acquire) & mask) !=
-        generation) {
-        *err = td_fail(TIDINGS_ECLOSED, "the handle was closed");
-        return NULL;
-    }
+        generation)
+        return td_fail(TIDINGS_ECLOSED, "the handle was closed");
     if (atomic_load_explicit(&s->fork, memory_order_relaxed) !=
-        atomic_load_explicit(&fork_count, memory_order_relaxed)) {
-        *err = td_fail(TIDINGS_EFORKED,
+        atomic_load_explicit(&fork_count, memory_order_relaxed))
+        return td_fail(TIDINGS_EFORKED,
                        "opened before fork(): the child opens its own bus");
+    return TIDINGS_OK;
+}
+
+/* With the lock: it may have been closed while we waited for that. */
+static struct td_bus *locked_bus(struct slot *s, pthread_mutex_t *lock,
+                                 uint64_t generation, uint64_t mask,
+                                 tidings_err *err)
+{
+    *err = s->bus ? check_slot(s, generation, mask)
+                  : td_fail(TIDINGS_ECLOSED, "the handle was closed");
+    if (!*err)
+        return s->bus;
+    pthread_mutex_unlock(lock);
+    return NULL;
+}
+
+static struct td_bus *lock_slot(struct slot *s, pthread_mutex_t *lock,
+                                uint64_t generation, uint64_t mask,
+                                tidings_err *err)
+{
+    *err = check_slot(s, generation, mask);
+    if (*err)
         return NULL;
-    }
-    pthread_mutex_lock(&s->lock);
-    bus = s->bus;
-    if (!bus || (atomic_load_explicit(&s->generation, memory_order_relaxed) &
-                 mask) != generation) {
-        pthread_mutex_unlock(&s->lock);
-        *err = td_fail(TIDINGS_ECLOSED, "the handle was closed");
-        return NULL;
-    }
-    return bus;
+    pthread_mutex_lock(lock);
+    return locked_bus(s, lock, generation, mask, err);
+}
+
+static struct slot *slot_of(tidings_bus *handle, tidings_err *err)
+{
+    uint64_t bits = (uintptr_t)handle;
+
+    if (bits >> SLOT_BITS != 0 && !(bits >> 63))
+        return &slots[bits & SLOT_MASK];
+    *err = td_fail(TIDINGS_EINVAL, "not a bus");
+    return NULL;
 }
 
 struct td_bus *td_handle_lock(tidings_bus *handle, tidings_err *err)
 {
-    uint64_t bits = (uintptr_t)handle;
+    struct slot *s = slot_of(handle, err);
 
-    if (bits >> SLOT_BITS == 0 || bits >> 63) {
-        *err = td_fail(TIDINGS_EINVAL, "not a bus");
+    return s ? lock_slot(s, &s->locks.bus, (uintptr_t)handle >> SLOT_BITS,
+                         UINT64_MAX, err)
+             : NULL;
+}
+
+struct td_bus *td_handle_try_lock(tidings_bus *handle, tidings_err *err)
+{
+    uint64_t generation = (uintptr_t)handle >> SLOT_BITS;
+    struct slot *s = slot_of(handle, err);
+
+    if (!s)
+        return NULL;
+    *err = check_slot(s, generation, UINT64_MAX);
+    if (*err)
+        return NULL;
+    if (pthread_mutex_trylock(&s->locks.bus) != 0) {
+        *err = TIDINGS_EFULL;
         return NULL;
     }
-    return lock_slot(&slots[bits & SLOT_MASK], bits >> SLOT_BITS, UINT64_MAX,
-                     err);
+    return locked_bus(s, &s->locks.bus, generation, UINT64_MAX, err);
+}
+
+struct td_bus *td_handle_lock_packer(tidings_bus *handle, tidings_err *err)
+{
+    struct slot *s = slot_of(handle, err);
+
+    return s ? lock_slot(s, &s->locks.packer, (uintptr_t)handle >> SLOT_BITS,
+                         UINT64_MAX, err)
+             : NULL;
 }
 
 void td_handle_free(tidings_bus *handle)
@@ -134,11 +191,9 @@ void td_handle_free(tidings_bus *handle)
     struct slot *s = &slots[(uintptr_t)handle & SLOT_MASK];
 
     atomic_store(&s->generation, 0);
-    pthread_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->locks.bus);
     pthread_mutex_lock(&slots_lock); /* in the order of td_handle_new() */
-    pthread_mutex_lock(&s->lock);
-    s->bus = NULL;
-    pthread_mutex_unlock(&s->lock);
+    set_bus(s, NULL);
     pthread_mutex_unlock(&slots_lock);
 }
 
@@ -155,13 +210,13 @@ struct td_bus *td_handle_lock_sub(tidings_sub *handle, uint32_t *number,
                                   tidings_err *err)
 {
     uint64_t bits = (uintptr_t)handle;
+    struct slot *s = &slots[bits & SLOT_MASK];
 
     if (!(bits >> 63)) {
         *err = td_fail(TIDINGS_EINVAL, "not a subscription");
         return NULL;
     }
     *number = (uint32_t)(bits >> 32) & INT32_MAX;
-    return lock_slot(&slots[bits & SLOT_MASK],
-                     bits >> SLOT_BITS & SUB_GENERATION_MASK,
+    return lock_slot(s, &s->locks.bus, bits >> SLOT_BITS & SUB_GENERATION_MASK,
                      SUB_GENERATION_MASK, err);
 }

@@ -1,5 +1,5 @@
 /* Handles: a bus is a slot and a generation, so that using one after it was
- * closed is an error and not a crash. The slot's lock is the bus's lock. */
+ * closed is an error and not a crash. The slot's locks are the bus's. */
 #ifndef TD_HANDLE_H
 #define TD_HANDLE_H
 
@@ -10,14 +10,28 @@
 
 struct td_bus;
 
+/* A slot has two locks: one for the bus, and one for packing events into its
+ * batch, taken after the first or alone. */
+struct td_locks {
+    pthread_mutex_t bus;
+    pthread_mutex_t packer;
+};
+
 /* A free slot for the bus; TIDINGS_ELIMIT: there is none. The bus is found
- * under *out from now on. *lock is the slot's, not taken. */
+ * under *out from now on. *locks are the slot's, not taken. */
 tidings_err td_handle_new(tidings_bus **out, struct td_bus *bus,
-                          pthread_mutex_t **lock);
+                          struct td_locks **locks);
 
 /* Locks the slot and returns its bus; NULL and *err (ECLOSED, EFORKED,
  * EINVAL for NULL), not locked, when there is none. */
 struct td_bus *td_handle_lock(tidings_bus *handle, tidings_err *err);
+
+/* The same, but NULL and TIDINGS_EFULL when another thread has the lock. */
+struct td_bus *td_handle_try_lock(tidings_bus *handle, tidings_err *err);
+
+/* The same with the packer's lock, and nothing else: the bus stays while it is
+ * held. */
+struct td_bus *td_handle_lock_packer(tidings_bus *handle, tidings_err *err);
 
 /* Forgets the handle; called with the lock held, returns without it. */
 void td_handle_free(tidings_bus *handle);

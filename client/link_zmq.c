@@ -24,6 +24,7 @@ struct td_link {
     void *context;
     void *dealer; /* NULL: not open */
     void *monitor;
+    bool heard; /* somebody answers: what was sent is worth waiting for */
 };
 
 static int set_int(void *socket, int option, int value)
@@ -65,6 +66,9 @@ static bool set_options(void *dealer)
 
 static void zmq_link_close(struct td_link *link)
 {
+    if (link->dealer && !link->heard)
+        set_int(link->dealer, ZMQ_LINGER, 0);
+    link->heard = false;
     if (link->dealer)
         zmq_socket_monitor(link->dealer, NULL, 0);
     if (link->monitor)
@@ -242,8 +246,10 @@ static enum td_receive zmq_link_receive(struct td_link *link,
     if (!link->dealer)
         return TD_NOTHING;
     result = read_message(link->dealer, out, why);
-    if (result != TD_NOTHING)
+    if (result != TD_NOTHING) {
+        link->heard = true;
         return result;
+    }
     /* Only when all is read: a BYE says more than a lost connection. */
     *why = read_monitor(link->monitor);
     return *why ? TD_LINK_LOST : TD_NOTHING;

@@ -10,6 +10,8 @@
 #define CREDIT_MESSAGES 64u
 /* How much may wait unsent on a living link before publishing waits too. */
 #define UNSENT_BYTES_MAX (2u << 20)
+/* How much packing threads may close before they wait for the session. */
+#define CLOSED_BYTES_MAX (512u << 10)
 
 void td_client_init(struct td_client *c,
                     const struct td_client_options *options, int64_t now_ms)
@@ -21,15 +23,15 @@ void td_client_init(struct td_client *c,
     c->random = options->seed | 1;
     c->last_err = TIDINGS_EUNREACH;
     snprintf(c->last_text, sizeof(c->last_text), "not connected yet");
-    td_publisher_init(&c->publisher, options->producer,
-                      td_str_of(options->source), options->unconfirmed_events,
-                      options->unconfirmed_bytes);
+    td_packer_init(&c->packer, options->producer, td_str_of(options->source));
+    td_publisher_init(&c->publisher);
 }
 
 void td_client_fini(struct td_client *c)
 {
     while (c->subs)
         td_client_forget(c, c->subs);
+    td_packer_fini(&c->packer);
     td_publisher_fini(&c->publisher);
     td_buf_fini(&c->control);
     td_buf_fini(&c->scratch);
@@ -69,6 +71,13 @@ static void send_hello(struct td_client *c)
 
 /* ---- publishing ---- */
 
+static void set_state(struct td_client *c, enum td_client_state state)
+{
+    c->state = state;
+    c->ready = state == TD_CLIENT_READY;
+    c->idle = false; /* until pumping has found nothing to send */
+}
+
 static bool send_batch(struct td_client *c, const struct td_outgoing *out)
 {
     struct td_frame f = {.op = TD_PUBLISH};
@@ -102,59 +111,104 @@ static void send_closed(struct td_client *c)
     }
 }
 
-/* Sends what may be sent: closed batches within credit, and the open one if
- * the link is idle. While an answer is out, the open batch goes on filling. */
-static void pump(struct td_client *c)
+static void guard(struct td_client *c, bool on)
 {
-    struct td_publisher *p = &c->publisher;
+    const struct td_client_port *port = &c->options.port;
 
-    if (c->state != TD_CLIENT_READY)
-        return;
-    send_closed(c);
-    if (p->events == 0 || p->unsent || c->asked)
-        return;
-    if (!td_publisher_close(p))
+    if (port->guard)
+        port->guard(port->ctx, on);
+}
+
+/* While an answer is out the open batch goes on filling, so that load makes
+ * batches. */
+void td_client_pump(struct td_client *c)
+{
+    bool ready = c->state == TD_CLIENT_READY;
+    struct td_outgoing *list;
+
+    if (ready)
+        send_closed(c);
+    guard(c, true);
+    if (ready && !c->asked && !c->publisher.unsent)
+        td_packer_close(&c->packer);
+    list = td_packer_take(&c->packer);
+    /* With the guard, so that the next event to be packed sees it. */
+    c->idle = ready && !c->asked && !list && !c->publisher.unsent;
+    guard(c, false);
+    while (list) {
+        struct td_outgoing *next = list->next;
+
+        td_publisher_add(&c->publisher, list);
+        list = next;
+    }
+    if (ready)
         send_closed(c);
 }
 
-tidings_err td_client_publish(struct td_client *c, struct td_str type,
-                              uint32_t flags, int64_t time_us,
-                              const void *data, size_t len,
-                              struct td_str attrs)
+static uint64_t held_bytes(const struct td_client *c)
 {
-    struct td_publisher *p = &c->publisher;
+    return c->packer.packed_bytes - c->publisher.taken_bytes;
+}
+
+uint64_t td_client_unconfirmed(const struct td_client *c)
+{
+    return c->packer.packed_events - c->publisher.taken_events;
+}
+
+static uint64_t unsent_bytes(const struct td_client *c)
+{
+    return c->publisher.unsent_bytes + c->packer.closed_bytes;
+}
+
+tidings_err td_client_pack(struct td_client *c, const struct td_packing *event)
+{
     tidings_err err;
 
-    if (c->state == TD_CLIENT_READY && p->unsent_bytes >= UNSENT_BYTES_MAX)
+    if (td_client_unconfirmed(c) >= c->options.unconfirmed_events ||
+        held_bytes(c) >= c->options.unconfirmed_bytes ||
+        (c->ready && unsent_bytes(c) >= UNSENT_BYTES_MAX))
         return TIDINGS_EFULL;
-    err = td_publisher_pack(p, type, flags, time_us, data, len, attrs);
-    if (err)
-        return err;
-    if (td_publisher_is_full(p)) {
-        td_publisher_close(p); /* without memory it stays open, and grows */
-        pump(c);
-    } else if (!c->asked) {
-        pump(c);
-    }
-    return TIDINGS_OK;
+    err = td_packer_pack(&c->packer, event);
+    if (!err && td_packer_is_full(&c->packer))
+        td_packer_close(&c->packer); /* without memory it goes on growing */
+    return err;
+}
+
+enum td_pump td_client_wants_pump(const struct td_client *c)
+{
+    if (c->idle || c->packer.closed_bytes >= CLOSED_BYTES_MAX)
+        return TD_PUMP_NOW;
+    return c->packer.closed ? TD_PUMP_SOON : TD_PUMP_NOT;
 }
 
 /* Half free: so that a publisher that had to wait does not wait again at the
  * very next event. */
 bool td_client_has_room(const struct td_client *c)
 {
-    const struct td_publisher *p = &c->publisher;
+    return td_client_unconfirmed(c) <= c->options.unconfirmed_events / 2 &&
+           held_bytes(c) <= c->options.unconfirmed_bytes / 2 &&
+           (!c->ready || unsent_bytes(c) <= UNSENT_BYTES_MAX / 2);
+}
 
-    return p->held_events <= p->events_max / 2 &&
-           p->held_bytes <= p->bytes_max / 2 &&
-           (c->state != TD_CLIENT_READY ||
-            p->unsent_bytes <= UNSENT_BYTES_MAX / 2);
+tidings_err td_client_publish(struct td_client *c,
+                              const struct td_packing *event)
+{
+    tidings_err err = td_client_pack(c, event);
+
+    if (err == TIDINGS_EFULL) { /* perhaps the batch had to be closed */
+        td_client_pump(c);
+        err = td_client_pack(c, event);
+    }
+    if (!err && td_client_wants_pump(c))
+        td_client_pump(c);
+    return err;
 }
 
 void td_client_ask(struct td_client *c)
 {
     struct td_frame f = {.op = TD_PING};
 
+    td_client_pump(c);
     /* A PING is answered with TAKEN first, if there is any to tell; what was
      * sent before it has then been taken. */
     if (c->state == TD_CLIENT_READY && !c->asked && c->publisher.head &&
@@ -422,9 +476,9 @@ void td_client_lost(struct td_client *c, tidings_err err, const char *text,
     if (c->state == TD_CLIENT_DOWN)
         return;
     port->close(port->ctx);
-    c->state = TD_CLIENT_DOWN;
-    c->broken = false;
     c->asked = 0;
+    set_state(c, TD_CLIENT_DOWN);
+    c->broken = false;
     c->credit_ms = TD_CLIENT_NEVER;
     c->failures = was_ready ? 1 : c->failures + 1;
     c->retry_ms = now_ms + backoff_ms(c);
@@ -451,7 +505,7 @@ static void open_link(struct td_client *c)
         set_last(c, err, "");
         return;
     }
-    c->state = TD_CLIENT_GREETING;
+    set_state(c, TD_CLIENT_GREETING);
     c->greeted_by_ms = c->now_ms + TD_GREETING_MS;
     c->heard_ms = c->sent_ms = c->pinged_ms = c->now_ms;
     c->broken = false;
@@ -469,7 +523,7 @@ static tidings_err on_welcome(struct td_client *c, const struct td_frame *f)
         f->u.welcome.version != TD_PROTOCOL_VERSION ||
         set_taken(c, f->u.welcome.taken))
         return TIDINGS_EPROTO;
-    c->state = TD_CLIENT_READY;
+    set_state(c, TD_CLIENT_READY);
     c->epoch = f->u.welcome.epoch;
     c->connects++;
     c->failures = 0;
@@ -494,7 +548,7 @@ static tidings_err on_welcome(struct td_client *c, const struct td_frame *f)
         if (!q->done)
             send_question(c, q);
     }
-    pump(c);
+    td_client_pump(c);
     return TIDINGS_OK;
 }
 
@@ -509,7 +563,7 @@ static tidings_err on_taken(struct td_client *c, const struct td_frame *f)
     c->bytes_limit = f->u.taken.bytes_limit;
     if (set_taken(c, f->u.taken.taken))
         return TIDINGS_EPROTO;
-    pump(c);
+    td_client_pump(c);
     return TIDINGS_OK;
 }
 
@@ -753,6 +807,6 @@ void td_client_close(struct td_client *c)
         send_frame(c, &bye, NULL);
     if (c->state != TD_CLIENT_DOWN)
         port->close(port->ctx);
-    c->state = TD_CLIENT_DOWN;
+    set_state(c, TD_CLIENT_DOWN);
     c->closed = true;
 }

@@ -87,6 +87,9 @@ struct td_client_port {
     /* false: the link takes nothing, so it is lost. */
     bool (*send)(void *ctx, const void *control, size_t len,
                  struct td_body *body);
+    /* Keeps other threads from the packer while the session closes its batch;
+     * NULL: there are none. */
+    void (*guard)(void *ctx, bool on);
     void (*status)(void *ctx, enum tidings_status_kind kind, tidings_err err,
                    const char *text, struct td_csub *sub, uint64_t count);
 };
@@ -122,7 +125,11 @@ struct td_client {
     uint64_t resent;
     uint64_t missed;
     /* publishing */
+    struct td_packer packer; /* with guard(); all else without */
     struct td_publisher publisher;
+    atomic_bool ready; /* state is READY */
+    atomic_bool idle;  /* and there is nothing to send nor to wait for: the next
+                          event leaves at once */
     uint64_t events_out; /* totals of this session */
     uint64_t bytes_out;
     uint64_t events_limit;
@@ -170,16 +177,36 @@ void td_client_lost(struct td_client *c, tidings_err err, const char *text,
 /* Says goodbye and closes the link; never opens another. */
 void td_client_close(struct td_client *c);
 
-/* ---- publishing ---- */
+/* ---- publishing: packing needs the guard, the rest the session ---- */
 
-/* Packs an event and sends what may be sent. As td_publisher_pack(). */
-tidings_err td_client_publish(struct td_client *c, struct td_str type,
-                              uint32_t flags, int64_t time_us,
-                              const void *data, size_t len,
-                              struct td_str attrs);
+/* Packs an event, and closes the batch if it is full. TIDINGS_EFULL: there is no room, try again when
+ * td_client_has_room(), after td_client_pump(); TIDINGS_ENOMEM. */
+tidings_err td_client_pack(struct td_client *c,
+                           const struct td_packing *event);
 
-/* Whether there is room for more, with some to spare. */
+enum td_pump {
+    TD_PUMP_NOT,
+    TD_PUMP_SOON, /* batches are closed; an answer that is due takes them along,
+                     so it need not be now */
+    TD_PUMP_NOW   /* the link is idle, or many are closed */
+};
+
+/* Whether td_client_pump() has something to do. Needs the guard. */
+enum td_pump td_client_wants_pump(const struct td_client *c);
+
+/* Sends what may be sent: closed batches within credit, and the open one if
+ * the link is idle. Takes the guard itself. */
+void td_client_pump(struct td_client *c);
+
+/* Whether there is room for more, with some to spare. Needs the guard. */
 bool td_client_has_room(const struct td_client *c);
+
+/* Events packed and not taken. Needs the guard. */
+uint64_t td_client_unconfirmed(const struct td_client *c);
+
+/* All in one, where no other thread packs. */
+tidings_err td_client_publish(struct td_client *c,
+                              const struct td_packing *event);
 
 /* Asks the broker to say what it has taken, unless it has been asked. */
 void td_client_ask(struct td_client *c);

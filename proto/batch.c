@@ -134,9 +134,8 @@ static bool body_meets(const struct td_batches *b, const uint8_t *p,
     return p == end;
 }
 
-tidings_err td_batches_decode(struct td_batches *out, struct td_str wire,
-                              const uint8_t *body, size_t body_len,
-                              const char **why)
+tidings_err td_batches_read(struct td_batches *out, struct td_str wire,
+                            size_t body_len, const char **why)
 {
     struct td_reader r = td_reader_of(wire.data, wire.len);
     uint32_t batches;
@@ -152,10 +151,19 @@ tidings_err td_batches_decode(struct td_batches *out, struct td_str wire,
             return TIDINGS_EPROTO;
     }
     *why = "run table and body do not meet";
-    if (r.p != r.end || out->bytes != body_len ||
-        !body_meets(out, body, body + body_len))
-        return TIDINGS_EPROTO;
-    return TIDINGS_OK;
+    return r.p == r.end && out->bytes == body_len ? TIDINGS_OK
+                                                  : TIDINGS_EPROTO;
+}
+
+tidings_err td_batches_decode(struct td_batches *out, struct td_str wire,
+                              const uint8_t *body, size_t body_len,
+                              const char **why)
+{
+    tidings_err err = td_batches_read(out, wire, body_len, why);
+
+    if (!err && !body_meets(out, body, body + body_len))
+        err = TIDINGS_EPROTO;
+    return err;
 }
 
 /* Moves into a batch, up to its runs. */
@@ -303,6 +311,37 @@ uint8_t *td_event_put(uint8_t *p, int64_t dt_us, const void *data,
     return p + attrs.len;
 }
 
+/* The shape of nearly every event: short or middling, after its batch's base,
+ * without attributes. false: it has another. */
+static bool open_plain(struct td_event *out, const uint8_t **p,
+                       const uint8_t *end)
+{
+    size_t span = event_span(*p, end);
+    const uint8_t *c = *p + (**p == 0xc4 ? 2 : 3);
+    const uint8_t *after = *p + span;
+
+    if (span < 8 || **p == 0xc6 || *c++ != 0x92)
+        return false;
+    if (*c < 0x80) {
+        out->dt_us = *c++;
+    } else if (*c == 0xcd) {
+        out->dt_us = c[1] << 8 | c[2];
+        c += 3;
+    } else {
+        return false;
+    }
+    if (after - c < 3 || (*c != 0xc4 && *c != 0xc5) ||
+        event_span(c, after) != (size_t)(after - c))
+        return false;
+    c += *c == 0xc4 ? 2 : 3;
+    out->data.data = (const char *)c;
+    out->data.len = (size_t)(after - c);
+    out->attrs.data = NULL;
+    out->attrs.len = 0;
+    *p = after;
+    return true;
+}
+
 bool td_event_open(struct td_event *out, const uint8_t **p,
                    const uint8_t *end)
 {
@@ -310,6 +349,8 @@ bool td_event_open(struct td_event *out, const uint8_t **p,
     struct td_str content;
     uint32_t fields;
 
+    if (end - *p >= 2 && open_plain(out, p, end))
+        return true;
     if (!td_read_bin(&r, &content)) {
         *p = end;
         return false;

@@ -63,6 +63,11 @@ tidings_err td_batches_decode(struct td_batches *out, struct td_str wire,
                               const uint8_t *body, size_t body_len,
                               const char **why);
 
+/* The same without looking at the body: for a reader that opens every event,
+ * and so finds out by itself. */
+tidings_err td_batches_read(struct td_batches *out, struct td_str wire,
+                            size_t body_len, const char **why);
+
 /* Events of a list of batches, by its table alone; 0 if it is malformed. */
 uint64_t td_batches_events(struct td_str wire);
 

@@ -1,7 +1,52 @@
 #include "proto/body.h"
 
+#include "proto/limits.h"
+
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- the pool: slots that hold a free block or nothing ---- */
+
+#define POOL_SLOTS 32
+#define POOL_BYTES_MIN (TD_BATCH_BYTES / 2)              /* what is worth it */
+#define POOL_BYTES (TD_BATCH_BYTES + TD_BATCH_BYTES / 8) /* of every block */
+
+static _Atomic(struct td_body *) pool[POOL_SLOTS];
+
+#if defined(__SANITIZE_ADDRESS__)
+static const bool pooling = false; /* it would hide use after free */
+#else
+static const bool pooling = true;
+#endif
+
+static struct td_body *pool_take(void)
+{
+    for (int i = 0; i < POOL_SLOTS; i++) {
+        struct td_body *body;
+
+        if (!atomic_load_explicit(&pool[i], memory_order_relaxed))
+            continue;
+        body = atomic_exchange_explicit(&pool[i], NULL, memory_order_acquire);
+        if (body)
+            return body;
+    }
+    return malloc(sizeof(struct td_body) + POOL_BYTES);
+}
+
+static void release_pooled(struct td_body *self)
+{
+    for (int i = 0; i < POOL_SLOTS; i++) {
+        struct td_body *empty = NULL;
+
+        if (!atomic_load_explicit(&pool[i], memory_order_relaxed) &&
+            atomic_compare_exchange_strong_explicit(&pool[i], &empty, self,
+                                                    memory_order_release,
+                                                    memory_order_relaxed))
+            return;
+    }
+    free(self);
+}
 
 static void release_own(struct td_body *self)
 {
@@ -10,9 +55,12 @@ static void release_own(struct td_body *self)
 
 struct td_body *td_body_new(size_t len, uint8_t **data)
 {
+    bool pooled = pooling && len >= POOL_BYTES_MIN && len <= POOL_BYTES;
     struct td_body *body = NULL;
 
-    if (len <= SIZE_MAX - sizeof(*body))
+    if (pooled)
+        body = pool_take();
+    else if (len <= SIZE_MAX - sizeof(*body))
         body = malloc(sizeof(*body) + len);
     if (!body)
         return NULL;
@@ -20,7 +68,7 @@ struct td_body *td_body_new(size_t len, uint8_t **data)
     *data = (uint8_t *)(body + 1);
     body->data = *data;
     body->len = len;
-    body->release = release_own;
+    body->release = pooled ? release_pooled : release_own;
     return body;
 }
 

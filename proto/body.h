@@ -14,6 +14,10 @@ struct td_body {
     void (*release)(struct td_body *self); /* called by the last unref */
 };
 
+/* Bodies of about TD_BATCH_BYTES, made and freed by different threads all the
+ * time, come from a small pool of the process: otherwise the allocator gives
+ * their pages back to the system and fetches them again, batch by batch. */
+
 /* A body with its own memory of len bytes, one reference, contents not set:
  * the caller fills *data before it shares the body. NULL without memory. */
 struct td_body *td_body_new(size_t len, uint8_t **data);

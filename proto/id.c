@@ -47,13 +47,24 @@ void td_id_format(char out[TD_ID_TEXT_BYTES + 1],
     out[TD_ID_TEXT_BYTES] = '\0';
 }
 
+/* The digit after each, 0 after the last; I, L, O and U are none. */
+static const char after[128] = {
+    ['0'] = '1', ['1'] = '2', ['2'] = '3', ['3'] = '4', ['4'] = '5',
+    ['5'] = '6', ['6'] = '7', ['7'] = '8', ['8'] = '9', ['9'] = 'A',
+    ['A'] = 'B', ['B'] = 'C', ['C'] = 'D', ['D'] = 'E', ['E'] = 'F',
+    ['F'] = 'G', ['G'] = 'H', ['H'] = 'J', ['J'] = 'K', ['K'] = 'M',
+    ['M'] = 'N', ['N'] = 'P', ['P'] = 'Q', ['Q'] = 'R', ['R'] = 'S',
+    ['S'] = 'T', ['T'] = 'V', ['V'] = 'W', ['W'] = 'X', ['X'] = 'Y',
+    ['Y'] = 'Z',
+};
+
 void td_id_increment(char id[TD_ID_TEXT_BYTES + 1])
 {
     for (int i = TD_ID_TEXT_BYTES - 1; i > PRODUCER_DIGITS; i--) {
-        const char *at = strchr(digits, id[i]);
+        char next = after[id[i] & 127];
 
-        if (at[1]) {
-            id[i] = at[1];
+        if (next) {
+            id[i] = next;
             return;
         }
         id[i] = digits[0];

@@ -35,6 +35,8 @@ struct td_engine_options {
     uint64_t epoch;      /* of this life of the broker, not 0, below 2^63 */
     size_t memory_bytes; /* all queues together; 0: TD_MEMORY_BYTES */
     const char *version; /* for STATS */
+    bool trusted; /* bodies come from this process's own packer: they are not
+                     walked, so that the first to touch them is their handler */
     struct td_port port;
     struct td_log log;
 };

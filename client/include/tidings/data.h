@@ -64,9 +64,10 @@ TIDINGS_API void tidings_put_binary(tidings_writer *w, const void *value,
  *
  * @return TIDINGS_OK      *out and *len are set; valid until the next put,
  *                         reset or free.
- *         TIDINGS_EINVAL  fewer or more values than the maps and arrays said.
+ *         TIDINGS_EINVAL  fewer or more values than the maps and arrays said,
+ *                         or they are nested more than 32 deep.
  *         TIDINGS_ENOMEM  some put, or tidings_writer_new(), had no memory.
- *         TIDINGS_ELIMIT  longer than an event's data may be, or too deep.
+ *         TIDINGS_ELIMIT  longer than an event's data may be.
  */
 TIDINGS_API tidings_err tidings_writer_bytes(tidings_writer *w,
                                              const void **out, size_t *len);
@@ -108,10 +109,11 @@ TIDINGS_API size_t tidings_value_count(struct tidings_value value);
  *  of equal keys the first counts. */
 TIDINGS_API tidings_err tidings_get(struct tidings_value *out,
                                     struct tidings_value map, const char *key);
-/** The i-th item of an array, from 0; TIDINGS_ENOTFOUND past its end. */
+/** The i-th item of an array, from 0; TIDINGS_ENOTFOUND past its end. Walks
+ *  from the first: bound what you loop over. */
 TIDINGS_API tidings_err tidings_at(struct tidings_value *out,
                                    struct tidings_value array, size_t i);
-/** The i-th pair of a map, from 0; TIDINGS_ENOTFOUND past its end. */
+/** The i-th pair of a map, likewise. */
 TIDINGS_API tidings_err tidings_pair_at(struct tidings_value *key,
                                         struct tidings_value *value,
                                         struct tidings_value map, size_t i);

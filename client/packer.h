@@ -1,0 +1,99 @@
+/* The batch that is being packed. Pure; the bus guards it with a lock of its
+ * own, so that packing an event never waits for the link. */
+#ifndef TD_PACKER_H
+#define TD_PACKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "proto/batch.h"
+#include "proto/body.h"
+#include "tidings/err.h"
+
+/* A closed batch: its table encoded, its body shared with the link. */
+struct td_outgoing {
+    struct td_outgoing *next;
+    struct td_body *body;
+    uint64_t last; /* sequence of its last event */
+    uint32_t events;
+    uint32_t bytes; /* of the body */
+    bool was_sent;  /* in this session or an earlier one */
+    size_t wire_len;
+    uint8_t wire[]; /* the list of batches, as PUBLISH carries it */
+};
+
+void td_outgoing_free(struct td_outgoing *out);
+
+/* A closed batch keeps memory beside its body: counted, so that many tiny
+ * batches meet the bound on bytes too. */
+#define TD_OUTGOING_BYTES 256u
+
+struct td_open_run {
+    uint32_t type_at; /* in types */
+    uint32_t type_len;
+    uint32_t flags;
+    uint32_t count;
+    uint32_t bytes;
+    uint64_t first;
+};
+
+struct td_packer {
+    uint8_t producer[TD_PRODUCER_BYTES];
+    struct td_str source;   /* borrowed */
+    uint64_t sequence;      /* of the event packed last */
+    uint64_t packed_events; /* ever */
+    uint64_t packed_bytes;  /* ever, TD_OUTGOING_BYTES a batch included */
+    struct td_body *body;   /* NULL: nothing is packed */
+    uint8_t *data;
+    size_t len;
+    size_t cap;
+    size_t cap_hint; /* what the last one needed */
+    int64_t base_us;
+    uint32_t events;
+    struct td_open_run *runs;
+    uint32_t runs_len;
+    uint32_t runs_cap;
+    struct td_buf types;
+    struct td_buf table;
+    /* closed batches that nobody has taken from here yet */
+    struct td_outgoing *closed;
+    struct td_outgoing **closed_tail;
+    size_t closed_bytes;
+};
+
+/* An event to be packed: type valid and not the system's; flags of enum
+ * td_run_flag; attrs an encoded map, or empty. */
+struct td_packing {
+    struct td_str type;
+    uint32_t flags;
+    int64_t time_us;
+    const void *data;
+    size_t len;
+    struct td_str attrs;
+};
+
+void td_packer_init(struct td_packer *p,
+                    const uint8_t producer[TD_PRODUCER_BYTES],
+                    struct td_str source);
+void td_packer_fini(struct td_packer *p);
+
+/* Whether the event would go on with the run at hand: then its type is known
+ * to be valid. */
+bool td_packer_continues(const struct td_packer *p, struct td_str type,
+                         uint32_t flags);
+
+/* TIDINGS_EFULL: the batch has to be closed first; TIDINGS_ENOMEM. */
+tidings_err td_packer_pack(struct td_packer *p, const struct td_packing *event);
+
+/* Whether the batch is as large as one should be. */
+bool td_packer_is_full(const struct td_packer *p);
+
+/* Closes the batch and begins the next. Nothing happens when it is empty, or
+ * when there is no memory: then it goes on. */
+void td_packer_close(struct td_packer *p);
+
+/* All closed batches, as a list, oldest first. */
+struct td_outgoing *td_packer_take(struct td_packer *p);
+
+#endif
