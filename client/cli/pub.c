@@ -1,0 +1,321 @@
+/* tidings pub: publish one event, one event many times, or one for each line
+ * of standard input. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "client/cli/attrs.h"
+#include "client/cli/cli.h"
+#include "client/cli/connect.h"
+#include "client/cli/lines.h"
+#include "client/cli/out.h"
+#include "client/cli/progress.h"
+#include "client/cli/stop.h"
+#include "tidings/json.h"
+
+#define SLICE_MS 100 /* how soon a signal is heard while the bus is full */
+
+struct pub {
+    const struct td_settings *settings;
+    const char *type; /* NULL with --event: the event has its own */
+    const char *data; /* NULL: none; "-" is lines */
+    bool lines;
+    int64_t time_us; /* of --attr time, 0: none */
+    tidings_bus *bus;
+    struct td_progress progress;
+    uint64_t done; /* events packed */
+};
+
+/* An event ready to publish, and what it points to. */
+struct ready {
+    struct tidings_event event;
+    struct td_attrs attrs;
+    struct tidings_event *parsed; /* --event; freed */
+    void *packed;                 /* data as msgpack; freed */
+};
+
+static void ready_fini(struct ready *r)
+{
+    tidings_free(r->parsed);
+    tidings_free(r->packed);
+}
+
+/* DATA is JSON, and travels as msgpack unless a datacontenttype says
+ * otherwise: then it travels as it is, checked if it says JSON. */
+static tidings_err ready_data(struct ready *r, const struct pub *p,
+                              const char *text, size_t len)
+{
+    const char *contenttype = td_attr_given(p->settings, "datacontenttype");
+    size_t packed_len = 0;
+    tidings_err err;
+
+    r->event.data = text;
+    r->event.data_len = len;
+    if (!td_is_msgpack_type(contenttype) && !td_is_json_type(contenttype))
+        return TIDINGS_OK;
+    err = tidings_data_from_json(&r->packed, &packed_len, text, len);
+    if (!err && td_is_msgpack_type(contenttype)) {
+        r->event.data = r->packed;
+        r->event.data_len = packed_len;
+    }
+    return err;
+}
+
+/* text NULL: an event without data. The detail says what is wrong. */
+static tidings_err ready_event(struct ready *r, const struct pub *p,
+                               const char *text, size_t len)
+{
+    tidings_err err = TIDINGS_OK;
+
+    if (p->settings->event) {
+        err = tidings_event_from_json(&r->parsed, text, len);
+        if (!err)
+            r->event = *r->parsed;
+    } else {
+        r->event.type = p->type;
+        if (text)
+            err = ready_data(r, p, text, len);
+    }
+    if (!err && !td_attrs_apply(&r->event, &r->attrs, p->settings, p->time_us))
+        err = TIDINGS_ELIMIT;
+    return err;
+}
+
+/* ---- publishing ---- */
+
+/* The n-th event has its own moment, counted from the start: lateness of one
+ * does not move the next. */
+static bool pace(const struct pub *p)
+{
+    double rate = p->settings->rate;
+
+    if (rate <= 0 || p->done == 0)
+        return !td_stopped();
+    return td_sleep_until(p->progress.start_us +
+                          (int64_t)((double)p->done * 1e6 / rate));
+}
+
+/* In slices, as long as --timeout allows, while there is no room. */
+static tidings_err publish(struct pub *p, const struct tidings_event *event)
+{
+    int left_ms = td_timeout_ms(p->settings);
+    tidings_err err;
+
+    do {
+        err = tidings_publish_event(p->bus, event);
+        left_ms -= SLICE_MS;
+    } while (err == TIDINGS_EFULL && left_ms > 0 && !td_stopped());
+    if (!err)
+        p->done++;
+    return err;
+}
+
+static tidings_err flush(struct pub *p)
+{
+    int left_ms = td_timeout_ms(p->settings);
+    tidings_err err;
+
+    do {
+        err = tidings_flush(p->bus, left_ms < SLICE_MS ? left_ms : SLICE_MS);
+        left_ms -= SLICE_MS;
+    } while (err == TIDINGS_ETIMEDOUT && left_ms > 0 && !td_stopped());
+    return err;
+}
+
+static int interrupted(struct pub *p)
+{
+    td_progress_end(&p->progress);
+    td_complain("interrupted after %" PRIu64 " event%s", p->done,
+                p->done == 1 ? "" : "s");
+    return TD_EXIT_FAILED;
+}
+
+static int not_published(struct pub *p, tidings_err err)
+{
+    td_progress_end(&p->progress);
+    if (err == TIDINGS_EFULL && td_stopped())
+        return interrupted(p);
+    if (err == TIDINGS_EFULL) {
+        td_complain("the broker takes no more: %" PRIu64 " event%s published",
+                    p->done, p->done == 1 ? "" : "s");
+        td_advise("tidings stats shows who is slow; --timeout waits longer");
+        return TD_EXIT_TIMED_OUT;
+    }
+    return td_complain_err(err, "event refused");
+}
+
+static int publish_one_many_times(struct pub *p, const struct ready *r)
+{
+    uint64_t count = p->settings->count ? p->settings->count : 1;
+
+    while (p->done < count) {
+        tidings_err err;
+
+        if (!pace(p))
+            return interrupted(p);
+        err = publish(p, &r->event);
+        if (err)
+            return not_published(p, err);
+        td_progress_show(&p->progress, p->done, count);
+    }
+    return TD_EXIT_DONE;
+}
+
+static int publish_line(struct pub *p, uint64_t number, const char *line,
+                        size_t len)
+{
+    struct ready r = {0};
+    tidings_err err;
+    int code = TD_EXIT_DONE;
+
+    err = ready_event(&r, p, line, len);
+    if (err) {
+        td_complain("line %" PRIu64 ": %s", number, td_why(err));
+        td_advise("%" PRIu64 " event%s published before it", p->done,
+                  p->done == 1 ? " was" : "s were");
+        code = TD_EXIT_FAILED;
+        goto out;
+    }
+    if (!pace(p)) {
+        code = interrupted(p);
+        goto out;
+    }
+    err = publish(p, &r.event);
+    if (err)
+        code = not_published(p, err);
+out:
+    ready_fini(&r);
+    return code;
+}
+
+static int publish_lines(struct pub *p)
+{
+    struct td_lines lines = {0};
+    const char *line;
+    size_t len;
+    enum td_line next;
+    int code = TD_EXIT_DONE;
+
+    while (code == TD_EXIT_DONE &&
+           (next = td_lines_next(&lines, &line, &len)) != TD_LINE_END) {
+        if (next == TD_LINE)
+            code = publish_line(p, lines.number, line, len);
+        else
+            code = next == TD_LINE_STOPPED ? interrupted(p) : TD_EXIT_FAILED;
+    }
+    td_lines_fini(&lines);
+    return code;
+}
+
+/* A summary for a person who published more than one. */
+static void summarise(const struct pub *p)
+{
+    double seconds = (double)(td_clock_us() - p->progress.start_us) / 1e6;
+
+    if (p->progress.on && p->done > 1)
+        fprintf(stderr, "%" PRIu64 " events in %.2f s, %.0f/s\n", p->done,
+                seconds, (double)p->done / seconds);
+}
+
+/* Also when publishing failed half way: what was packed is to arrive. */
+static int finish(struct pub *p, int code)
+{
+    struct tidings_info info = {0};
+    tidings_err err = flush(p);
+
+    td_progress_end(&p->progress);
+    if (!err) {
+        summarise(p);
+        return code;
+    }
+    if (err == TIDINGS_ETIMEDOUT && !tidings_info(&info, p->bus)) {
+        td_complain("%" PRIu64 " of %" PRIu64 " event%s not taken by the "
+                    "broker in time",
+                    info.unconfirmed, info.published,
+                    info.published == 1 ? "" : "s");
+        td_advise("they may arrive or not; --timeout waits longer");
+        return code == TD_EXIT_DONE ? TD_EXIT_TIMED_OUT : code;
+    }
+    return td_complain_err(err, "waiting for the broker");
+}
+
+static int run(struct pub *p, const struct ready *r)
+{
+    struct tidings_options options = {
+        .name = "tidings-pub",
+        .source = "/tidings",
+        .publish_timeout_ms = SLICE_MS,
+        .close_timeout_ms = -1, /* finish() waited already */
+    };
+    int code = td_connect(&p->bus, p->settings, &options);
+
+    if (code != TD_EXIT_DONE)
+        return code;
+    td_progress_start(&p->progress);
+    code = p->lines ? publish_lines(p) : publish_one_many_times(p, r);
+    code = finish(p, code);
+    tidings_close(p->bus);
+    return code;
+}
+
+/* ---- the command line ---- */
+
+static int usage(const char *what)
+{
+    td_complain("%s", what);
+    td_advise("tidings pub --help shows how");
+    return TD_EXIT_USAGE;
+}
+
+/* TYPE [DATA|-], or [EVENT|-] with --event. */
+static int read_words(struct pub *p)
+{
+    const struct td_settings *s = p->settings;
+    size_t types = s->event ? 0 : 1;
+
+    if (s->words_len < types)
+        return usage("pub wants a TYPE");
+    if (s->words_len > types + 1)
+        return usage(s->event ? "pub --event wants one EVENT; quote it"
+                              : "pub wants one TYPE and one DATA; quote them");
+    if (types == 1)
+        p->type = s->words[0];
+    if (s->words_len == types + 1)
+        p->data = s->words[types];
+    else if (s->event)
+        p->data = "-";
+    p->lines = p->data && strcmp(p->data, "-") == 0;
+    if (p->lines && s->count)
+        return usage("--count goes with DATA, not with lines of input");
+    if (s->event && td_attr_given(s, "datacontenttype"))
+        return usage("--attr datacontenttype goes with DATA; an EVENT has "
+                     "its own");
+    return TD_EXIT_DONE;
+}
+
+int td_cli_pub(const struct td_settings *settings)
+{
+    struct pub p = {.settings = settings};
+    struct ready r = {0};
+    tidings_err err = TIDINGS_OK;
+    int code = read_words(&p);
+
+    if (code != TD_EXIT_DONE)
+        return code;
+    if (!td_attrs_check(settings, &p.time_us))
+        return TD_EXIT_USAGE;
+    if (p.type && (err = tidings_type_check(p.type)) != TIDINGS_OK) {
+        td_complain("type \"%s\": %s", p.type, td_why(err));
+        return TD_EXIT_USAGE;
+    }
+
+    if (!p.lines)
+        err = ready_event(&r, &p, p.data, p.data ? strlen(p.data) : 0);
+    if (err) {
+        td_complain("%s: %s", settings->event ? "EVENT" : "DATA", td_why(err));
+        code = TD_EXIT_USAGE;
+    } else {
+        code = run(&p, &r);
+    }
+    ready_fini(&r);
+    return code;
+}

@@ -1,0 +1,268 @@
+/* tidings sub: print the events of some patterns until enough are printed,
+ * time is up, a signal comes, or nobody reads any more. */
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client/cli/cli.h"
+#include "client/cli/connect.h"
+#include "client/cli/out.h"
+#include "client/cli/show.h"
+#include "client/cli/stop.h"
+#include "tidings/json.h"
+
+#define DISPATCH_EVENTS 1024 /* then flush, and look at signals and time */
+
+struct sub {
+    const struct td_settings *settings;
+    tidings_bus *bus;
+    int64_t deadline_us; /* INT64_MAX: none */
+    struct td_show show;
+    uint64_t printed;
+    bool down;    /* the link was lost, and the user told */
+    bool refused; /* the broker ended a subscription */
+};
+
+/* What the handler of one pattern is given. */
+struct one {
+    struct sub *sub;
+    size_t index; /* of its pattern */
+};
+
+static bool enough(const struct sub *sub)
+{
+    return sub->settings->count && sub->printed >= sub->settings->count;
+}
+
+/* An event comes once for each pattern that it matches; the first of these
+ * prints it. */
+static bool first_match(const struct one *one, const char *type)
+{
+    for (size_t i = 0; i < one->index; i++) {
+        if (tidings_pattern_matches(one->sub->settings->words[i], type))
+            return false;
+    }
+    return true;
+}
+
+static bool print_json(const struct tidings_event *event)
+{
+    char *json = NULL;
+    tidings_err err = tidings_event_to_json(&json, event);
+
+    if (err) {
+        td_complain("event %s of type %s is not shown: %s",
+                    event->id ? event->id : "?", event->type, td_why(err));
+        return false;
+    }
+    puts(json);
+    tidings_free(json);
+    return true;
+}
+
+static tidings_err on_event(void *arg, const struct tidings_event *event)
+{
+    const struct one *one = arg;
+    struct sub *sub = one->sub;
+
+    if (enough(sub) || !first_match(one, event->type))
+        return TIDINGS_OK;
+    if (!sub->settings->json)
+        td_show_event(&sub->show, event);
+    else if (!print_json(event))
+        return TIDINGS_OK;
+    sub->printed++;
+    return TIDINGS_OK;
+}
+
+static void on_status(void *arg, const struct tidings_status *status)
+{
+    struct sub *sub = arg;
+
+    switch (status->kind) {
+    case TIDINGS_UP:
+        if (sub->down)
+            td_complain("connected again");
+        sub->down = false;
+        break;
+    case TIDINGS_DOWN:
+        if (!sub->down)
+            td_complain("link lost, trying again: %s", status->text);
+        sub->down = true;
+        break;
+    case TIDINGS_NEW_EPOCH:
+        td_complain("another broker than before: events may be missing");
+        break;
+    case TIDINGS_GAP:
+        td_complain("%" PRIu64 " events missed: %s", status->count,
+                    status->text);
+        break;
+    case TIDINGS_REFUSED:
+        td_complain("the broker ended a subscription: %s", status->text);
+        sub->refused = true;
+        break;
+    case TIDINGS_BAD_EVENT:
+        td_complain("an event could not be read: %s", status->text);
+        break;
+    case TIDINGS_HANDLER_FAILED: /* ours never do */
+        break;
+    }
+}
+
+/* ---- waiting ---- */
+
+/* For poll(): until the deadline, rounded up so that it is not early. */
+static int left_ms(const struct sub *sub)
+{
+    int64_t left;
+
+    if (sub->deadline_us == INT64_MAX)
+        return -1;
+    left = (sub->deadline_us - td_clock_us() + 999) / 1000;
+    return left < 0 ? 0 : left > INT_MAX ? INT_MAX : (int)left;
+}
+
+/* Print what is there; never more than were asked for. */
+static int dispatch(struct sub *sub)
+{
+    tidings_err err = tidings_dispatch(NULL, sub->bus, DISPATCH_EVENTS);
+    int code = TD_EXIT_DONE;
+
+    if (err)
+        code = td_complain_err(err, "receiving");
+    if (td_flush_out() != TD_EXIT_DONE)
+        code = TD_EXIT_FAILED;
+    return code;
+}
+
+static int loop(struct sub *sub)
+{
+    /* the third is only watched for its reader going away */
+    struct pollfd fds[] = {{.events = POLLIN},
+                           {.fd = td_stop_fd(), .events = POLLIN},
+                           {.fd = STDOUT_FILENO}};
+    tidings_err err = tidings_fd(&fds[0].fd, sub->bus);
+    int code = TD_EXIT_DONE;
+
+    if (err)
+        return td_complain_err(err, "receiving");
+    while (code == TD_EXIT_DONE && !enough(sub) && !td_stopped() &&
+           td_out_open()) {
+        if (sub->refused)
+            return TD_EXIT_FAILED;
+        if (poll(fds, 3, left_ms(sub)) == 0) {
+            td_complain("%" PRIu64 " event%s within %g seconds", sub->printed,
+                        sub->printed == 1 ? "" : "s", sub->settings->timeout_s);
+            return TD_EXIT_TIMED_OUT;
+        }
+        code = dispatch(sub);
+        if (sub->deadline_us <= td_clock_us() && !enough(sub))
+            fds[0].fd = -1; /* a stream of events must not hide the deadline */
+    }
+    return code;
+}
+
+/* ---- subscribing ---- */
+
+/* Scripts wait for this line. */
+static void say_subscribed(const struct td_settings *settings)
+{
+    fputs("subscribed to", stderr);
+    for (size_t i = 0; i < settings->words_len; i++)
+        fprintf(stderr, "%s %s", i ? "," : "", settings->words[i]);
+    fprintf(stderr, " at %s\n", td_url(settings));
+    fflush(stderr);
+}
+
+static int not_subscribed(const struct td_settings *settings, tidings_err err,
+                          const char *pattern)
+{
+    if (err == TIDINGS_EUNREACH)
+        return td_no_broker(settings);
+    return td_complain_err(err, pattern);
+}
+
+static int subscribe(struct sub *sub, struct one *ones)
+{
+    const struct td_settings *settings = sub->settings;
+    struct tidings_sub_options options = {
+        .timeout_ms = td_timeout_ms(settings),
+    };
+
+    for (size_t i = 0; i < settings->words_len; i++) {
+        const char *pattern = settings->words[i];
+        tidings_err err;
+
+        ones[i] = (struct one){.sub = sub, .index = i};
+        err = tidings_subscribe(NULL, sub->bus, pattern, on_event, &ones[i],
+                                &options);
+        if (err)
+            return not_subscribed(settings, err, pattern);
+    }
+    say_subscribed(settings);
+    return TD_EXIT_DONE;
+}
+
+static int run(struct sub *sub, struct one *ones)
+{
+    struct tidings_options options = {
+        .name = "tidings-sub",
+        .close_timeout_ms = -1,
+        .own_loop = true, /* events are printed where signals are heard */
+        .on_status = on_status,
+        .on_status_arg = sub,
+    };
+    int code = td_connect(&sub->bus, sub->settings, &options);
+
+    if (code != TD_EXIT_DONE)
+        return code;
+    code = subscribe(sub, ones);
+    if (code == TD_EXIT_DONE)
+        code = loop(sub);
+    tidings_close(sub->bus);
+    return code;
+}
+
+static bool patterns_ok(const struct td_settings *settings)
+{
+    for (size_t i = 0; i < settings->words_len; i++) {
+        tidings_err err = tidings_pattern_check(settings->words[i]);
+
+        if (err) {
+            td_complain("pattern \"%s\": %s", settings->words[i], td_why(err));
+            return false;
+        }
+    }
+    return true;
+}
+
+int td_cli_sub(const struct td_settings *settings)
+{
+    struct sub sub = {.settings = settings, .deadline_us = INT64_MAX};
+    struct one *ones;
+    int code;
+
+    if (settings->words_len == 0) {
+        td_complain("sub wants a PATTERN, such as '>' for everything");
+        td_advise("tidings sub --help shows how");
+        return TD_EXIT_USAGE;
+    }
+    if (!patterns_ok(settings))
+        return TD_EXIT_USAGE;
+    if (settings->timeout_s > 0)
+        sub.deadline_us =
+            td_clock_us() + (int64_t)(settings->timeout_s * 1000000);
+    td_show_init(&sub.show);
+
+    ones = calloc(settings->words_len, sizeof(*ones));
+    if (!ones) {
+        td_complain("out of memory");
+        return TD_EXIT_FAILED;
+    }
+    code = run(&sub, ones);
+    free(ones); /* after the bus is closed: its handlers used it */
+    return code;
+}
