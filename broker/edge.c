@@ -1,6 +1,7 @@
 #include "broker/edge.h"
 
 #include "broker/engine/engine.h"
+#include "proto/address.h"
 #include "proto/limits.h"
 #include "proto/zmq_body.h"
 
@@ -140,13 +141,8 @@ static tidings_err wait_input(struct td_edge *edge, int stop_fd,
     return TIDINGS_OK;
 }
 
-static void unbind_all(struct td_edge *edge)
-{
-    for (unsigned i = 0; i < edge->endpoints_len; i++)
-        zmq_unbind(edge->router, edge->endpoints[i]);
-}
-
-/* Everything that was published is delivered, if its subscribers let it. */
+/* Everything that was published is delivered, if its subscribers let it. The
+ * endpoints stay: with libzmq, unbinding ends the connections made there. */
 static void drain(struct td_edge *edge, int stop_fd)
 {
     int64_t now = now_ms();
@@ -159,7 +155,6 @@ static void drain(struct td_edge *edge, int stop_fd)
         stop_fd = -1; /* nothing more to hear from it */
     td_log(&edge->log, TD_LOG_INFO, "DRAIN", "stopping: delivering the rest");
     td_engine_drain(edge->engine);
-    unbind_all(edge);
     while (!stop && now < end && (busy || !td_engine_is_idle(edge->engine))) {
         int64_t next = td_engine_flush(edge->engine, now);
 
@@ -303,8 +298,8 @@ tidings_err td_edge_listen(struct td_edge *edge, const char *url,
     size_t size = ENDPOINT_BYTES_MAX;
     char *at;
 
-    *why = "not a tcp://HOST:PORT or ipc:///PATH address";
-    if (strncmp(url, "tcp://", 6) != 0 && strncmp(url, "ipc://", 6) != 0)
+    *why = td_address_check(url, true);
+    if (*why)
         return TIDINGS_EINVAL;
     *why = "too many addresses";
     if (edge->endpoints_len == ENDPOINTS_MAX)

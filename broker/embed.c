@@ -44,6 +44,19 @@ struct td_embed {
 
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct td_embed *all; /* brokers of this process */
+static pthread_once_t fork_once = PTHREAD_ONCE_INIT;
+
+/* The parent's brokers have no threads here, and its lock may be held. */
+static void in_child(void)
+{
+    pthread_mutex_init(&all_lock, NULL);
+    all = NULL;
+}
+
+static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, in_child);
+}
 
 /* ---- messages ---- */
 
@@ -278,6 +291,7 @@ tidings_err td_embed_open(struct td_embed **out, const char *name)
     struct td_embed *b;
     tidings_err err = TIDINGS_OK;
 
+    pthread_once(&fork_once, watch_forks);
     pthread_mutex_lock(&all_lock);
     for (b = all; b && strcmp(b->name, name) != 0; b = b->next)
         ;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -66,6 +67,14 @@ static uint64_t new_epoch(void)
     if (getrandom(&noise, sizeof(noise), GRND_NONBLOCK) < 0)
         noise = (uint64_t)t.tv_nsec;
     return ((uint64_t)t.tv_sec << 24 | (noise & 0xffffff)) & INT64_MAX;
+}
+
+/* Batches are allocated and freed all the time, by different threads: with
+ * its defaults the allocator gives their pages back and fetches them again. */
+static void keep_pages(void)
+{
+    mallopt(M_MMAP_THRESHOLD, 4 << 20);
+    mallopt(M_TRIM_THRESHOLD, 16 << 20);
 }
 
 static tidings_err listen_all(struct td_edge *edge,
@@ -133,5 +142,6 @@ int main(int argc, char **argv)
         printf("tidingsd " TD_VERSION "\n");
         return 0;
     }
+    keep_pages();
     return run(&options);
 }

@@ -158,6 +158,14 @@ static bool flush(struct td_bus *b, int64_t deadline_ms)
     return td_bus_wait(b, is_taken, &sequence, deadline_ms);
 }
 
+/* From now on nothing is published: what was is what is waited for. */
+static void end_packing(struct td_bus *b)
+{
+    pthread_mutex_lock(b->packer);
+    b->packing_over = true;
+    pthread_mutex_unlock(b->packer);
+}
+
 static void end_all(struct td_bus *b)
 {
     struct td_bus_sub *sub;
@@ -186,13 +194,11 @@ tidings_err tidings_close(tidings_bus *bus)
                                       : "close the bus outside its handlers");
     }
     b->close_called = true;
+    end_packing(b);
     if (!flush(b, td_now_ms() + b->close_timeout_ms))
         err = td_fail(TIDINGS_ETIMEDOUT,
                       "closed; %llu events were not taken by a broker",
                       (unsigned long long)unconfirmed(b));
-    pthread_mutex_lock(b->packer);
-    b->packing_over = true;
-    pthread_mutex_unlock(b->packer);
     b->closing = true;
     end_all(b);
     td_bus_leave(b); /* whoever waits gives up */
@@ -226,7 +232,7 @@ static tidings_err pack_again(struct td_bus *b, struct td_packing *event)
 
     td_client_pump(&b->client);
     pthread_mutex_lock(b->packer);
-    err = pack(b, event);
+    err = b->packing_over ? TIDINGS_ECLOSED : pack(b, event);
     pthread_mutex_unlock(b->packer);
     return err;
 }
@@ -235,7 +241,7 @@ static tidings_err is_full(struct td_bus *b)
 {
     bool up = b->client.state == TD_CLIENT_READY;
 
-    if (b->closing)
+    if (b->close_called)
         return td_fail(TIDINGS_ECLOSED, "the bus is being closed");
     return td_fail(TIDINGS_EFULL,
                    "%llu events wait to be taken by the broker at %s%s%s",
@@ -258,7 +264,7 @@ static tidings_err pack_when_room(tidings_bus *bus, struct td_packing *event)
         err = pack_again(b, event);
     td_client_pump(&b->client);
     td_bus_touched(b);
-    if (err == TIDINGS_EFULL)
+    if (err == TIDINGS_EFULL || err == TIDINGS_ECLOSED)
         err = is_full(b);
     unlock(b);
     return err;
@@ -376,7 +382,7 @@ static bool is_answered(struct td_bus *b, void *arg)
     struct td_bus_sub *sub = arg;
 
     (void)b;
-    return sub->csub->state == TD_CSUB_LIVE ||
+    return sub->drained || sub->csub->state == TD_CSUB_LIVE ||
            sub->csub->state == TD_CSUB_REFUSED;
 }
 
@@ -436,10 +442,12 @@ static tidings_err subscribe(struct td_bus *b, struct td_bus_sub *sub,
     td_bus_touched(b);
     if (!td_bus_wait(b, is_answered, sub, td_now_ms() + timeout_ms))
         err = why_not(b, "subscribe");
+    else if (sub->drained)
+        err = td_fail(TIDINGS_ECLOSED, "the bus was drained meanwhile");
     else if (sub->csub->state == TD_CSUB_REFUSED)
         err = td_fail(sub->csub->code, "%s", sub->csub->text);
-    if (!err)
-        return TIDINGS_OK;
+    if (!err || sub->drained)
+        return err;
     td_client_unsubscribe(&b->client, sub->csub);
     forget(b, sub);
     td_bus_touched(b);
@@ -478,7 +486,7 @@ static bool is_ended(struct td_bus *b, void *arg)
 {
     struct td_bus_sub *sub = arg;
 
-    return sub->csub->state == TD_CSUB_ENDED &&
+    return (!sub->csub || sub->csub->state == TD_CSUB_ENDED) &&
            (b->running != sub || td_in_handler(b));
 }
 
@@ -499,6 +507,7 @@ tidings_err tidings_unsubscribe(tidings_sub *handle, int timeout_ms)
         unlock(b);
         return td_fail(TIDINGS_ECLOSED, "the subscription has ended");
     }
+    sub->refs++;
     atomic_store(&sub->ended, true);
     if (sub->csub->state != TD_CSUB_REFUSED)
         td_client_unsubscribe(&b->client, sub->csub);
@@ -508,23 +517,27 @@ tidings_err tidings_unsubscribe(tidings_sub *handle, int timeout_ms)
         err = td_fail(b->closing ? TIDINGS_ECLOSED : TIDINGS_ETIMEDOUT, "%s",
                       b->running == sub ? "its handler is still running"
                                         : "the broker did not answer in time");
-    forget(b, sub);
+    if (!sub->drained)
+        forget(b, sub);
+    td_bus_sub_unref(sub);
     unlock(b);
     return err;
 }
 
 static bool is_at_rest(struct td_bus *b, void *arg)
 {
+    const int64_t *deadline_ms = arg;
     struct td_bus_sub *sub;
 
-    (void)arg;
     DL_FOREACH(b->subs, sub)
     {
-        if (sub->csub->state != TD_CSUB_ENDED)
+        if (sub->drained && sub->csub->state != TD_CSUB_ENDED)
             return false;
     }
-    if (b->own_loop && !b->dispatching)
-        td_dispatch(b, SIZE_MAX); /* the caller is the loop */
+    /* The caller is the loop. */
+    while (b->own_loop && !b->dispatching && td_has_notices(b) &&
+           td_now_ms() < *deadline_ms)
+        td_dispatch(b, 1);
     return !b->dispatching && !td_has_notices(b); /* in this order: the
                                                   cursor is the dispatcher's */
 }
@@ -535,6 +548,7 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
     tidings_err err = check_timeout(timeout_ms);
     struct td_bus *b = err ? NULL : enter(bus, &err);
     struct td_bus_sub *sub;
+    struct td_bus_sub *next;
     bool rested;
 
     if (!b)
@@ -545,9 +559,11 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
     }
     DL_FOREACH(b->subs, sub)
     {
-        td_client_unsubscribe(&b->client, sub->csub);
+        if (!sub->drained)
+            td_client_unsubscribe(&b->client, sub->csub);
+        sub->drained = true;
     }
-    rested = td_bus_wait(b, is_at_rest, NULL, deadline);
+    rested = td_bus_wait(b, is_at_rest, &deadline, deadline);
     rested = flush(b, deadline) && rested;
     if (!rested)
         err = b->closing
@@ -556,8 +572,11 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
                             "%llu events not handled, %llu not taken",
                             (unsigned long long)b->waiting_events,
                             (unsigned long long)unconfirmed(b));
-    while (b->subs)
-        forget(b, b->subs);
+    DL_FOREACH_SAFE(b->subs, sub, next)
+    {
+        if (sub->drained)
+            forget(b, sub);
+    }
     unlock(b);
     return err;
 }

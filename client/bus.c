@@ -2,6 +2,7 @@
 
 #include "client/detail.h"
 #include "client/handle.h"
+#include "client/utf8.h"
 #include "proto/id.h"
 
 #include <errno.h>
@@ -178,6 +179,7 @@ static void poll_link(struct td_bus *b, int64_t deadline_ms)
         left = 0;
     fds[n].fd = b->wake_fd;
     fds[n].events = POLLIN;
+    fds[n].revents = 0; /* poll() leaves it alone when it fails */
     b->polling = true;
     pthread_mutex_unlock(b->lock);
     poll(fds, (nfds_t)n + 1, (int)left); /* EINTR: look, and poll again */
@@ -263,6 +265,7 @@ bool td_bus_wait_room(struct td_bus *b, int64_t deadline_ms)
 void td_bus_leave(struct td_bus *b)
 {
     td_bus_changed(b);
+    poke(b); /* one of them may be driving */
     while (b->users > 0)
         wait_changed(b, TD_CLIENT_NEVER);
 }
@@ -399,6 +402,8 @@ static tidings_err check_text(const char *what, const char *text, size_t max)
             return td_fail(TIDINGS_EINVAL,
                            "%s holds a space or control character", what);
     }
+    if (!td_utf8_valid(text))
+        return td_fail(TIDINGS_EINVAL, "%s is not UTF-8", what);
     return TIDINGS_OK;
 }
 

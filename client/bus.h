@@ -33,6 +33,7 @@ struct td_bus_sub {
     tidings_handler handler;
     void *arg;
     atomic_bool ended; /* the handler is not to be called any more */
+    bool drained;      /* tidings_drain() ends it, and forgets it */
 };
 
 /* Something to be dispatched, in order of arrival. */
@@ -42,7 +43,7 @@ struct td_notice {
     struct td_message *message; /* a delivery; NULL: a status */
     struct td_str batches;      /* in the message */
     uint64_t session;           /* td_client.connects when it arrived */
-    uint64_t events;
+    uint64_t events; /* not yet handled */
     enum tidings_status_kind kind;
     tidings_err err;
     uint64_t count;
@@ -59,6 +60,7 @@ struct td_cursor {
     const uint8_t *p;   /* the next event */
     const uint8_t *end; /* of its run */
     struct tidings_event view;
+    bool has_attrs; /* the event in view */
     struct td_event_scratch scratch;
     char id[TD_ID_TEXT_BYTES + 1];
     char type[TD_TYPE_BYTES_MAX + 1];

@@ -46,7 +46,6 @@ static struct td_notice *pop_notice(struct td_bus *b)
     b->notices = n->next;
     if (!b->notices)
         b->notices_tail = &b->notices;
-    b->waiting_events -= n->events;
     return n;
 }
 
@@ -117,6 +116,7 @@ static tidings_err enter(struct td_cursor *cur, struct td_notice *n)
     cur->batch = cur->run = 0;
     cur->end = body->data;
     memset(&cur->view, 0, sizeof(cur->view));
+    cur->has_attrs = false;
     enter_run(cur);
     return TIDINGS_OK;
 }
@@ -145,20 +145,20 @@ static bool open_event(struct td_cursor *cur)
 
     if (!td_event_open(&event, &cur->p, cur->end))
         return false;
-    if (view->attrs_len || event.attrs.len)
+    if (cur->has_attrs || event.attrs.len) /* also fields like subject */
         memset(view, 0, sizeof(*view));
+    cur->has_attrs = event.attrs.len > 0;
     view->type = cur->type;
     view->id = cur->id;
     view->source = cur->source;
     view->time_us = (int64_t)((uint64_t)cur->batches.batch[cur->batch].base_us +
-                              (uint64_t)event.dt_us);
+                              (uint64_t)event.dt_us); /* defined, if hostile */
     view->data = event.data.data;
     view->data_len = event.data.len;
-    if (event.attrs.len == 0) {
-        view->subject = view->datacontenttype = view->dataschema = NULL;
-        return true;
-    }
-    return td_event_decode(view, &cur->scratch, event.attrs) == TIDINGS_OK;
+    if (!td_event_is_time(view->time_us))
+        return false;
+    return event.attrs.len == 0 ||
+           td_event_decode(view, &cur->scratch, event.attrs) == TIDINGS_OK;
 }
 
 /* ---- telling ---- */
@@ -267,6 +267,14 @@ static tidings_err run(struct td_bus *b, struct td_notice *n,
     return err;
 }
 
+/* The delivery is over; what is left of it is not handled any more. */
+static void leave(struct td_bus *b, struct td_notice *n)
+{
+    b->waiting_events -= n->events;
+    b->cursor->notice = NULL;
+    notice_free(n);
+}
+
 /* With the lock, which is let go while handlers run. */
 static size_t deliver(struct td_bus *b, struct td_notice *n, size_t max)
 {
@@ -275,8 +283,7 @@ static size_t deliver(struct td_bus *b, struct td_notice *n, size_t max)
     tidings_err err;
 
     if (!sub || atomic_load(&sub->ended)) {
-        b->cursor->notice = NULL;
-        notice_free(n);
+        leave(b, n);
         return 0;
     }
     sub->refs++;
@@ -287,6 +294,8 @@ static size_t deliver(struct td_bus *b, struct td_notice *n, size_t max)
     b->running = NULL;
     b->delivered += s.calls;
     b->failed += s.failed;
+    n->events -= s.events;
+    b->waiting_events -= s.events;
     if (err) /* whoever sent this breaks the rules everywhere */
         td_client_lost(&b->client, err, "the broker sent a malformed batch",
                        td_now_ms());
@@ -294,10 +303,8 @@ static size_t deliver(struct td_bus *b, struct td_notice *n, size_t max)
         td_client_handled(&b->client, sub->csub, n->session, s.events,
                           s.bytes);
     td_bus_sub_unref(sub);
-    if (err || s.over) {
-        b->cursor->notice = NULL;
-        notice_free(n);
-    }
+    if (err || s.over)
+        leave(b, n);
     td_bus_touched(b);
     td_bus_changed(b);
     return s.calls;

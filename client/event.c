@@ -1,6 +1,7 @@
 #include "client/event.h"
 
 #include "client/detail.h"
+#include "client/utf8.h"
 #include "proto/type.h"
 
 #include <msgpack.h>
@@ -131,6 +132,9 @@ static tidings_err check_attr(const struct tidings_event *event, size_t i)
          attr->binary_len > 0))
         return td_fail(TIDINGS_EINVAL, "attribute \"%s\" has no value",
                        attr->name);
+    if (attr->kind == TIDINGS_ATTR_STRING && !td_utf8_valid(attr->string))
+        return td_fail(TIDINGS_EINVAL, "attribute \"%s\" is not UTF-8",
+                       attr->name);
     return TIDINGS_OK;
 }
 
@@ -181,6 +185,8 @@ static tidings_err pack_fields(msgpack_packer *pk, uint32_t *flags,
         if (len == 0 || len > fields[i].bytes_max)
             return td_fail(TIDINGS_EINVAL, "%s of %zu bytes; 1 to %zu",
                            fields[i].name, len, fields[i].bytes_max);
+        if (!td_utf8_valid(value))
+            return td_fail(TIDINGS_EINVAL, "%s is not UTF-8", fields[i].name);
         pack_text(pk, fields[i].name);
         pack_text(pk, value);
         *flags |= fields[i].flag;
@@ -197,8 +203,7 @@ static size_t count_attrs(const struct tidings_event *event)
     return n;
 }
 
-/* Years 1 to 9999, what RFC 3339 can say. */
-static bool is_time(int64_t us)
+bool td_event_is_time(int64_t us)
 {
     return us >= -62135596800000000 && us <= 253402300799999999;
 }
@@ -212,7 +217,7 @@ tidings_err td_event_encode(struct td_buf *out, uint32_t *flags,
 
     td_buf_reset(out);
     *flags = 0;
-    if (!is_time(event->time_us))
+    if (!td_event_is_time(event->time_us))
         return td_fail(TIDINGS_EINVAL, "time is outside the years 1 to 9999");
     if (n == 0)
         return TIDINGS_OK;
@@ -279,8 +284,18 @@ static bool read_value(struct td_reader *r, struct tidings_attr *attr,
     return true;
 }
 
+static bool is_there(const struct tidings_event *event, const char *name)
+{
+    for (size_t i = 0; i < event->attrs_len; i++) {
+        if (strcmp(event->attrs[i].name, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* seen has a bit for each field that was read: none may come twice. */
 static bool read_attr(struct td_reader *r, struct tidings_event *event,
-                      struct td_event_scratch *scratch)
+                      struct td_event_scratch *scratch, unsigned *seen)
 {
     struct tidings_attr *attr = &scratch->attrs[event->attrs_len];
     const struct field_row *row;
@@ -295,14 +310,16 @@ static bool read_attr(struct td_reader *r, struct tidings_event *event,
         const char *text;
 
         if (!td_read_str(r, &value) || value.len == 0 ||
-            value.len > row->bytes_max)
+            value.len > row->bytes_max || *seen & (1u << (row - fields)))
             return false;
+        *seen |= 1u << (row - fields);
         text = keep(&scratch->strings, value);
         *(const char **)((char *)event + row->at) = text;
         return text != NULL;
     }
     attr->name = keep(&scratch->strings, name);
-    if (!attr->name || !read_value(r, attr, &scratch->strings))
+    if (!attr->name || is_there(event, attr->name) ||
+        !read_value(r, attr, &scratch->strings))
         return false;
     event->attrs_len++;
     return true;
@@ -313,6 +330,7 @@ tidings_err td_event_decode(struct tidings_event *event,
                             struct td_str attrs)
 {
     struct td_reader r = td_reader_of(attrs.data, attrs.len);
+    unsigned seen = 0;
     uint32_t pairs;
 
     td_buf_reset(&scratch->strings);
@@ -324,7 +342,7 @@ tidings_err td_event_decode(struct tidings_event *event,
     if (!td_read_map(&r, &pairs) || pairs > TD_ATTRS_MAX)
         return TIDINGS_EPROTO;
     while (pairs-- > 0) {
-        if (!read_attr(&r, event, scratch))
+        if (!read_attr(&r, event, scratch, &seen))
             return TIDINGS_EPROTO;
     }
     return TIDINGS_OK;

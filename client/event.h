@@ -20,6 +20,9 @@ tidings_err td_event_encode(struct td_buf *out, uint32_t *flags,
 tidings_err td_event_check_type(const char *type, size_t len);
 tidings_err td_event_check_data(const void *data, size_t len);
 
+/* Whether RFC 3339 can say it: years 1 to 9999. */
+bool td_event_is_time(int64_t us);
+
 /* Memory for the strings of one opened event, used again for the next. */
 struct td_event_scratch {
     struct tidings_attr attrs[TD_ATTRS_MAX];

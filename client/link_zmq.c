@@ -3,6 +3,7 @@
  * next socket, greets, and only then sends again what was not taken. */
 #include "client/detail.h"
 #include "client/link.h"
+#include "proto/address.h"
 #include "proto/limits.h"
 #include "proto/zmq_body.h"
 
@@ -106,9 +107,10 @@ static tidings_err connect_now(struct td_link *link)
         goto out;
     err = TIDINGS_OK;
     if (zmq_connect(link->dealer, link->url) != 0)
-        err = td_fail(errno == EINVAL ? TIDINGS_EINVAL : TIDINGS_EIO,
-                      "%s: %s; expected tcp://HOST:PORT or ipc:///PATH",
-                      link->url, zmq_strerror(errno));
+        err = td_fail(errno == EINVAL || errno == ENAMETOOLONG
+                          ? TIDINGS_EINVAL
+                          : TIDINGS_EIO,
+                      "%s: %s", link->url, zmq_strerror(errno));
 out:
     if (err)
         zmq_link_close(link);
@@ -124,9 +126,13 @@ static tidings_err zmq_link_open(struct td_link *link)
 
 static tidings_err zmq_link_new(struct td_link **out, const char *url)
 {
-    struct td_link *link = calloc(1, sizeof(*link));
+    const char *why = td_address_check(url, false);
+    struct td_link *link = NULL;
     tidings_err err = TIDINGS_ENOMEM;
 
+    if (why)
+        return td_fail(TIDINGS_EINVAL, "%s: %s", url, why);
+    link = calloc(1, sizeof(*link));
     if (!link)
         return err;
     link->url = strdup(url);

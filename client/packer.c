@@ -217,6 +217,7 @@ void td_packer_close(struct td_packer *p)
         return;
     }
     out->last = p->sequence;
+    out->base_us = p->base_us;
     out->events = p->events;
     out->bytes = (uint32_t)p->len;
     out->wire_len = p->table.len;

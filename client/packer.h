@@ -15,7 +15,8 @@
 struct td_outgoing {
     struct td_outgoing *next;
     struct td_body *body;
-    uint64_t last; /* sequence of its last event */
+    uint64_t last;   /* sequence of its last event */
+    int64_t base_us; /* time of its first */
     uint32_t events;
     uint32_t bytes; /* of the body */
     bool was_sent;  /* in this session or an earlier one */

@@ -18,14 +18,15 @@ void td_publisher_fini(struct td_publisher *p)
     }
 }
 
-void td_publisher_add(struct td_publisher *p, struct td_outgoing *out)
+void td_publisher_add(struct td_publisher *p, struct td_outgoing *list)
 {
-    out->next = NULL;
-    *p->tail = out;
-    p->tail = &out->next;
     if (!p->unsent)
-        p->unsent = out;
-    p->unsent_bytes += out->bytes;
+        p->unsent = list;
+    *p->tail = list;
+    for (; list; list = list->next) {
+        p->unsent_bytes += list->bytes;
+        p->tail = &list->next;
+    }
 }
 
 void td_publisher_sent(struct td_publisher *p)

@@ -24,8 +24,8 @@ struct td_publisher {
 void td_publisher_init(struct td_publisher *p);
 void td_publisher_fini(struct td_publisher *p);
 
-/* Takes the batch over. */
-void td_publisher_add(struct td_publisher *p, struct td_outgoing *out);
+/* Takes a list of batches over; NULL: none. */
+void td_publisher_add(struct td_publisher *p, struct td_outgoing *list);
 
 /* The first unsent batch was sent. */
 void td_publisher_sent(struct td_publisher *p);

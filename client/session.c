@@ -10,6 +10,8 @@
 #define CREDIT_MESSAGES 64u
 /* How much may wait unsent on a living link before publishing waits too. */
 #define UNSENT_BYTES_MAX (2u << 20)
+/* Single events that are this far apart are not batched. */
+#define SPARSE_US 500u
 /* How much packing threads may close before they wait for the session. */
 #define CLOSED_BYTES_MAX (512u << 10)
 
@@ -78,16 +80,28 @@ static void set_state(struct td_client *c, enum td_client_state state)
     c->idle = false; /* until pumping has found nothing to send */
 }
 
+/* Whether an answer is wanted at once, so that what is published until then
+ * makes one batch. Not for a batch that comes long after the one before: its
+ * answer would only get in the way of its delivery. */
+static bool asks(struct td_client *c, const struct td_outgoing *out)
+{
+    uint64_t since_us = (uint64_t)out->base_us - (uint64_t)c->sent_base_us;
+
+    c->sent_base_us = out->base_us;
+    return !c->asked && (since_us < SPARSE_US || out->events > 1);
+}
+
 static bool send_batch(struct td_client *c, const struct td_outgoing *out)
 {
     struct td_frame f = {.op = TD_PUBLISH};
+    bool ask = asks(c, out);
 
-    f.u.publish.flags = c->asked ? 0 : TD_PUBLISH_ASK;
+    f.u.publish.flags = ask ? TD_PUBLISH_ASK : 0;
     f.u.publish.batches.data = (const char *)out->wire;
     f.u.publish.batches.len = out->wire_len;
     if (!send_frame(c, &f, out->body))
         return false;
-    if (!c->asked)
+    if (ask)
         c->asked = out->last;
     return true;
 }
@@ -123,26 +137,25 @@ static void guard(struct td_client *c, bool on)
  * batches. */
 void td_client_pump(struct td_client *c)
 {
-    bool ready = c->state == TD_CLIENT_READY;
     struct td_outgoing *list;
 
-    if (ready)
-        send_closed(c);
-    guard(c, true);
-    if (ready && !c->asked && !c->publisher.unsent)
-        td_packer_close(&c->packer);
-    list = td_packer_take(&c->packer);
-    /* With the guard, so that the next event to be packed sees it. */
-    c->idle = ready && !c->asked && !list && !c->publisher.unsent;
-    guard(c, false);
-    while (list) {
-        struct td_outgoing *next = list->next;
+    do {
+        bool quiet;
 
+        if (c->state == TD_CLIENT_READY)
+            send_closed(c);
+        quiet = c->state == TD_CLIENT_READY && !c->asked &&
+                !c->publisher.unsent;
+        guard(c, true);
+        if (quiet)
+            td_packer_close(&c->packer);
+        list = td_packer_take(&c->packer);
+        /* With the guard, so that the next event to be packed sees it. */
+        c->idle = quiet && !list;
+        c->lean = c->idle && c->packer.events > 0;
+        guard(c, false);
         td_publisher_add(&c->publisher, list);
-        list = next;
-    }
-    if (ready)
-        send_closed(c);
+    } while (list);
 }
 
 static uint64_t held_bytes(const struct td_client *c)
@@ -771,6 +784,8 @@ static int64_t tick_ready(struct td_client *c)
     }
     if (c->now_ms >= c->credit_ms)
         send_credit(c);
+    if (c->lean)
+        td_client_pump(c);
     return earlier(c->credit_ms,
                    c->now_ms + TD_HEARTBEAT_MS / 5); /* look again */
 }

@@ -130,10 +130,12 @@ struct td_client {
     atomic_bool ready; /* state is READY */
     atomic_bool idle;  /* and there is nothing to send nor to wait for: the next
                           event leaves at once */
+    bool lean; /* there was no memory to close the batch: tick tries again */
     uint64_t events_out; /* totals of this session */
     uint64_t bytes_out;
     uint64_t events_limit;
     uint64_t bytes_limit;
+    int64_t sent_base_us; /* time of the first event of the batch sent last */
     uint64_t asked; /* last sequence of the batch that asked for TAKEN; 0:
                        none is out, so the link counts as idle */
     /* subscribing */

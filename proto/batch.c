@@ -106,6 +106,11 @@ static size_t event_span(const uint8_t *p, const uint8_t *end)
     return span <= left ? span : 0;
 }
 
+/* The bytes were just written by another core, and each step needs the one
+ * before: without prefetching this is a cache miss an event, and half of what
+ * the broker does. Events of a run are mostly of a size. */
+#define PREFETCH_EVENTS 8
+
 const uint8_t *td_events_skip(const uint8_t *p, const uint8_t *end,
                               uint32_t count)
 {
@@ -114,6 +119,8 @@ const uint8_t *td_events_skip(const uint8_t *p, const uint8_t *end,
 
         if (span == 0)
             return NULL;
+        if (span < (size_t)(end - p) / PREFETCH_EVENTS)
+            __builtin_prefetch(p + PREFETCH_EVENTS * span);
         p += span;
     }
     return p;

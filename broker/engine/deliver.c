@@ -8,6 +8,8 @@
 
 #define ALONE_BYTES (16u << 10) /* from here copying costs more than a message */
 
+#define GAPS_OUT_MAX 64u /* GAP told with no DELIVER to a silent session */
+
 static bool may_send(const struct td_sub *sub)
 {
     const struct td_session *s = sub->session;
@@ -145,6 +147,8 @@ static bool send_gathered(struct td_engine *e, struct td_sub *sub,
 
 static void tell_gaps(struct td_engine *e, struct td_sub *sub)
 {
+    struct td_session *s = sub->session;
+
     for (int why = 0; why < TD_DROPS; why++) {
         struct td_frame f = {.op = TD_GAP};
 
@@ -154,7 +158,8 @@ static void tell_gaps(struct td_engine *e, struct td_sub *sub)
         f.u.gap.events = sub->gap[why];
         f.u.gap.reason = td_str_of(td_drop_names[why]);
         sub->gap[why] = 0;
-        td_engine_send(e, sub->session, &f, NULL);
+        s->gaps_out++;
+        td_engine_send(e, s, &f, NULL);
     }
 }
 
@@ -162,7 +167,8 @@ void td_deliver(struct td_engine *e, struct td_sub *sub)
 {
     struct td_slice slice;
 
-    if (sub->queue.len == 0)
+    /* Before a DELIVER, credit bounds them; these would pile up unread. */
+    if (sub->queue.len == 0 && sub->session->gaps_out < GAPS_OUT_MAX)
         tell_gaps(e, sub);
     while (may_send(sub)) {
         bool sent;
@@ -173,20 +179,24 @@ void td_deliver(struct td_engine *e, struct td_sub *sub)
         tell_gaps(e, sub);
         sent = goes_alone(sub, &slice) ? send_whole(e, sub, &slice)
                                        : send_gathered(e, sub, &slice);
-        if (!sent)
-            break; /* no memory now: the next turn tries again */
+        if (!sent) {
+            td_sub_ready(e, sub); /* no memory now: a later turn tries again */
+            break;
+        }
     }
     td_sub_eased(e, sub);
 }
 
 void td_deliver_ready(struct td_engine *e)
 {
+    struct td_sub *list = e->ready;
     struct td_sub *sub;
     struct td_sub *next;
 
-    DL_FOREACH_SAFE2(e->ready, sub, next, ready_next)
+    e->ready = NULL; /* for those that have to wait for memory */
+    DL_FOREACH_SAFE2(list, sub, next, ready_next)
     {
-        DL_DELETE2(e->ready, sub, ready_prev, ready_next);
+        DL_DELETE2(list, sub, ready_prev, ready_next);
         sub->ready = false;
         td_deliver(e, sub);
     }
@@ -215,10 +225,17 @@ static bool take_row(struct td_engine *e, struct td_session *s,
 
 static void all_ready(struct td_engine *e, struct td_session *s)
 {
-    for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next) {
-        if (sub->queue.len > 0)
-            td_sub_ready(e, sub);
-    }
+    for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next)
+        td_sub_ready(e, sub);
+}
+
+void td_deliver_heard(struct td_engine *e, struct td_session *s)
+{
+    bool was_full = s->gaps_out >= GAPS_OUT_MAX;
+
+    s->gaps_out = 0;
+    if (was_full)
+        all_ready(e, s);
 }
 
 void td_deliver_credit(struct td_engine *e, struct td_session *s,

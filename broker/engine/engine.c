@@ -190,8 +190,10 @@ void td_engine_message(struct td_engine *e, struct td_str peer,
     struct td_frame f;
 
     e->now_ms = now_ms;
-    if (s)
+    if (s) {
         s->heard_ms = now_ms;
+        td_deliver_heard(e, s);
+    }
     if (frames < 1 || frames > 2 || (frames == 2) != (body != NULL)) {
         refuse(e, peer, s, why);
         return;
@@ -229,6 +231,7 @@ static int64_t earlier(int64_t a, int64_t b)
 }
 
 #define TICK_MS 1000 /* how often silence and old producers are looked for */
+#define MEMORY_MS 20 /* until what there was no memory for is tried again */
 
 static int64_t tick(struct td_engine *e)
 {
@@ -247,6 +250,8 @@ int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
     next = tick(e);
     next = earlier(next, td_sub_tick_holds(e));
     td_deliver_ready(e);
+    if (e->ready)
+        next = earlier(next, now_ms + MEMORY_MS);
     td_session_reap(e); /* who is gone withholds nothing any more */
     td_session_release(e);
     td_session_tell_owed(e);

@@ -108,6 +108,7 @@ struct td_session {
     /* delivering */
     uint64_t messages_out;
     uint64_t messages_seen;
+    uint32_t gaps_out; /* GAP told since it was heard last */
     struct td_sub *subs;
     bool doomed; /* ends when the turn does */
     enum td_drop doom;
@@ -213,6 +214,8 @@ uint64_t td_sub_pending(const struct td_sub *sub);
 /* deliver.c */
 void td_deliver(struct td_engine *e, struct td_sub *sub);
 void td_deliver_ready(struct td_engine *e);
+/* The session was heard: it may be told of gaps again. */
+void td_deliver_heard(struct td_engine *e, struct td_session *s);
 void td_deliver_credit(struct td_engine *e, struct td_session *s,
                        const struct td_frame *f);
 

@@ -305,6 +305,8 @@ static void find_silent(struct td_engine *e, int64_t pause_ms)
     HASH_ITER(hh, e->sessions, s, next)
     {
         s->heard_ms += pause_ms;
+        if (s->heard_ms > e->now_ms)
+            s->heard_ms = e->now_ms; /* heard of after the pause */
         if (s->doomed || e->now_ms - s->heard_ms < TD_DEAD_MS)
             continue;
         e->counters.silent++;

@@ -130,7 +130,8 @@ struct tidings_event {
     const char *type;            /* required */
     const char *id;              /* default: generated, unique and sortable */
     const char *source;          /* default: the bus's source */
-    int64_t time_us;             /* Unix microseconds; default: now */
+    int64_t time_us;             /* Unix microseconds, years 1 to 9999; default
+                                    (0): now */
     const char *subject;         /* NULL: none */
     const char *datacontenttype; /* NULL: "application/msgpack" */
     const char *dataschema;      /* NULL: none; a URI */
@@ -253,7 +254,8 @@ TIDINGS_API tidings_err tidings_close(tidings_bus *bus);
  * ====================================================================== */
 
 /**
- * Publish one event with generated id, the bus's source and the time of now.
+ * Publish one event with generated id, the bus's source and the time of now
+ * (under load, of the last tick of the system's clock, some milliseconds ago).
  *
  * Packs a copy into the current batch and returns; it does not wait for the
  * broker. tidings_flush() does.
@@ -361,8 +363,10 @@ tidings_subscribe(tidings_sub **out, tidings_bus *bus, const char *pattern,
  * first.
  *
  * @return TIDINGS_OK         ended, here and at the broker.
- *         TIDINGS_ETIMEDOUT  ended here; the broker did not answer in
- *                            timeout_ms, and forgets it with the session.
+ *         TIDINGS_ETIMEDOUT  ended here, but not in timeout_ms: the broker did
+ *                            not answer, and forgets it with the session; or
+ *                            its handler is still running, and will return to
+ *                            nothing. The detail says which.
  *         TIDINGS_ECLOSED    it or its bus is closed already.
  */
 TIDINGS_API tidings_err tidings_unsubscribe(tidings_sub *sub, int timeout_ms);
@@ -370,7 +374,9 @@ TIDINGS_API tidings_err tidings_unsubscribe(tidings_sub *sub, int timeout_ms);
 /**
  * Come to rest: stop receiving, let handlers finish what has arrived, and
  * have the broker take all that was published, also by those handlers.
- * Subscriptions are ended; the bus stays open for publishing.
+ * Subscriptions are ended; the bus stays open for publishing. What this bus
+ * had published and flushed before reaches its own subscriptions first, as far
+ * as their windows allow. With own_loop the handlers run inside this call.
  *
  * @return TIDINGS_OK         at rest.
  *         TIDINGS_ETIMEDOUT  not within timeout_ms; subscriptions are ended

@@ -1,0 +1,11 @@
+/* UTF-8: what texts are on the wire (PROTOCOL.md 2). */
+#ifndef TD_UTF8_H
+#define TD_UTF8_H
+
+#include <stdbool.h>
+
+/* Whether a NUL-terminated text is UTF-8: shortest forms only, and no
+ * surrogates (RFC 3629). */
+bool td_utf8_valid(const char *text);
+
+#endif
