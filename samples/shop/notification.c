@@ -1,0 +1,89 @@
+/* The notification service: a mail to every new user, and one for every order.
+ * It prints them instead of sending them. */
+#include "service.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "events.h"
+
+struct notification {
+    const struct shop_place *place;
+    uint64_t welcome_emails;
+    uint64_t order_confirmations;
+};
+
+static tidings_err on_user_created(void *arg, const struct tidings_event *event)
+{
+    struct notification *n = arg;
+    struct shop_user_created user;
+    tidings_err err = shop_read_user_created(&user, event);
+
+    if (err)
+        return shop_refuse(n->place, event, err);
+    n->welcome_emails++;
+    shop_say(n->place, "welcome mail to %s: hello %s, you are %s", user.email,
+             user.name, user.user_id);
+    return TIDINGS_OK;
+}
+
+/* "2 x prod1, 1 x prod7"; cut when there are more than fit. */
+static void list_items(char *out, size_t size,
+                       const struct shop_order_created *order)
+{
+    size_t used = 0;
+
+    for (size_t i = 0; i < order->items_len && used < size; i++)
+        used += (size_t)snprintf(out + used, size - used, "%s%" PRId64 " x %s",
+                                 i ? ", " : "", order->items[i].quantity,
+                                 order->items[i].product_id);
+}
+
+static tidings_err on_order_created(void *arg,
+                                    const struct tidings_event *event)
+{
+    struct notification *n = arg;
+    struct shop_order_created order;
+    char items[256];
+    tidings_err err = shop_read_order_created(&order, event);
+
+    if (err)
+        return shop_refuse(n->place, event, err);
+    n->order_confirmations++;
+    list_items(items, sizeof(items), &order);
+    shop_say(n->place,
+             "order confirmation to %s: %s, %s, %" PRId64 ".%02" PRId64,
+             order.user_id, order.order_id, items, order.total_cents / 100,
+             order.total_cents % 100);
+    return TIDINGS_OK;
+}
+
+static tidings_err start(void *state, const struct shop_place *place)
+{
+    struct notification *n = state;
+    tidings_err err;
+
+    n->place = place;
+    err = tidings_subscribe(NULL, place->bus, "user.created", on_user_created,
+                            n, NULL);
+    if (!err)
+        err = tidings_subscribe(NULL, place->bus, "order.created",
+                                on_order_created, n, NULL);
+    return err;
+}
+
+static void finish(void *state)
+{
+    struct notification *n = state;
+
+    shop_say(n->place,
+             "final welcome_emails=%" PRIu64 " order_confirmations=%" PRIu64,
+             n->welcome_emails, n->order_confirmations);
+}
+
+const struct shop_service shop_notification = {
+    .name = "notification",
+    .state_size = sizeof(struct notification),
+    .start = start,
+    .finish = finish,
+};

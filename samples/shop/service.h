@@ -1,0 +1,62 @@
+/* What a service of the shop is.
+ *
+ * A service is given its place when it starts, may take commands, and says in
+ * the end what it has done. It does not know whether it has a process of its
+ * own (process.c) or shares one with the others (shop_inproc.c).
+ */
+#ifndef SHOP_SERVICE_H
+#define SHOP_SERVICE_H
+
+#include <stddef.h>
+
+#include <tidings/tidings.h>
+
+/** Where a service runs; lives longer than the service. */
+struct shop_place {
+    tidings_bus *bus;
+    const char *prefix; /* before every line it prints: "analytics: ", or "" */
+};
+
+struct shop_service {
+    const char *name;
+    const char *commands; /* how they are written; NULL: it takes none */
+    size_t state_size;    /* the host keeps so many bytes for it, zeroed */
+
+    /** Subscribe what is to be subscribed. */
+    tidings_err (*start)(void *state, const struct shop_place *place);
+    /** TIDINGS_ENOTFOUND: not a command of this service. NULL: takes none. */
+    tidings_err (*command)(void *state, int argc, char **argv);
+    /** The bus is closed: say the final counts, free what is held. */
+    void (*finish)(void *state);
+};
+
+extern const struct shop_service shop_user_service;
+extern const struct shop_service shop_order_service;
+extern const struct shop_service shop_notification;
+extern const struct shop_service shop_analytics;
+
+/** Print one whole line at once, whichever thread calls. */
+#if defined(__GNUC__)
+__attribute__((format(printf, 2, 3)))
+#endif
+void shop_say(const struct shop_place *place, const char *format, ...);
+
+/**
+ * Say why an event is refused, for handlers that could not read it.
+ *
+ * @return err, so that the handler can return it in the same line.
+ */
+tidings_err shop_refuse(const struct shop_place *place,
+                        const struct tidings_event *event, tidings_err err);
+
+/**
+ * Run services in this process until SIGTERM, SIGINT or the end of the
+ * commands. The whole main() of a program.
+ *
+ * @param default_url  where to when neither argument nor TIDINGS_URL says.
+ * @return the exit status.
+ */
+int shop_run(const struct shop_service *const *services, size_t count,
+             const char *default_url, int argc, char **argv);
+
+#endif
