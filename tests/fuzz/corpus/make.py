@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the fuzz targets beside this file: make.py
+
+Run it after a change of the protocol and commit what it wrote. Needs
+python3-msgpack."""
+import pathlib
+import struct
+
+from msgpack import ExtType, packb
+
+HERE = pathlib.Path(__file__).parent
+PRODUCER = bytes(range(16))
+
+
+def write(target, seeds):
+    folder = HERE / target
+    folder.mkdir(exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    for name, data in seeds.items():
+        (folder / name).write_bytes(data)
+
+
+def event(dt, data, attrs=None):
+    return packb(packb([dt, data] if attrs is None else [dt, data, attrs]))
+
+
+def message(batches, body):
+    table = packb(batches)
+    return struct.pack(">H", len(table)) + table + body
+
+
+def run(type_, events, first, flags=0):
+    return [type_, len(events), sum(map(len, events)), first, flags]
+
+
+SCAN = {
+    "nil": b"\xc0",
+    "ints": packb([0, 127, 128, 2**16, 2**32, 2**64 - 1, -1, -33, -2**63]),
+    "reals": packb([1.5, float("nan")]),
+    "real32": b"\xca\x3f\x80\x00\x00",
+    "texts": packb(["", "a" * 32, "b" * 300, b"", b"c" * 300]),
+    "map": packb({"a": {"b": [True, None]}, "key": 1}),
+    "ext": packb([ExtType(1, b"x"), ExtType(2, b"x" * 20)]),
+    "deep32": b"\x91" * 32 + b"\xc0",
+    "deep33": b"\x91" * 33 + b"\xc0",
+    "huge-array": b"\xdd\xff\xff\xff\xff",
+    "huge-map": b"\xdf\xff\xff\xff\xff\x01\x01",
+    "long": b"\xdb\xff\xff\xff\xffa",
+    "wide": packb(list(range(200))),
+}
+
+BATCHES = [[PRODUCER, "/s", 1000, [["a.b", 1, 7, 1, 0]]]]
+FRAMES = {
+    "hello": [1, "tidings", 1, 1, PRODUCER, "shop", {}],
+    "publish": [3, 1, BATCHES],
+    "subscribe": [5, 1, 2, "user.*", {"events": 9, "policy": "block"}],
+    "unsubscribe": [6, 1, 2],
+    "credit": [9, 4, [[1, 2, 3, 4], [5, 6, 7, 8]]],
+    "ping": [11, 2**63 - 1],
+    "pong": [12, 1],
+    "stats": [13, 1, {}],
+    "bye": [14, 0, ""],
+    "later": [11, 5, "of a later version", [1]],
+}
+BROKER_FRAMES = {
+    "welcome": [2, 1, 12345, 7, 0, 65536, 8 << 20, {"body_max": 1}],
+    "taken": [4, 1, 2, 3],
+    "reply": [7, 1, 0, "", {"published": 1}],
+    "deliver": [8, 1, 1, BATCHES],
+    "gap": [10, 1, 500, "slow"],
+}
+
+ONE = [event(0, b"x")]
+TWO = [event(-5, b""), event(2**33, b"y" * 300, {"subject": "s", "n": -1})]
+KEYED = [event(1, b"z", {"id": "own", "partitionkey": "k", "b": True})]
+BATCH = {
+    "one": message([[PRODUCER, "/s", 0, [run("a", ONE, 1)]]], ONE[0]),
+    "two-runs": message(
+        [[PRODUCER, "/s", -7, [run("a.b", ONE, 1), run("c", TWO, 9)]]],
+        b"".join(ONE + TWO)),
+    "flags": message([[PRODUCER, "/s", 2**62, [run("k", KEYED, 3, 3)]]],
+                     KEYED[0]),
+    "two-batches": message(
+        [[PRODUCER, "/s", 0, [run("a", TWO, 5)]],
+         [PRODUCER[::-1], "/t", 1, [run("b", ONE, 2**62)]]],
+        b"".join(TWO + ONE)),
+    "many": message([[PRODUCER, "/s", 0, [run("a", ONE * 40, 1)]]],
+                    b"".join(ONE * 40)),
+    "malformed-event": message(
+        [[PRODUCER, "/s", 0, [["a", 1, 4, 1, 0]]]], packb(b"\x92\xc0")),
+    "does-not-meet": message([[PRODUCER, "/s", 0, [run("a", ONE, 1)]]],
+                             ONE[0][:-1]),
+}
+
+PATTERN = {
+    "literal": "user.created\nuser.created\nuser.deleted\nuser",
+    "star": "user.created\nuser.*\n*.created\n*.*\n*\n*.*.*",
+    "rest": "a.b.c\n>\na.>\na.b.>\na.b.c.>\n*.>\n*.*.*.>",
+    "mixed": "a.b.c.d\na.*.c.>\n*.b.*.d\na.b.c.d\na.*.*.*\na.b.c.d",
+    "system": "$sys.up\n>\n$sys.*\n*.up",
+    "deepest": ".".join("abcdefghijklmnop") + "\n" + ".".join("*" * 16) +
+               "\n" + ".".join("*" * 15) + ".>\n" + ".".join("*" * 17),
+    "longest": "a" * 255 + "\n" + "a" * 255 + "\n" + "a" * 256,
+    "bad": "a..b\n.\na.\n>.a\na*\n\n**",
+}
+
+write("scan", SCAN)
+write("frame", {name: b"\1" + packb(f) for name, f in FRAMES.items()} |
+      {name: b"\0" + packb(f) for name, f in BROKER_FRAMES.items()})
+write("batch", BATCH)
+write("pattern", {name: text.encode() for name, text in PATTERN.items()})

@@ -1,0 +1,62 @@
+#!/usr/bin/env bash
+# What hello prints, and what the shop's programs do when they are used wrongly.
+#
+#   test_samples.sh BIN
+set -euo pipefail
+
+bin=$1
+fail() {
+    echo "samples: $*" >&2
+    exit 1
+}
+
+out=$("$bin/hello") || fail "hello: exit $?"
+[[ $out == "user.created: hi, John Doe!" ]] || fail "hello printed: $out"
+
+# wrong TEXT LINE: the line is refused with this text and the program says so
+# at its end, but goes on: the user after it is created.
+wrong() {
+    local out code=0
+    out=$(printf '%s\n' "$2" 'create-user jane_doe jane@example.com Jane' |
+        "$bin/shop_inproc" 2>&1) || code=$?
+    [[ $code == 1 ]] || fail "exit $code after: $2: $out"
+    [[ $out == *"$1"* ]] || fail "no \"$1\" after: $2: $out"
+    [[ $out == *"analytics: final users=1 orders=0"* ]] ||
+        fail "did not go on after: $2: $out"
+}
+
+long=$(printf 'x%.0s' {1..300})
+wrong "no such thing" 'create-shop here'
+wrong "wants USERNAME EMAIL NAME" 'create-user john'
+wrong "a quote is left open" 'create-user john john@example.com "John'
+wrong "user_created.email" 'create-user john "" John'
+wrong "limit" "create-user john $long John"
+wrong "wants USER_ID" 'create-order user-1 prod1 2'
+wrong "whole numbers" 'create-order user-1 prod1 two 9999'
+wrong "item.quantity" 'create-order user-1 prod1 0 9999'
+wrong "order_created.total_cents" 'create-order user-1 prod1 2 -1'
+
+out=$(printf '%s\n' 'create-user john a@example.com A' \
+    'create-user john b@example.com B' | "$bin/shop_inproc" 2>&1) &&
+    fail "a username was given twice"
+[[ $out == *"username is taken"* && $out == *"final users=1 orders=0"* ]] ||
+    fail "a taken username: $out"
+
+# A last line without a line break counts; so does one command as arguments.
+out=$(printf 'create-user john a@example.com A' | "$bin/shop_inproc")
+[[ $out == *"analytics: final users=1"* ]] || fail "the last line: $out"
+out=$("$bin/shop_inproc" create-user john a@example.com "A B")
+[[ $out == *"hello A B, you are user-1"* ]] || fail "one command: $out"
+
+# No broker: says so, and where it looked.
+code=0
+out=$(timeout 20 "$bin/analytics" tcp://127.0.0.1:1 2>&1) || code=$?
+[[ $code == 1 && $out == *"tcp://127.0.0.1:1"* ]] ||
+    fail "no broker: exit $code: $out"
+
+for program in shop_inproc user_service order_service notification analytics; do
+    "$bin/$program" --help | grep -q "^usage: " || fail "$program --help"
+    code=0
+    "$bin/$program" --frobnicate 2>/dev/null || code=$?
+    [[ $code == 2 ]] || fail "$program: exit $code for an unknown option"
+done

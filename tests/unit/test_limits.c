@@ -1,0 +1,247 @@
+/* Numbers live once: PROTOCOL.md and the public header say what limits.h
+ * says. A limit that changes fails here until both are told. */
+#include "tests/support/td_test.h"
+
+#include <stdlib.h>
+
+#include "proto/limits.h"
+#include "tidings/tidings.h"
+
+#define PAGE       TD_SOURCE_DIR "/proto/PROTOCOL.md"
+#define KIB(bytes) ((bytes) >> 10)
+#define MIB(bytes) ((bytes) >> 20)
+#define GIB(bytes) ((bytes) >> 30)
+
+/* Section 9, row by row; each '#' of the form is the next of the numbers. */
+static const struct {
+    const char *label;
+    const char *form;
+    uint64_t numbers[4];
+} rows[] = {
+    {"control frame", "# KiB", {KIB(TD_CONTROL_BYTES_MAX)}},
+    {"body frame",
+     "# MiB + # KiB",
+     {MIB(TD_BODY_BYTES_MAX), KIB(TD_BODY_BYTES_MAX) & 1023}},
+    {"depth of a control frame, its elements",
+     "#, #",
+     {TD_SCAN_DEPTH_MAX, TD_SCAN_NODES_MAX}},
+    {"batches in a message, runs, events",
+     "#, #, #",
+     {TD_BATCHES_MAX, TD_RUNS_MAX, TD_EVENTS_MAX}},
+    {"type; tokens; source; client name",
+     "# B; #; # B; # B",
+     {TD_TYPE_BYTES_MAX, TD_TOKENS_MAX, TD_SOURCE_BYTES_MAX,
+      TD_NAME_BYTES_MAX}},
+    {"data; attributes; their number",
+     "# MiB; # KiB; #",
+     {MIB(TD_DATA_BYTES_MAX), KIB(TD_ATTRS_BYTES_MAX), TD_ATTRS_MAX}},
+    {"publish credit",
+     "# events, # MiB",
+     {TD_PUBLISH_EVENTS, MIB(TD_PUBLISH_BYTES)}},
+    {"subscription queue, default",
+     "# events, # MiB",
+     {TD_QUEUE_EVENTS, MIB(TD_QUEUE_BYTES)}},
+    {"subscription queue, largest",
+     "# events, # GiB",
+     {TD_QUEUE_EVENTS_MAX, GIB(TD_QUEUE_BYTES_MAX)}},
+    {"unanswered DELIVER per session", "#", {TD_MESSAGES_OUT_MAX}},
+    {"subscriptions per session", "#", {TD_SUBSCRIPTIONS_MAX}},
+    {"sessions", "#", {TD_SESSIONS_MAX}},
+    {"rows of STATS", "#", {TD_STATS_ROWS_MAX}},
+    {"WELCOME after; first and longest delay before trying again",
+     "# s; # ms, # s",
+     {TD_GREETING_MS / 1000, TD_RETRY_MIN_MS, TD_RETRY_MAX_MS / 1000}},
+    {"heartbeat; dead after; lazy TAKEN and CREDIT",
+     "# s; # s; # ms",
+     {TD_HEARTBEAT_MS / 1000, TD_DEAD_MS / 1000, TD_LAZY_MS}},
+    {"block budget", "# ms in # s", {TD_BLOCK_MS, TD_BLOCK_WINDOW_MS / 1000}},
+    {"memory of a producer after its session",
+     "# min, at most # producers",
+     {TD_PRODUCER_KEEP_MS / 60000, TD_PRODUCERS_MAX}},
+};
+
+/* What may stand in italics elsewhere on the page. */
+static const struct {
+    const char *form;
+    uint64_t number;
+} italics[] = {
+    {"# minutes", TD_PRODUCER_KEEP_MS / 60000},
+    {"# s", TD_HEARTBEAT_MS / 1000},
+    {"# s", TD_DEAD_MS / 1000},
+    {"# s", TD_BLOCK_WINDOW_MS / 1000},
+    {"# ms", TD_BLOCK_MS},
+    {"# ms", TD_LAZY_MS},
+    {"# s", TD_GREETING_MS / 1000},
+    {"# ms", TD_RETRY_MIN_MS},
+    {"# s", TD_RETRY_MAX_MS / 1000},
+    {"#", TD_SESSIONS_MAX},
+    {"#", TD_NAME_BYTES_MAX},
+    {"#", TD_MESSAGES_OUT_MAX},
+    {"#", TD_BATCHES_MAX},
+    {"#", TD_ATTRS_MAX},
+    {"#", TD_SOURCE_BYTES_MAX},
+    {"#", TD_RUNS_MAX},
+    {"#", TD_SUBSCRIPTIONS_MAX},
+    {"#", TD_STATS_ROWS_MAX},
+    {"#", 1}, /* the least window, in events */
+    {"# MiB", MIB(TD_DATA_BYTES_MAX)},
+    {"# KiB", KIB(TD_ATTRS_BYTES_MAX)},
+};
+
+/* 1234567 as "1,234,567"; without commas as "1234567". */
+static size_t put_number(char *out, uint64_t n, bool commas)
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof(digits), "%llu", (unsigned long long)n);
+    size_t at = 0;
+
+    for (int i = 0; i < len; i++) {
+        if (commas && i > 0 && (len - i) % 3 == 0)
+            out[at++] = ',';
+        out[at++] = digits[i];
+    }
+    return at;
+}
+
+static void render(char *out, const char *form, const uint64_t *numbers,
+                   bool commas)
+{
+    for (; *form; form++) {
+        if (*form == '#')
+            out += put_number(out, *numbers++, commas);
+        else
+            *out++ = *form;
+    }
+    *out = '\0';
+}
+
+static int read_page(void **state)
+{
+    FILE *file = fopen(PAGE, "r");
+    char *page = calloc(1, 1 << 20);
+    size_t len = 0;
+
+    if (file && page)
+        len = fread(page, 1, (1 << 20) - 1, file);
+    if (file)
+        fclose(file);
+    *state = page;
+    return len > 0 ? 0 : -1;
+}
+
+static int free_page(void **state)
+{
+    free(*state);
+    return 0;
+}
+
+static void test_limits_of_section_9_are_those_of_limits_h(void **state)
+{
+    const char *at = strstr(*state, "\n## 9. Limits");
+
+    assert_non_null(at);
+    at = strstr(at, "|---|---|\n");
+    assert_non_null(at);
+    at += strlen("|---|---|\n");
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        char line[256];
+        char value[128];
+        int len;
+
+        render(value, rows[i].form, rows[i].numbers, true);
+        len =
+            snprintf(line, sizeof(line), "| %s | %s |\n", rows[i].label, value);
+        assert_row(line, strncmp(at, line, (size_t)len) == 0);
+        at += len;
+    }
+    assert_row("section 9 has no row that this test does not know", *at != '|');
+}
+
+static bool is_known(const char *text, size_t len)
+{
+    for (size_t i = 0; i < TD_ARRAY_LEN(italics); i++) {
+        for (int commas = 0; commas < 2; commas++) {
+            char known[64];
+
+            render(known, italics[i].form, &italics[i].number, commas);
+            if (strlen(known) == len && memcmp(known, text, len) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* *5 s*, *1,024*: a digit after an asterisk, up to the next one. */
+static void test_limits_in_italics_are_those_of_limits_h(void **state)
+{
+    const char *page = *state;
+    size_t seen = 0;
+
+    for (const char *at = strchr(page, '*'); at; at = strchr(at + 1, '*')) {
+        const char *end;
+        char row[64];
+
+        if (at[1] < '0' || at[1] > '9')
+            continue;
+        end = strchr(at + 1, '*');
+        assert_non_null(end);
+        snprintf(row, sizeof(row), "%.*s", (int)(end - at + 1), at);
+        assert_row(row, is_known(at + 1, (size_t)(end - at - 1)));
+        at = end;
+        seen++;
+    }
+    assert_true(seen >= 15);
+}
+
+static void test_limits_of_the_public_header_are_those_of_limits_h(void **state)
+{
+    (void)state;
+    assert_int_equal(TIDINGS_TYPE_MAX, TD_TYPE_BYTES_MAX);
+    assert_int_equal(TIDINGS_TYPE_TOKENS_MAX, TD_TOKENS_MAX);
+    assert_int_equal(TIDINGS_DATA_MAX, TD_DATA_BYTES_MAX);
+    assert_int_equal(TIDINGS_ATTRS_MAX, TD_ATTRS_MAX);
+    assert_int_equal(TIDINGS_ATTRS_BYTES_MAX, TD_ATTRS_BYTES_MAX);
+    assert_int_equal(TIDINGS_ATTR_NAME_MAX, TD_ATTR_NAME_BYTES_MAX);
+    assert_int_equal(TIDINGS_SOURCE_MAX, TD_SOURCE_BYTES_MAX);
+    assert_int_equal(TIDINGS_ID_MAX, TD_ID_BYTES_MAX);
+    assert_int_equal(TIDINGS_TIMEOUT_MAX_MS, TD_TIMEOUT_MS_MAX);
+}
+
+/* Limits that only make sense together. */
+static void test_limits_fit_one_another(void **state)
+{
+    (void)state;
+    /* a batch is closed at TD_BATCH_BYTES; one event may come after that */
+    assert_true(TD_BATCH_BYTES + 5 + TD_EVENT_BYTES_MAX <= TD_BODY_BYTES_MAX);
+    assert_true(TD_WINDOW_BYTES >= TD_BODY_BYTES_MAX);
+    assert_true(TD_PUBLISH_BYTES >= TD_BODY_BYTES_MAX);
+    assert_true(TD_PUBLISH_EVENTS >= TD_EVENTS_MAX);
+    assert_true(TD_QUEUE_EVENTS <= TD_QUEUE_EVENTS_MAX);
+    assert_true(TD_QUEUE_BYTES <= TD_QUEUE_BYTES_MAX);
+    assert_true(TD_UNCONFIRMED_BYTES >= TD_BODY_BYTES_MAX);
+    assert_true(TD_SNDHWM > TD_MESSAGES_OUT_MAX);
+    assert_true(TD_ID_TEXT_BYTES <= TD_ID_BYTES_MAX);
+    assert_true(TD_DEAD_MS > 2 * TD_HEARTBEAT_MS);
+    assert_true(TD_BLOCK_MS < TD_BLOCK_WINDOW_MS);
+    assert_true(TD_SCAN_DEPTH_MAX <= TD_DATA_DEPTH_MAX);
+    /* the broker forwards one batch's table as it came: in the longest forms
+     * of msgpack, and its DELIVER around it */
+    assert_true(TD_RUNS_MAX * (5 + 5 + TD_TYPE_BYTES_MAX + 4 * 9) + 5 + 5 +
+                    TD_PRODUCER_BYTES + 5 + TD_SOURCE_BYTES_MAX + 9 + 5 + 32 <=
+                TD_CONTROL_BYTES_MAX);
+    /* a run is six values, a batch five besides its runs */
+    assert_true(TD_RUNS_MAX * 6 + TD_BATCHES_MAX * 5 + 8 <= TD_SCAN_NODES_MAX);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_limits_of_section_9_are_those_of_limits_h),
+        cmocka_unit_test(test_limits_in_italics_are_those_of_limits_h),
+        cmocka_unit_test(
+            test_limits_of_the_public_header_are_those_of_limits_h),
+        cmocka_unit_test(test_limits_fit_one_another),
+    };
+
+    return cmocka_run_group_tests(tests, read_page, free_page);
+}
