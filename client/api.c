@@ -323,10 +323,14 @@ tidings_err tidings_publish(tidings_bus *bus, const char *type,
     if (!b)
         return err;
     err = td_event_check_data(data, len);
-    if (!err && !td_packer_continues(&b->client.packer, event.type, 0))
-        err = td_event_check_type(type, event.type.len);
     if (!err)
         err = pack(b, &event);
+    if (err == TIDINGS_EFULL || err == TIDINGS_EINVAL) {
+        tidings_err bad = td_event_check_type(type, event.type.len);
+
+        if (bad) /* the packer has no words for it, and full comes first */
+            err = bad;
+    }
     return finish(bus, b, &event, err);
 }
 
@@ -557,6 +561,7 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
         unlock(b);
         return td_fail(TIDINGS_EDEADLK, "drain the bus outside its handlers");
     }
+    flush(b, deadline); /* so that it is not overtaken by what follows */
     DL_FOREACH(b->subs, sub)
     {
         if (!sub->drained)
@@ -642,8 +647,10 @@ tidings_err tidings_info(struct tidings_info *out, tidings_bus *bus)
         out->up = c->state == TD_CLIENT_READY;
         out->epoch = c->epoch;
         out->connects = c->connects;
-        out->published = packed_sequence(b);
-        out->unconfirmed = unconfirmed(b);
+        pthread_mutex_lock(b->packer); /* both at the same moment */
+        out->published = c->packer.sequence;
+        out->unconfirmed = td_client_unconfirmed(c);
+        pthread_mutex_unlock(b->packer);
         out->taken = out->published - out->unconfirmed;
         out->resent = c->resent;
         out->delivered = b->delivered;

@@ -1,5 +1,7 @@
 #include "client/packer.h"
 
+#include "proto/type.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -65,8 +67,8 @@ static bool room_in_body(struct td_packer *p, size_t size)
     return true;
 }
 
-bool td_packer_continues(const struct td_packer *p, struct td_str type,
-                         uint32_t flags)
+static bool continues(const struct td_packer *p, struct td_str type,
+                      uint32_t flags)
 {
     const struct td_open_run *run;
 
@@ -129,10 +131,15 @@ tidings_err td_packer_pack(struct td_packer *p, const struct td_packing *e)
     if (p->len + size > TD_BODY_BYTES_MAX || p->events == TD_EVENTS_MAX ||
         p->runs_len == TD_RUNS_MAX)
         return TIDINGS_EFULL;
-    if (!room_in_body(p, size) ||
-        (!td_packer_continues(p, e->type, e->flags) &&
-         !begin_run(p, e->type, e->flags)))
+    if (!room_in_body(p, size))
         return TIDINGS_ENOMEM;
+    if (!continues(p, e->type, e->flags)) { /* if it does, it was checked */
+        if (!td_type_valid(e->type.data, e->type.len) ||
+            td_type_is_system(e->type.data, e->type.len))
+            return TIDINGS_EINVAL;
+        if (!begin_run(p, e->type, e->flags))
+            return TIDINGS_ENOMEM;
+    }
     if (p->events == 0) {
         p->base_us = e->time_us;
         p->packed_bytes += TD_OUTGOING_BYTES;

@@ -63,8 +63,8 @@ struct td_packer {
     size_t closed_bytes;
 };
 
-/* An event to be packed: type valid and not the system's; flags of enum
- * td_run_flag; attrs an encoded map, or empty. */
+/* An event to be packed: flags of enum td_run_flag; attrs an encoded map, or
+ * empty. */
 struct td_packing {
     struct td_str type;
     uint32_t flags;
@@ -79,12 +79,8 @@ void td_packer_init(struct td_packer *p,
                     struct td_str source);
 void td_packer_fini(struct td_packer *p);
 
-/* Whether the event would go on with the run at hand: then its type is known
- * to be valid. */
-bool td_packer_continues(const struct td_packer *p, struct td_str type,
-                         uint32_t flags);
-
-/* TIDINGS_EFULL: the batch has to be closed first; TIDINGS_ENOMEM. */
+/* TIDINGS_EFULL: the batch has to be closed first; TIDINGS_EINVAL: the type is
+ * none that may be published; TIDINGS_ENOMEM. Nothing is packed then. */
 tidings_err td_packer_pack(struct td_packer *p, const struct td_packing *event);
 
 /* Whether the batch is as large as one should be. */

@@ -131,8 +131,10 @@ void td_sub_unsubscribe(struct td_engine *e, struct td_session *s,
 {
     struct td_sub *sub = sub_find(s, f->u.unsubscribe.subscription);
 
-    if (sub)
+    if (sub) {
+        td_deliver(e, sub); /* what came before this, within its credit */
         td_sub_end(e, sub, TD_DROP_UNSUBSCRIBED);
+    }
     reply(e, s, f->u.unsubscribe.request,
           sub ? TIDINGS_OK : TIDINGS_ENOTFOUND,
           sub ? "" : "no such subscription in this session");

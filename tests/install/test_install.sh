@@ -85,7 +85,7 @@ cp -r "$source/samples" "$dir/samples"
 cmake -S "$dir/samples" -B "$dir/built" -DCMAKE_PREFIX_PATH="$prefix" \
     -DCMAKE_C_FLAGS="${warnings[*]:1}" >/dev/null
 cmake --build "$dir/built" --parallel 2 >/dev/null
-expect "user.created: hi, John Doe!" "$dir/built/hello"
+expect "hello, user.created: John Doe" "$dir/built/hello"
 printf '%s\n' 'create-user john_doe john@example.com "John Doe"' \
     'create-order user-1 prod1 2 9999' |
     "$dir/built/shop_inproc" >"$dir/shop.txt" || fail "shop_inproc failed"

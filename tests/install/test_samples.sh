@@ -11,7 +11,7 @@ fail() {
 }
 
 out=$("$bin/hello") || fail "hello: exit $?"
-[[ $out == "user.created: hi, John Doe!" ]] || fail "hello printed: $out"
+[[ $out == "hello, user.created: John Doe" ]] || fail "hello printed: $out"
 
 # wrong TEXT LINE: the line is refused with this text and the program says so
 # at its end, but goes on: the user after it is created.

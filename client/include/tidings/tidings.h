@@ -375,8 +375,8 @@ TIDINGS_API tidings_err tidings_unsubscribe(tidings_sub *sub, int timeout_ms);
  * Come to rest: stop receiving, let handlers finish what has arrived, and
  * have the broker take all that was published, also by those handlers.
  * Subscriptions are ended; the bus stays open for publishing. What this bus
- * had published and flushed before reaches its own subscriptions first, as far
- * as their windows allow. With own_loop the handlers run inside this call.
+ * had published before reaches its own subscriptions first, as far as their
+ * windows allow. With own_loop the handlers run inside this call.
  *
  * @return TIDINGS_OK         at rest.
  *         TIDINGS_ETIMEDOUT  not within timeout_ms; subscriptions are ended

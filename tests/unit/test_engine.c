@@ -1,0 +1,5 @@
+#include "tests/support/td_test.h"
+int main(void)
+{
+    return 0;
+}

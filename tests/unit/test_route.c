@@ -1,0 +1,141 @@
+/* The match cache over the trie. */
+#include "tests/support/td_test.h"
+
+#include <stdlib.h>
+
+#include "broker/engine/route.h"
+#include "proto/limits.h"
+#include "tests/support/alloc.h"
+
+struct fixture {
+    struct td_trie trie;
+    struct td_routes routes;
+    struct td_trie_entry entries[3];
+};
+
+static int setup(void **state)
+{
+    *state = calloc(1, sizeof(struct fixture));
+    return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    td_routes_fini(&f->routes);
+    td_trie_fini(&f->trie);
+    free(f);
+    return 0;
+}
+
+static void add(struct fixture *f, int n, const char *pattern)
+{
+    assert_ok(td_trie_add(&f->trie, &f->entries[n], pattern,
+                          strlen(pattern)));
+    td_routes_changed(&f->routes);
+}
+
+static const struct td_route *find(struct fixture *f, const char *type)
+{
+    const struct td_str text = {type, strlen(type)};
+    const struct td_route *route =
+        td_routes_find(&f->routes, &f->trie, text);
+
+    assert_non_null(route);
+    return route;
+}
+
+static void test_route_finds_all_that_match(void **state)
+{
+    struct fixture *f = *state;
+    const struct td_route *route;
+
+    add(f, 0, "a.*");
+    add(f, 1, "b");
+    add(f, 2, ">");
+    route = find(f, "a.b");
+    assert_int_equal(route->len, 2);
+    assert_true((route->entries[0] == &f->entries[0] &&
+                 route->entries[1] == &f->entries[2]) ||
+                (route->entries[0] == &f->entries[2] &&
+                 route->entries[1] == &f->entries[0]));
+}
+
+static void test_route_caches_also_what_nobody_wants(void **state)
+{
+    struct fixture *f = *state;
+    const struct td_route *route = find(f, "nobody.cares");
+
+    assert_int_equal(route->len, 0);
+    assert_int_equal(td_routes_cached(&f->routes), 1);
+    assert_ptr_equal(find(f, "nobody.cares"), route);
+    assert_int_equal(td_routes_cached(&f->routes), 1);
+}
+
+static void test_route_follows_the_trie(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(find(f, "a")->len, 0);
+    add(f, 0, "a");
+    assert_int_equal(find(f, "a")->len, 1);
+    td_trie_remove(&f->trie, &f->entries[0]);
+    td_routes_changed(&f->routes);
+    assert_int_equal(find(f, "a")->len, 0);
+}
+
+/* Types are the publishers' choice, so their number has to have a bound. */
+static void test_route_empties_the_cache_when_it_is_full(void **state)
+{
+    struct fixture *f = *state;
+    char type[16];
+
+    add(f, 0, ">");
+    for (unsigned i = 0; i < TD_TYPES_CACHED_MAX; i++) {
+        snprintf(type, sizeof(type), "t.%u", i);
+        assert_int_equal(find(f, type)->len, 1);
+    }
+    assert_int_equal(td_routes_cached(&f->routes), TD_TYPES_CACHED_MAX);
+    assert_int_equal(find(f, "one.more")->len, 1);
+    assert_int_equal(td_routes_cached(&f->routes), 1);
+}
+
+static tidings_err find_twice(void *arg)
+{
+    struct fixture *f = arg;
+    const struct td_str a = {"a", 1};
+    bool found = td_routes_find(&f->routes, &f->trie, a) != NULL;
+
+    found = found && td_routes_find(&f->routes, &f->trie, a)->len == 3;
+    td_routes_fini(&f->routes);
+    return found ? TIDINGS_OK : TIDINGS_ENOMEM;
+}
+
+static void test_route_without_memory_says_so(void **state)
+{
+    struct fixture *f = *state;
+
+    add(f, 0, "a");
+    add(f, 1, "*");
+    add(f, 2, ">");
+    assert_true(td_alloc_each(find_twice, f) >= 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_route_finds_all_that_match,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(
+            test_route_caches_also_what_nobody_wants, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_route_follows_the_trie, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(
+            test_route_empties_the_cache_when_it_is_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_route_without_memory_says_so,
+                                        setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
