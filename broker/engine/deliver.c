@@ -100,6 +100,13 @@ static void set_count(struct td_buf *table, uint32_t batches)
     table->data[2] = (uint8_t)batches;
 }
 
+/* What is worth copying into a message that has begun: small and complete. A
+ * large batch would be cut to fit, and then everything after it as well. */
+static bool fits(const struct td_slice *slice)
+{
+    return slice->ends && slice->bytes < ALONE_BYTES;
+}
+
 /* Copies slices into one message until it is full or credit ends. */
 static bool send_gathered(struct td_engine *e, struct td_sub *sub,
                           struct td_slice *slice)
@@ -133,12 +140,13 @@ static bool send_gathered(struct td_engine *e, struct td_sub *sub,
         batches++;
     } while (batches < TD_BATCHES_MAX && runs > 0 &&
              next_slice(e, sub, slice, runs, TD_EVENTS_MAX - events,
-                        room - len));
+                        room - len) &&
+             fits(slice));
     set_count(&e->table, batches);
     body->len = len;
     if (e->table.failed) /* events are booked that cannot be told of */
         td_session_doom(e, sub->session, TD_DROP_SESSION_LOST, TIDINGS_ENOMEM,
-                        NULL);
+                        "broker is out of memory");
     else
         send(e, sub, tag, body);
     td_body_unref(body);
@@ -175,6 +183,9 @@ void td_deliver(struct td_engine *e, struct td_sub *sub)
 
         if (!next_slice(e, sub, &slice, TD_RUNS_MAX, TD_EVENTS_MAX,
                         UINT64_MAX))
+            break;
+        /* Cut by credit: more of that is on its way while events are. */
+        if (!slice.ends && sub->sent > sub->ledger.delivered)
             break;
         tell_gaps(e, sub);
         sent = goes_alone(sub, &slice) ? send_whole(e, sub, &slice)

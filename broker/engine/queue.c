@@ -203,6 +203,7 @@ bool td_queue_slice(const struct td_queue *q, struct td_slice *out,
         run++;
     }
     out->whole = out->events == item->batch.events;
+    out->ends = q->taken + out->events == item->batch.events;
     return out->events > 0;
 }
 

@@ -65,6 +65,7 @@ struct td_slice {
     const uint8_t *data;
     uint32_t bytes;
     bool whole; /* the item from beginning to end */
+    bool ends;  /* with the item: nothing of it is left */
 };
 
 /* Cuts from the first item as many events as fit in all of events, bytes and

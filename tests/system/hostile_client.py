@@ -122,18 +122,14 @@ def case(function):
 
 
 # ---- [W08] frames ----
-def frames(*parts):
-    return turned_away(*parts)
-
-
 CASES.update({
-    "frames_empty": frames(b""),
-    "frames_one_where_two_belong": frames([PUBLISH, 1, []]),
-    "frames_two_where_one_belongs": frames([PING, 1], b"x"),
-    "frames_two_empty": frames(b"", b""),
+    "frames_empty": turned_away(b""),
+    "frames_one_where_two_belong": turned_away([PUBLISH, 1, []]),
+    "frames_two_where_one_belongs": turned_away([PING, 1], b"x"),
+    "frames_two_empty": turned_away(b"", b""),
     "frames_three": turned_away(lambda raw: ([PUBLISH, 1, [[raw.producer, "/h", 0, [["bad.three", 1, len(EVENT), 1, 0]]]]],
                                              EVENT, b"")),
-    "frames_fifty": frames(*[msgpack.packb([PING, i]) for i in range(50)]),
+    "frames_fifty": turned_away(*[msgpack.packb([PING, i]) for i in range(50)]),
 })
 
 

@@ -46,9 +46,9 @@ static int teardown(void **state)
         td_proc_end(&f->publishers[i]);
         td_proc_end(&f->subscribers[i]);
     }
-    td_daemon_end(&f->broker);
     sys_peer_close(&f->peer);
     sys_peer_close(&f->other);
+    td_daemon_end(&f->broker);
     remove_socket(f, "bus");
     rmdir(f->folder);
     free(f);

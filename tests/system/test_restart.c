@@ -19,6 +19,7 @@ struct fixture {
     struct td_proc publishers[PUBLISHERS];
     struct sys_peer peer;
     int listener; /* -1: none */
+    int mute;     /* a connection that says nothing; -1: none */
 };
 
 static int setup(void **state)
@@ -27,7 +28,7 @@ static int setup(void **state)
 
     if (!f)
         return -1;
-    f->listener = -1;
+    f->listener = f->mute = -1;
     *state = f;
     return 0;
 }
@@ -38,10 +39,12 @@ static int teardown(void **state)
 
     for (size_t i = 0; i < PUBLISHERS; i++)
         td_proc_end(&f->publishers[i]);
-    td_daemon_end(&f->broker);
     sys_peer_close(&f->peer);
+    td_daemon_end(&f->broker);
     if (f->listener >= 0)
         close(f->listener);
+    if (f->mute >= 0)
+        close(f->mute);
     free(f);
     return 0;
 }
@@ -327,19 +330,23 @@ static void test_wait_names_the_url_when_there_is_no_broker(void **state)
     expect_recovery(f, url);
 }
 
-/* Say it to whoever connects, until somebody has come at_least times. */
-static void answer_with(struct fixture *f, const char *text, int at_least)
+static int accept_one(struct fixture *f)
 {
-    int64_t deadline_ms = td_proc_now_ms() + SYS_WAIT_MS;
+    struct pollfd ready = {.fd = f->listener, .events = POLLIN};
+    int fd;
 
-    while (at_least-- > 0) {
-        struct pollfd ready = {.fd = f->listener, .events = POLLIN};
-        int left = (int)(deadline_ms - td_proc_now_ms());
-        int fd;
+    assert_int_equal(poll(&ready, 1, SYS_WAIT_MS), 1);
+    fd = accept(f->listener, NULL, NULL);
+    assert_true(fd >= 0);
+    return fd;
+}
 
-        assert_true(left > 0 && poll(&ready, 1, left) == 1);
-        fd = accept(f->listener, NULL, NULL);
-        assert_true(fd >= 0);
+/* Say it to the next who connect. */
+static void answer_with(struct fixture *f, const char *text, int times)
+{
+    while (times-- > 0) {
+        int fd = accept_one(f);
+
         send(fd, text, strlen(text), MSG_NOSIGNAL);
         close(fd);
     }
@@ -366,9 +373,10 @@ static void test_wait_recovers_from_a_mute_service_on_the_port(void **state)
     struct fixture *f = *state;
     char url[64];
 
-    listen_somewhere(f, url, sizeof(url)); /* connects, and never answers */
+    listen_somewhere(f, url, sizeof(url));
     open_towards(f, url);
     sys_publish(&f->peer, "found.early", 1);
+    f->mute = accept_one(f); /* and stays connected to the end */
     expect_unreachable(f, url);
 
     listen_no_more(f);

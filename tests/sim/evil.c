@@ -1,0 +1,278 @@
+/* Peers that break the rules: clients whose messages are changed on their
+ * way out, and bare links with garbage. */
+#include "tests/sim/world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SPOIL_PER_MILLE 60
+
+static void flip(struct sim_random *r, uint8_t *data, size_t len)
+{
+    for (uint64_t n = 1 + sim_below(r, 3); n > 0 && len > 0; n--)
+        data[sim_below(r, len)] ^= (uint8_t)(1u << sim_below(r, 8));
+}
+
+static struct td_body *spoil_body(struct sim_random *r, struct td_body *body)
+{
+    size_t len = body->len;
+    uint8_t *data;
+    struct td_body *copy;
+
+    if (sim_chance(r, 300))
+        len -= sim_below(r, len < 4 ? len : 4);
+    copy = td_body_new(len, &data);
+    if (!copy)
+        return NULL;
+    memcpy(data, body->data, len);
+    flip(r, data, len);
+    return copy;
+}
+
+static void send_spoiled(struct sim *sim, struct sim_link *link,
+                         const void *control, size_t len,
+                         struct td_body *body)
+{
+    struct sim_random *r = &sim->random;
+    uint8_t *copy = malloc(len + 8);
+    struct td_body *bad = body && sim_chance(r, 400) ? spoil_body(r, body)
+                                                     : NULL;
+
+    if (!copy)
+        return;
+    memcpy(copy, control, len);
+    if (!bad && sim_chance(r, 200)) {
+        len -= sim_below(r, len);
+    } else if (!bad && sim_chance(r, 200)) {
+        for (int i = 0; i < 4; i++)
+            copy[len++] = (uint8_t)sim_next(r);
+    } else if (!bad) {
+        flip(r, copy, len);
+    }
+    sim_pipe_put(sim, &link->up, body ? 2 : 1, copy, len, bad ? bad : body);
+    td_body_unref(bad);
+    free(copy);
+}
+
+void sim_evil_send(struct sim *sim, struct sim_link *link, const void *control,
+                   size_t len, struct td_body *body)
+{
+    struct sim_random *r = &sim->random;
+    unsigned frames = body ? 2 : 1;
+
+    if (!sim_chance(r, SPOIL_PER_MILLE)) {
+        sim_pipe_put(sim, &link->up, frames, control, len, body);
+        return;
+    }
+    switch (sim_below(r, 6)) {
+    case 0: /* twice: replayed */
+        sim_pipe_put(sim, &link->up, frames, control, len, body);
+        sim_pipe_put(sim, &link->up, frames, control, len, body);
+        break;
+    case 1: /* not at all */
+        break;
+    case 2: /* another number of frames */
+        sim_pipe_put(sim, &link->up, (unsigned)sim_below(r, 5), control, len,
+                     body);
+        break;
+    case 3: /* a body too few, or too many */
+        sim_pipe_put(sim, &link->up, body ? 1 : 2, control, len,
+                     body ? NULL : sim->spare);
+        break;
+    default:
+        send_spoiled(sim, link, control, len, body);
+        break;
+    }
+}
+
+/* ---- a bare peer: valid frames at the wrong time, and noise ---- */
+
+static void put_frame(struct sim *sim, const struct td_frame *f,
+                      struct td_body *body)
+{
+    struct td_buf b = {0};
+
+    td_frame_encode(&b, f);
+    if (!b.failed)
+        sim_pipe_put(sim, &sim->raw->up, body ? 2 : 1, b.data, b.len, body);
+    td_buf_fini(&b);
+}
+
+static void noise(struct sim *sim)
+{
+    struct sim_random *r = &sim->random;
+    uint8_t bytes[64];
+    size_t len = sim_below(r, sizeof(bytes));
+
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = (uint8_t)sim_next(r);
+    if (len > 2 && sim_chance(r, 700)) { /* as good as a frame */
+        bytes[0] = 0x93;
+        bytes[1] = (uint8_t)(1 + sim_below(r, 15));
+    }
+    sim_pipe_put(sim, &sim->raw->up, 1, bytes, len, NULL);
+}
+
+static void hello(struct sim *sim)
+{
+    struct sim_random *r = &sim->random;
+    struct sim_producer *p = sim_producer_add(sim, true);
+    struct td_frame f = {.op = TD_HELLO};
+
+    f.u.hello.magic = td_str_of(sim_chance(r, 100) ? "udings" : "tidings");
+    f.u.hello.version_min = sim_below(r, 3);
+    f.u.hello.version_max = f.u.hello.version_min + sim_below(r, 2);
+    f.u.hello.producer.data = (const char *)p->id;
+    f.u.hello.producer.len = sizeof(p->id);
+    f.u.hello.name = td_str_of("evil");
+    f.u.hello.options = td_empty_map;
+    put_frame(sim, &f, NULL);
+}
+
+/* A subscriber that never reads and never gives credit. */
+static void hoard(struct sim *sim)
+{
+    static const char options[] = "\x82\xa6"
+                                  "events\x64\xa5"
+                                  "bytes\xce\x00\x20\x00\x00";
+    struct td_frame f = {.op = TD_SUBSCRIBE};
+
+    f.u.subscribe.request = 1 + sim_below(&sim->random, 3);
+    f.u.subscribe.subscription = sim_below(&sim->random, 4);
+    f.u.subscribe.pattern = td_str_of(sim_chance(&sim->random, 900) ? ">"
+                                                                    : "..");
+    f.u.subscribe.options.data = options;
+    f.u.subscribe.options.len = sizeof(options) - 1;
+    put_frame(sim, &f, NULL);
+}
+
+static void lie(struct sim *sim)
+{
+    struct sim_random *r = &sim->random;
+    struct td_frame f = {.op = TD_CREDIT};
+    struct td_credit row = {sim_below(r, 4), sim_below(r, 200),
+                            sim_below(r, 200), sim_below(r, 1u << 22)};
+    struct td_buf list = {0};
+
+    td_credit_begin(&list, 1);
+    td_credit_append(&list, &row);
+    f.u.credit.messages = sim_below(r, 10);
+    f.u.credit.list.data = (const char *)list.data;
+    f.u.credit.list.len = list.len;
+    if (!list.failed)
+        put_frame(sim, &f, NULL);
+    td_buf_fini(&list);
+}
+
+static void flood(struct sim *sim)
+{
+    struct td_frame f = {.op = TD_PING};
+
+    for (uint64_t n = sim_below(&sim->random, 300); n > 0; n--)
+        put_frame(sim, &f, NULL);
+}
+
+/* A well-formed batch with sequences near the last ones: some are taken
+ * already, some are left out. */
+static size_t make_batch(struct sim *sim, struct td_buf *table, uint8_t *to,
+                         uint64_t *first)
+{
+    const struct td_str none = {NULL, 0};
+    struct sim_random *r = &sim->random;
+    struct td_run runs[3];
+    struct td_batch batch = {
+        .producer = {(const char *)sim->producers[sim->raw->producer].id,
+                     TD_PRODUCER_BYTES},
+        .source = td_str_of("/evil"),
+        .runs = runs,
+        .runs_len = 1 + (uint32_t)sim_below(r, 3),
+    };
+    uint8_t *p = to;
+
+    for (uint32_t i = 0; i < batch.runs_len; i++) {
+        struct td_run *run = &runs[i];
+        const uint8_t *start = p;
+
+        memset(run, 0, sizeof(*run));
+        run->type = td_str_of(sim_types[sim_below(r, SIM_TYPES)]);
+        run->first = *first;
+        run->count = 1 + (uint32_t)sim_below(r, 4);
+        for (uint32_t n = 0; n < run->count; n++)
+            p = td_event_put(p, 0, "evil", sim_below(r, 5), none);
+        run->bytes = (uint32_t)(p - start);
+        *first += run->count + sim_below(r, 2);
+    }
+    td_batch_pack(table, &batch);
+    return (size_t)(p - to);
+}
+
+static void publish(struct sim *sim)
+{
+    struct sim_random *r = &sim->random;
+    const struct sim_producer *p;
+    struct td_frame f = {.op = TD_PUBLISH};
+    uint32_t batches = 1 + (uint32_t)sim_below(r, 3);
+    struct td_buf table = {0};
+    struct td_body *body;
+    uint64_t first;
+    uint8_t bytes[512];
+    size_t len = 0;
+
+    if (sim->raw->producer == UINT32_MAX)
+        return;
+    p = &sim->producers[sim->raw->producer];
+    first = p->taken + 3 - sim_below(r, p->taken < 3 ? p->taken + 3 : 6);
+    td_batches_begin(&table, batches);
+    while (batches-- > 0)
+        len += make_batch(sim, &table, bytes + len, &first);
+    body = td_body_copy(bytes, len);
+    f.u.publish.flags = sim_below(r, 2);
+    f.u.publish.batches.data = (const char *)table.data;
+    f.u.publish.batches.len = table.len;
+    if (body)
+        put_frame(sim, &f, body);
+    td_body_unref(body);
+    td_buf_fini(&table);
+}
+
+void sim_evil_act(struct sim *sim)
+{
+    struct sim_random *r = &sim->random;
+
+    sim->evil_ms = sim->now_ms + sim_between(r, 1, 300);
+    if (sim->raw && (sim->raw->shut_ms <= sim->now_ms ||
+                     sim_chance(r, 20))) {
+        struct sim_link *old = sim->raw;
+
+        sim->raw = NULL;
+        sim_link_close(sim, old, true);
+    }
+    if (!sim->raw) {
+        sim->raw = sim_link_new(sim, NULL, true);
+        if (sim->raw)
+            hello(sim);
+        return;
+    }
+    switch (sim_below(r, 8)) {
+    case 0:
+        noise(sim);
+        break;
+    case 1:
+    case 2:
+        hoard(sim);
+        break;
+    case 3:
+        lie(sim);
+        break;
+    case 4:
+        flood(sim);
+        break;
+    case 5:
+        if (sim_chance(r, 300))
+            hello(sim);
+        break;
+    default:
+        publish(sim);
+        break;
+    }
+}

@@ -1,0 +1,93 @@
+/* Whole systems from a seed: publishers, the broker's engine, subscribers and
+ * hostile peers, over links that delay, break and go silent, under a clock
+ * that costs nothing to wait for.
+ *
+ * The engine (broker/engine/engine.h) and the client's session
+ * (client/session.h) are the real ones. Around them are only queues of
+ * messages and a list of who wants to be called when, so a seed always gives
+ * the same history, and a history of half a minute takes a few milliseconds.
+ *
+ *   world.c    the loop, the faults, the end
+ *   net.c      links
+ *   broker.c   the broker's process around the engine
+ *   model.c    what the engine ought to do, worked out a second time
+ *   client.c   a client's process around td_client: publishes, handles
+ *   content.c  what the events hold, so that each can be recognised
+ *   evil.c     peers that break the rules */
+#ifndef TESTS_SIM_SIM_H
+#define TESTS_SIM_SIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What must happen now and then: a simulation that never does it proves
+ * nothing about it. */
+#define SIM_SEEN_MAP(X)                                                        \
+    X(COVERED, "WELCOME covers events whose TAKEN was lost")                   \
+    X(RESENT, "events are sent again in a new session")                        \
+    X(DUPLICATES, "a repeated message is skipped")                             \
+    X(DUPLICATES_PART, "a message is skipped in part")                         \
+    X(REMEMBERED, "a producer comes back and is known")                        \
+    X(FORGOTTEN, "a producer comes back too late to be known")                 \
+    X(REPLACED, "a session ends because its producer greets again")            \
+    X(BROKER_SILENCE, "the broker takes a silent client for dead")             \
+    X(CLIENT_SILENCE, "a client takes a silent broker for dead")               \
+    X(NO_WELCOME, "a greeting is not answered in time")                        \
+    X(NEW_EPOCH, "a client is told of a new epoch")                            \
+    X(SHUTDOWN, "a broker drains and says goodbye")                            \
+    X(BROKER_PAUSED, "the broker stands still for longer than it may be dead") \
+    X(CLIENT_PAUSED, "a client stands still until it is taken for dead")       \
+    X(BY_REFERENCE, "a body goes out as it came in")                           \
+    X(GATHERED, "one DELIVER carries several batches")                         \
+    X(GATHERED_FULL, "a DELIVER of several batches is full")                   \
+    X(MATCHED_PART, "a subscription matches some runs of a batch")             \
+    X(SPLIT, "credit ends in the middle of a batch")                           \
+    X(BODY_MANY, "a PUBLISH carries several batches")                          \
+    X(MESSAGES_FULL, "a session has as many unanswered DELIVER as it may")     \
+    X(HOLD, "a full queue withholds credit")                                   \
+    X(HOLD_EASED, "a queue empties while it withholds credit")                 \
+    X(HOLD_SPENT, "the budget of block is spent")                              \
+    X(HOLD_DRAINED, "a publisher runs out of credit that is withheld")         \
+    X(HOLD_MANY, "a session is under more holds than it remembers")            \
+    X(DROPPED_SLOW, "a queue drops its oldest, slow")                          \
+    X(DROPPED_MEMORY, "a queue drops its oldest, memory")                      \
+    X(DROPPED_LOST, "events end with their session")                           \
+    X(DROPPED_UNSUBSCRIBED, "a subscription ends with events in flight")       \
+    X(GAP, "a subscriber is told of a gap")                                    \
+    X(REFUSED, "a subscription is refused")                                    \
+    X(FULL, "a publisher meets the bound of its own list")                     \
+    X(OUT_OF_CREDIT, "a publisher has batches and no credit")                  \
+    X(UNMATCHED, "nobody wants an event")                                      \
+    X(BACK_IN_TIME, "an event is older than its batch")                        \
+    X(LARGEST, "an event of the largest size arrives")                         \
+    X(SLOW_HANDLER, "credit returns late")                                     \
+    X(STATS, "counters are asked for and balance")                             \
+    X(ASKED_AGAIN, "a question is asked again in a new session")               \
+    X(BREACH, "a breach of credit ends a session")                             \
+    X(BAD_FRAME, "a bad frame ends a session")                                 \
+    X(STARVED, "there is no memory")                                           \
+    X(SEND_FAILED, "a session ends because its link takes nothing")
+
+enum sim_seen {
+#define SIM_SEEN_ENUM(name, text) SIM_SEEN_##name,
+    SIM_SEEN_MAP(SIM_SEEN_ENUM)
+#undef SIM_SEEN_ENUM
+        SIM_SEEN_END
+};
+
+extern const char *const sim_seen_texts[SIM_SEEN_END];
+
+struct sim_result {
+    uint64_t hash;                /* of the whole history */
+    uint64_t seen[SIM_SEEN_END];  /* how often */
+    uint64_t published;           /* events, by all clients */
+    uint64_t delivered;           /* to all handlers */
+    int64_t virtual_ms;
+    char failure[1024]; /* empty: every property held */
+};
+
+/* Runs the history of one seed; verbose prints it. */
+void sim_run(struct sim_result *out, uint64_t seed, bool verbose);
+
+#endif
