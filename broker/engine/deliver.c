@@ -171,6 +171,17 @@ static void tell_gaps(struct td_engine *e, struct td_sub *sub)
     }
 }
 
+/* Half of a window is out: the client answers as soon as it can. For less it
+ * may take its time (PROTOCOL.md 4, CREDIT). */
+static bool owes_credit(const struct td_sub *sub)
+{
+    uint64_t events = sub->events_limit - sub->sent;
+    uint64_t bytes = sub->bytes_limit - sub->sent_bytes;
+
+    return sub->sent > sub->ledger.delivered &&
+           (events <= sub->window_events / 2 || bytes <= sub->window_bytes / 2);
+}
+
 void td_deliver(struct td_engine *e, struct td_sub *sub)
 {
     struct td_slice slice;
@@ -184,8 +195,8 @@ void td_deliver(struct td_engine *e, struct td_sub *sub)
         if (!next_slice(e, sub, &slice, TD_RUNS_MAX, TD_EVENTS_MAX,
                         UINT64_MAX))
             break;
-        /* Cut by credit: more of that is on its way while events are. */
-        if (!slice.ends && sub->sent > sub->ledger.delivered)
+        /* Cut by credit, and more of that is on its way. */
+        if (!slice.ends && owes_credit(sub))
             break;
         tell_gaps(e, sub);
         sent = goes_alone(sub, &slice) ? send_whole(e, sub, &slice)

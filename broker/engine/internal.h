@@ -74,6 +74,8 @@ struct td_sub {
     uint64_t sent_bytes;
     uint64_t events_limit;
     uint64_t bytes_limit;
+    uint64_t window_events; /* the first credit */
+    uint64_t window_bytes;
     struct td_block block;
     struct td_hold hold;      /* in the engine's holds while blocking */
     uint64_t gap[TD_DROPS];   /* dropped, and the subscriber not told yet */

@@ -98,6 +98,11 @@ static void welcome(struct td_engine *e, struct td_session *s)
     pack_limit(&pk, "body_max", TD_BODY_BYTES_MAX);
     pack_limit(&pk, "control_max", TD_CONTROL_BYTES_MAX);
     pack_limit(&pk, "heartbeat_ms", TD_HEARTBEAT_MS);
+    if (e->table.failed) {
+        td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_ENOMEM,
+                        "broker is out of memory");
+        return;
+    }
     new_limits(e, s);
     f.u.welcome.version = TD_PROTOCOL_VERSION;
     f.u.welcome.epoch = e->options.epoch;

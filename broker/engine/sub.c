@@ -57,6 +57,8 @@ static const char *read_options(struct td_sub *sub, struct td_str options,
         sub->queue_events_max > TD_QUEUE_EVENTS_MAX ||
         sub->queue_bytes_max < 1 || sub->queue_bytes_max > TD_QUEUE_BYTES_MAX)
         return "queue_events or queue_bytes out of range";
+    sub->window_events = sub->events_limit;
+    sub->window_bytes = sub->bytes_limit;
     *code = TIDINGS_ENOTSUP;
     if (policy.len != 5 || memcmp(policy.data, "block", 5) != 0)
         return "policy is not known here; use block";

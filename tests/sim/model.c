@@ -764,20 +764,24 @@ static void check_sub(struct sim *sim, const struct td_session *s,
         sim_seen(sim, SIM_SEEN_DROPPED_MEMORY);
 }
 
-/* What waits, waits for credit: nothing else would wake it. A batch is cut only
- * when no credit is on its way. */
+/* What waits, waits for credit: nothing else would wake it. A batch that
+ * credit would cut may wait for more if the client owes it at once. */
 static bool is_stuck(const struct td_session *s, const struct td_sub *real)
 {
     static struct td_run runs[TD_RUNS_MAX];
+    uint64_t events = real->events_limit - real->sent;
+    uint64_t bytes = real->bytes_limit - real->sent_bytes;
     struct td_slice slice;
 
     return real->queue.len > 0 && !real->ready && /* it will be tried again */
            s->messages_out - s->messages_seen < TD_MESSAGES_OUT_MAX &&
-           real->sent < real->events_limit &&
            td_queue_slice(&real->queue, &slice, runs, TD_RUNS_MAX,
-                          real->events_limit - real->sent,
-                          real->bytes_limit - real->sent_bytes) &&
-           (slice.ends || real->sent == real->ledger.delivered);
+                          events < TD_EVENTS_MAX ? events : TD_EVENTS_MAX,
+                          bytes) &&
+           (real->queue.taken + slice.events == slice.item->batch.events ||
+            real->sent == real->ledger.delivered ||
+            (events > real->window_events / 2 &&
+             bytes > real->window_bytes / 2));
 }
 
 /* A publisher has all its credit, or will be told, or is held back. */

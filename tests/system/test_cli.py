@@ -643,9 +643,15 @@ class Subscribing(WithBroker):
 
 
 class OnTerminal(WithBroker):
+    def open_terminal(self):
+        try:
+            return pty.openpty()
+        except OSError as error:
+            self.skipTest("needs a pseudo terminal: %s" % error)
+
     def read_terminal(self, *args, publish, **changes):
         """What `tidings ARGS` prints on a terminal, to its end."""
-        leader, follower = pty.openpty()
+        leader, follower = self.open_terminal()
         try:
             process = self.start(*args, stdout=follower,
                                  env=self.env(**changes))
@@ -698,7 +704,7 @@ class OnTerminal(WithBroker):
             self.assertEqual(len(text.splitlines()), 3)
 
     def test_long_publishing_shows_progress_and_a_summary(self):
-        leader, follower = pty.openpty()
+        leader, follower = self.open_terminal()
         self.addCleanup(os.close, leader)
         with subprocess.Popen(
                 [TIDINGS, "pub", "bar", "{}", "--count", "100", "--rate",
@@ -849,7 +855,9 @@ def main():
     skipped = len(result.skipped)
     print("cli: %d passed, %d failed, %d skipped" %
           (result.testsRun - failed - skipped, failed, skipped))
-    return 1 if failed else 0
+    if failed:
+        return 1
+    return 77 if skipped == result.testsRun else 0 # what CTest calls skipped
 
 
 if __name__ == "__main__":
