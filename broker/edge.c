@@ -270,6 +270,11 @@ void td_edge_free(struct td_edge *edge)
     while (edge->context && zmq_ctx_term(edge->context) != 0 &&
            errno == EINTR)
         ;
+    /* After a clean end nobody is to find a socket that does not answer. */
+    for (unsigned i = 0; i < edge->endpoints_len; i++) {
+        if (strncmp(edge->endpoints[i], "ipc://", 6) == 0)
+            unlink(edge->endpoints[i] + 6);
+    }
     free(edge);
 }
 

@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -254,6 +255,20 @@ static void broker_free(struct td_embed *b)
     free(b);
 }
 
+/* Signals are the host program's: none is handled on our thread. */
+static bool start_thread(struct td_embed *b)
+{
+    sigset_t every;
+    sigset_t before;
+    bool ok;
+
+    sigfillset(&every);
+    pthread_sigmask(SIG_SETMASK, &every, &before);
+    ok = pthread_create(&b->thread, NULL, broker_main, b) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return ok;
+}
+
 static tidings_err broker_new(struct td_embed **out, const char *name)
 {
     const struct td_engine_options options = {
@@ -278,7 +293,7 @@ static tidings_err broker_new(struct td_embed **out, const char *name)
         broker_free(b);
         return TIDINGS_ENOMEM;
     }
-    if (pthread_create(&b->thread, NULL, broker_main, b) != 0) {
+    if (!start_thread(b)) {
         broker_free(b);
         return TIDINGS_EIO;
     }

@@ -6,6 +6,7 @@
 #include "proto/id.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -530,15 +531,29 @@ static void stop_threads(struct td_bus *b, bool io, bool keeper)
     pthread_mutex_lock(b->lock);
 }
 
+/* Signals are the host program's: none is handled on a thread of ours. */
+static bool start_thread(pthread_t *out, void *(*run)(void *), struct td_bus *b)
+{
+    sigset_t every;
+    sigset_t before;
+    bool ok;
+
+    sigfillset(&every);
+    pthread_sigmask(SIG_SETMASK, &every, &before);
+    ok = pthread_create(out, NULL, run, b) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return ok;
+}
+
 static tidings_err start_threads(struct td_bus *b)
 {
     bool io;
     bool keeper = false;
 
     pthread_mutex_lock(b->lock);
-    io = pthread_create(&b->io_thread, NULL, io_main, b) == 0;
+    io = start_thread(&b->io_thread, io_main, b);
     if (io && !b->own_loop)
-        keeper = pthread_create(&b->keeper_thread, NULL, keeper_main, b) == 0;
+        keeper = start_thread(&b->keeper_thread, keeper_main, b);
     if (io && (keeper || b->own_loop)) {
         pthread_mutex_unlock(b->lock);
         return TIDINGS_OK;

@@ -297,8 +297,7 @@ static size_t deliver(struct td_bus *b, struct td_notice *n, size_t max)
     n->events -= s.events;
     b->waiting_events -= s.events;
     if (err) /* whoever sent this breaks the rules everywhere */
-        td_client_lost(&b->client, err, "the broker sent a malformed batch",
-                       td_now_ms());
+        td_client_break(&b->client, "the broker sent a malformed batch");
     else if (sub->csub)
         td_client_handled(&b->client, sub->csub, n->session, s.events,
                           s.bytes);

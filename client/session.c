@@ -507,6 +507,17 @@ void td_client_lost(struct td_client *c, tidings_err err, const char *text,
         port->status(port->ctx, TIDINGS_DOWN, err, c->last_text, NULL, 0);
 }
 
+void td_client_break(struct td_client *c, const char *why)
+{
+    c->broken = true;
+    c->broken_by = why;
+}
+
+static const char *broken_text(const struct td_client *c)
+{
+    return c->broken_by ? c->broken_by : "link lost";
+}
+
 static void open_link(struct td_client *c)
 {
     const struct td_client_port *port = &c->options.port;
@@ -522,6 +533,7 @@ static void open_link(struct td_client *c)
     c->greeted_by_ms = c->now_ms + TD_GREETING_MS;
     c->heard_ms = c->sent_ms = c->pinged_ms = c->now_ms;
     c->broken = false;
+    c->broken_by = NULL;
     send_hello(c);
 }
 
@@ -755,7 +767,7 @@ static int64_t tick_greeting(struct td_client *c)
 {
     if (c->broken || c->now_ms >= c->greeted_by_ms) {
         td_client_lost(c, TIDINGS_EUNREACH,
-                       c->broken ? "link takes nothing" : "no answer",
+                       c->broken ? broken_text(c) : "no answer",
                        c->now_ms);
         return c->retry_ms;
     }
@@ -771,7 +783,7 @@ static int64_t tick_ready(struct td_client *c)
     c->sent = false;
     if (c->broken || c->now_ms - c->heard_ms >= TD_DEAD_MS) {
         td_client_lost(c, TIDINGS_EUNREACH,
-                       c->broken ? "link lost" : "the broker is silent",
+                       c->broken ? broken_text(c) : "the broker is silent",
                        c->now_ms);
         return c->retry_ms;
     }

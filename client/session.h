@@ -109,6 +109,7 @@ struct td_client {
     enum td_client_state state;
     bool closed;      /* no more links */
     bool broken;      /* a send failed: the next tick closes the link */
+    const char *broken_by; /* static text; NULL: nothing to add */
     int64_t now_ms;   /* of the last tick or message */
     int64_t retry_ms; /* DOWN: when to open */
     unsigned failures; /* in a row */
@@ -175,6 +176,9 @@ tidings_err td_client_message(struct td_client *c, const void *control,
 /* The link is lost. */
 void td_client_lost(struct td_client *c, tidings_err err, const char *text,
                     int64_t now_ms);
+
+/* The same for whoever is not to touch the link: the next tick finds it. */
+void td_client_break(struct td_client *c, const char *why);
 
 /* Says goodbye and closes the link; never opens another. */
 void td_client_close(struct td_client *c);

@@ -15,8 +15,8 @@
 /* data, attributes, and the encodings around them */
 #define TD_EVENT_BYTES_MAX (TD_DATA_BYTES_MAX + TD_ATTRS_BYTES_MAX + 64u)
 /* a batch is closed at TD_BATCH_BYTES, so one event may come after that */
-#define TD_BODY_BYTES_MAX ((1u << 20) + (192u << 10))
-#define TD_BATCH_BYTES (64u << 10) /* past it forwarding gains nothing more */
+#define TD_BODY_BYTES_MAX ((1u << 20) + (256u << 10))
+#define TD_BATCH_BYTES (128u << 10) /* past it forwarding gains nothing more */
 #define TD_BATCHES_MAX 64u         /* per message */
 #define TD_RUNS_MAX 1024u          /* per message, over all its batches */
 #define TD_EVENTS_MAX 65536u       /* per message: a million tiny ones refused */

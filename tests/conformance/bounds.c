@@ -6,9 +6,9 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define FLOOD 200000 /* three times the credit of a publisher */
-#define BLOCK_MS 2000 /* how long a slow subscriber may hold publishers */
-#define SLACK_MS 3000 /* of the machine */
+#define FLOOD    200000 /* three times the credit of a publisher */
+#define BLOCK_MS 2000   /* how long a slow subscriber may hold publishers */
+#define SLACK_MS 3000   /* of the machine */
 
 /* ---- a subscriber that does not keep up ---- */
 
@@ -100,8 +100,8 @@ static void test_slow_subscriber_does_not_stop_the_others(void **state)
     pthread_t thread;
     bool came;
 
-    assert_ok(tidings_subscribe(NULL, slow, "flood", tally_event, never,
-                                &small));
+    assert_ok(
+        tidings_subscribe(NULL, slow, "flood", tally_event, never, &small));
     all = conf_subscribe(c, fast, "flood");
     assert_int_equal(pthread_create(&thread, NULL, flood_thread, &f), 0);
     came = tally_wait(all, FLOOD, 2 * CONF_MS);

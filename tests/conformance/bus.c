@@ -33,7 +33,7 @@ static void test_status_kinds_have_names(void **state)
         {TIDINGS_HANDLER_FAILED, "handler_failed"},
         {TIDINGS_BAD_EVENT, "bad_event"},
         {(enum tidings_status_kind)7, "?"},
-        {(enum tidings_status_kind)-1, "?"},
+        {(enum tidings_status_kind) - 1, "?"},
     };
 
     (void)state;
@@ -60,9 +60,8 @@ static void test_detail_is_of_the_thread_and_cut(void **state)
     long_text[sizeof(long_text) - 1] = '\0';
     tidings_set_detail(long_text);
     assert_int_equal(strlen(tidings_detail()), 511);
-    assert_int_equal(pthread_create(&thread, NULL, detail_of_a_new_thread,
-                                    other),
-                     0);
+    assert_int_equal(
+        pthread_create(&thread, NULL, detail_of_a_new_thread, other), 0);
     pthread_join(thread, NULL);
     assert_string_equal(other, "");
     tidings_set_detail(NULL);
@@ -94,7 +93,15 @@ static void test_open_refuses_bad_urls(void **state)
         {"tcp://127.0.0.1:bus", TIDINGS_EINVAL},
         {"tcp://127.0.0.1:*", TIDINGS_EINVAL},
         {"tcp:// 127.0.0.1:7450", TIDINGS_EINVAL},
+        {"tcp://127.0.0.1:0", TIDINGS_EINVAL},
+        {"tcp://127.0.0.1:65536", TIDINGS_EINVAL},
+        {"tcp://127.0.0.1:-1", TIDINGS_EINVAL},
+        {"tcp://127.0.0.1:80x", TIDINGS_EINVAL},
+        {"tcp://:7450", TIDINGS_EINVAL},
+        {"tcp://*:7450", TIDINGS_EINVAL},
         {"ipc://", TIDINGS_EINVAL},
+        {"ipc:///", TIDINGS_EINVAL},
+        {"ipc://relative", TIDINGS_EINVAL},
         {"ipc:///tmp/"
          "12345678901234567890123456789012345678901234567890123456789012345"
          "12345678901234567890123456789012345678901234567890123456789012345",

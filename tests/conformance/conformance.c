@@ -274,8 +274,8 @@ tidings_err conf_publish(tidings_bus *bus, const char *type, unsigned who,
     return tidings_publish(bus, type, words, sizeof(words));
 }
 
-tidings_err conf_publish_many(tidings_bus *bus, const char *type,
-                              unsigned who, uint64_t n)
+tidings_err conf_publish_many(tidings_bus *bus, const char *type, unsigned who,
+                              uint64_t n)
 {
     tidings_err err = TIDINGS_OK;
 
@@ -344,6 +344,20 @@ static bool start(const char *backend)
     return true;
 }
 
+/* libzmq leaves the sockets of listeners behind. */
+static void remove_folder(void)
+{
+    static const char *const names[] = {"bus", "peer"};
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(names); i++) {
+        char path[sizeof(frame.folder) + 8];
+
+        snprintf(path, sizeof(path), "%s/%s", frame.folder, names[i]);
+        unlink(path);
+    }
+    rmdir(frame.folder);
+}
+
 /* The daemon ends in order, which the sanitizers' reports depend on. */
 static int stop(void)
 {
@@ -359,7 +373,7 @@ static int stop(void)
         td_daemon_end(&frame.daemon);
     }
     if (*frame.folder)
-        rmdir(frame.folder);
+        remove_folder();
     return code != 0;
 }
 
@@ -367,9 +381,9 @@ int main(int argc, char **argv)
 {
     static const char *const backends[] = {"inproc", "ipc", "tcp"};
     static int (*const suites[])(void) = {
-        conf_run_bus,  conf_run_handle, conf_run_publish, conf_run_subscribe,
-        conf_run_handler, conf_run_loop, conf_run_end, conf_run_fork,
-        conf_run_bounds, conf_run_peer, conf_run_stress,
+        conf_run_bus,     conf_run_handle, conf_run_publish, conf_run_subscribe,
+        conf_run_handler, conf_run_loop,   conf_run_end,     conf_run_fork,
+        conf_run_bounds,  conf_run_peer,   conf_run_stress,
     };
     int failed = 0;
     size_t i = 0;

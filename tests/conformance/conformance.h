@@ -17,8 +17,8 @@
 #include "tidings/tidings.h"
 
 /* What should take milliseconds may take so long before a test fails. */
-#define CONF_MS 15000
-#define CONF_BUSES_MAX 8u
+#define CONF_MS             15000
+#define CONF_BUSES_MAX      8u
 #define CONF_PUBLISHERS_MAX 8u
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -34,17 +34,17 @@ struct tally {
     struct tally *next;
     pthread_mutex_t lock; /* of what follows */
     pthread_cond_t changed;
-    uint64_t count; /* events */
+    uint64_t count;                  /* events */
     char type[TIDINGS_TYPE_MAX + 1]; /* of the last */
     char id[TIDINGS_ID_MAX + 1];
     char source[TIDINGS_SOURCE_MAX + 1];
     int64_t time_us;
     size_t data_len;
     uint64_t next_n[CONF_PUBLISHERS_MAX]; /* numbered events: the next one */
-    uint64_t holes;    /* numbers that were left out */
-    uint64_t disorder; /* numbers that came late or twice */
+    uint64_t holes;                       /* numbers that were left out */
+    uint64_t disorder;                    /* numbers that came late or twice */
     uint64_t statuses[TIDINGS_BAD_EVENT + 1];
-    uint64_t missed; /* sum of GAPs */
+    uint64_t missed;              /* sum of GAPs */
     struct tidings_status status; /* the last; its texts are below */
     char status_text[256];
     char status_type[TIDINGS_TYPE_MAX + 1];
@@ -105,8 +105,8 @@ struct tally *conf_subscribe(struct conf *c, tidings_bus *bus,
 tidings_err conf_publish(tidings_bus *bus, const char *type, unsigned who,
                          uint64_t n);
 /* Events 1 to n; stops at the first error. */
-tidings_err conf_publish_many(tidings_bus *bus, const char *type,
-                              unsigned who, uint64_t n);
+tidings_err conf_publish_many(tidings_bus *bus, const char *type, unsigned who,
+                              uint64_t n);
 
 /* ---- the rest ---- */
 

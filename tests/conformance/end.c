@@ -5,10 +5,10 @@
 #include <signal.h>
 #include <stdlib.h>
 
-#define THREADS 4
-#define ROUNDS (100 / CONF_SLOW)
-#define PROMPT_MS 1500 /* a call that is told to give up has done so */
-#define AT_ONCE_MS 300 /* … without waiting for the next tick */
+#define THREADS    4
+#define ROUNDS     (100 / CONF_SLOW)
+#define PROMPT_MS  1500 /* a call that is told to give up has done so */
+#define AT_ONCE_MS 300  /* … without waiting for the next tick */
 
 /* ---- drain ---- */
 
@@ -27,8 +27,8 @@ static tidings_err publish_again(void *arg, const struct tidings_event *event)
     if (r->pause_us)
         conf_pause_us(r->pause_us);
     atomic_fetch_add(&r->calls, 1);
-    if (r->type && tidings_publish(r->bus, r->type, event->data,
-                                   event->data_len))
+    if (r->type &&
+        tidings_publish(r->bus, r->type, event->data, event->data_len))
         atomic_fetch_add(&r->failed, 1);
     return TIDINGS_OK;
 }
@@ -42,8 +42,8 @@ static void check_drain(struct conf *c, const struct tidings_options *o)
     tidings_sub *sub;
     int64_t end = td_proc_now_ms() + CONF_MS;
 
-    assert_ok(tidings_subscribe(&sub, r.bus, "drain.a", publish_again, &r,
-                                NULL));
+    assert_ok(
+        tidings_subscribe(&sub, r.bus, "drain.a", publish_again, &r, NULL));
     assert_ok(conf_publish_many(other, "drain.a", 0, 500));
     assert_ok(tidings_flush(other, CONF_MS));
     do /* all of it has arrived */
@@ -67,8 +67,8 @@ static void check_drain(struct conf *c, const struct tidings_options *o)
     assert_true(tally_wait(seen, 501, CONF_MS));
     assert_ok(tidings_drain(r.bus, CONF_MS)); /* nothing to do */
     assert_int_equal(atomic_load(&r.calls), 500);
-    assert_ok(tidings_subscribe(NULL, r.bus, "drain.a", publish_again, &r,
-                                NULL));
+    assert_ok(
+        tidings_subscribe(NULL, r.bus, "drain.a", publish_again, &r, NULL));
     conf_forget(c, r.bus);
     assert_ok(tidings_close(r.bus));
 }
@@ -93,8 +93,8 @@ static void check_slow_drain(struct conf *c, const struct tidings_options *o)
     unsigned calls;
     struct tidings_info info;
 
-    assert_ok(tidings_subscribe(&sub, r.bus, "drain.slow", publish_again, &r,
-                                NULL));
+    assert_ok(
+        tidings_subscribe(&sub, r.bus, "drain.slow", publish_again, &r, NULL));
     assert_ok(conf_publish_many(r.bus, "drain.slow", 0, 1000)); /* 20 s */
     assert_ok(tidings_flush(r.bus, CONF_MS));
     do
@@ -160,9 +160,8 @@ static void test_drain_races_with_subscribe_and_unsubscribe(void **state)
 
     for (int i = 0; i < 2; i++) {
         joiners[i] = (struct joiner){.bus = bus, .t = conf_tally(c)};
-        assert_int_equal(pthread_create(&threads[i], NULL, come_and_go,
-                                        &joiners[i]),
-                         0);
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, come_and_go, &joiners[i]), 0);
     }
     for (int i = 0; i < ROUNDS && (!err || err == TIDINGS_ETIMEDOUT); i++) {
         err = tidings_publish(bus, "join", NULL, 0);
@@ -267,8 +266,8 @@ static void test_close_ends_calls_that_wait(void **state)
     assert_ok(conf_publish_many(bus, "x", 0, 4));
     for (size_t i = 0; i < TD_ARRAY_LEN(calls); i++) {
         w[i] = (struct waiter){.bus = bus, .call = calls[i]};
-        assert_int_equal(
-            pthread_create(&threads[i], NULL, wait_for_it, &w[i]), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, wait_for_it, &w[i]),
+                         0);
     }
     for (size_t i = 0; i < TD_ARRAY_LEN(calls); i++) {
         while (!atomic_load(&w[i].begun))
@@ -376,8 +375,7 @@ static void close_beside_publishers(struct conf *c, tidings_bus *reader,
     for (unsigned i = 0; i < THREADS; i++) {
         p[i] = (struct busy){.bus = bus, .who = i};
         assert_int_equal(
-            pthread_create(&threads[i], NULL, publish_until_closed, &p[i]),
-            0);
+            pthread_create(&threads[i], NULL, publish_until_closed, &p[i]), 0);
     }
     conf_pause_us(pause_us);
     closed = tidings_close(bus);
@@ -428,8 +426,8 @@ static void test_only_one_close_succeeds(void **state)
             assert_ok(tidings_wait(bus, CONF_MS));
         for (int i = 0; i < THREADS; i++) {
             w[i] = (struct waiter){.bus = bus};
-            assert_int_equal(
-                pthread_create(&threads[i], NULL, close_it, &w[i]), 0);
+            assert_int_equal(pthread_create(&threads[i], NULL, close_it, &w[i]),
+                             0);
         }
         for (int i = 0; i < THREADS; i++)
             pthread_join(threads[i], NULL);

@@ -43,8 +43,8 @@ static bool is_forked(tidings_bus *bus)
 
     return tidings_wait(bus, 100) == TIDINGS_EFORKED &&
            tidings_publish(bus, "a", NULL, 0) == TIDINGS_EFORKED &&
-           tidings_publish_event(bus, &(struct tidings_event){
-                                          .type = "a"}) == TIDINGS_EFORKED &&
+           tidings_publish_event(bus, &(struct tidings_event){.type = "a"}) ==
+               TIDINGS_EFORKED &&
            tidings_flush(bus, 100) == TIDINGS_EFORKED &&
            tidings_drain(bus, 100) == TIDINGS_EFORKED &&
            tidings_fd(&fd, bus) == TIDINGS_EFORKED &&

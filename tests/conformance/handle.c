@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-#define LOOPS (1000 / CONF_SLOW)
+#define LOOPS     (1000 / CONF_SLOW)
 #define BUSES_MAX 1024
 
 /* ---- every call of a bus ---- */
@@ -30,8 +30,7 @@ static tidings_err do_publish(tidings_bus *bus)
 
 static tidings_err do_publish_event(tidings_bus *bus)
 {
-    return tidings_publish_event(bus,
-                                 &(struct tidings_event){.type = "a.b"});
+    return tidings_publish_event(bus, &(struct tidings_event){.type = "a.b"});
 }
 
 static tidings_err do_flush(tidings_bus *bus)
@@ -87,11 +86,16 @@ static const struct {
     const char *name;
     tidings_err (*call)(tidings_bus *bus);
 } calls[] = {
-    {"wait", do_wait},           {"publish", do_publish},
-    {"flush", do_flush},         {"publish_event", do_publish_event},
-    {"subscribe", do_subscribe}, {"drain", do_drain},
-    {"fd", do_fd},               {"dispatch", do_dispatch},
-    {"info", do_info},           {"ping", do_ping},
+    {"wait", do_wait},
+    {"publish", do_publish},
+    {"flush", do_flush},
+    {"publish_event", do_publish_event},
+    {"subscribe", do_subscribe},
+    {"drain", do_drain},
+    {"fd", do_fd},
+    {"dispatch", do_dispatch},
+    {"info", do_info},
+    {"ping", do_ping},
     {"stats", do_stats},
 };
 

@@ -4,7 +4,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
-#define RACES (1000 / CONF_SLOW)
+#define RACES  (1000 / CONF_SLOW)
 #define SLOW_S 17 /* longer than a silent client is kept */
 
 /* ---- one at a time ---- */
@@ -104,9 +104,8 @@ struct inside {
     tidings_sub *other;
     tidings_sub *own;
     struct tally *tally; /* of subscriptions made inside */
-    tidings_err publish, flush, wait, ping, stats, info, subscribe,
-        unsubscribe, unsubscribe_own, unsubscribe_twice, close, drain,
-        dispatch;
+    tidings_err publish, flush, wait, ping, stats, info, subscribe, unsubscribe,
+        unsubscribe_own, unsubscribe_twice, close, drain, dispatch;
     atomic_int done; /* calls of the handler */
 };
 
@@ -118,8 +117,8 @@ static tidings_err call_everything(void *arg, const struct tidings_event *event)
     size_t len;
     int64_t us;
 
-    x->publish = tidings_publish(x->bus, "made.inside", event->data,
-                                 event->data_len);
+    x->publish =
+        tidings_publish(x->bus, "made.inside", event->data, event->data_len);
     x->flush = tidings_flush(x->bus, CONF_MS);
     x->wait = tidings_wait(x->bus, CONF_MS);
     x->ping = tidings_ping(&us, x->bus, CONF_MS);
@@ -146,10 +145,10 @@ static void check_everything(struct conf *c, const struct tidings_options *o)
     int64_t end = td_proc_now_ms() + CONF_MS;
 
     x.tally = conf_tally(c);
-    assert_ok(tidings_subscribe(&x.other, x.bus, "other", tally_event, other,
-                                NULL));
-    assert_ok(tidings_subscribe(&x.own, x.bus, "call", call_everything, &x,
-                                NULL));
+    assert_ok(
+        tidings_subscribe(&x.other, x.bus, "other", tally_event, other, NULL));
+    assert_ok(
+        tidings_subscribe(&x.own, x.bus, "call", call_everything, &x, NULL));
     assert_ok(tidings_publish(x.bus, "call", "x", 1));
     while (atomic_load(&x.done) == 0 && td_proc_now_ms() < end) {
         if (o && o->own_loop)
@@ -170,8 +169,8 @@ static void check_everything(struct conf *c, const struct tidings_options *o)
     assert_err(x.unsubscribe_twice, TIDINGS_ECLOSED);
     assert_err(x.close, TIDINGS_EDEADLK);
     assert_err(x.drain, TIDINGS_EDEADLK);
-    assert_err(x.dispatch, o && o->own_loop ? TIDINGS_EDEADLK
-                                            : TIDINGS_ENOTSUP);
+    assert_err(x.dispatch,
+               o && o->own_loop ? TIDINGS_EDEADLK : TIDINGS_ENOTSUP);
 
     assert_ok(tidings_publish(x.bus, "call", "x", 1)); /* unsubscribed */
     assert_ok(tidings_publish(x.bus, "other", "x", 1));
@@ -241,7 +240,7 @@ struct cycle {
     const char *type; /* what the handler publishes */
     atomic_bool *stop;
     atomic_ullong handled;
-    atomic_ullong full; /* publishes refused with EFULL */
+    atomic_ullong full;  /* publishes refused with EFULL */
     atomic_ullong other; /* … with anything else */
 };
 
@@ -275,9 +274,8 @@ static void run_cycle(struct conf *c, tidings_bus *a, tidings_bus *b)
     assert_ok(tidings_subscribe(NULL, a, "cycle.a", publish_two, &to_b, &so));
     assert_ok(tidings_subscribe(NULL, b, "cycle.b", publish_two, &to_a, &so));
     assert_ok(tidings_publish(a, "cycle.b", NULL, 0));
-    while (td_proc_now_ms() < end &&
-           (atomic_load(&to_a.handled) < enough ||
-            atomic_load(&to_b.handled) < enough))
+    while (td_proc_now_ms() < end && (atomic_load(&to_a.handled) < enough ||
+                                      atomic_load(&to_b.handled) < enough))
         conf_pause_us(2000);
     assert_true(atomic_load(&to_a.handled) >= enough);
     assert_true(atomic_load(&to_b.handled) >= enough);
@@ -355,8 +353,8 @@ static void open_gate(struct gate *g)
 /* While a handler keeps the I/O thread, everybody else goes on. */
 static void test_other_calls_go_on_beside_a_slow_handler(void **state)
 {
-    struct gate g = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER,
-                     false, false};
+    struct gate g = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false,
+                     false};
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
     tidings_bus *other = conf_open(c, NULL);
@@ -388,8 +386,8 @@ static void test_other_calls_go_on_beside_a_slow_handler(void **state)
 
 static void test_slow_handler_keeps_the_link_alive(void **state)
 {
-    struct gate g = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER,
-                     false, false};
+    struct gate g = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false,
+                     false};
     struct conf *c = *state;
     tidings_bus *bus;
     tidings_bus *other;
@@ -452,8 +450,7 @@ static void *publish_until(void *arg)
     return NULL;
 }
 
-static void race_unsubscribe(struct conf *c, tidings_bus *from,
-                             tidings_bus *to)
+static void race_unsubscribe(struct conf *c, tidings_bus *from, tidings_bus *to)
 {
     struct spinner s = {.bus = from, .type = "race"};
     struct one *ones = calloc(RACES, sizeof(*ones));
@@ -550,8 +547,8 @@ static void test_unsubscribe_inside_its_own_handler(void **state)
 /* Another thread waits for the handler; past its deadline it says so. */
 static void test_unsubscribe_waits_for_the_running_handler(void **state)
 {
-    struct gate g = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER,
-                     false, false};
+    struct gate g = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false,
+                     false};
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
     tidings_sub *sub;

@@ -3,7 +3,7 @@
 
 #include <poll.h>
 
-#define WAKES (2000 / CONF_SLOW)
+#define WAKES  (2000 / CONF_SLOW)
 #define IDLE_S 17 /* longer than a silent client is kept */
 
 static const struct tidings_options own_loop = {.own_loop = true};
@@ -155,13 +155,11 @@ static tidings_err dispatch_inside(void *arg, const struct tidings_event *event)
 static void test_only_one_thread_dispatches(void **state)
 {
     struct conf *c = *state;
-    struct pair p = {.bus = conf_open(c, &own_loop),
-                     .thread = pthread_self()};
+    struct pair p = {.bus = conf_open(c, &own_loop), .thread = pthread_self()};
     int fd;
 
     assert_ok(tidings_fd(&fd, p.bus));
-    assert_ok(tidings_subscribe(NULL, p.bus, "two", dispatch_inside, &p,
-                                NULL));
+    assert_ok(tidings_subscribe(NULL, p.bus, "two", dispatch_inside, &p, NULL));
     assert_ok(tidings_publish(p.bus, "two", NULL, 0));
     assert_true(is_readable(fd, CONF_MS));
     assert_ok(tidings_dispatch(NULL, p.bus, 1));
@@ -213,8 +211,7 @@ static void test_descriptor_tells_of_every_event(void **state)
     end = td_proc_now_ms() + 4 * CONF_MS;
     while (tally_count(f.t) < WAKES && td_proc_now_ms() < end) {
         if (is_readable(fd, 500))
-            assert_ok(
-                tidings_dispatch(NULL, bus, 1 + conf_random(&random, 3)));
+            assert_ok(tidings_dispatch(NULL, bus, 1 + conf_random(&random, 3)));
         else
             late++;
     }

@@ -8,7 +8,7 @@
 #include <zmq.h>
 
 #define LOOK_MS 20 /* between two looks at the stop flag */
-#define EPOCH 1000
+#define EPOCH   1000
 
 /* Operations, PROTOCOL.md 4. */
 enum op {
@@ -209,8 +209,7 @@ static void receive(struct broker *b)
     zmq_msg_recv(&control, b->router, 0);
     if (zmq_msg_more(&control))
         zmq_msg_recv(&rest, b->router, 0);
-    if (msgpack_unpack_next(&u, zmq_msg_data(&control),
-                            zmq_msg_size(&control),
+    if (msgpack_unpack_next(&u, zmq_msg_data(&control), zmq_msg_size(&control),
                             NULL) == MSGPACK_UNPACK_SUCCESS)
         on_message(b, &peer, &u.data.via.array);
     msgpack_unpacked_destroy(&u);
@@ -307,9 +306,8 @@ static void test_refused_renewal_is_told(void **state)
     struct conf *c = *state;
     struct tally *t = conf_tally(c);
     struct tally *s = conf_tally(c);
-    const struct tidings_options o = {.on_status = tally_status,
-                                      .on_status_arg = s,
-                                      .close_timeout_ms = -1};
+    const struct tidings_options o = {
+        .on_status = tally_status, .on_status_arg = s, .close_timeout_ms = -1};
     struct tidings_info info;
     struct broker b;
     tidings_bus *bus;
@@ -346,9 +344,8 @@ static void check_babble(struct conf *c, bool own_loop)
 {
     struct tally *t = conf_tally(c);
     struct tally *s = conf_tally(c);
-    const struct tidings_options o = {.own_loop = own_loop,
-                                      .on_status = tally_status,
-                                      .on_status_arg = s};
+    const struct tidings_options o = {
+        .own_loop = own_loop, .on_status = tally_status, .on_status_arg = s};
     int64_t end = td_proc_now_ms() + CONF_MS;
     struct broker b;
     tidings_bus *bus;

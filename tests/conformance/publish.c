@@ -6,7 +6,7 @@
 #include <time.h>
 
 #define PUBLISHERS 4
-#define EACH 2000
+#define EACH       2000
 
 /* ---- one event, kept whole ---- */
 
@@ -65,15 +65,14 @@ static tidings_err keep(void *arg, const struct tidings_event *event)
     e->subject = copy_text(event->subject);
     e->datacontenttype = copy_text(event->datacontenttype);
     e->dataschema = copy_text(event->dataschema);
-    e->data = event->data_len ? copy_bytes(event->data, event->data_len)
-                              : NULL;
+    e->data = event->data_len ? copy_bytes(event->data, event->data_len) : NULL;
     e->attrs = k->attrs;
     for (size_t i = 0; i < event->attrs_len; i++) {
         k->attrs[i] = event->attrs[i];
         k->attrs[i].name = copy_text(event->attrs[i].name);
         k->attrs[i].string = copy_text(event->attrs[i].string);
-        k->attrs[i].binary = copy_bytes(event->attrs[i].binary,
-                                        event->attrs[i].binary_len);
+        k->attrs[i].binary =
+            copy_bytes(event->attrs[i].binary, event->attrs[i].binary_len);
     }
     k->count++;
     pthread_cond_broadcast(&k->arrived);
@@ -128,8 +127,8 @@ static const struct tidings_event *echo(struct echo *x,
     assert_ok(tidings_publish_event(x->bus, event));
     pthread_mutex_lock(&x->kept.lock);
     while (x->kept.count < n &&
-           pthread_cond_timedwait(&x->kept.arrived, &x->kept.lock,
-                                  &deadline) == 0)
+           pthread_cond_timedwait(&x->kept.arrived, &x->kept.lock, &deadline) ==
+               0)
         ;
     count = x->kept.count;
     pthread_mutex_unlock(&x->kept.lock);
@@ -249,8 +248,8 @@ static void publish_from_threads(struct publisher *p)
     pthread_t threads[PUBLISHERS];
 
     for (int i = 0; i < PUBLISHERS; i++)
-        assert_int_equal(
-            pthread_create(&threads[i], NULL, publish_each, &p[i]), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, publish_each, &p[i]),
+                         0);
     for (int i = 0; i < PUBLISHERS; i++)
         pthread_join(threads[i], NULL);
     for (int i = 0; i < PUBLISHERS; i++)
@@ -267,9 +266,10 @@ static void test_ids_are_unique_and_sort_as_published(void **state)
     struct conf *c = *state;
     tidings_bus *a = conf_open(c, NULL);
     tidings_bus *b = conf_open(c, NULL);
-    struct publisher p[PUBLISHERS] = {
-        {a, "id.a", 0, 0}, {a, "id.a", 1, 0}, {b, "id.b", 2, 0},
-        {b, "id.b", 3, 0}};
+    struct publisher p[PUBLISHERS] = {{a, "id.a", 0, 0},
+                                      {a, "id.a", 1, 0},
+                                      {b, "id.b", 2, 0},
+                                      {b, "id.b", 3, 0}};
     struct ids *ids = calloc(1, sizeof(*ids));
     struct timespec deadline;
     size_t same = 0;
@@ -443,8 +443,7 @@ static void test_bad_events_are_refused(void **state)
         {"year 0", .event = {.type = "a", .time_us = INT64_MIN}},
         {"year 10000", .event = {.type = "a", .time_us = INT64_MAX}},
         {"attrs NULL", .event = {.type = "a", .attrs_len = 1}},
-        {"twice",
-         .event = {.type = "a", .attrs = twice, .attrs_len = 2}},
+        {"twice", .event = {.type = "a", .attrs = twice, .attrs_len = 2}},
         {"empty name", {.name = "", .string = "x"}, {.type = "a"}},
         {"upper case", {.name = "Key", .string = "x"}, {.type = "a"}},
         {"dash", {.name = "a-b", .string = "x"}, {.type = "a"}},
@@ -466,7 +465,8 @@ static void test_bad_events_are_refused(void **state)
         {"unknown kind",
          {.name = "x", .kind = (enum tidings_attr_kind)9, .string = "x"},
          {.type = "a"}},
-        {"more than 64 KiB", {.name = "x", .string = end - 65536},
+        {"more than 64 KiB",
+         {.name = "x", .string = end - 65536},
          {.type = "a"}},
     };
     struct echo *x = *state;
@@ -518,9 +518,8 @@ static void test_types_end_at_255_bytes_and_16_tokens(void **state)
                TIDINGS_EINVAL);
     assert_ok(tidings_publish(bus, "1.2.3.4.5.6.7.8.9.a.b.c.d.e.f.g", "", 0));
     assert_true(tally_wait(all, TD_ARRAY_LEN(lens) + 1, CONF_MS));
-    assert_err(
-        tidings_publish(bus, "1.2.3.4.5.6.7.8.9.a.b.c.d.e.f.g.h", "", 0),
-        TIDINGS_EINVAL);
+    assert_err(tidings_publish(bus, "1.2.3.4.5.6.7.8.9.a.b.c.d.e.f.g.h", "", 0),
+               TIDINGS_EINVAL);
 }
 
 static void test_data_ends_at_1_mib(void **state)
@@ -654,8 +653,7 @@ static void test_attributes_of_threads_that_wait_are_their_own(void **state)
         pthread_join(threads[i], NULL);
     assert_ok(tidings_flush(bus, CONF_MS));
     assert_ok(tidings_close(bus));
-    for (int64_t end = td_proc_now_ms() + CONF_MS;
-         td_proc_now_ms() < end;) {
+    for (int64_t end = td_proc_now_ms() + CONF_MS; td_proc_now_ms() < end;) {
         struct tidings_info info;
 
         assert_ok(tidings_info(&info, reader));

@@ -7,12 +7,12 @@
 #include <sched.h>
 #include <stdlib.h>
 
-#define ROUNDS (10000 / CONF_SLOW)
-#define LATE_MS 90     /* a lazy answer comes at 100 … */
-#define LATE_MAX 4     /* … so many may be late by the machine's fault, */
-#define WORST_MS 900   /* but none waits for a tick, which comes at 1000 */
-#define BUSES 300
-#define STORM_ROUNDS (60 / CONF_SLOW)
+#define ROUNDS        (10000 / CONF_SLOW)
+#define LATE_MS       90  /* a lazy answer comes at 100 … */
+#define LATE_MAX      4   /* … so many may be late by the machine's fault, */
+#define WORST_MS      900 /* but none waits for a tick, which comes at 1000 */
+#define BUSES         300
+#define STORM_ROUNDS  (60 / CONF_SLOW)
 #define STORM_THREADS 4
 
 /* Between nothing and longer than a round trip; sometimes much longer. */
@@ -121,8 +121,7 @@ static void test_single_events_come_at_once_to_a_bus_that_sends(void **state)
 
     l.t = conf_subscribe(c, bus, "one");
     for (int i = 0; i < 2; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, chatter, &x[i]),
-                         0);
+        assert_int_equal(pthread_create(&threads[i], NULL, chatter, &x[i]), 0);
     one_at_a_time(&l, false);
     for (int i = 0; i < 2; i++)
         atomic_store(&x[i].stop, true);
@@ -290,12 +289,10 @@ static tidings_err do_something(struct storm *s, tidings_bus *bus,
     case 2:
         return tidings_info(&info, bus);
     case 3:
-        err = tidings_subscribe(&sub, bus, "storm.*", tally_event, s->t,
-                                NULL);
+        err = tidings_subscribe(&sub, bus, "storm.*", tally_event, s->t, NULL);
         return err ? err : tidings_unsubscribe(sub, CONF_MS);
     case 4:
-        return tidings_subscribe(NULL, bus, "storm.a", tally_event, s->t,
-                                 NULL);
+        return tidings_subscribe(NULL, bus, "storm.a", tally_event, s->t, NULL);
     case 5:
         return tidings_wait(bus, CONF_MS);
     default:
@@ -343,8 +340,8 @@ static void test_close_in_the_middle_of_everything(void **state)
         atomic_store(&s.begun, 0);
         for (int i = 0; i < STORM_THREADS; i++) {
             x[i] = (struct storm_thread){&s, random + (uint32_t)i};
-            assert_int_equal(
-                pthread_create(&threads[i], NULL, do_much, &x[i]), 0);
+            assert_int_equal(pthread_create(&threads[i], NULL, do_much, &x[i]),
+                             0);
         }
         while (atomic_load(&s.begun) < enough)
             sched_yield();

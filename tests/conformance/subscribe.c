@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 
-#define PUBLISHERS 4
-#define EACH (20000 / CONF_SLOW)
+#define PUBLISHERS        4
+#define EACH              (20000 / CONF_SLOW)
 #define SUBSCRIPTIONS_MAX 1024
 
 static void test_types_and_patterns_are_checked(void **state)
@@ -14,17 +14,17 @@ static void test_types_and_patterns_are_checked(void **state)
         bool type;
         bool pattern;
     } rows[] = {
-        {"a", true, true},        {"a.b", true, true},
-        {"a.*", false, true},     {"*", false, true},
-        {">", false, true},       {"a.>", false, true},
-        {"*.b.>", false, true},   {"a.>.b", false, false},
-        {"a*", false, false},     {"a.b>", false, false},
-        {"", false, false},       {".", false, false},
-        {"a.", false, false},     {".a", false, false},
-        {"a..b", false, false},   {"a b", false, false},
-        {"a\x7f", false, false},  {"\xc3\xa9", false, false},
-        {"$SYS.x", false, true},  {"$>", false, false},
-        {"a.$b", true, true},     {"A-z_0/9:~!", true, true},
+        {"a", true, true},       {"a.b", true, true},
+        {"a.*", false, true},    {"*", false, true},
+        {">", false, true},      {"a.>", false, true},
+        {"*.b.>", false, true},  {"a.>.b", false, false},
+        {"a*", false, false},    {"a.b>", false, false},
+        {"", false, false},      {".", false, false},
+        {"a.", false, false},    {".a", false, false},
+        {"a..b", false, false},  {"a b", false, false},
+        {"a\x7f", false, false}, {"\xc3\xa9", false, false},
+        {"$SYS.x", false, true}, {"$>", false, false},
+        {"a.$b", true, true},    {"A-z_0/9:~!", true, true},
     };
 
     (void)state;
@@ -45,11 +45,11 @@ static void test_types_and_patterns_are_checked(void **state)
 /* The bus delivers exactly what tidings_pattern_matches() says. */
 static void test_patterns_match_whole_tokens(void **state)
 {
-    static const char *const patterns[] = {"*",   ">",     "a",   "a.*",
-                                           "a.>", "*.b",   "a.b", "*.*.*",
+    static const char *const patterns[] = {"*",   ">",     "a",    "a.*",
+                                           "a.>", "*.b",   "a.b",  "*.*.*",
                                            "b.>", "*.b.>", "a.b.c"};
-    static const char *const types[] = {"a", "b", "a.b", "b.b", "a.b.c",
-                                        "ab", "a.bb", "a.b.c.d"};
+    static const char *const types[] = {"a",     "b",  "a.b",  "b.b",
+                                        "a.b.c", "ab", "a.bb", "a.b.c.d"};
     uint64_t want[TD_ARRAY_LEN(patterns)] = {0};
     struct tally *t[TD_ARRAY_LEN(patterns)];
     struct conf *c = *state;
@@ -148,8 +148,8 @@ static void check_order(struct conf *c, tidings_bus *from[PUBLISHERS],
 
     for (unsigned i = 0; i < PUBLISHERS; i++) {
         p[i] = (struct publisher){from[i], i, TIDINGS_OK, types};
-        assert_int_equal(
-            pthread_create(&threads[i], NULL, publish_each, &p[i]), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, publish_each, &p[i]),
+                         0);
     }
     for (int i = 0; i < PUBLISHERS; i++)
         pthread_join(threads[i], NULL);
@@ -207,8 +207,8 @@ static void test_subscribe_checks_its_arguments(void **state)
 
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
         tidings_sub *sub = NULL;
-        tidings_err err = tidings_subscribe(&sub, bus, "args", tally_event, t,
-                                            &rows[i].o);
+        tidings_err err =
+            tidings_subscribe(&sub, bus, "args", tally_event, t, &rows[i].o);
 
         assert_row(rows[i].row, err == rows[i].err);
         assert_row(rows[i].row, (sub == NULL) == (err != TIDINGS_OK));

@@ -468,10 +468,10 @@ static void test_engine_ends_a_session_that_breaks_the_rules(void **state)
         "[11]",
         "[11 \"1\"]",
         "[11 -1]",
-        "<92 0b 01 00>", /* a byte left over */
-        "[4 1 1 1]",     /* the broker's */
-        "[3 0 []]",      /* PUBLISH without its body */
-        "[9 1 []]",      /* more messages than were sent */
+        "<92 0b 01 00>",                 /* a byte left over */
+        "[4 1 1 1]",                     /* the broker's */
+        "[3 0 []]",                      /* PUBLISH without its body */
+        "[9 1 []]",                      /* more messages than were sent */
         "[9 0 [[1 1 5000000 5000000]]]", /* more than was delivered */
         "[9 0 [[1 0 1 5000000]]]",       /* limits fall */
         "[9 0 [[1 0 5000000 1]]]",
@@ -489,9 +489,9 @@ static void test_engine_ends_a_session_that_breaks_the_rules(void **state)
         flush(f);
         assert_bye(f, rows[i], "sub", TIDINGS_EPROTO);
         assert_row(rows[i], sessions(f) == 1 && f->engine->subs_len == 0);
-        assert_row(rows[i], f->engine->counters.bad_frames +
-                                    f->engine->counters.breaches ==
-                                1);
+        assert_row(
+            rows[i],
+            f->engine->counters.bad_frames + f->engine->counters.breaches == 1);
         teardown((void **)&f);
     }
     (void)state;
@@ -588,8 +588,7 @@ static void test_engine_passes_a_whole_batch_on_by_reference(void **state)
     body = publish(f, "pub", 0, pieces, 2);
     flush(f);
     assert_ptr_equal(find(f, "sub", TD_DELIVER, 0)->body, body);
-    assert_int_equal(frame(f, "sub", TD_DELIVER, 0)->u.deliver.subscription,
-                     1);
+    assert_int_equal(frame(f, "sub", TD_DELIVER, 0)->u.deliver.subscription, 1);
     assert_int_equal(frame(f, "sub", TD_DELIVER, 0)->u.deliver.tag, 1);
     b = delivered(f, "sub", 0);
     assert_int_equal(b->len, 1);
@@ -614,8 +613,7 @@ static void test_engine_gathers_the_runs_that_match(void **state)
     assert_int_equal(b->runs[0].first, 1);
     assert_int_equal(b->runs[1].first, 4);
     assert_int_equal(b->events, 4);
-    assert_int_equal(frame(f, "sub", TD_DELIVER, 1)->u.deliver.subscription,
-                     2);
+    assert_int_equal(frame(f, "sub", TD_DELIVER, 1)->u.deliver.subscription, 2);
     b = delivered(f, "sub", 1);
     assert_int_equal(b->runs_len, 1);
     assert_int_equal(b->runs[0].first, 7);
@@ -765,8 +763,7 @@ static void test_engine_answers_what_cannot_be_subscribed(void **state)
         {"[5 7 2 \"a\" {}]", TIDINGS_EINVAL},
         {"[5 7 2 \"a\" {\"events\" 1 \"bytes\" 1000}]", TIDINGS_EINVAL},
         {"[5 7 2 \"a\" {\"events\" 0 \"bytes\" 9000000}]", TIDINGS_EINVAL},
-        {"[5 7 2 \"a\" {\"events\" \"1\" \"bytes\" 9000000}]",
-         TIDINGS_EINVAL},
+        {"[5 7 2 \"a\" {\"events\" \"1\" \"bytes\" 9000000}]", TIDINGS_EINVAL},
         {"[5 7 2 \"a\" {\"events\" 1 \"bytes\" 9000000 \"queue_events\" 0}]",
          TIDINGS_EINVAL},
         {"[5 7 2 \"a\" {\"events\" 1 \"bytes\" 9000000 \"queue_events\" "
@@ -827,8 +824,7 @@ static void test_engine_counts_what_an_ended_subscription_had(void **state)
     assert_int_equal(frame(f, "sub", TD_REPLY, 0)->u.reply.code, 0);
     assert_int_equal(f->engine->counters.gone.matched, 10);
     assert_int_equal(f->engine->counters.gone.delivered, 2);
-    assert_int_equal(
-        f->engine->counters.gone.dropped[TD_DROP_UNSUBSCRIBED], 8);
+    assert_int_equal(f->engine->counters.gone.dropped[TD_DROP_UNSUBSCRIBED], 8);
     assert_int_equal(td_engine_held_bytes(f->engine), 0);
     give(f, "sub", "[6 9 1]");
     assert_int_equal(frame(f, "sub", TD_REPLY, 1)->u.reply.code,
@@ -1017,8 +1013,8 @@ static void test_engine_lets_go_when_the_slow_one_ends(void **state)
     assert_null(f->engine->held);
     assert_int_equal(frame(f, "pub", TD_TAKEN, 0)->u.taken.events_limit,
                      12 + TD_PUBLISH_EVENTS);
-    assert_int_equal(
-        f->engine->counters.gone.dropped[TD_DROP_SESSION_LOST], 12);
+    assert_int_equal(f->engine->counters.gone.dropped[TD_DROP_SESSION_LOST],
+                     12);
 }
 
 /* A reader that stands still must not be buried under bad news. */
@@ -1068,8 +1064,8 @@ static void test_engine_drops_from_the_largest_queue_for_memory(void **state)
     give(f, "sub", "[9 2 [[1 1 100 2000000] [2 1 100 2000000]]]");
     flush(f);
     assert_int_equal(frame(f, "sub", TD_GAP, 0)->u.gap.subscription, 1);
-    assert_memory_equal(frame(f, "sub", TD_GAP, 0)->u.gap.reason.data,
-                        "memory", 6);
+    assert_memory_equal(frame(f, "sub", TD_GAP, 0)->u.gap.reason.data, "memory",
+                        6);
     assert_null(find(f, "sub", TD_GAP, 1));
     assert_int_equal(td_engine_held_bytes(f->engine), 0);
 }
@@ -1219,8 +1215,7 @@ static void test_engine_ends_a_session_whose_link_takes_nothing(void **state)
     f->refuses = false;
     flush(f);
     assert_int_equal(sessions(f), 1);
-    assert_int_equal(
-        f->engine->counters.gone.dropped[TD_DROP_SESSION_LOST], 3);
+    assert_int_equal(f->engine->counters.gone.dropped[TD_DROP_SESSION_LOST], 3);
     assert_int_equal(td_engine_held_bytes(f->engine), 0);
 }
 
@@ -1387,8 +1382,9 @@ static unsigned history(struct fixture *f)
     hello(f, "pub");
     hello(f, "sub");
     give(f, "sub", "[5 1 1 \"a\" {\"events\" 3 \"bytes\" 2000000}]");
-    give(f, "sub", "[5 2 2 \">\" {\"events\" 1 \"bytes\" 2000000 "
-                   "\"queue_events\" 2}]");
+    give(f, "sub",
+         "[5 2 2 \">\" {\"events\" 1 \"bytes\" 2000000 "
+         "\"queue_events\" 2}]");
     publish(f, "pub", 0, pieces, 2);
     publish_one(f, "pub", "a", 3, 10, 5);
     flush(f);

@@ -174,9 +174,10 @@ static void test_queue_cuts_anywhere(void **state)
         uint64_t events;
         uint64_t bytes;
     } rows[] = {
-        {4, 1, UINT64_MAX}, {4, 3, UINT64_MAX}, {1, UINT64_MAX, UINT64_MAX},
-        {2, 5, UINT64_MAX}, {4, UINT64_MAX, EVENT_BYTES},
-        {4, UINT64_MAX, 4 * EVENT_BYTES - 1}, {3, 7, 5 * EVENT_BYTES},
+        {4, 1, UINT64_MAX},           {4, 3, UINT64_MAX},
+        {1, UINT64_MAX, UINT64_MAX},  {2, 5, UINT64_MAX},
+        {4, UINT64_MAX, EVENT_BYTES}, {4, UINT64_MAX, 4 * EVENT_BYTES - 1},
+        {3, 7, 5 * EVENT_BYTES},
     };
 
     for (size_t row = 0; row < TD_ARRAY_LEN(rows); row++) {
@@ -336,10 +337,10 @@ int main(void)
             test_queue_gives_nothing_where_no_event_fits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_queue_drops_the_oldest, setup,
                                         teardown),
-        cmocka_unit_test_setup_teardown(test_queue_drops_part_of_an_item,
+        cmocka_unit_test_setup_teardown(test_queue_drops_part_of_an_item, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_queue_drops_after_a_part_was_taken,
                                         setup, teardown),
-        cmocka_unit_test_setup_teardown(
-            test_queue_drops_after_a_part_was_taken, setup, teardown),
         cmocka_unit_test_setup_teardown(test_queue_drops_whole_items_for_bytes,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_queue_shares_items, setup,

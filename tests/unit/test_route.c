@@ -31,16 +31,14 @@ static int teardown(void **state)
 
 static void add(struct fixture *f, int n, const char *pattern)
 {
-    assert_ok(td_trie_add(&f->trie, &f->entries[n], pattern,
-                          strlen(pattern)));
+    assert_ok(td_trie_add(&f->trie, &f->entries[n], pattern, strlen(pattern)));
     td_routes_changed(&f->routes);
 }
 
 static const struct td_route *find(struct fixture *f, const char *type)
 {
     const struct td_str text = {type, strlen(type)};
-    const struct td_route *route =
-        td_routes_find(&f->routes, &f->trie, text);
+    const struct td_route *route = td_routes_find(&f->routes, &f->trie, text);
 
     assert_non_null(route);
     return route;
@@ -125,8 +123,8 @@ static void test_route_without_memory_says_so(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_route_finds_all_that_match,
-                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_route_finds_all_that_match, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(
             test_route_caches_also_what_nobody_wants, setup, teardown),
         cmocka_unit_test_setup_teardown(test_route_follows_the_trie, setup,

@@ -8,16 +8,16 @@
 #include "tests/support/alloc.h"
 
 static const char *const patterns[] = {
-    "a",      "a.b",    "a.b.c",  "*",       "*.*",   "*.b",   "a.*",
-    ">",      "a.>",    "*.>",    "a.*.>",   "a.*.c", "*.*.c", "a.b.>",
-    "b.a",    "ab",     "a.bb",   "*.*.*.*", "a.b",   ">",     "x.y.z.w.v",
+    "a",      "a.b",    "a.b.c",     "*",       "*.*",   "*.b",   "a.*",
+    ">",      "a.>",    "*.>",       "a.*.>",   "a.*.c", "*.*.c", "a.b.>",
+    "b.a",    "ab",     "a.bb",      "*.*.*.*", "a.b",   ">",     "x.y.z.w.v",
     "user.*", "user.>", "*.created", "A.b",
 };
 
 static const char *const types[] = {
-    "a",       "a.b",      "a.b.c",        "a.b.c.d", "b",   "b.a",
-    "ab",      "a.bb",     "user.created", "user",    "A.b", "x.y.z.w.v",
-    "a.a.a.a", "z.b",      "a.x.c",
+    "a",   "a.b",       "a.b.c",   "a.b.c.d",      "b",
+    "b.a", "ab",        "a.bb",    "user.created", "user",
+    "A.b", "x.y.z.w.v", "a.a.a.a", "z.b",          "a.x.c",
 };
 
 #define PATTERNS TD_ARRAY_LEN(patterns)
@@ -64,8 +64,8 @@ static void check_all(struct fixture *f)
 {
     for (size_t t = 0; t < TD_ARRAY_LEN(types); t++) {
         memset(f->found, 0, sizeof(f->found));
-        assert_true(td_trie_match(&f->trie, types[t], strlen(types[t]), found,
-                                  f));
+        assert_true(
+            td_trie_match(&f->trie, types[t], strlen(types[t]), found, f));
         for (size_t i = 0; i < PATTERNS; i++) {
             bool matches = td_pattern_match(patterns[i], strlen(patterns[i]),
                                             types[t], strlen(types[t]));
@@ -160,8 +160,8 @@ static void test_trie_add_without_memory_changes_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_trie_matches_as_patterns_do,
-                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_trie_matches_as_patterns_do, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_trie_forgets_what_is_removed,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(
