@@ -98,10 +98,11 @@ static enum td_receive inproc_receive(struct td_link *link,
     uint64_t count;
 
     if (!link->list && link->peer) {
-        /* Before looking: what comes after it is told again. */
-        if (read(link->wake_fd, &count, sizeof(count)) < 0)
-            count = 0;
         link->list = td_embed_receive(link->peer);
+        /* Written once for what was taken. If it was written again meanwhile
+         * that is lost here, but nobody polls before nothing is left. */
+        if (link->list && read(link->wake_fd, &count, sizeof(count)) < 0)
+            count = 0;
     }
     m = link->list;
     if (!m)

@@ -73,9 +73,9 @@ void sim_broker_crash(struct sim *sim)
 
     td_engine_free(b->engine);
     b->engine = NULL;
-    b->restart_ms = sim->now_ms + (sim_chance(r, 500)
-                                       ? sim_between(r, 1, 500)
-                                       : sim_between(r, 500, 20000));
+    b->restart_ms =
+        sim->now_ms + (sim_chance(r, 500) ? sim_between(r, 1, 500)
+                                          : sim_between(r, 500, 20000));
     sim_say(sim, "broker is down until %lld", (long long)b->restart_ms);
     sim_model_reset(sim);
     DL_FOREACH(sim->links, link)
@@ -236,12 +236,12 @@ void sim_broker_turn(struct sim *sim)
     sim_model_check(sim);
     if (has_stopped(sim))
         return;
-    b->busy_ms = sim->now_ms + sim_between(&sim->random, 0,
-                                           sim->config.turn_ms);
-    b->idle_turns = handed == 0 && b->idle_at_ms == sim->now_ms
-                        ? b->idle_turns + 1
-                        : 0;
+    b->busy_ms =
+        sim->now_ms + sim_between(&sim->random, 0, sim->config.turn_ms);
+    b->idle_turns =
+        handed == 0 && b->idle_at_ms == sim->now_ms ? b->idle_turns + 1 : 0;
     b->idle_at_ms = sim->now_ms;
-    SIM_CHECK(sim, b->idle_turns < 10, "the engine wants to be called again "
-                                       "and again");
+    SIM_CHECK(sim, b->idle_turns < 10,
+              "the engine wants to be called again "
+              "and again");
 }

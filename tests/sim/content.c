@@ -6,16 +6,26 @@
 #include <string.h>
 
 const char *const sim_types[SIM_TYPES] = {
-    "user.created",     "user.deleted",
-    "order.created",    "order.paid.late",
-    "a",                "a.b",
-    "a.b.c",            "a.b.c.d",
-    "b",                "b.b",
-    "b.b.b",            "user.created.v2",
-    "x.y.z",            "x.y",
-    "order.item.added", "order.item.removed",
-    "c.1.2.3.4.5.6.7",  "c.1.2.3.4.5.6.8",
-    "z.z.z.z.z.z.z.z",  "lonely",
+    "user.created",
+    "user.deleted",
+    "order.created",
+    "order.paid.late",
+    "a",
+    "a.b",
+    "a.b.c",
+    "a.b.c.d",
+    "b",
+    "b.b",
+    "b.b.b",
+    "user.created.v2",
+    "x.y.z",
+    "x.y",
+    "order.item.added",
+    "order.item.removed",
+    "c.1.2.3.4.5.6.7",
+    "c.1.2.3.4.5.6.8",
+    "z.z.z.z.z.z.z.z",
+    "lonely",
 };
 
 /* An encoded map; with flags set there is something to carry. */
@@ -116,8 +126,8 @@ tidings_err sim_publish(struct sim *sim, struct td_client *c,
     const struct td_str none = {NULL, 0};
     struct sim_random *r = &sim->random;
     struct sim_event event = {
-        .time_us = sim->now_ms * 1000 + sim->wall_us +
-                   (int64_t)(p->log_len % 1000),
+        .time_us =
+            sim->now_ms * 1000 + sim->wall_us + (int64_t)(p->log_len % 1000),
         .len = random_len(sim),
         .pool_at = (uint32_t)sim_below(r, SIM_POOL_BYTES - TD_DATA_BYTES_MAX),
         .type = (uint16_t)sim_below(r, sim->config.types),
@@ -157,8 +167,8 @@ static bool data_is(const struct sim *sim, const struct sim_producer *p,
 
     header(head, p, sequence);
     return data.len == event->len && memcmp(data.data, head, n) == 0 &&
-           memcmp(data.data + n, sim->pool + event->pool_at,
-                  event->len - n) == 0;
+           memcmp(data.data + n, sim->pool + event->pool_at, event->len - n) ==
+               0;
 }
 
 bool sim_event_is(struct sim *sim, const struct sim_producer *p,
@@ -180,8 +190,7 @@ bool sim_event_is(struct sim *sim, const struct sim_producer *p,
     if (event->len >= TD_DATA_BYTES_MAX)
         sim_seen(sim, SIM_SEEN_LARGEST);
     return run->type.len == strlen(sim_types[event->type]) &&
-           memcmp(run->type.data, sim_types[event->type], run->type.len) ==
-               0 &&
+           memcmp(run->type.data, sim_types[event->type], run->type.len) == 0 &&
            run->flags == event->flags &&
            batch->base_us + got.dt_us == event->time_us &&
            got.attrs.len == (event->flags ? carried.len : 0) &&

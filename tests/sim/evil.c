@@ -30,13 +30,12 @@ static struct td_body *spoil_body(struct sim_random *r, struct td_body *body)
 }
 
 static void send_spoiled(struct sim *sim, struct sim_link *link,
-                         const void *control, size_t len,
-                         struct td_body *body)
+                         const void *control, size_t len, struct td_body *body)
 {
     struct sim_random *r = &sim->random;
     uint8_t *copy = malloc(len + 8);
-    struct td_body *bad = body && sim_chance(r, 400) ? spoil_body(r, body)
-                                                     : NULL;
+    struct td_body *bad =
+        body && sim_chance(r, 400) ? spoil_body(r, body) : NULL;
 
     if (!copy)
         return;
@@ -139,8 +138,8 @@ static void hoard(struct sim *sim)
 
     f.u.subscribe.request = 1 + sim_below(&sim->random, 3);
     f.u.subscribe.subscription = sim_below(&sim->random, 4);
-    f.u.subscribe.pattern = td_str_of(sim_chance(&sim->random, 900) ? ">"
-                                                                    : "..");
+    f.u.subscribe.pattern =
+        td_str_of(sim_chance(&sim->random, 900) ? ">" : "..");
     f.u.subscribe.options.data = options;
     f.u.subscribe.options.len = sizeof(options) - 1;
     put_frame(sim, &f, NULL);
@@ -240,8 +239,7 @@ void sim_evil_act(struct sim *sim)
     struct sim_random *r = &sim->random;
 
     sim->evil_ms = sim->now_ms + sim_between(r, 1, 300);
-    if (sim->raw && (sim->raw->shut_ms <= sim->now_ms ||
-                     sim_chance(r, 20))) {
+    if (sim->raw && (sim->raw->shut_ms <= sim->now_ms || sim_chance(r, 20))) {
         struct sim_link *old = sim->raw;
 
         sim->raw = NULL;

@@ -72,8 +72,8 @@ void sim_pipe_put(struct sim *sim, struct sim_pipe *pipe, unsigned frames,
                   const void *control, size_t len, struct td_body *body)
 {
     const struct sim_config *cf = &sim->config;
-    int64_t at = sim->now_ms + sim_between(&sim->random, cf->delay_min_ms,
-                                           cf->delay_max_ms);
+    int64_t at = sim->now_ms +
+                 sim_between(&sim->random, cf->delay_min_ms, cf->delay_max_ms);
     struct sim_message *m;
 
     if (pipe->hole)

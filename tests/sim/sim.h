@@ -7,13 +7,16 @@
  * messages and a list of who wants to be called when, so a seed always gives
  * the same history, and a history of half a minute takes a few milliseconds.
  *
- *   world.c    the loop, the faults, the end
- *   net.c      links
- *   broker.c   the broker's process around the engine
- *   model.c    what the engine ought to do, worked out a second time
- *   client.c   a client's process around td_client: publishes, handles
- *   content.c  what the events hold, so that each can be recognised
- *   evil.c     peers that break the rules */
+ *   world.c             the loop, and the end
+ *   choose.c, faults.c  what a seed makes of the world; what goes wrong
+ *   net.c               links
+ *   broker.c            the broker's process around the engine
+ *   model.c             what the engine ought to do, worked out a second time
+ *   sent.c, check.c     … compared with what it sends, and with its state
+ *   client.c            a client's process around td_client
+ *   receive.c, act.c    … what it receives; what it publishes and asks
+ *   content.c           what the events hold, so that each can be recognised
+ *   evil.c              peers that break the rules */
 #ifndef TESTS_SIM_SIM_H
 #define TESTS_SIM_SIM_H
 
@@ -55,6 +58,7 @@
     X(DROPPED_LOST, "events end with their session")                           \
     X(DROPPED_UNSUBSCRIBED, "a subscription ends with events in flight")       \
     X(GAP, "a subscriber is told of a gap")                                    \
+    X(GAPS_MANY, "a silent subscriber is told of no more gaps")                \
     X(REFUSED, "a subscription is refused")                                    \
     X(FULL, "a publisher meets the bound of its own list")                     \
     X(OUT_OF_CREDIT, "a publisher has batches and no credit")                  \
@@ -79,10 +83,10 @@ enum sim_seen {
 extern const char *const sim_seen_texts[SIM_SEEN_END];
 
 struct sim_result {
-    uint64_t hash;                /* of the whole history */
-    uint64_t seen[SIM_SEEN_END];  /* how often */
-    uint64_t published;           /* events, by all clients */
-    uint64_t delivered;           /* to all handlers */
+    uint64_t hash;               /* of the whole history */
+    uint64_t seen[SIM_SEEN_END]; /* how often */
+    uint64_t published;          /* events, by all clients */
+    uint64_t delivered;          /* to all handlers */
     int64_t virtual_ms;
     char failure[1024]; /* empty: every property held */
 };

@@ -9,12 +9,17 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "tests/sim/sim.h"
 
+/* The seed that runs now, in a file that outlives a crash. */
+static int running_fd = -1;
+
 /* From here on each of the things that happen now and then must have
  * happened. */
-#define SEEDS_FOR_ALL 200u
+#define SEEDS_FOR_ALL 1000u
 
 static uint64_t number_from(const char *name, uint64_t fallback)
 {
@@ -31,13 +36,25 @@ static uint64_t seeds(void)
                        is_long && strcmp(is_long, "1") == 0 ? 20000 : 2000);
 }
 
+static void note_running(uint64_t seed)
+{
+    if (running_fd >= 0 &&
+        pwrite(running_fd, &seed, sizeof(seed), 0) != sizeof(seed))
+        print_error("the running seed cannot be noted\n");
+}
+
+static void say_again(uint64_t seed)
+{
+    print_error("again: TIDINGS_SIM_SEED=%" PRIu64 " test_sim\n", seed);
+}
+
 static void assert_held(const struct sim_result *result, uint64_t seed)
 {
     if (!result->failure[0])
         return;
-    print_error("seed %" PRIu64 " %s\n"
-                "again: TIDINGS_SIM_SEED=%" PRIu64 " test_sim\n",
-                seed, result->failure, seed);
+    note_running(0); /* it ends here, and tells itself */
+    print_error("seed %" PRIu64 " %s\n", seed, result->failure);
+    say_again(seed);
     fail();
 }
 
@@ -50,6 +67,7 @@ static void test_sim_keeps_every_property_whatever_happens(void **state)
 
     (void)state;
     for (uint64_t seed = first; seed < first + n; seed++) {
+        note_running(seed);
         sim_run(&result, seed, false);
         assert_held(&result, seed);
         sum.published += result.published;
@@ -58,6 +76,7 @@ static void test_sim_keeps_every_property_whatever_happens(void **state)
         for (int i = 0; i < SIM_SEEN_END; i++)
             sum.seen[i] += result.seen[i] > 0;
     }
+    note_running(0);
     print_message("%" PRIu64 " seeds, %" PRIu64 " h of virtual time, %" PRIu64
                   " events published, %" PRIu64 " delivered\n",
                   n, (uint64_t)sum.virtual_ms / 3600000, sum.published,
@@ -104,7 +123,31 @@ static int show(uint64_t seed)
     return result.failure[0] ? 1 : 0;
 }
 
-int main(void)
+/* Runs the tests in a process of their own, so that the seed of a crash or of
+ * a sanitizer's abort is known as well. */
+static int run_apart(int (*run)(void))
+{
+    FILE *file = tmpfile();
+    uint64_t seed = 0;
+    int status = 0;
+    pid_t child;
+
+    if (file)
+        running_fd = fileno(file);
+    child = fork();
+    if (child == 0)
+        exit(run());
+    if (child < 0 || waitpid(child, &status, 0) != child)
+        return 1;
+    if (status != 0 && running_fd >= 0 &&
+        pread(running_fd, &seed, sizeof(seed), 0) == sizeof(seed) && seed) {
+        print_error("seed %" PRIu64 " ended the process\n", seed);
+        say_again(seed);
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+static int run_all(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sim_repeats_the_history_of_a_seed),
@@ -112,7 +155,12 @@ int main(void)
         cmocka_unit_test(test_sim_keeps_every_property_whatever_happens),
     };
 
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(void)
+{
     if (number_from("TIDINGS_SIM_SEED", 0))
         return show(number_from("TIDINGS_SIM_SEED", 0));
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return run_apart(run_all);
 }

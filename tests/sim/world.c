@@ -1,5 +1,4 @@
-/* The world around the processes: what a seed makes of it, who is next, what
- * goes wrong, and when it is over. */
+/* The world around the processes: who is next, and when it is over. */
 #include "tests/sim/world.h"
 
 #include "tests/support/alloc.h"
@@ -99,368 +98,6 @@ void sim_starve_again(struct sim *sim, bool was_starving)
         sim_starve(sim);
 }
 
-/* ---- faults ---- */
-
-static struct sim_client *random_client(struct sim *sim)
-{
-    return &sim->clients[sim_below(&sim->random, sim->clients_len)];
-}
-
-static struct sim_link *suffer(struct sim_client *client)
-{
-    struct sim_link *link = client->up ? client->link : NULL;
-
-    if (link)
-        link->client_may_complain = link->broker_may_complain = true;
-    return link;
-}
-
-static void fault_link(struct sim *sim, bool client_knows, bool broker_knows)
-{
-    struct sim_random *r = &sim->random;
-    struct sim_link *link = suffer(random_client(sim));
-
-    if (!link)
-        return;
-    sim_say(sim, "link %u breaks", link->number);
-    sim_pipe_lose(sim, &link->up);
-    sim_pipe_lose(sim, &link->down);
-    link->up.hole = link->down.hole = true;
-    if (client_knows)
-        link->tell_client_ms = sim->now_ms + sim_between(r, 0, 50);
-    if (broker_knows) {
-        link->tell_broker_ms = sim->now_ms + sim_between(r, 0, 50);
-        link->shut_ms = sim->now_ms + sim_between(r, 0, 50);
-    }
-}
-
-static void fault_both(struct sim *sim)
-{
-    fault_link(sim, true, true);
-}
-
-static void fault_client_only(struct sim *sim)
-{
-    fault_link(sim, true, false);
-}
-
-static void fault_broker_only(struct sim *sim)
-{
-    fault_link(sim, false, true);
-}
-
-static void fault_silent(struct sim *sim)
-{
-    struct sim_random *r = &sim->random;
-    struct sim_link *link = suffer(random_client(sim));
-
-    if (!link)
-        return;
-    sim_say(sim, "link %u goes silent", link->number);
-    if (sim_chance(r, 700)) /* what is swallowed never comes back */
-        link->up.hole = true;
-    if (!link->up.hole || sim_chance(r, 500))
-        link->down.hole = true;
-}
-
-static void fault_stall(struct sim *sim)
-{
-    struct sim_random *r = &sim->random;
-    struct sim_link *link = suffer(random_client(sim));
-    struct sim_pipe *pipe;
-
-    if (!link)
-        return;
-    pipe = sim_chance(r, 500) ? &link->up : &link->down;
-    pipe->stall_ms = sim->now_ms + (sim_chance(r, 800)
-                                        ? sim_between(r, 10, 2000)
-                                        : sim_between(r, 2000, 25000));
-    sim_say(sim, "link %u stalls until %lld", link->number,
-            (long long)pipe->stall_ms);
-}
-
-static void fault_cut_off(struct sim *sim)
-{
-    struct sim_client *client = random_client(sim);
-
-    client->cut_off_until_ms =
-        sim->now_ms + sim_between(&sim->random, 100, 12000);
-    fault_link(sim, true, true);
-}
-
-static void fault_shut(struct sim *sim)
-{
-    struct sim_link *link = suffer(random_client(sim));
-
-    if (link)
-        link->shut_ms = sim->now_ms;
-}
-
-static void fault_broker_crash(struct sim *sim)
-{
-    if (sim->broker.engine)
-        sim_broker_crash(sim);
-}
-
-static void fault_broker_stop(struct sim *sim)
-{
-    if (!sim->broker.engine || sim->broker.stop_by_ms != SIM_NEVER)
-        return;
-    sim_say(sim, "broker drains");
-    td_engine_drain(sim->broker.engine);
-    sim->broker.stop_by_ms = sim->now_ms + TD_STOP_MS;
-}
-
-static void fault_broker_pause(struct sim *sim)
-{
-    struct sim_random *r = &sim->random;
-    int64_t ms = sim_chance(r, 800)   ? sim_between(r, 10, 3000)
-                 : sim_chance(r, 500) ? sim_between(r, 9000, 16000)
-                                      : sim_between(r, 3000, 30000);
-    struct sim_link *link;
-
-    sim_say(sim, "broker stands still for %lld ms", (long long)ms);
-    sim_broker_pause(sim, sim->now_ms + ms);
-    if (ms > TD_DEAD_MS)
-        sim_seen(sim, SIM_SEEN_BROKER_PAUSED);
-    DL_FOREACH(sim->links, link)
-    {
-        if (ms >= TD_GREETING_MS / 2) /* or a greeting is too late */
-            link->client_may_complain = true;
-    }
-}
-
-static void fault_client_crash(struct sim *sim)
-{
-    struct sim_client *client = random_client(sim);
-
-    if (!client->up)
-        return;
-    sim_client_crash(client, false);
-    client->restart_ms = sim->now_ms + sim_between(&sim->random, 1, 3000);
-}
-
-static void fault_client_close(struct sim *sim)
-{
-    struct sim_client *client = random_client(sim);
-
-    if (!client->up)
-        return;
-    sim_client_crash(client, true);
-    client->restart_ms = sim->now_ms + sim_between(&sim->random, 1, 3000);
-}
-
-static void fault_client_pause(struct sim *sim)
-{
-    struct sim_random *r = &sim->random;
-    struct sim_client *client = random_client(sim);
-    int64_t ms = sim_chance(r, 700) ? sim_between(r, 10, 5000)
-                                    : sim_between(r, 5000, 30000);
-
-    suffer(client);
-    client->paused_until_ms = sim->now_ms + ms;
-    if (client->up && ms > TD_DEAD_MS + 1000)
-        sim_seen(sim, SIM_SEEN_CLIENT_PAUSED);
-    sim_say(sim, "client %u stands still for %lld ms", client->index,
-            (long long)ms);
-}
-
-static void fault_clock(struct sim *sim)
-{
-    int64_t hour = INT64_C(3600) * 1000000;
-
-    sim->wall_us += sim_between(&sim->random, -hour, hour);
-    sim_say(sim, "wall clock steps");
-}
-
-static const struct {
-    void (*happen)(struct sim *sim);
-    unsigned weight; /* if the seed has it at all */
-} faults[] = {
-    {fault_both, 4},         {fault_client_only, 4}, {fault_broker_only, 4},
-    {fault_silent, 3},       {fault_stall, 4},       {fault_cut_off, 2},
-    {fault_shut, 3},         {fault_broker_crash, 1}, {fault_broker_stop, 1},
-    {fault_broker_pause, 2}, {fault_client_crash, 2}, {fault_client_close, 2},
-    {fault_client_pause, 4}, {fault_clock, 3},
-};
-
-#define FAULTS (sizeof(faults) / sizeof(faults[0]))
-#define FAULT_CRASH 7
-#define FAULT_STOP 8
-#define FAULT_CLIENT_CRASH 10
-#define FAULT_CLIENT_CLOSE 11
-
-static void happen(struct sim *sim)
-{
-    const struct sim_faults *f = &sim->config.faults;
-    uint64_t pick = sim_below(&sim->random, f->total);
-
-    sim->fault_ms =
-        sim->now_ms + 1 + sim_between(&sim->random, 0, 2 * f->every_ms);
-    for (size_t i = 0; i < FAULTS; i++) {
-        if (pick < f->weight[i]) {
-            faults[i].happen(sim);
-            return;
-        }
-        pick -= f->weight[i];
-    }
-}
-
-/* ---- what a seed makes of the world ---- */
-
-static unsigned maybe(struct sim_random *r, unsigned per_mille, unsigned value)
-{
-    return sim_chance(r, per_mille) ? value : 0;
-}
-
-static void choose_faults(struct sim *sim)
-{
-    struct sim_faults *f = &sim->config.faults;
-    struct sim_random *r = &sim->random;
-
-    for (size_t i = 0; i < FAULTS; i++) {
-        f->weight[i] = maybe(r, 500, faults[i].weight);
-        f->total += f->weight[i];
-    }
-    f->every_ms = sim_between(r, 300, 6000);
-}
-
-static void choose_flow(struct sim *sim)
-{
-    struct sim_config *cf = &sim->config;
-    struct sim_random *r = &sim->random;
-
-    cf->delay_min_ms = maybe(r, 300, 20);
-    cf->delay_max_ms = cf->delay_min_ms + sim_between(r, 0, 30);
-    cf->turn_ms = maybe(r, 400, 20);
-    cf->turn_messages = sim_chance(r, 300)
-                            ? 1 + (uint32_t)sim_below(r, 10)
-                            : 64;
-    cf->act_ms = sim_between(r, 30, 500);
-    cf->burst_max = 1 + (uint32_t)sim_below(r, sim_chance(r, 100) ? 200 : 30);
-    cf->small_weight = 1000;
-    cf->medium_weight = maybe(r, 300, 30);
-    cf->large_weight = maybe(r, 150, 10);
-    cf->largest_weight = maybe(r, 40, 2);
-    cf->types = 1 + (uint32_t)sim_below(r, SIM_TYPES);
-    cf->unconfirmed_events = sim_chance(r, 300) ? 20 + sim_below(r, 300)
-                                                : TD_UNCONFIRMED_EVENTS;
-    cf->unconfirmed_bytes = TD_UNCONFIRMED_BYTES;
-}
-
-static void choose_subs(struct sim *sim)
-{
-    struct sim_config *cf = &sim->config;
-    struct sim_random *r = &sim->random;
-
-    cf->subs_max = 1 + (uint32_t)sim_below(r, 5);
-    cf->tiny_window = maybe(r, 500, (unsigned)sim_below(r, 1000));
-    cf->tiny_queue = maybe(r, 600, (unsigned)sim_below(r, 1000));
-    cf->wide = (unsigned)sim_below(r, 600);
-    cf->churn = maybe(r, 500, (unsigned)sim_below(r, 100));
-    cf->refused = maybe(r, 100, 100);
-    cf->slow_handlers = maybe(r, 600, (unsigned)sim_below(r, 1000));
-    cf->handler_us = sim_between(r, 100, 50000);
-}
-
-/* So many events or bytes that credit runs out while it is withheld. */
-static void make_flood(struct sim *sim)
-{
-    struct sim_config *cf = &sim->config;
-    bool large = sim_chance(&sim->random, 700);
-
-    cf->large_weight = large ? 3000 : 0;
-    cf->burst_max = large ? 20 : 3000;
-    cf->act_ms = large ? 200 : 30;
-    cf->faulty_ms = 4000;
-    cf->tiny_queue = 1000;
-    cf->tiny_window = 800;
-    cf->slow_handlers = 900;
-    cf->unconfirmed_events = TD_UNCONFIRMED_EVENTS;
-}
-
-/* One client stays away for longer than its producer is remembered. */
-static void make_absence(struct sim *sim)
-{
-    struct sim_config *cf = &sim->config;
-    struct sim_faults *f = &cf->faults;
-
-    cf->absence = true;
-    cf->clients = 2;
-    cf->evils = 0;
-    cf->raw_evil = false;
-    cf->faulty_ms = TD_PRODUCER_KEEP_MS + 40000;
-    cf->act_ms = 10000;
-    cf->burst_max = 20;
-    f->every_ms = 60000;
-    f->total -= f->weight[FAULT_CRASH] + f->weight[FAULT_STOP] +
-                f->weight[FAULT_CLIENT_CRASH] + f->weight[FAULT_CLIENT_CLOSE];
-    f->weight[FAULT_CRASH] = f->weight[FAULT_STOP] = 0;
-    f->weight[FAULT_CLIENT_CRASH] = f->weight[FAULT_CLIENT_CLOSE] = 0;
-}
-
-static void make_hoarder(struct sim *sim)
-{
-    struct sim_config *cf = &sim->config;
-
-    cf->hoarder = true;
-    cf->tiny_queue = cf->tiny_window = 1000;
-    cf->wide = 900;
-    cf->slow_handlers = 1000;
-    cf->handler_us = 30000;
-}
-
-/* A message may be taken in part then, which the model cannot foretell; so
- * each holds one batch. */
-static void make_starved(struct sim *sim)
-{
-    sim->config.starved = true;
-    sim->config.evils = 0;
-    sim->config.raw_evil = false;
-}
-
-static void choose(struct sim *sim)
-{
-    struct sim_config *cf = &sim->config;
-    struct sim_random *r = &sim->random;
-
-    cf->clients = 1 + (uint32_t)sim_below(r, SIM_CLIENTS_MAX);
-    cf->evils = sim_chance(r, 250) ? 1 + (uint32_t)sim_below(r, SIM_EVILS) : 0;
-    cf->raw_evil = sim_chance(r, 200);
-    cf->faulty_ms = sim_between(r, 2000, 20000);
-    cf->memory_bytes = sim_chance(r, 200)
-                           ? (size_t)sim_between(r, 3000, 200000)
-                           : TD_MEMORY_BYTES;
-    choose_flow(sim);
-    choose_subs(sim);
-    choose_faults(sim);
-    if (sim_chance(r, 80))
-        make_starved(sim);
-    else if (sim_chance(r, 40))
-        make_flood(sim);
-    else if (sim_chance(r, 60))
-        make_hoarder(sim);
-    else if (sim_chance(r, 25))
-        make_absence(sim);
-}
-
-static void make_client(struct sim *sim, uint32_t index)
-{
-    struct sim_client *client = &sim->clients[index];
-    struct sim_random *r = &sim->random;
-
-    client->sim = sim;
-    client->index = index;
-    client->evil = index >= sim->config.clients;
-    client->publishes = index == 0 || sim_chance(r, 700);
-    client->handler_us = maybe(r, sim->config.slow_handlers,
-                               (unsigned)sim->config.handler_us);
-    snprintf(client->name, sizeof(client->name), "client-%u", index);
-    snprintf(client->source, sizeof(client->source), "/sim/%u", index);
-    client->restart_ms = sim_between(r, 0, 200);
-    client->work_tail = &client->work;
-}
-
 /* ---- time ---- */
 
 static int64_t earlier(int64_t a, int64_t b)
@@ -484,7 +121,7 @@ static void turn(struct sim *sim)
     uint32_t first = (uint32_t)sim_below(&sim->random, n);
 
     if (sim->fault_ms <= sim->now_ms)
-        happen(sim);
+        sim_fault(sim);
     if (sim->evil_ms <= sim->now_ms)
         sim_evil_act(sim);
     for (uint32_t i = 0; i < n && !sim->failed; i++) {
@@ -555,6 +192,19 @@ static void heal(struct sim *sim)
         sim->broker.restart_ms = sim->now_ms;
 }
 
+static bool has_gaps(const struct td_engine *e)
+{
+    for (struct td_session *s = e->sessions; s; s = s->hh.next) {
+        for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next) {
+            for (int why = 0; why < TD_DROPS; why++) {
+                if (sub->gap[why])
+                    return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* What is not at rest yet; NULL: everything is. */
 static const char *waits(struct sim *sim)
 {
@@ -574,6 +224,8 @@ static const char *waits(struct sim *sim)
         return "the engine's turn";
     if (!td_engine_is_idle(e))
         return "a queue to empty";
+    if (has_gaps(e))
+        return "gaps to be told";
     if (HASH_COUNT(e->sessions) > sim->config.clients)
         return "dead sessions to end";
     return NULL;
@@ -618,9 +270,8 @@ static void absence(struct sim *sim)
 
     run_until(sim, 15000, NULL);
     sim->now_ms = 15000;
-    client->cut_off_until_ms =
-        sim->now_ms + TD_PRODUCER_KEEP_MS - 8000 +
-        (int64_t)sim_below(&sim->random, 20000);
+    client->cut_off_until_ms = sim->now_ms + TD_PRODUCER_KEEP_MS - 8000 +
+                               (int64_t)sim_below(&sim->random, 20000);
     if (client->link) {
         client->link->client_may_complain = true;
         client->link->broker_may_complain = true;
@@ -643,12 +294,12 @@ static void begin(struct sim *sim, uint64_t seed)
     if (spare)
         memcpy(data, "\xc4\x01\0", 3);
     sim->spare = spare;
-    choose(sim);
+    sim_choose(sim);
     sim->clients_len = sim->config.clients + sim->config.evils;
     for (uint32_t i = 0; i < sim->clients_len; i++)
-        make_client(sim, i);
-    sim->fault_ms = sim->config.faults.total ? sim->config.faults.every_ms
-                                             : SIM_NEVER;
+        sim_client_make(sim, i);
+    sim->fault_ms =
+        sim->config.faults.total ? sim->config.faults.every_ms : SIM_NEVER;
     sim->evil_ms = sim->config.raw_evil ? 100 : SIM_NEVER;
     sim->broker.epoch = 1000 * seed;
     sim_broker_start(sim);

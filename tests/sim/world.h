@@ -11,21 +11,45 @@
 #include "tests/sim/random.h"
 #include "tests/sim/sim.h"
 
-#define SIM_NEVER INT64_MAX
-#define SIM_TYPES 20u
-#define SIM_CLIENTS_MAX 6u
-#define SIM_SUBS_MAX 14u       /* of one client at a time */
-#define SIM_EVILS 2u           /* clients that break the rules, at most */
-#define SIM_LINKS_MAX 8192u
+#define SIM_NEVER         INT64_MAX
+#define SIM_TYPES         20u
+#define SIM_CLIENTS_MAX   6u
+#define SIM_SUBS_MAX      14u /* of one client at a time */
+#define SIM_EVILS         2u  /* clients that break the rules, at most */
+#define SIM_LINKS_MAX     8192u
 #define SIM_PRODUCERS_MAX 512u
-#define SIM_POOL_BYTES (2u << 20) /* where events take their data from */
+#define SIM_POOL_BYTES    (2u << 20) /* where events take their data from */
 
 struct sim;
 
 /* ---- what may be different from seed to seed ---- */
 
+/* Name, function of faults.c, weight where a seed has it at all. */
+#define SIM_FAULT_MAP(X)                                                       \
+    X(BOTH, both, 4)                                                           \
+    X(CLIENT_ONLY, client_only, 4)                                             \
+    X(BROKER_ONLY, broker_only, 4)                                             \
+    X(SILENT, silent, 3)                                                       \
+    X(STALL, stall, 4)                                                         \
+    X(CUT_OFF, cut_off, 2)                                                     \
+    X(SHUT, shut, 3)                                                           \
+    X(BROKER_CRASH, broker_crash, 1)                                           \
+    X(BROKER_STOP, broker_stop, 1)                                             \
+    X(BROKER_PAUSE, broker_pause, 2)                                           \
+    X(CLIENT_CRASH, client_crash, 2)                                           \
+    X(CLIENT_CLOSE, client_close, 2)                                           \
+    X(CLIENT_PAUSE, client_pause, 4)                                           \
+    X(CLOCK, clock, 3)
+
+enum sim_fault {
+#define SIM_FAULT_ENUM(name, function, weight) SIM_FAULT_##name,
+    SIM_FAULT_MAP(SIM_FAULT_ENUM)
+#undef SIM_FAULT_ENUM
+        SIM_FAULTS
+};
+
 struct sim_faults {
-    unsigned weight[16]; /* enum sim_fault, world.c */
+    unsigned weight[SIM_FAULTS];
     unsigned total;
     int64_t every_ms; /* on average */
 };
@@ -33,7 +57,7 @@ struct sim_faults {
 struct sim_config {
     uint32_t clients;
     uint32_t evils;
-    bool raw_evil; /* bare links with garbage */
+    bool raw_evil;     /* bare links with garbage */
     int64_t faulty_ms; /* how long faults and publishing go on */
     size_t memory_bytes;
     struct sim_faults faults;
@@ -55,13 +79,13 @@ struct sim_config {
     uint32_t subs_max;
     unsigned tiny_window; /* per mille of subscriptions */
     unsigned tiny_queue;
-    unsigned wide;  /* per mille: patterns that match much */
-    unsigned churn; /* per mille of acts: subscribe, unsubscribe */
-    unsigned refused; /* per mille of subscriptions */
-    int64_t handler_us; /* per event, at most */
+    unsigned wide;          /* per mille: patterns that match much */
+    unsigned churn;         /* per mille of acts: subscribe, unsubscribe */
+    unsigned refused;       /* per mille of subscriptions */
+    int64_t handler_us;     /* per event, at most */
     unsigned slow_handlers; /* per mille of clients */
-    bool starved; /* allocations fail now and then */
-    bool absence; /* a client stays away until it is forgotten */
+    bool starved;           /* allocations fail now and then */
+    bool absence;           /* a client stays away until it is forgotten */
     bool hoarder; /* a client with many subscriptions and tiny queues */
 };
 
@@ -72,6 +96,13 @@ struct sim_config {
 void sim_starve(struct sim *sim);
 bool sim_feed(struct sim *sim);
 void sim_starve_again(struct sim *sim, bool was_starving);
+
+/* ---- choose.c, faults.c ---- */
+
+void sim_choose(struct sim *sim); /* fills config */
+void sim_client_make(struct sim *sim, uint32_t index);
+/* One of the seed's faults happens. */
+void sim_fault(struct sim *sim);
 
 /* ---- content.c ---- */
 
@@ -93,7 +124,7 @@ struct sim_producer {
     /* the model's: this broker's life, and all of them */
     uint64_t taken;
     uint64_t taken_ever;
-    bool forgotten; /* while a broker lived: it may see events twice */
+    bool forgotten;  /* while a broker lived: it may see events twice */
     int64_t seen_ms; /* when it last had a session */
 };
 
@@ -126,7 +157,7 @@ struct sim_pipe {
     struct sim_message *head;
     struct sim_message **tail;
     size_t len;
-    int64_t last_ms; /* nothing overtakes what was sent before */
+    int64_t last_ms;  /* nothing overtakes what was sent before */
     int64_t stall_ms; /* nothing arrives before this */
     bool hole;        /* everything is swallowed */
 };
@@ -183,16 +214,17 @@ void sim_link_close(struct sim *sim, struct sim_link *link, bool clean);
 /* Forgets links that nothing can happen on any more. */
 void sim_links_sweep(struct sim *sim);
 
-/* ---- model.c ---- */
+/* ---- model.c, sent.c, check.c ---- */
 
-#define SIM_GAPS_MAX 100u /* told to somebody who says nothing */
+#define SIM_GAPS_MAX  100u /* told to somebody who says nothing … */
+#define SIM_GAPS_MANY 64u  /* … and where they are held back */
 
 struct sim_span {
     int64_t begin_ms;
     int64_t end_ms;
 };
 
-#define SIM_SPANS 64u
+#define SIM_SPANS   64u
 #define SIM_PUSHERS 16u
 
 /* A subscription at the broker, as it ought to be. */
@@ -252,9 +284,20 @@ void sim_model_before(struct sim *sim, struct sim_link *link,
                       const struct sim_message *m);
 void sim_model_after(struct sim *sim, struct sim_link *link,
                      const struct sim_message *m);
+struct sim_esub *sim_esub_find(struct sim *sim, uint64_t session,
+                               uint64_t number);
+void sim_esub_free(struct sim *sim, struct sim_esub *sub);
+/* An event of a producer, as a ring holds it. */
+uint64_t sim_event_key(uint32_t producer, uint64_t sequence);
+/* Subscriptions whose session has ended. */
+void sim_forget_ended(struct sim *sim);
+/* The session that the peer has now; NULL: none, or it ends. */
+struct td_session *sim_note_session(struct sim *sim, struct sim_link *link);
+/* Notes which subscriptions hold publishers back, and for how long. */
+void sim_watch_holds(struct sim *sim);
 /* A message that the engine sends. */
-void sim_model_sent(struct sim *sim, struct sim_link *link,
-                    const void *control, size_t len, struct td_body *body);
+void sim_model_sent(struct sim *sim, struct sim_link *link, const void *control,
+                    size_t len, struct td_body *body);
 /* The engine's state, at the end of a turn. */
 void sim_model_check(struct sim *sim);
 
@@ -265,12 +308,12 @@ struct sim_broker {
     uint64_t epoch;
     int64_t restart_ms;
     int64_t paused_until_ms;
-    int64_t wake_ms;   /* as the last flush said */
-    int64_t busy_ms;   /* a turn takes this long */
-    int64_t run_ms;    /* running time, pauses left out … */
-    int64_t run_at_ms; /* … as of then */
-    int64_t late_ms;   /* how late the present turn is */
-    int64_t stop_by_ms; /* draining until then; SIM_NEVER: not stopping */
+    int64_t wake_ms;     /* as the last flush said */
+    int64_t busy_ms;     /* a turn takes this long */
+    int64_t run_ms;      /* running time, pauses left out … */
+    int64_t run_at_ms;   /* … as of then */
+    int64_t late_ms;     /* how late the present turn is */
+    int64_t stop_by_ms;  /* draining until then; SIM_NEVER: not stopping */
     uint32_t idle_turns; /* at one time, without a message */
     int64_t idle_at_ms;
     const struct td_body *handed; /* the body of the PUBLISH at hand */
@@ -285,7 +328,7 @@ void sim_broker_turn(struct sim *sim);
 struct td_session *sim_broker_session(struct sim *sim,
                                       const struct sim_link *link);
 
-/* ---- client.c ---- */
+/* ---- client.c, receive.c, act.c ---- */
 
 /* A delivery that handlers are at work on. */
 struct sim_work {
@@ -328,10 +371,10 @@ struct sim_client {
     struct sim_work *work;
     struct sim_work **work_tail;
     struct sim_sub subs[SIM_SUBS_MAX];
-    uint64_t epoch;   /* seen last */
-    uint64_t epochs;  /* changes of it */
+    uint64_t epoch;  /* seen last */
+    uint64_t epochs; /* changes of it */
     uint64_t epochs_told;
-    uint64_t missed;  /* GAP events received */
+    uint64_t missed; /* GAP events received */
     struct td_question question;
     bool asking;
     uint64_t asked_in; /* session */
@@ -343,6 +386,16 @@ int64_t sim_client_next_ms(const struct sim_client *client);
 void sim_client_run(struct sim_client *client);
 /* The link was lost, and the client notices. */
 void sim_client_lost(struct sim_client *client);
+struct sim_sub *sim_sub_of(struct sim_client *client,
+                           const struct td_csub *csub);
+/* What is counted in a session begins anew in the next. */
+void sim_sub_session(struct sim_client *client, struct sim_sub *sub);
+/* Takes what has arrived; lets the handler go on; does what it likes. */
+void sim_receive(struct sim_client *client);
+void sim_handle(struct sim_client *client);
+void sim_act(struct sim_client *client);
+void sim_read_answer(struct sim_client *client);
+void sim_drop_work(struct sim_client *client);
 /* NULL: it has nothing to wait for; else what it still waits for. */
 const char *sim_client_waits(struct sim_client *client);
 void sim_client_final(struct sim_client *client);
@@ -380,7 +433,7 @@ struct sim {
     struct sim_producer producers[SIM_PRODUCERS_MAX];
     uint32_t producers_len;
     const uint8_t *pool;
-    struct td_body *spare; /* a body that belongs to nothing */
+    struct td_body *spare;     /* a body that belongs to nothing */
     struct td_batches batches; /* scratch of clients */
 };
 

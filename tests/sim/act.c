@@ -1,0 +1,200 @@
+/* What a client's owner does: publishes, subscribes and asks at random, and
+ * reads the answers. */
+#include "tests/sim/world.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const patterns[] = {
+    ">",       "user.*",  "user.>",          "order.*.*",    "a.>",
+    "a.*",     "*.b",     "*.*.c",           "*.*",          "*",
+    "b.b.b",   "x.y.z",   "order.>",         "z.>",          "*.*.*.>",
+    "a.b.c.d", "a.*.c.>", "c.1.2.3.*.5.6.8", "user.created", "*.created",
+};
+
+static const char *random_pattern(struct sim *sim)
+{
+    uint64_t n = sizeof(patterns) / sizeof(patterns[0]);
+
+    if (sim_chance(&sim->random, sim->config.wide))
+        return patterns[0];
+    return patterns[sim_below(&sim->random, n)];
+}
+
+static void subscribe(struct sim_client *client)
+{
+    struct sim *sim = client->sim;
+    const struct sim_config *cf = &sim->config;
+    struct sim_random *r = &sim->random;
+    struct tidings_sub_options options = {0};
+    struct sim_sub *sub = sim_sub_of(client, NULL);
+
+    if (!sub)
+        return;
+    if (sim_chance(r, cf->tiny_window)) {
+        options.window_events = 1 + sim_below(r, 30);
+        options.window_bytes = TD_EVENT_BYTES_MAX;
+    }
+    if (sim_chance(r, cf->tiny_queue)) {
+        options.queue_events = 1 + sim_below(r, 200);
+        options.queue_bytes = sim_chance(r, 300) ? 1 + sim_below(r, 20000) : 0;
+    }
+    if (sim_chance(r, cf->refused))
+        options.queue_events = TD_QUEUE_EVENTS_MAX + 1;
+    memset(sub, 0, sizeof(*sub));
+    SIM_CHECK(sim,
+              !td_client_subscribe(&client->c, &sub->csub, random_pattern(sim),
+                                   &options),
+              "no subscription could be made");
+}
+
+static void unsubscribe(struct sim_client *client)
+{
+    struct sim_sub *sub =
+        &client->subs[sim_below(&client->sim->random, SIM_SUBS_MAX)];
+
+    if (sub->csub && sub->csub->state != TD_CSUB_ENDING &&
+        sub->csub->state != TD_CSUB_ENDED)
+        td_client_unsubscribe(&client->c, sub->csub);
+}
+
+static uint32_t subs_len(const struct sim_client *client)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < SIM_SUBS_MAX; i++)
+        n += client->subs[i].csub != NULL;
+    return n;
+}
+
+static void publish(struct sim_client *client)
+{
+    struct sim *sim = client->sim;
+    uint64_t n = 1 + sim_below(&sim->random, sim->config.burst_max);
+
+    while (n-- > 0 && !sim->failed) {
+        tidings_err err =
+            sim_publish(sim, &client->c, &sim->producers[client->producer]);
+
+        if (err == TIDINGS_EFULL)
+            sim_seen(sim, SIM_SEEN_FULL);
+        SIM_CHECK(sim,
+                  !err || err == TIDINGS_EFULL ||
+                      (err == TIDINGS_ENOMEM && sim->config.starved),
+                  "publish: %s", tidings_err_text(err));
+        if (err)
+            break;
+    }
+}
+
+static void ask(struct sim_client *client, enum td_op op)
+{
+    if (client->asking)
+        return;
+    client->asking = true;
+    client->asked_in = client->c.connects;
+    td_client_question(&client->c, &client->question, op);
+}
+
+void sim_act(struct sim_client *client)
+{
+    struct sim *sim = client->sim;
+    const struct sim_config *cf = &sim->config;
+    struct sim_random *r = &sim->random;
+    uint32_t want =
+        cf->hoarder && client->index == 0 ? SIM_SUBS_MAX : cf->subs_max;
+
+    client->act_ms = sim->now_ms + 1 + sim_between(r, 0, 2 * cf->act_ms);
+    if (client->publishes)
+        publish(client);
+    if (subs_len(client) < want && sim_chance(r, 500))
+        subscribe(client);
+    else if (sim_chance(r, cf->churn))
+        unsubscribe(client);
+    if (sim_chance(r, 100))
+        td_client_ask(&client->c);
+    if (sim_chance(r, 30))
+        ask(client, sim_chance(r, 500) ? TD_STATS : TD_PING);
+}
+
+/* ---- answers ---- */
+
+static uint64_t number(struct sim *sim, struct td_str map, const char *key)
+{
+    struct td_str raw;
+    uint64_t value = 0;
+
+    SIM_CHECK(sim, td_map_find(map, key, &raw) && td_map_uint(map, key, &value),
+              "STATS has no %s", key);
+    return value;
+}
+
+static uint64_t dropped_in(struct sim *sim, struct td_str map)
+{
+    struct td_str dropped;
+    uint64_t sum = 0;
+
+    if (!td_map_find(map, "dropped", &dropped)) {
+        SIM_CHECK(sim, false, "STATS has no dropped");
+        return 0;
+    }
+    for (int i = 0; i < TD_DROPS; i++)
+        sum += number(sim, dropped, td_drop_names[i]);
+    return sum;
+}
+
+static void check_ledger(struct sim *sim, struct td_str map)
+{
+    SIM_CHECK(sim,
+              number(sim, map, "matched") == number(sim, map, "delivered") +
+                                                 number(sim, map, "pending") +
+                                                 dropped_in(sim, map),
+              "STATS does not balance");
+}
+
+static void check_stats(struct sim *sim, const struct td_question *q)
+{
+    struct td_str map = {q->result, q->result_len};
+    struct td_str rows;
+    struct td_reader r;
+    uint32_t n = 0;
+
+    SIM_CHECK(sim, !q->code, "STATS: %s", tidings_err_text(q->code));
+    SIM_CHECK(sim,
+              number(sim, map, "published") ==
+                  number(sim, map, "duplicates") + number(sim, map, "routed") +
+                      number(sim, map, "unmatched"),
+              "published of STATS does not balance");
+    check_ledger(sim, map);
+    SIM_CHECK(sim, td_map_find(map, "subscriptions", &rows),
+              "STATS has no subscriptions");
+    if (sim->failed)
+        return;
+    r = td_reader_of(rows.data, rows.len);
+    td_read_array(&r, &n);
+    SIM_CHECK(sim, n == number(sim, map, "subscriptions_total"),
+              "%u rows of STATS", n);
+    while (n-- > 0) {
+        struct td_str row;
+
+        if (td_read_raw(&r, &row))
+            check_ledger(sim, row);
+    }
+    sim_seen(sim, SIM_SEEN_STATS);
+}
+
+void sim_read_answer(struct sim_client *client)
+{
+    struct td_question *q = &client->question;
+
+    if (!client->asking || !q->done)
+        return;
+    if (q->op == TD_STATS && !client->evil &&
+        !(q->code == TIDINGS_ENOMEM && client->sim->config.starved))
+        check_stats(client->sim, q);
+    if (client->c.connects > client->asked_in + 1)
+        sim_seen(client->sim, SIM_SEEN_ASKED_AGAIN);
+    td_client_withdraw(&client->c, q);
+    free(q->result);
+    client->asking = false;
+}

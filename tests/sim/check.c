@@ -1,0 +1,282 @@
+/* The engine's state at the end of each turn: its holds, queues and counters,
+ * compared with the model's; and that nothing waits for nothing. */
+#include "tests/sim/world.h"
+
+#include <string.h>
+
+/* ---- holds ---- */
+
+/* How much of the last ten seconds was spent holding publishers back. */
+static int64_t spent_ms(const struct sim_esub *sub, int64_t end_ms)
+{
+    int64_t begin_ms = end_ms - TD_BLOCK_WINDOW_MS;
+    int64_t sum = 0;
+    uint64_t first =
+        sub->spans_len > SIM_SPANS ? sub->spans_len - SIM_SPANS : 0;
+
+    for (uint64_t i = first; i < sub->spans_len; i++) {
+        const struct sim_span *span = &sub->spans[i % SIM_SPANS];
+        int64_t from = span->begin_ms > begin_ms ? span->begin_ms : begin_ms;
+
+        if (span->end_ms > from)
+            sum += span->end_ms - from;
+    }
+    return sum;
+}
+
+static void hold_over(struct sim *sim, struct sim_esub *sub, bool goes_on)
+{
+    int64_t end_ms = sim->now_ms - sim->broker.late_ms;
+    struct sim_span *span;
+
+    if (end_ms < sub->since_ms)
+        end_ms = sub->since_ms;
+    span = &sub->spans[sub->spans_len++ % SIM_SPANS];
+    span->begin_ms = sub->since_ms;
+    span->end_ms = end_ms;
+    SIM_CHECK(sim, spent_ms(sub, end_ms) <= TD_BLOCK_MS,
+              "link %u subscription %llu held publishers back for %lld ms in "
+              "%d",
+              sub->link->number, (unsigned long long)sub->number,
+              (long long)spent_ms(sub, end_ms), TD_BLOCK_WINDOW_MS);
+    if (goes_on)
+        sub->spans_len--;
+}
+
+static void watch_hold(struct sim *sim, struct sim_esub *sub,
+                       const struct td_sub *real)
+{
+    bool over = real->queue.events > real->queue_events_max ||
+                real->queue.bytes > real->queue_bytes_max;
+
+    if (!over || sub->hold != real->hold.number)
+        sub->pushers_len = 0; /* from here on they are counted anew */
+    sub->hold = real->hold.number;
+    if (sub->blocking && !real->block.blocking) {
+        hold_over(sim, sub, false);
+        sim_seen(sim, real->ledger.dropped[TD_DROP_SLOW] > sub->slow
+                          ? SIM_SEEN_HOLD_SPENT
+                          : SIM_SEEN_HOLD_EASED);
+    } else if (sub->blocking) {
+        hold_over(sim, sub, true);
+    } else if (real->block.blocking) {
+        sub->since_ms = sim->now_ms;
+        sim_seen(sim, SIM_SEEN_HOLD);
+    }
+    sub->blocking = real->block.blocking;
+    sub->slow = real->ledger.dropped[TD_DROP_SLOW];
+}
+
+void sim_watch_holds(struct sim *sim)
+{
+    for (struct td_session *s = sim->broker.engine->sessions; s;
+         s = s->hh.next) {
+        for (struct td_sub *real = s->subs; real; real = real->hh.next) {
+            struct sim_esub *sub = sim_esub_find(sim, s->number, real->number);
+
+            if (sub)
+                watch_hold(sim, sub, real);
+        }
+    }
+}
+
+/* ---- the engine at the end of a turn ---- */
+
+static uint64_t sum_of(const uint64_t counts[TD_DROPS])
+{
+    uint64_t sum = 0;
+
+    for (int i = 0; i < TD_DROPS; i++)
+        sum += counts[i];
+    return sum;
+}
+
+static void check_sub(struct sim *sim, const struct td_session *s,
+                      const struct td_sub *real)
+{
+    struct sim_esub *sub = sim_esub_find(sim, s->number, real->number);
+    uint64_t dropped = sum_of(real->ledger.dropped);
+    uint64_t untold = sum_of(real->gap);
+    bool over = real->queue.events > real->queue_events_max ||
+                real->queue.bytes > real->queue_bytes_max;
+
+    SIM_CHECK(sim, sub, "a subscription that nobody asked for");
+    if (!sub)
+        return;
+    SIM_CHECK(sim, real->ledger.matched == sub->matched,
+              "matched %llu, expected %llu",
+              (unsigned long long)real->ledger.matched,
+              (unsigned long long)sub->matched);
+    SIM_CHECK(sim, real->sent == sub->sent, "sent %llu, counted %llu",
+              (unsigned long long)real->sent, (unsigned long long)sub->sent);
+    SIM_CHECK(
+        sim, real->ledger.matched == real->sent + real->queue.events + dropped,
+        "matched %llu, sent %llu, queued %llu, dropped %llu",
+        (unsigned long long)real->ledger.matched,
+        (unsigned long long)real->sent, (unsigned long long)real->queue.events,
+        (unsigned long long)dropped);
+    SIM_CHECK(sim, dropped == sub->gap_told + untold,
+              "dropped %llu, told %llu, to be told %llu",
+              (unsigned long long)dropped, (unsigned long long)sub->gap_told,
+              (unsigned long long)untold);
+    SIM_CHECK(
+        sim,
+        sub->tail - sub->head == real->queue.events + untold + sub->gap_pending,
+        "owed %llu, queued %llu", (unsigned long long)(sub->tail - sub->head),
+        (unsigned long long)real->queue.events);
+    SIM_CHECK(sim, real->ledger.delivered <= real->sent,
+              "delivered more than sent");
+    SIM_CHECK(sim, !over || real->block.blocking,
+              "queue of %llu events, %llu bytes is over its bound",
+              (unsigned long long)real->queue.events,
+              (unsigned long long)real->queue.bytes);
+    SIM_CHECK(sim,
+              !real->block.blocking ||
+                  real->queue.events > real->queue_events_max / 2 ||
+                  real->queue.bytes > real->queue_bytes_max / 2,
+              "a queue that is half empty holds publishers back");
+    SIM_CHECK(sim,
+              (real->queue.len == 0) == (real->queue.events == 0) &&
+                  (real->queue.len > 0 || real->queue.bytes == 0),
+              "an empty queue that is not empty");
+    if (real->ledger.dropped[TD_DROP_SLOW])
+        sim_seen(sim, SIM_SEEN_DROPPED_SLOW);
+    if (real->ledger.dropped[TD_DROP_MEMORY])
+        sim_seen(sim, SIM_SEEN_DROPPED_MEMORY);
+}
+
+/* What waits, waits for credit: nothing else would wake it. A batch that
+ * credit would cut may wait for more if the client owes it at once. */
+static bool is_stuck(const struct sim *sim, const struct td_session *s,
+                     const struct td_sub *real)
+{
+    static struct td_run runs[TD_RUNS_MAX];
+    uint64_t events = real->events_limit - real->sent;
+    uint64_t bytes = real->bytes_limit - real->sent_bytes;
+    struct td_slice slice;
+
+    if (sim->config.starved && real->ready)
+        return false; /* it will be tried again */
+    return real->queue.len > 0 &&
+           s->messages_out - s->messages_seen < TD_MESSAGES_OUT_MAX &&
+           td_queue_slice(&real->queue, &slice, runs, TD_RUNS_MAX,
+                          events < TD_EVENTS_MAX ? events : TD_EVENTS_MAX,
+                          bytes) &&
+           (real->queue.taken + slice.events == slice.item->batch.events ||
+            real->sent == real->ledger.delivered ||
+            (events > real->window_events / 2 &&
+             bytes > real->window_bytes / 2));
+}
+
+/* A publisher has all its credit, or will be told, or is held back. */
+static void check_credit(struct sim *sim, const struct td_session *s)
+{
+    const struct td_engine *e = sim->broker.engine;
+
+    SIM_CHECK(sim,
+              s->owed || s->held || e->draining ||
+                  (s->events_limit == s->events_in + TD_PUBLISH_EVENTS &&
+                   s->bytes_limit == s->bytes_in + TD_PUBLISH_BYTES),
+              "session %llu waits for credit that nobody owes it",
+              (unsigned long long)s->number);
+    SIM_CHECK(sim, !s->owed || sim->broker.wake_ms <= e->lazy_ms,
+              "TAKEN is late");
+}
+
+/* A silent peer is noticed, in time that the broker ran. */
+static void check_session(struct sim *sim, const struct td_session *s)
+{
+    const struct sim_broker *b = &sim->broker;
+    const struct td_str peer = {s->peer, s->peer_len};
+    struct sim_link *link = sim_link_of(sim, peer);
+    struct sim_producer *p = &sim->producers[link->producer];
+
+    p->seen_ms = sim->now_ms;
+    SIM_CHECK(sim, !s->doomed, "a doomed session outlives the turn");
+    SIM_CHECK(sim, link->session == s->number, "a session of nobody");
+    SIM_CHECK(sim, b->run_ms - link->heard_run_ms <= TD_DEAD_MS + 2500,
+              "link %u is silent for %lld ms and still alive", link->number,
+              (long long)(b->run_ms - link->heard_run_ms));
+    if (s->held) {
+        bool any = s->held_by_more && b->engine->holds;
+
+        for (uint32_t i = 0; i < s->holds_len; i++) {
+            struct td_hold *hold;
+
+            HASH_FIND(hh, b->engine->holds, &s->holds[i], sizeof(s->holds[i]),
+                      hold);
+            any = any || hold;
+        }
+        SIM_CHECK(sim, any || b->engine->hold_ended,
+                  "credit is withheld and nobody holds it");
+        if (s->held_by_more)
+            sim_seen(sim, SIM_SEEN_HOLD_MANY);
+    }
+    check_credit(sim, s);
+    for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next) {
+        check_sub(sim, s, sub);
+        SIM_CHECK(sim, !is_stuck(sim, s, sub),
+                  "session %llu subscription %llu could be sent to",
+                  (unsigned long long)s->number,
+                  (unsigned long long)sub->number);
+    }
+}
+
+static void check_counters(struct sim *sim)
+{
+    const struct td_counters *c = &sim->broker.engine->counters;
+    const struct sim_model *m = &sim->model;
+
+    SIM_CHECK(
+        sim,
+        c->published == m->published && c->duplicates == m->duplicates &&
+            c->routed == m->routed && c->unmatched == m->unmatched,
+        "published %llu duplicates %llu routed %llu unmatched %llu; "
+        "expected %llu %llu %llu %llu",
+        (unsigned long long)c->published, (unsigned long long)c->duplicates,
+        (unsigned long long)c->routed, (unsigned long long)c->unmatched,
+        (unsigned long long)m->published, (unsigned long long)m->duplicates,
+        (unsigned long long)m->routed, (unsigned long long)m->unmatched);
+    SIM_CHECK(sim, c->published == c->duplicates + c->routed + c->unmatched,
+              "published does not balance");
+    SIM_CHECK(sim,
+              c->gone.matched == c->gone.delivered + sum_of(c->gone.dropped),
+              "what has ended does not balance");
+    if (c->gone.dropped[TD_DROP_SESSION_LOST])
+        sim_seen(sim, SIM_SEEN_DROPPED_LOST);
+    if (c->breaches)
+        sim_seen(sim, SIM_SEEN_BREACH);
+    if (c->bad_frames)
+        sim_seen(sim, SIM_SEEN_BAD_FRAME);
+    if (c->silent)
+        sim_seen(sim, SIM_SEEN_BROKER_SILENCE);
+}
+
+static void forget_sessions(struct sim *sim)
+{
+    struct sim_link *link;
+
+    DL_FOREACH(sim->links, link)
+    {
+        struct td_session *s = sim_broker_session(sim, link);
+
+        if (!s || s->number != link->session)
+            link->session = 0;
+    }
+}
+
+void sim_model_check(struct sim *sim)
+{
+    struct td_engine *e = sim->broker.engine;
+    size_t memory = e->options.memory_bytes;
+
+    sim_forget_ended(sim);
+    forget_sessions(sim);
+    sim_watch_holds(sim);
+    for (struct td_session *s = e->sessions; s; s = s->hh.next)
+        check_session(sim, s);
+    check_counters(sim);
+    SIM_CHECK(sim, td_engine_held_bytes(e) <= memory,
+              "%zu bytes are held, %zu may be", td_engine_held_bytes(e),
+              memory);
+}

@@ -1,0 +1,219 @@
+/* What a client receives: checked event by event, and handed to a handler
+ * that takes its time. */
+#include "tests/sim/world.h"
+
+#include "proto/type.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define READ_MAX 64 /* messages a turn, as the bus */
+
+/* ---- receiving ---- */
+
+static void check_run(struct sim *sim, struct sim_client *client,
+                      struct sim_sub *sub, const struct td_batch *batch,
+                      const struct td_run *run, const uint8_t **at,
+                      const uint8_t *end)
+{
+    uint32_t index = sim_producer_index(sim, batch->producer);
+    const struct sim_producer *p = &sim->producers[index];
+
+    SIM_CHECK(sim,
+              td_pattern_match(sub->csub->pattern, sub->csub->pattern_len,
+                               run->type.data, run->type.len),
+              "type %.*s does not match %s", (int)run->type.len, run->type.data,
+              sub->csub->pattern);
+    for (uint64_t i = 0; i < run->count && !sim->failed; i++) {
+        uint64_t sequence = run->first + i;
+
+        SIM_CHECK(sim, sequence > sub->last[index] || p->forgotten,
+                  "client %u subscription %u: producer %u, %llu after %llu",
+                  client->index, sub->csub->number, index,
+                  (unsigned long long)sequence,
+                  (unsigned long long)sub->last[index]);
+        SIM_CHECK(sim, sim_event_is(sim, p, batch, run, sequence, at, end),
+                  "client %u: producer %u, %llu is not what was published",
+                  client->index, index, (unsigned long long)sequence);
+        sub->last[index] = sequence;
+    }
+    sub->received += run->count;
+    sim->result->delivered += run->count;
+}
+
+static void check_delivery(struct sim_client *client, struct sim_sub *sub,
+                           const struct td_delivery *d,
+                           const struct td_body *body)
+{
+    struct sim *sim = client->sim;
+    struct td_batches *b = &sim->batches;
+    const uint8_t *at = body->data;
+    const char *why;
+
+    if (td_batches_decode(b, d->batches, body->data, body->len, &why)) {
+        SIM_CHECK(sim, false, "delivery is malformed: %s", why);
+        return;
+    }
+    sim_sub_session(client, sub);
+    SIM_CHECK(sim, d->tag == sub->received + 1, "tag %llu after %llu events",
+              (unsigned long long)d->tag, (unsigned long long)sub->received);
+    for (uint32_t i = 0; i < b->len; i++) {
+        const struct td_batch *batch = &b->batch[i];
+
+        for (uint32_t n = 0; n < batch->runs_len; n++)
+            check_run(sim, client, sub, batch, &batch->runs[n], &at,
+                      body->data + body->len);
+    }
+}
+
+static void give_work(struct sim_client *client, const struct td_delivery *d,
+                      struct td_body *body)
+{
+    struct sim_work *w = calloc(1, sizeof(*w));
+
+    if (!w) {
+        SIM_CHECK(client->sim, false, "out of memory");
+        return;
+    }
+    w->sub = d->sub->number;
+    w->session = client->c.connects;
+    w->events = td_batches_events(d->batches);
+    w->body = td_body_ref(body);
+    w->p = body->data;
+    if (!client->work)
+        client->handler_ms = client->sim->now_ms;
+    *client->work_tail = w;
+    client->work_tail = &w->next;
+}
+
+/* What the client may send from now on, before it hears of it. */
+static void note_credit(struct sim *sim, struct sim_link *link,
+                        const struct sim_message *m)
+{
+    struct td_frame f;
+    const char *why;
+
+    if (td_frame_decode(&f, m->control, m->len, false, &why))
+        return; /* the model has complained */
+    if (f.op == TD_WELCOME) {
+        link->events_limit = f.u.welcome.events_limit;
+        link->bytes_limit = f.u.welcome.bytes_limit;
+    } else if (f.op == TD_TAKEN) {
+        link->events_limit = f.u.taken.events_limit;
+        link->bytes_limit = f.u.taken.bytes_limit;
+    }
+    if (f.op == TD_BYE)
+        sim_say(sim, "link %u: BYE %.*s", link->number, (int)f.u.bye.text.len,
+                f.u.bye.text.data);
+}
+
+static void receive(struct sim_client *client, struct sim_message *m)
+{
+    struct sim *sim = client->sim;
+    struct td_client *c = &client->c;
+    uint64_t connects = c->connects;
+    uint64_t taken = c->publisher.taken;
+    uint64_t resent = c->resent;
+    struct td_delivery d;
+    tidings_err err;
+
+    note_credit(sim, client->link, m);
+    sim_starve(sim);
+    err = td_client_message(c, m->control, m->len, m->body, sim->now_ms, &d);
+    sim_feed(sim);
+    SIM_CHECK(sim, !err || client->evil,
+              "client %u says that the broker broke the protocol",
+              client->index);
+    if (c->connects > connects && c->publisher.taken > taken)
+        sim_seen(sim, SIM_SEEN_COVERED);
+    if (c->resent > resent)
+        sim_seen(sim, SIM_SEEN_RESENT);
+    if (!err && d.sub) {
+        struct sim_sub *sub = sim_sub_of(client, d.sub);
+
+        SIM_CHECK(sim, sub, "delivery for a subscription that is not there");
+        if (sub && !client->evil)
+            check_delivery(client, sub, &d, m->body);
+        give_work(client, &d, m->body);
+    }
+    sim_message_free(m);
+}
+
+void sim_receive(struct sim_client *client)
+{
+    int64_t now = client->sim->now_ms;
+
+    for (int n = 0; n < READ_MAX && client->link; n++) {
+        struct sim_message *m = sim_pipe_get(&client->link->down, now);
+
+        if (!m)
+            break;
+        receive(client, m);
+    }
+    if (client->link && client->link->tell_client_ms <= now)
+        sim_client_lost(client);
+}
+
+/* ---- handling ---- */
+
+static void work_free(struct sim_work *w)
+{
+    td_body_unref(w->body);
+    free(w);
+}
+
+void sim_drop_work(struct sim_client *client)
+{
+    while (client->work) {
+        struct sim_work *next = client->work->next;
+
+        work_free(client->work);
+        client->work = next;
+    }
+    client->work_tail = &client->work;
+}
+
+static void handle_piece(struct sim_client *client)
+{
+    struct sim *sim = client->sim;
+    struct sim_work *w = client->work;
+    uint64_t n =
+        client->handler_us ? 1 + sim_below(&sim->random, w->events) : w->events;
+    const uint8_t *end =
+        td_events_skip(w->p, w->body->data + w->body->len, (uint32_t)n);
+    struct td_csub *csub;
+
+    if (!end) { /* an evil producer's events need not be well formed inside,
+                   but their prefixes are checked by the broker */
+        SIM_CHECK(sim, false, "events end before their body");
+        return;
+    }
+    DL_FOREACH(client->c.subs, csub)
+    {
+        if (csub->number == w->sub)
+            break;
+    }
+    sim_starve(sim);
+    if (csub)
+        td_client_handled(&client->c, csub, w->session, n,
+                          (uint64_t)(end - w->p));
+    sim_feed(sim);
+    client->handler_ms = sim->now_ms + (int64_t)n * client->handler_us / 1000;
+    w->p = end;
+    w->events -= n;
+    if (w->events > 0)
+        return;
+    client->work = w->next;
+    if (!client->work)
+        client->work_tail = &client->work;
+    work_free(w);
+}
+
+void sim_handle(struct sim_client *client)
+{
+    while (client->work && client->handler_ms <= client->sim->now_ms) {
+        if (client->handler_us)
+            sim_seen(client->sim, SIM_SEEN_SLOW_HANDLER);
+        handle_piece(client);
+    }
+}

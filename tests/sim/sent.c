@@ -1,0 +1,215 @@
+/* What the engine sends, compared with what it ought to. */
+#include "tests/sim/world.h"
+
+/* What there was no memory for is missing, wherever it was in the queue. */
+static void skip_lost(struct sim_esub *sub, uint64_t to)
+{
+    while (sub->gap_pending > 0 && sub->head < sub->tail &&
+           sub->ring[sub->head & (sub->ring_cap - 1)] != to) {
+        sub->head++;
+        sub->gap_pending--;
+    }
+}
+
+static void deliver_run(struct sim *sim, struct sim_esub *sub,
+                        uint32_t producer, const struct td_run *run)
+{
+    for (uint32_t i = 0; i < run->count && !sim->failed; i++) {
+        uint64_t want;
+
+        if (sim->config.starved)
+            skip_lost(sub, sim_event_key(producer, run->first + i));
+        SIM_CHECK(sim, sub->head < sub->tail,
+                  "link %u subscription %llu gets what it is not owed: "
+                  "producer %u, %llu",
+                  sub->link->number, (unsigned long long)sub->number, producer,
+                  (unsigned long long)run->first + i);
+        if (sim->failed)
+            return;
+        want = sub->ring[sub->head++ & (sub->ring_cap - 1)];
+        SIM_CHECK(sim, want == sim_event_key(producer, run->first + i),
+                  "link %u subscription %llu gets producer %u, %llu; next is "
+                  "producer %u, %llu",
+                  sub->link->number, (unsigned long long)sub->number, producer,
+                  (unsigned long long)run->first + i, (unsigned)(want >> 40),
+                  (unsigned long long)(want & ((UINT64_C(1) << 40) - 1)));
+    }
+}
+
+static void note_deliver(struct sim *sim, const struct sim_esub *sub,
+                         const struct td_batches *b, const struct td_body *body)
+{
+    const struct td_run *last = &b->runs[b->runs_len - 1];
+
+    if (body == sim->broker.handed)
+        sim_seen(sim, SIM_SEEN_BY_REFERENCE);
+    if (b->len > 1)
+        sim_seen(sim, SIM_SEEN_GATHERED);
+    if (b->len == TD_BATCHES_MAX || (b->len > 1 && b->bytes > 60000))
+        sim_seen(sim, SIM_SEEN_GATHERED_FULL);
+    if (sub->sent == sub->events_limit && sub->head < sub->tail &&
+        sub->ring[sub->head & (sub->ring_cap - 1)] ==
+            sim_event_key(sim_producer_index((struct sim *)sim,
+                                             b->batch[b->len - 1].producer),
+                          last->first + last->count))
+        sim_seen(sim, SIM_SEEN_SPLIT);
+}
+
+static void sent_deliver(struct sim *sim, struct sim_link *link,
+                         const struct td_frame *f, struct td_body *body)
+{
+    struct sim_esub *sub =
+        sim_esub_find(sim, link->session, f->u.deliver.subscription);
+    struct td_batches *b = &sim->batches;
+    const char *why;
+
+    SIM_CHECK(sim, sub, "DELIVER for no subscription");
+    if (!sub)
+        return;
+    SIM_CHECK(sim,
+              !td_batches_decode(b, f->u.deliver.batches, body->data, body->len,
+                                 &why),
+              "DELIVER is malformed: %s", why);
+    if (sim->failed)
+        return;
+    SIM_CHECK(sim, f->u.deliver.tag == sub->sent + 1, "tag %llu after %llu",
+              (unsigned long long)f->u.deliver.tag,
+              (unsigned long long)sub->sent);
+    sub->sent += b->events;
+    sub->sent_bytes += b->bytes;
+    link->messages_out++;
+    link->gaps_out = 0;
+    SIM_CHECK(sim, sub->sent <= sub->events_limit, "event credit exceeded");
+    SIM_CHECK(sim, sub->sent_bytes <= sub->bytes_limit, "byte credit exceeded");
+    SIM_CHECK(sim,
+              link->messages_out - link->messages_answered <=
+                  TD_MESSAGES_OUT_MAX,
+              "too many unanswered DELIVER");
+    if (link->messages_out - link->messages_answered == TD_MESSAGES_OUT_MAX)
+        sim_seen(sim, SIM_SEEN_MESSAGES_FULL);
+    if (!sim->config.starved) { /* then what was dropped is the oldest */
+        sub->head += sub->gap_pending;
+        sub->gap_pending = 0;
+    }
+    for (uint32_t i = 0; i < b->len; i++) {
+        const struct td_batch *batch = &b->batch[i];
+        uint32_t producer = sim_producer_index(sim, batch->producer);
+
+        for (uint32_t n = 0; n < batch->runs_len; n++)
+            deliver_run(sim, sub, producer, &batch->runs[n]);
+    }
+    note_deliver(sim, sub, b, body);
+}
+
+static void sent_gap(struct sim *sim, struct sim_link *link,
+                     const struct td_frame *f)
+{
+    struct sim_esub *sub =
+        sim_esub_find(sim, link->session, f->u.gap.subscription);
+
+    SIM_CHECK(sim, sub, "GAP for no subscription");
+    SIM_CHECK(sim, f->u.gap.events > 0, "GAP of nothing");
+    if (!sub)
+        return;
+    /* Somebody who does not read must not be flooded with bad news. */
+    SIM_CHECK(sim, ++link->gaps_out <= SIM_GAPS_MAX || link->evil,
+              "link %u: %u GAP since it was heard or delivered to",
+              link->number, link->gaps_out);
+    if (link->gaps_out == SIM_GAPS_MANY)
+        sim_seen(sim, SIM_SEEN_GAPS_MANY);
+    sub->gap_told += f->u.gap.events;
+    sub->gap_pending += f->u.gap.events;
+    sim_seen(sim, SIM_SEEN_GAP);
+}
+
+static void sent_welcome(struct sim *sim, struct sim_link *link,
+                         const struct td_frame *f)
+{
+    struct sim_producer *p = &sim->producers[link->producer];
+    uint64_t taken = f->u.welcome.taken;
+
+    if (taken == 0 && p->taken > 0) {
+        SIM_CHECK(sim, sim->now_ms - p->seen_ms >= TD_PRODUCER_KEEP_MS - 1000,
+                  "a producer is forgotten after %lld ms",
+                  (long long)(sim->now_ms - p->seen_ms));
+        p->taken = 0;
+        p->forgotten = true;
+        sim_seen(sim, SIM_SEEN_FORGOTTEN);
+    }
+    SIM_CHECK(sim, taken == p->taken, "WELCOME says %llu, taken are %llu",
+              (unsigned long long)taken, (unsigned long long)p->taken);
+    if (taken > 0)
+        sim_seen(sim, SIM_SEEN_REMEMBERED);
+    link->told_events_limit = f->u.welcome.events_limit;
+    link->told_bytes_limit = f->u.welcome.bytes_limit;
+}
+
+static void sent_taken(struct sim *sim, struct sim_link *link,
+                       const struct td_frame *f)
+{
+    const struct sim_producer *p = &sim->producers[link->producer];
+    const struct td_session *s = sim_broker_session(sim, link);
+    bool same = f->u.taken.events_limit == link->told_events_limit &&
+                f->u.taken.bytes_limit == link->told_bytes_limit;
+
+    SIM_CHECK(
+        sim, f->u.taken.taken == p->taken, "TAKEN says %llu, taken are %llu",
+        (unsigned long long)f->u.taken.taken, (unsigned long long)p->taken);
+    SIM_CHECK(sim,
+              f->u.taken.events_limit >= link->told_events_limit &&
+                  f->u.taken.bytes_limit >= link->told_bytes_limit &&
+                  f->u.taken.events_limit <=
+                      link->events_in + TD_PUBLISH_EVENTS,
+              "limits of TAKEN fall, or are beyond what may be");
+    SIM_CHECK(sim, same || !s->held, "credit is given that is withheld");
+    link->told_events_limit = f->u.taken.events_limit;
+    link->told_bytes_limit = f->u.taken.bytes_limit;
+}
+
+static void sent_bye(struct sim *sim, struct sim_link *link,
+                     const struct td_frame *f)
+{
+    if (f->u.bye.code == TIDINGS_EEXIST)
+        sim_seen(sim, SIM_SEEN_REPLACED);
+    if (f->u.bye.code == TIDINGS_ETIMEDOUT)
+        SIM_CHECK(sim, link->evil || link->broker_may_complain,
+                  "link %u is taken for silent, and nothing happened to it",
+                  link->number);
+}
+
+void sim_model_sent(struct sim *sim, struct sim_link *link, const void *control,
+                    size_t len, struct td_body *body)
+{
+    struct td_frame f;
+    const char *why = "";
+    tidings_err err = td_frame_decode(&f, control, len, false, &why);
+
+    sim_hash(sim, &link->number, sizeof(link->number));
+    sim_hash(sim, control, len);
+    SIM_CHECK(sim, !err, "the broker sends a bad frame: %s", why);
+    if (err)
+        return;
+    SIM_CHECK(sim, td_op_has_body(f.op) == (body != NULL), "body or none");
+    sim_say(sim, "link %u < %s", link->number, td_op_name(f.op));
+    if (f.op == TD_WELCOME)
+        sim_note_session(sim, link);
+    switch (f.op) {
+    case TD_DELIVER:
+        sent_deliver(sim, link, &f, body);
+        break;
+    case TD_GAP:
+        sent_gap(sim, link, &f);
+        break;
+    case TD_WELCOME:
+        sent_welcome(sim, link, &f);
+        break;
+    case TD_TAKEN:
+        sent_taken(sim, link, &f);
+        break;
+    case TD_BYE:
+        sent_bye(sim, link, &f);
+        break;
+    default:
+        break;
+    }
+}
