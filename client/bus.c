@@ -147,6 +147,13 @@ static void take_message(struct td_bus *b, struct td_message *m, int64_t now)
         td_message_free(m);
 }
 
+/* Whether this thread should rather call handlers than read on: what is left
+ * in the link keeps. */
+static bool may_dispatch(const struct td_bus *b)
+{
+    return !b->own_loop && !b->dispatching && td_has_notices(b);
+}
+
 /* Reads what has arrived; false: nothing had. */
 static bool read_link(struct td_bus *b, int64_t now)
 {
@@ -157,6 +164,8 @@ static bool read_link(struct td_bus *b, int64_t now)
         switch (b->backend->receive(b->link, &m, &why)) {
         case TD_RECEIVED:
             take_message(b, m, now);
+            if (may_dispatch(b))
+                return true;
             break;
         case TD_LINK_LOST:
             td_client_lost(&b->client, TIDINGS_EUNREACH, why, now);
@@ -278,7 +287,7 @@ static void *io_main(void *arg)
     prctl(PR_SET_NAME, "tidings-io");
     pthread_mutex_lock(b->lock);
     while (!b->stop) {
-        if (!b->own_loop && !b->dispatching && td_has_notices(b)) {
+        if (may_dispatch(b)) {
             td_dispatch(b, SIZE_MAX);
         } else if (b->driving) {
             poke(b); /* whoever drove in our stead lets go */
