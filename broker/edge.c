@@ -15,11 +15,11 @@
 #include <unistd.h>
 #include <zmq.h>
 
-#define ENDPOINTS_MAX 16u
+#define ENDPOINTS_MAX      16u
 #define ENDPOINT_BYTES_MAX 256u
-#define TURN_MESSAGES_MAX 64 /* then the turn ends, so that delivery keeps up */
-#define FAREWELL_MS 200      /* how long libzmq may send the last BYE */
-#define QUIET_MS 50          /* draining: nothing came for so long */
+#define TURN_MESSAGES_MAX  64 /* then the turn ends, so that delivery keeps up */
+#define FAREWELL_MS        200 /* how long libzmq may send the last BYE */
+#define QUIET_MS           50  /* draining: nothing came for so long */
 
 struct td_edge {
     void *context;
@@ -272,8 +272,7 @@ void td_edge_free(struct td_edge *edge)
     td_engine_free(edge->engine);
     if (edge->router)
         zmq_close(edge->router);
-    while (edge->context && zmq_ctx_term(edge->context) != 0 &&
-           errno == EINTR)
+    while (edge->context && zmq_ctx_term(edge->context) != 0 && errno == EINTR)
         ;
     /* After a clean end nobody is to find a socket that does not answer. */
     for (unsigned i = 0; i < edge->endpoints_len; i++) {

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #define EMBED_NAME_MAX 64
-#define TURN_MESSAGES 8 /* then what they brought goes out */
+#define TURN_MESSAGES  8 /* then what they brought goes out */
 
 /* Messages in order of arrival; guarded by whoever embeds it. */
 struct inbox {
@@ -26,7 +26,7 @@ struct td_embed_peer {
     struct td_embed *broker;
     pthread_mutex_t lock; /* of what follows */
     struct inbox inbox;
-    int wake_fd; /* -1: disconnected */
+    int wake_fd;                       /* -1: disconnected */
     struct td_embed_message *farewell; /* made early: leaving cannot fail */
 };
 

@@ -98,9 +98,8 @@ static const struct option_row {
 
 void td_options_help(FILE *out)
 {
-    fprintf(out,
-            "tidingsd carries events between services.\n\n"
-            "usage: tidingsd [options]\n\n");
+    fprintf(out, "tidingsd carries events between services.\n\n"
+                 "usage: tidingsd [options]\n\n");
     for (size_t i = 0; i < ROWS; i++) {
         char flag[32];
 
@@ -124,15 +123,13 @@ void td_options_help(FILE *out)
 static const struct option_row *find(const char *name, size_t len)
 {
     for (size_t i = 0; i < ROWS; i++) {
-        if (strlen(rows[i].name) == len &&
-            memcmp(rows[i].name, name, len) == 0)
+        if (strlen(rows[i].name) == len && memcmp(rows[i].name, name, len) == 0)
             return &rows[i];
     }
     return NULL;
 }
 
-static int complain(FILE *err, const char *format, const char *a,
-                    const char *b)
+static int complain(FILE *err, const char *format, const char *a, const char *b)
 {
     fprintf(err, "tidingsd: ");
     fprintf(err, format, a, b);
@@ -156,8 +153,7 @@ static int parse_one(struct td_options *out, char **argv, int *i, FILE *err)
     if (row->arg && !value)
         value = argv[*i + 1] ? argv[++*i] : NULL;
     if (row->arg && !value)
-        return complain(err, "--%s needs a value: %s", row->name,
-                        row->expects);
+        return complain(err, "--%s needs a value: %s", row->name, row->expects);
     if (!row->set(out, value)) {
         fprintf(err, "tidingsd: --%s %s: expected %s\n", row->name, value,
                 row->expects);

@@ -29,8 +29,7 @@ static int catch_signals(void)
     static const int ends[] = {SIGTERM, SIGINT, SIGHUP};
     struct sigaction action = {.sa_handler = on_signal};
 
-    if (pipe(stop_pipe) != 0 ||
-        fcntl(stop_pipe[1], F_SETFL, O_NONBLOCK) != 0)
+    if (pipe(stop_pipe) != 0 || fcntl(stop_pipe[1], F_SETFL, O_NONBLOCK) != 0)
         return -1;
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
@@ -53,8 +52,8 @@ static void write_log(void *ctx, enum td_log_level level, const char *id,
     clock_gettime(CLOCK_REALTIME, &t);
     gmtime_r(&t.tv_sec, &utc);
     strftime(time_text, sizeof(time_text), "%Y-%m-%dT%H:%M:%S", &utc);
-    fprintf(stderr, "%s.%03ldZ %-5s %s %s\n", time_text,
-            t.tv_nsec / 1000000, names[level], id, text);
+    fprintf(stderr, "%s.%03ldZ %-5s %s %s\n", time_text, t.tv_nsec / 1000000,
+            names[level], id, text);
 }
 
 /* Differs after each start, also when the clock has stepped back. */
@@ -114,8 +113,7 @@ static int run(const struct td_options *options)
     }
     err = td_edge_new(&edge, &edge_options);
     if (err)
-        fprintf(stderr, "tidingsd: cannot start: %s\n",
-                tidings_err_text(err));
+        fprintf(stderr, "tidingsd: cannot start: %s\n", tidings_err_text(err));
     if (!err)
         err = listen_all(edge, options);
     if (!err) {

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <utlist.h>
 
-#define TEXT(x) #x
+#define TEXT(x)               #x
 #define VERSION_TEXT(a, b, c) TEXT(a) "." TEXT(b) "." TEXT(c)
 
 const char *tidings_version(void)
@@ -74,12 +74,13 @@ static tidings_err why_not(struct td_bus *b, const char *what)
     if (b->closing)
         return td_fail(TIDINGS_ECLOSED, "the bus is being closed");
     if (b->client.state == TD_CLIENT_READY)
-        return td_fail(TIDINGS_ETIMEDOUT, "%s: the broker at %s did not "
-                       "answer in time", what, b->url);
+        return td_fail(TIDINGS_ETIMEDOUT,
+                       "%s: the broker at %s did not "
+                       "answer in time",
+                       what, b->url);
     return td_fail(b->client.last_err == TIDINGS_EVERSION ? TIDINGS_EVERSION
                                                           : TIDINGS_EUNREACH,
-                   "no broker answers at %s: %s", b->url,
-                   b->client.last_text);
+                   "no broker answers at %s: %s", b->url, b->client.last_text);
 }
 
 /* ---- the bus ---- */
@@ -189,9 +190,10 @@ tidings_err tidings_close(tidings_bus *bus)
     if (b->close_called || td_in_handler(b)) {
         err = td_in_handler(b) ? TIDINGS_EDEADLK : TIDINGS_ECLOSED;
         unlock(b);
-        return td_fail(err, "%s", err == TIDINGS_ECLOSED
-                                      ? "another thread is closing the bus"
-                                      : "close the bus outside its handlers");
+        return td_fail(err, "%s",
+                       err == TIDINGS_ECLOSED
+                           ? "another thread is closing the bus"
+                           : "close the bus outside its handlers");
     }
     b->close_called = true;
     end_packing(b);
@@ -420,7 +422,8 @@ static tidings_err check_sub(const char *pattern, tidings_handler handler,
                        TD_QUEUE_BYTES_MAX);
     if (o->queue_events > TD_QUEUE_EVENTS_MAX ||
         o->queue_bytes > TD_QUEUE_BYTES_MAX)
-        return td_fail(TIDINGS_EINVAL, "queue of %zu events, %zu bytes; at "
+        return td_fail(TIDINGS_EINVAL,
+                       "queue of %zu events, %zu bytes; at "
                        "most %u and %u",
                        o->queue_events, o->queue_bytes, TD_QUEUE_EVENTS_MAX,
                        TD_QUEUE_BYTES_MAX);
@@ -571,12 +574,11 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
     rested = td_bus_wait(b, is_at_rest, &deadline, deadline);
     rested = flush(b, deadline) && rested;
     if (!rested)
-        err = b->closing
-                  ? td_fail(TIDINGS_ECLOSED, "the bus is being closed")
-                  : td_fail(TIDINGS_ETIMEDOUT,
-                            "%llu events not handled, %llu not taken",
-                            (unsigned long long)b->waiting_events,
-                            (unsigned long long)unconfirmed(b));
+        err = b->closing ? td_fail(TIDINGS_ECLOSED, "the bus is being closed")
+                         : td_fail(TIDINGS_ETIMEDOUT,
+                                   "%llu events not handled, %llu not taken",
+                                   (unsigned long long)b->waiting_events,
+                                   (unsigned long long)unconfirmed(b));
     DL_FOREACH_SAFE(b->subs, sub, next)
     {
         if (sub->drained)

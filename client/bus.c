@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include <utlist.h>
 
-#define AWAY_MS 10  /* a handler that has kept the I/O thread for so long */
+#define AWAY_MS  10 /* a handler that has kept the I/O thread for so long */
 #define READ_MAX 64 /* messages a turn: then whoever waits gets the lock */
 
 /* ---- clocks: the only ones of the client ---- */
@@ -88,14 +88,13 @@ void td_bus_touched(struct td_bus *b)
 {
     /* Sending may have eaten the signal that input has come. */
     if (b->polling &&
-        (b->client.broken ||
-         (b->sent && b->backend->has_input(b->link))))
+        (b->client.broken || (b->sent && b->backend->has_input(b->link))))
         poke(b);
     b->sent = false;
 }
 
-static void wait_cond(struct td_bus *b, pthread_cond_t *cond,
-                      unsigned *waiting, int64_t deadline_ms)
+static void wait_cond(struct td_bus *b, pthread_cond_t *cond, unsigned *waiting,
+                      int64_t deadline_ms)
 {
     struct timespec t = {.tv_sec = (time_t)(deadline_ms / 1000),
                          .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
@@ -138,8 +137,8 @@ static void push_delivery(struct td_bus *b, struct td_message *m,
 static void take_message(struct td_bus *b, struct td_message *m, int64_t now)
 {
     struct td_delivery d;
-    tidings_err err = td_client_message(&b->client, m->control, m->len,
-                                        m->body, now, &d);
+    tidings_err err =
+        td_client_message(&b->client, m->control, m->len, m->body, now, &d);
 
     if (!err && d.sub)
         push_delivery(b, m, &d);
@@ -354,8 +353,8 @@ static void port_guard(void *ctx, bool on)
 }
 
 static void port_status(void *ctx, enum tidings_status_kind kind,
-                        tidings_err err, const char *text,
-                        struct td_csub *sub, uint64_t count)
+                        tidings_err err, const char *text, struct td_csub *sub,
+                        uint64_t count)
 {
     struct td_bus *b = ctx;
     struct td_notice *n;
@@ -437,8 +436,7 @@ static tidings_err take_options(struct td_bus *b,
     if (*source)
         snprintf(b->source, sizeof(b->source), "%s", source);
     else
-        snprintf(b->source, sizeof(b->source), "/%s",
-                 *name ? name : "tidings");
+        snprintf(b->source, sizeof(b->source), "/%s", *name ? name : "tidings");
     b->publish_timeout_ms = or_default(o->publish_timeout_ms, TD_PUBLISH_MS);
     b->close_timeout_ms = or_default(o->close_timeout_ms, TD_CLOSE_MS);
     b->own_loop = o->own_loop;
@@ -455,8 +453,8 @@ static tidings_err init_client(struct td_bus *b,
         .source = b->source,
         .unconfirmed_events = o->unconfirmed_events ? o->unconfirmed_events
                                                     : TD_UNCONFIRMED_EVENTS,
-        .unconfirmed_bytes = o->unconfirmed_bytes ? o->unconfirmed_bytes
-                                                  : TD_UNCONFIRMED_BYTES,
+        .unconfirmed_bytes =
+            o->unconfirmed_bytes ? o->unconfirmed_bytes : TD_UNCONFIRMED_BYTES,
         .port = {.ctx = b,
                  .open = port_open,
                  .close = port_close,
@@ -468,8 +466,7 @@ static tidings_err init_client(struct td_bus *b,
 
     if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
         return td_fail(TIDINGS_EIO, "no random numbers: %s", strerror(errno));
-    td_producer_make(options.producer, (uint64_t)(td_unix_us() / 1000),
-                     random);
+    td_producer_make(options.producer, (uint64_t)(td_unix_us() / 1000), random);
     memcpy(&options.seed, random + 10, sizeof(options.seed));
     td_client_init(&b->client, &options, td_now_ms());
     return TIDINGS_OK;
@@ -502,7 +499,7 @@ static tidings_err init_parts(struct td_bus *b, const char *url,
     pthread_cond_init(&b->room, &attr);
     pthread_cond_init(&b->stopped, &attr);
     pthread_condattr_destroy(&attr);
-    return b->backend->new(&b->link, url);
+    return b->backend->new (&b->link, url);
 }
 
 static void free_parts(struct td_bus *b)

@@ -43,7 +43,7 @@ struct td_notice {
     struct td_message *message; /* a delivery; NULL: a status */
     struct td_str batches;      /* in the message */
     uint64_t session;           /* td_client.connects when it arrived */
-    uint64_t events; /* not yet handled */
+    uint64_t events;            /* not yet handled */
     enum tidings_status_kind kind;
     tidings_err err;
     uint64_t count;
@@ -55,8 +55,8 @@ struct td_cursor {
     struct td_notice *notice; /* NULL: in none */
     struct td_batches batches;
     uint32_t batch;
-    uint32_t run;   /* in that batch */
-    uint32_t event; /* in that run */
+    uint32_t run;       /* in that batch */
+    uint32_t event;     /* in that run */
     const uint8_t *p;   /* the next event */
     const uint8_t *end; /* of its run */
     struct tidings_event view;
@@ -71,9 +71,9 @@ struct td_bus {
     pthread_mutex_t *lock;   /* of the slot */
     pthread_mutex_t *packer; /* of the slot: guards client.packer and
                                 packing_over; taken after lock, or alone */
-    pthread_cond_t changed; /* anything that a call may wait for … */
-    pthread_cond_t room;    /* … but this: there is room to publish */
-    pthread_cond_t stopped; /* the keeper waits for this alone */
+    pthread_cond_t changed;  /* anything that a call may wait for … */
+    pthread_cond_t room;     /* … but this: there is room to publish */
+    pthread_cond_t stopped;  /* the keeper waits for this alone */
     tidings_bus *handle;
     char *url;
     char name[TD_NAME_BYTES_MAX + 1];
@@ -87,16 +87,16 @@ struct td_bus {
     struct td_client client;
     const struct td_backend *backend;
     struct td_link *link;
-    bool packing_over;   /* the bus is being closed */
-    bool sent;           /* something, since it was last looked at */
+    bool packing_over; /* the bus is being closed */
+    bool sent;         /* something, since it was last looked at */
 
-    int wake_fd;  /* ends a poll early */
-    bool driving; /* some thread polls or reads the link */
-    bool polling; /* … polls, without the lock */
+    int wake_fd;           /* ends a poll early */
+    bool driving;          /* some thread polls or reads the link */
+    bool polling;          /* … polls, without the lock */
     unsigned waiting;      /* threads that wait for changed */
     unsigned room_waiting; /* … for room */
-    unsigned users;   /* calls that wait */
-    bool closing;     /* calls that wait give up */
+    unsigned users;        /* calls that wait */
+    bool closing;          /* calls that wait give up */
     bool close_called;
     bool stop; /* threads end */
     pthread_t io_thread;
@@ -123,7 +123,7 @@ tidings_err td_bus_new(struct td_bus **out, const char *url,
 void td_bus_free(struct td_bus *b);
 
 int64_t td_now_ms(void);
-int64_t td_now_us(void);      /* monotonic */
+int64_t td_now_us(void); /* monotonic */
 int64_t td_unix_us(void);
 int64_t td_unix_coarse_us(void); /* a tick late at most, and cheap */
 

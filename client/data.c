@@ -186,9 +186,8 @@ size_t tidings_value_count(struct tidings_value value)
 {
     struct td_head h = head_of(value);
 
-    return h.kind == TD_KIND_ARRAY || h.kind == TD_KIND_MAP
-               ? (size_t)h.u.count
-               : 0;
+    return h.kind == TD_KIND_ARRAY || h.kind == TD_KIND_MAP ? (size_t)h.u.count
+                                                            : 0;
 }
 
 tidings_err tidings_get(struct tidings_value *out, struct tidings_value map,
@@ -340,8 +339,8 @@ tidings_err tidings_get_uint(uint64_t *out, struct tidings_value map,
     return err ? err : tidings_as_uint(out, value);
 }
 
-tidings_err tidings_get_string(char *out, size_t size,
-                               struct tidings_value map, const char *key)
+tidings_err tidings_get_string(char *out, size_t size, struct tidings_value map,
+                               const char *key)
 {
     struct tidings_value value;
     const char *text;

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* Handlers run for so long before credit is returned for what they did. */
-#define SECTION_MS 20
+#define SECTION_MS    20
 #define SECTION_CHECK 16u /* events between looks at the clock */
 
 /* ---- notices ---- */
@@ -32,8 +32,7 @@ void td_push_notice(struct td_bus *b, struct td_notice *n)
     n->next = NULL;
     *b->notices_tail = n;
     b->notices_tail = &n->next;
-    if (b->dispatch_fd >= 0 &&
-        write(b->dispatch_fd, &one, sizeof(one)) < 0)
+    if (b->dispatch_fd >= 0 && write(b->dispatch_fd, &one, sizeof(one)) < 0)
         return; /* the counter is full: readable all the same */
 }
 
@@ -201,8 +200,8 @@ static void tell_notice(struct td_bus *b, const struct td_notice *n)
 /* ---- calling ---- */
 
 struct section {
-    size_t calls;   /* events handed to the handler */
-    size_t failed;  /* of those */
+    size_t calls;    /* events handed to the handler */
+    size_t failed;   /* of those */
     uint64_t events; /* passed, whether handed over or not */
     uint64_t bytes;
     bool over; /* the delivery is */
@@ -299,8 +298,7 @@ static size_t deliver(struct td_bus *b, struct td_notice *n, size_t max)
     if (err) /* whoever sent this breaks the rules everywhere */
         td_client_break(&b->client, "the broker sent a malformed batch");
     else if (sub->csub)
-        td_client_handled(&b->client, sub->csub, n->session, s.events,
-                          s.bytes);
+        td_client_handled(&b->client, sub->csub, n->session, s.events, s.bytes);
     td_bus_sub_unref(sub);
     if (err || s.over)
         leave(b, n);

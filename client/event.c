@@ -16,8 +16,7 @@ static const struct field_row {
 } fields[] = {
     {"id", offsetof(struct tidings_event, id), TD_ID_BYTES_MAX, TD_RUN_ID},
     {"source", offsetof(struct tidings_event, source), TD_SOURCE_BYTES_MAX, 0},
-    {"subject", offsetof(struct tidings_event, subject),
-     TD_ATTRS_BYTES_MAX, 0},
+    {"subject", offsetof(struct tidings_event, subject), TD_ATTRS_BYTES_MAX, 0},
     {"datacontenttype", offsetof(struct tidings_event, datacontenttype),
      TD_ATTRS_BYTES_MAX, 0},
     {"dataschema", offsetof(struct tidings_event, dataschema),

@@ -8,9 +8,9 @@
 
 /* A bus handle is generation << 10 | slot, a subscription's 1 << 63 | number
  * << 32 | low bits of the generation << 10 | slot. Neither is ever NULL. */
-#define SLOT_BITS 10
+#define SLOT_BITS           10
 #define SUB_GENERATION_BITS 22
-#define SLOT_MASK ((1u << SLOT_BITS) - 1)
+#define SLOT_MASK           ((1u << SLOT_BITS) - 1)
 #define SUB_GENERATION_MASK ((1u << SUB_GENERATION_BITS) - 1)
 
 static_assert(sizeof(void *) == 8, "handles need 64 bits");
@@ -19,8 +19,8 @@ static_assert(TD_BUSES_MAX == 1u << SLOT_BITS, "one slot for each bus");
 struct slot {
     struct td_locks locks;
     atomic_uint_fast64_t generation; /* of its handle; read without the lock */
-    atomic_uint fork; /* fork_count when it was opened */
-    struct td_bus *bus; /* NULL: free */
+    atomic_uint fork;                /* fork_count when it was opened */
+    struct td_bus *bus;              /* NULL: free */
 };
 
 static struct slot slots[TD_BUSES_MAX];
@@ -99,8 +99,7 @@ tidings_err td_handle_new(tidings_bus **out, struct td_bus *bus,
         err = TIDINGS_OK;
     }
     pthread_mutex_unlock(&slots_lock);
-    return err ? td_fail(err, "%u buses are open in this process",
-                         TD_BUSES_MAX)
+    return err ? td_fail(err, "%u buses are open in this process", TD_BUSES_MAX)
                : TIDINGS_OK;
 }
 

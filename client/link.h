@@ -41,9 +41,9 @@ struct td_backend {
     /* TIDINGS_EINVAL: rest is no address of this scheme. Called once, before
      * any open; what it makes is given to the others. */
     tidings_err (*new)(struct td_link **out, const char *url);
-    void (*free)(struct td_link *link); /* closes it first */
+    void (*free)(struct td_link *link);        /* closes it first */
     tidings_err (*open)(struct td_link *link); /* it is not open */
-    void (*close)(struct td_link *link);       /* what was sent still goes out */
+    void (*close)(struct td_link *link); /* what was sent still goes out */
     bool (*send)(struct td_link *link, const void *control, size_t len,
                  struct td_body *body);
     enum td_receive (*receive)(struct td_link *link, struct td_message **out,

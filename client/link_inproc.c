@@ -9,12 +9,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define SCHEME "inproc://"
+#define SCHEME         "inproc://"
 #define NAME_MAX_BYTES 64
 
 struct td_link {
     struct td_embed *broker;
-    struct td_embed_peer *peer; /* NULL: not open */
+    struct td_embed_peer *peer;    /* NULL: not open */
     struct td_embed_message *list; /* taken from the broker, not yet read */
     int wake_fd;
 };
@@ -91,8 +91,7 @@ static bool inproc_send(struct td_link *link, const void *control, size_t len,
 }
 
 static enum td_receive inproc_receive(struct td_link *link,
-                                      struct td_message **out,
-                                      const char **why)
+                                      struct td_message **out, const char **why)
 {
     struct td_embed_message *m;
     uint64_t count;

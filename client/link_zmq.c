@@ -84,8 +84,7 @@ static void zmq_link_free(struct td_link *link)
     if (!link)
         return;
     zmq_link_close(link);
-    while (link->context && zmq_ctx_term(link->context) != 0 &&
-           errno == EINTR)
+    while (link->context && zmq_ctx_term(link->context) != 0 && errno == EINTR)
         ;
     free(link->url);
     free(link);
@@ -107,9 +106,8 @@ static tidings_err connect_now(struct td_link *link)
         goto out;
     err = TIDINGS_OK;
     if (zmq_connect(link->dealer, link->url) != 0)
-        err = td_fail(errno == EINVAL || errno == ENAMETOOLONG
-                          ? TIDINGS_EINVAL
-                          : TIDINGS_EIO,
+        err = td_fail(errno == EINVAL || errno == ENAMETOOLONG ? TIDINGS_EINVAL
+                                                               : TIDINGS_EIO,
                       "%s: %s", link->url, zmq_strerror(errno));
 out:
     if (err)
@@ -155,8 +153,8 @@ out:
 
 /* ---- sending ---- */
 
-static bool zmq_link_send(struct td_link *link, const void *control,
-                          size_t len, struct td_body *body)
+static bool zmq_link_send(struct td_link *link, const void *control, size_t len,
+                          struct td_body *body)
 {
     int flags = ZMQ_DONTWAIT | (body ? ZMQ_SNDMORE : 0);
 
@@ -230,8 +228,7 @@ static enum td_receive read_message(void *dealer, struct td_message **out,
             goto out;
     }
     *why = "out of memory";
-    *out = td_message_new(zmq_msg_data(&control), zmq_msg_size(&control),
-                          body);
+    *out = td_message_new(zmq_msg_data(&control), zmq_msg_size(&control), body);
     if (!*out) {
         td_body_unref(body);
         goto out;
@@ -298,9 +295,9 @@ static int zmq_link_fds(struct td_link *link,
 #define ZMQ_BACKEND(prefix)                                                    \
     {                                                                          \
         .scheme = prefix, .new = zmq_link_new, .free = zmq_link_free,          \
-        .open = zmq_link_open, .close = zmq_link_close,                        \
-        .send = zmq_link_send, .receive = zmq_link_receive,                    \
-        .has_input = zmq_link_has_input, .fds = zmq_link_fds,                  \
+        .open = zmq_link_open, .close = zmq_link_close, .send = zmq_link_send, \
+        .receive = zmq_link_receive, .has_input = zmq_link_has_input,          \
+        .fds = zmq_link_fds,                                                   \
     }
 
 const struct td_backend td_backend_tcp = ZMQ_BACKEND("tcp://");

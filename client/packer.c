@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CAP_MIN 512u
+#define CAP_MIN         512u
 #define OPEN_EVENTS_MAX (TD_EVENTS_MAX / 4)
-#define OPEN_RUNS_MAX (TD_RUNS_MAX / 2)
+#define OPEN_RUNS_MAX   (TD_RUNS_MAX / 2)
 
 void td_packer_init(struct td_packer *p,
                     const uint8_t producer[TD_PRODUCER_BYTES],
@@ -79,8 +79,7 @@ static bool continues(const struct td_packer *p, struct td_str type,
            memcmp(p->types.data + run->type_at, type.data, type.len) == 0;
 }
 
-static bool begin_run(struct td_packer *p, struct td_str type,
-                      uint32_t flags)
+static bool begin_run(struct td_packer *p, struct td_str type, uint32_t flags)
 {
     struct td_open_run *run;
 

@@ -144,8 +144,8 @@ void td_client_pump(struct td_client *c)
 
         if (c->state == TD_CLIENT_READY)
             send_closed(c);
-        quiet = c->state == TD_CLIENT_READY && !c->asked &&
-                !c->publisher.unsent;
+        quiet =
+            c->state == TD_CLIENT_READY && !c->asked && !c->publisher.unsent;
         guard(c, true);
         if (quiet)
             td_packer_close(&c->packer);
@@ -312,8 +312,8 @@ void td_client_unsubscribe(struct td_client *c, struct td_csub *sub)
 {
     struct td_frame f = {.op = TD_UNSUBSCRIBE};
 
-    if (c->state != TD_CLIENT_READY || (sub->state != TD_CSUB_LIVE &&
-                                        sub->state != TD_CSUB_ASKED)) {
+    if (c->state != TD_CLIENT_READY ||
+        (sub->state != TD_CSUB_LIVE && sub->state != TD_CSUB_ASKED)) {
         sub->state = TD_CSUB_ENDED;
         return;
     }
@@ -617,8 +617,7 @@ static void sub_answered(struct td_client *c, struct td_csub *sub,
 static tidings_err on_reply(struct td_client *c, const struct td_frame *f)
 {
     struct td_csub *sub;
-    struct td_question *q =
-        question_find(c, TD_STATS, f->u.reply.request);
+    struct td_question *q = question_find(c, TD_STATS, f->u.reply.request);
 
     if (q) {
         q->done = true;
@@ -767,8 +766,7 @@ static int64_t tick_greeting(struct td_client *c)
 {
     if (c->broken || c->now_ms >= c->greeted_by_ms) {
         td_client_lost(c, TIDINGS_EUNREACH,
-                       c->broken ? broken_text(c) : "no answer",
-                       c->now_ms);
+                       c->broken ? broken_text(c) : "no answer", c->now_ms);
         return c->retry_ms;
     }
     return c->greeted_by_ms;

@@ -107,12 +107,12 @@ struct td_client_options {
 struct td_client {
     struct td_client_options options;
     enum td_client_state state;
-    bool closed;      /* no more links */
-    bool broken;      /* a send failed: the next tick closes the link */
+    bool closed;           /* no more links */
+    bool broken;           /* a send failed: the next tick closes the link */
     const char *broken_by; /* static text; NULL: nothing to add */
-    int64_t now_ms;   /* of the last tick or message */
-    int64_t retry_ms; /* DOWN: when to open */
-    unsigned failures; /* in a row */
+    int64_t now_ms;        /* of the last tick or message */
+    int64_t retry_ms;      /* DOWN: when to open */
+    unsigned failures;     /* in a row */
     int64_t greeted_by_ms; /* GREETING: deadline */
     int64_t heard_ms;
     int64_t sent_ms;
@@ -137,7 +137,7 @@ struct td_client {
     uint64_t events_limit;
     uint64_t bytes_limit;
     int64_t sent_base_us; /* time of the first event of the batch sent last */
-    uint64_t asked; /* last sequence of the batch that asked for TAKEN; 0:
+    uint64_t asked;       /* last sequence of the batch that asked for TAKEN; 0:
                        none is out, so the link counts as idle */
     /* subscribing */
     struct td_csub *subs;
@@ -154,7 +154,7 @@ struct td_client {
 
 /* What a message turned out to hold. */
 struct td_delivery {
-    struct td_csub *sub; /* NULL: nothing to hand to a handler */
+    struct td_csub *sub;   /* NULL: nothing to hand to a handler */
     struct td_str batches; /* in the control frame */
     uint64_t tag;
 };
@@ -187,8 +187,7 @@ void td_client_close(struct td_client *c);
 
 /* Packs an event, and closes the batch if it is full. TIDINGS_EFULL: there is no room, try again when
  * td_client_has_room(), after td_client_pump(); TIDINGS_ENOMEM. */
-tidings_err td_client_pack(struct td_client *c,
-                           const struct td_packing *event);
+tidings_err td_client_pack(struct td_client *c, const struct td_packing *event);
 
 enum td_pump {
     TD_PUMP_NOT,

@@ -8,7 +8,8 @@ static bool is_port(const char *port)
 {
     unsigned long n = 0;
 
-    if (!*port || strlen(port) > 5 || strspn(port, "0123456789") != strlen(port))
+    if (!*port || strlen(port) > 5 ||
+        strspn(port, "0123456789") != strlen(port))
         return false;
     for (; *port; port++)
         n = n * 10 + (unsigned long)(*port - '0');

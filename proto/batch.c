@@ -158,8 +158,7 @@ tidings_err td_batches_read(struct td_batches *out, struct td_str wire,
             return TIDINGS_EPROTO;
     }
     *why = "run table and body do not meet";
-    return r.p == r.end && out->bytes == body_len ? TIDINGS_OK
-                                                  : TIDINGS_EPROTO;
+    return r.p == r.end && out->bytes == body_len ? TIDINGS_OK : TIDINGS_EPROTO;
 }
 
 tidings_err td_batches_decode(struct td_batches *out, struct td_str wire,
@@ -349,8 +348,7 @@ static bool open_plain(struct td_event *out, const uint8_t **p,
     return true;
 }
 
-bool td_event_open(struct td_event *out, const uint8_t **p,
-                   const uint8_t *end)
+bool td_event_open(struct td_event *out, const uint8_t **p, const uint8_t *end)
 {
     struct td_reader r = {*p, end};
     struct td_str content;

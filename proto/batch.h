@@ -12,10 +12,10 @@
 #include "tidings/err.h"
 
 enum td_run_flag {
-    TD_RUN_ID = 1,        /* events carry their own id */
-    TD_RUN_KEY = 2,       /* a partitionkey */
-    TD_RUN_EXPIRY = 4,    /* an expirytime */
-    TD_RUN_SCHEDULE = 8,  /* a schedule */
+    TD_RUN_ID = 1,       /* events carry their own id */
+    TD_RUN_KEY = 2,      /* a partitionkey */
+    TD_RUN_EXPIRY = 4,   /* an expirytime */
+    TD_RUN_SCHEDULE = 8, /* a schedule */
     TD_RUN_FLAGS_ALL = 15
 };
 
@@ -98,7 +98,6 @@ uint8_t *td_event_put(uint8_t *p, int64_t dt_us, const void *data,
 
 /* Opens the event at *p and moves *p past it; false: it is malformed, and
  * *p is past it if its prefix was whole, otherwise at end. */
-bool td_event_open(struct td_event *out, const uint8_t **p,
-                   const uint8_t *end);
+bool td_event_open(struct td_event *out, const uint8_t **p, const uint8_t *end);
 
 #endif

@@ -8,9 +8,9 @@
 
 /* ---- the pool: slots that hold a free block or nothing ---- */
 
-#define POOL_SLOTS 32
-#define POOL_BYTES_MIN (TD_BATCH_BYTES / 2)              /* what is worth it */
-#define POOL_BYTES (TD_BATCH_BYTES + TD_BATCH_BYTES / 8) /* of every block */
+#define POOL_SLOTS     32
+#define POOL_BYTES_MIN (TD_BATCH_BYTES / 2) /* what is worth it */
+#define POOL_BYTES     (TD_BATCH_BYTES + TD_BATCH_BYTES / 8) /* of every block */
 
 static _Atomic(struct td_body *) pool[POOL_SLOTS];
 

@@ -34,8 +34,7 @@ static uint64_t big_endian(const uint8_t *p, int n)
 }
 
 void td_id_format(char out[TD_ID_TEXT_BYTES + 1],
-                  const uint8_t producer[TD_PRODUCER_BYTES],
-                  uint64_t sequence)
+                  const uint8_t producer[TD_PRODUCER_BYTES], uint64_t sequence)
 {
     /* 128 bits are 3 + 25 * 5: cut at multiples of 5 bytes, 8 digits each. */
     put_digits(out, 2, big_endian(producer, 1));

@@ -12,8 +12,7 @@ void td_producer_make(uint8_t out[TD_PRODUCER_BYTES], uint64_t unix_ms,
 
 /* Writes TD_ID_TEXT_BYTES characters and a NUL. */
 void td_id_format(char out[TD_ID_TEXT_BYTES + 1],
-                  const uint8_t producer[TD_PRODUCER_BYTES],
-                  uint64_t sequence);
+                  const uint8_t producer[TD_PRODUCER_BYTES], uint64_t sequence);
 
 /* Counts a formatted id up by one: cheaper than formatting it anew. */
 void td_id_increment(char id[TD_ID_TEXT_BYTES + 1]);

@@ -69,8 +69,8 @@ bool td_pattern_valid(const char *pattern, size_t len)
     return valid(pattern, len, true);
 }
 
-bool td_pattern_match(const char *pattern, size_t pattern_len,
-                      const char *type, size_t type_len)
+bool td_pattern_match(const char *pattern, size_t pattern_len, const char *type,
+                      size_t type_len)
 {
     const char *pattern_end = pattern + pattern_len;
     const char *type_end = type + type_len;

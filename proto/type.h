@@ -14,8 +14,8 @@ bool td_type_is_system(const char *type, size_t len);
 bool td_pattern_valid(const char *pattern, size_t len);
 
 /* Both must be valid. Linear in their lengths. */
-bool td_pattern_match(const char *pattern, size_t pattern_len,
-                      const char *type, size_t type_len);
+bool td_pattern_match(const char *pattern, size_t pattern_len, const char *type,
+                      size_t type_len);
 
 /* Cuts the first token off: its length; *rest is what follows its dot, NULL
  * when it was the last. */

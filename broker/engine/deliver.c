@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-#define ALONE_BYTES (16u << 10) /* from here copying costs more than a message */
+#define ALONE_BYTES                                                            \
+    (16u << 10) /* from here copying costs more than a message */
 
 #define GAPS_OUT_MAX 64u /* GAP told with no DELIVER to a silent session */
 
@@ -14,14 +15,13 @@ static bool may_send(const struct td_sub *sub)
 {
     const struct td_session *s = sub->session;
 
-    return !s->doomed && sub->queue.len > 0 &&
-           sub->sent < sub->events_limit &&
+    return !s->doomed && sub->queue.len > 0 && sub->sent < sub->events_limit &&
            s->messages_out - s->messages_seen < TD_MESSAGES_OUT_MAX;
 }
 
 static bool next_slice(struct td_engine *e, struct td_sub *sub,
-                       struct td_slice *out, uint32_t runs_max,
-                       uint64_t events, uint64_t bytes)
+                       struct td_slice *out, uint32_t runs_max, uint64_t events,
+                       uint64_t bytes)
 {
     uint64_t credit_events = sub->events_limit - sub->sent;
     uint64_t credit_bytes = sub->bytes_limit - sub->sent_bytes;
@@ -111,8 +111,7 @@ static bool fits(const struct td_slice *slice)
 static bool send_gathered(struct td_engine *e, struct td_sub *sub,
                           struct td_slice *slice)
 {
-    size_t room = slice->bytes > TD_BATCH_BYTES ? slice->bytes
-                                                : TD_BATCH_BYTES;
+    size_t room = slice->bytes > TD_BATCH_BYTES ? slice->bytes : TD_BATCH_BYTES;
     uint32_t runs = TD_RUNS_MAX;
     uint32_t batches = 0;
     uint32_t events = 0;
@@ -138,10 +137,10 @@ static bool send_gathered(struct td_engine *e, struct td_sub *sub,
         events += slice->events;
         book(sub, slice);
         batches++;
-    } while (batches < TD_BATCHES_MAX && runs > 0 &&
-             next_slice(e, sub, slice, runs, TD_EVENTS_MAX - events,
-                        room - len) &&
-             fits(slice));
+    } while (
+        batches < TD_BATCHES_MAX && runs > 0 &&
+        next_slice(e, sub, slice, runs, TD_EVENTS_MAX - events, room - len) &&
+        fits(slice));
     set_count(&e->table, batches);
     body->len = len;
     if (e->table.failed) /* events are booked that cannot be told of */
@@ -192,8 +191,7 @@ void td_deliver(struct td_engine *e, struct td_sub *sub)
     while (may_send(sub)) {
         bool sent;
 
-        if (!next_slice(e, sub, &slice, TD_RUNS_MAX, TD_EVENTS_MAX,
-                        UINT64_MAX))
+        if (!next_slice(e, sub, &slice, TD_RUNS_MAX, TD_EVENTS_MAX, UINT64_MAX))
             break;
         /* Cut by credit, and more of that is on its way. */
         if (!slice.ends && owes_credit(sub))

@@ -62,8 +62,8 @@ void td_engine_send(struct td_engine *e, struct td_session *s,
         return;
     td_buf_reset(&e->control);
     td_frame_encode(&e->control, frame);
-    if (e->control.failed || !port->send(port->ctx, peer, e->control.data,
-                                         e->control.len, body))
+    if (e->control.failed ||
+        !port->send(port->ctx, peer, e->control.data, e->control.len, body))
         td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EUNREACH, NULL);
 }
 
@@ -152,10 +152,14 @@ static void (*const handlers[TD_OP_END])(struct td_engine *e,
                                          struct td_session *s,
                                          const struct td_frame *f,
                                          struct td_body *body) = {
-    [TD_PUBLISH] = on_publish,         [TD_SUBSCRIBE] = on_subscribe,
-    [TD_UNSUBSCRIBE] = on_unsubscribe, [TD_CREDIT] = on_credit,
-    [TD_PING] = on_ping,               [TD_PONG] = on_pong,
-    [TD_STATS] = on_stats,             [TD_BYE] = on_bye,
+    [TD_PUBLISH] = on_publish,
+    [TD_SUBSCRIBE] = on_subscribe,
+    [TD_UNSUBSCRIBE] = on_unsubscribe,
+    [TD_CREDIT] = on_credit,
+    [TD_PING] = on_ping,
+    [TD_PONG] = on_pong,
+    [TD_STATS] = on_stats,
+    [TD_BYE] = on_bye,
 };
 
 static void refuse(struct td_engine *e, struct td_str peer,
@@ -180,9 +184,9 @@ static struct td_session *session_of(struct td_engine *e, struct td_str peer)
     return s;
 }
 
-void td_engine_message(struct td_engine *e, struct td_str peer,
-                       unsigned frames, const void *control, size_t len,
-                       struct td_body *body, int64_t now_ms)
+void td_engine_message(struct td_engine *e, struct td_str peer, unsigned frames,
+                       const void *control, size_t len, struct td_body *body,
+                       int64_t now_ms)
 {
     struct td_session *s = session_of(e, peer);
     const char *why = "a message is one control frame, and a body only with "
@@ -230,8 +234,8 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-#define TICK_MS 1000 /* how often silence and old producers are looked for */
-#define MEMORY_MS 20 /* until what there was no memory for is tried again */
+#define TICK_MS   1000 /* how often silence and old producers are looked for */
+#define MEMORY_MS 20   /* until what there was no memory for is tried again */
 
 static int64_t tick(struct td_engine *e)
 {

@@ -26,8 +26,8 @@ struct td_port {
     /* Send one message to a peer; control is borrowed during the call, body
      * (NULL: none) too, a reference is taken by whoever keeps it. Must not
      * call back. false: the peer is gone or takes nothing; its session ends. */
-    bool (*send)(void *ctx, struct td_str peer, const void *control,
-                 size_t len, struct td_body *body);
+    bool (*send)(void *ctx, struct td_str peer, const void *control, size_t len,
+                 struct td_body *body);
     void *ctx;
 };
 
@@ -58,9 +58,9 @@ void td_engine_free(struct td_engine *e); /* sends nothing */
  * @param body    NULL unless frames is 2; borrowed, kept by reference.
  * @param now_ms  monotonic; never less than in an earlier call.
  */
-void td_engine_message(struct td_engine *e, struct td_str peer,
-                       unsigned frames, const void *control, size_t len,
-                       struct td_body *body, int64_t now_ms);
+void td_engine_message(struct td_engine *e, struct td_str peer, unsigned frames,
+                       const void *control, size_t len, struct td_body *body,
+                       int64_t now_ms);
 
 /* The peer's connection is known to be over. */
 void td_engine_gone(struct td_engine *e, struct td_str peer, int64_t now_ms);

@@ -3,7 +3,7 @@
 #ifndef TD_HASH_H
 #define TD_HASH_H
 
-#define HASH_NONFATAL_OOM 1
+#define HASH_NONFATAL_OOM            1
 #define uthash_nonfatal_oom(element) ((element)->hh_failed = true)
 
 #include <uthash.h>

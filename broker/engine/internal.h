@@ -77,9 +77,9 @@ struct td_sub {
     uint64_t window_events; /* the first credit */
     uint64_t window_bytes;
     struct td_block block;
-    struct td_hold hold;      /* in the engine's holds while blocking */
-    uint64_t gap[TD_DROPS];   /* dropped, and the subscriber not told yet */
-    uint32_t route_class;     /* publish.c, during one batch */
+    struct td_hold hold;    /* in the engine's holds while blocking */
+    uint64_t gap[TD_DROPS]; /* dropped, and the subscriber not told yet */
+    uint32_t route_class;   /* publish.c, during one batch */
     uint64_t route_stamp;
     size_t pattern_len;
     char pattern[];
@@ -101,8 +101,8 @@ struct td_session {
     uint64_t bytes_in;
     uint64_t events_limit;
     uint64_t bytes_limit;
-    bool owed;         /* in the list: something taken was not told */
-    bool asked;        /* and is wanted in this turn */
+    bool owed;  /* in the list: something taken was not told */
+    bool asked; /* and is wanted in this turn */
     uint64_t holds[TD_HOLDS_KNOWN]; /* numbers of the holds it is under */
     uint32_t holds_len;
     bool held_by_more; /* than are known: waits until nobody holds */
@@ -154,13 +154,13 @@ struct td_engine {
     size_t held_bytes;
     struct td_counters counters;
     /* scratch, so that a turn allocates little */
-    struct td_batches batches;         /* publish.c: the message at hand */
-    struct td_run runs[TD_RUNS_MAX];   /* … its batch cut to what is new */
-    struct td_buf cut;                 /* … and that one's table */
-    struct td_router *router;          /* … and where it goes */
-    struct td_run slice[TD_RUNS_MAX];  /* deliver.c: the message to be sent */
+    struct td_batches batches;        /* publish.c: the message at hand */
+    struct td_run runs[TD_RUNS_MAX];  /* … its batch cut to what is new */
+    struct td_buf cut;                /* … and that one's table */
+    struct td_router *router;         /* … and where it goes */
+    struct td_run slice[TD_RUNS_MAX]; /* deliver.c: the message to be sent */
     struct td_buf table;
-    struct td_buf control;             /* engine.c: the frame to be sent */
+    struct td_buf control; /* engine.c: the frame to be sent */
 };
 
 /* engine.c */
@@ -182,8 +182,7 @@ void td_session_owe(struct td_engine *e, struct td_session *s, bool asked);
 void td_session_tell_owed(struct td_engine *e);
 void td_session_tell(struct td_engine *e, struct td_session *s);
 /* Withholds the session's credit until the hold is over. */
-void td_session_hold(struct td_engine *e, struct td_session *s,
-                     uint64_t hold);
+void td_session_hold(struct td_engine *e, struct td_session *s, uint64_t hold);
 void td_session_release(struct td_engine *e);
 void td_session_tick(struct td_engine *e);
 void td_session_free_all(struct td_engine *e);

@@ -138,8 +138,7 @@ static bool find_classes(struct td_engine *e, const struct td_batch *batch,
 /* ---- making items ---- */
 
 /* The runs of a class, gathered into a body of their own. */
-static struct td_item *gather(struct td_engine *e,
-                              const struct td_batch *batch,
+static struct td_item *gather(struct td_engine *e, const struct td_batch *batch,
                               struct td_body *body, uint32_t class)
 {
     struct td_router *r = e->router;
@@ -183,8 +182,7 @@ static uint64_t class_events(const struct td_router *r,
 {
     uint64_t events = 0;
 
-    for (uint32_t c = class; r->classes[c].depth > 0;
-         c = r->classes[c].parent)
+    for (uint32_t c = class; r->classes[c].depth > 0; c = r->classes[c].parent)
         events += batch->runs[r->classes[c].run].count;
     return events;
 }
@@ -239,8 +237,7 @@ static uint32_t skip_taken(struct td_engine *e, struct td_batch *batch,
         uint64_t old = run.first > taken ? 0 : taken - run.first + 1;
         const uint8_t *p = body->data + *offset;
         uint32_t cut = old < run.count ? (uint32_t)old : run.count;
-        uint32_t bytes =
-            (uint32_t)(td_events_skip(p, p + run.bytes, cut) - p);
+        uint32_t bytes = (uint32_t)(td_events_skip(p, p + run.bytes, cut) - p);
 
         *offset += n == 0 ? bytes : 0;
         skipped += cut;

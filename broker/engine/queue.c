@@ -125,8 +125,7 @@ uint64_t td_queue_drop(struct td_queue *q, uint64_t events, uint64_t bytes)
         pop(q);
     /* The rest is part of one item: run by run. */
     while (q->events > events &&
-           td_queue_slice(q, &slice, runs, 1, q->events - events,
-                          UINT64_MAX))
+           td_queue_slice(q, &slice, runs, 1, q->events - events, UINT64_MAX))
         td_queue_advance(q, &slice);
     return before - q->events;
 }

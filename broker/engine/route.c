@@ -34,8 +34,8 @@ static bool collect(void *ctx, struct td_trie_entry *entry)
 
     if (route->len == route->cap) {
         uint32_t cap = route->cap ? route->cap * 2 : 4;
-        struct td_trie_entry **entries = realloc(
-            route->entries, cap * sizeof(struct td_trie_entry *));
+        struct td_trie_entry **entries =
+            realloc(route->entries, cap * sizeof(struct td_trie_entry *));
 
         if (!entries)
             return false;

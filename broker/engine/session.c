@@ -349,7 +349,9 @@ void td_session_doom(struct td_engine *e, struct td_session *s,
         td_engine_bye(e, peer, code, text);
     td_log(&e->options.log, code ? TD_LOG_WARN : TD_LOG_INFO, "SESSION-DOWN",
            "session %llu %s: %s", (unsigned long long)s->number, s->name,
-           text ? text : code ? tidings_err_text(code) : "closed");
+           text   ? text
+           : code ? tidings_err_text(code)
+                  : "closed");
 }
 
 static void session_free(struct td_engine *e, struct td_session *s)

@@ -57,8 +57,8 @@ static void pack_sub(struct td_engine *e, msgpack_packer *pk,
 
 static void pack_subs(struct td_engine *e, msgpack_packer *pk)
 {
-    size_t rows = e->subs_len < TD_STATS_ROWS_MAX ? e->subs_len
-                                                  : TD_STATS_ROWS_MAX;
+    size_t rows =
+        e->subs_len < TD_STATS_ROWS_MAX ? e->subs_len : TD_STATS_ROWS_MAX;
 
     pack_uint(pk, "subscriptions_total", e->subs_len);
     pack_key(pk, "subscriptions");

@@ -137,8 +137,7 @@ void td_sub_unsubscribe(struct td_engine *e, struct td_session *s,
         td_deliver(e, sub); /* what came before this, within its credit */
         td_sub_end(e, sub, TD_DROP_UNSUBSCRIBED);
     }
-    reply(e, s, f->u.unsubscribe.request,
-          sub ? TIDINGS_OK : TIDINGS_ENOTFOUND,
+    reply(e, s, f->u.unsubscribe.request, sub ? TIDINGS_OK : TIDINGS_ENOTFOUND,
           sub ? "" : "no such subscription in this session");
 }
 

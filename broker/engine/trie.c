@@ -11,9 +11,9 @@ struct td_trie_node {
     UT_hash_handle hh; /* among its parent's children, by token */
     struct td_trie_node *parent;
     struct td_trie_node *children;
-    struct td_trie_node *star;      /* the child "*", kept apart */
-    struct td_trie_entry *ends;     /* patterns that end here */
-    struct td_trie_entry *rests;    /* patterns that go on with ">" */
+    struct td_trie_node *star;   /* the child "*", kept apart */
+    struct td_trie_entry *ends;  /* patterns that end here */
+    struct td_trie_entry *rests; /* patterns that go on with ">" */
     bool hh_failed;
     bool is_star;
     size_t token_len;

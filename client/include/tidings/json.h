@@ -32,8 +32,8 @@ extern "C" {
  *                         UTF-8; tidings_detail() names it.
  *         TIDINGS_ENOMEM
  */
-TIDINGS_API tidings_err tidings_event_to_json(char **out,
-                                              const struct tidings_event *event);
+TIDINGS_API tidings_err
+tidings_event_to_json(char **out, const struct tidings_event *event);
 
 /**
  * A CloudEvents JSON object as an event to publish.
