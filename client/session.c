@@ -493,7 +493,11 @@ void td_client_lost(struct td_client *c, tidings_err err, const char *text,
     set_state(c, TD_CLIENT_DOWN);
     c->broken = false;
     c->credit_ms = TD_CLIENT_NEVER;
-    c->failures = was_ready ? 1 : c->failures + 1;
+    /* Thrown out right after the greeting is a failure like any other: else
+     * it would come back at once, for ever. */
+    if (was_ready && now_ms - c->welcomed_ms >= TD_RETRY_MAX_MS)
+        c->failures = 0;
+    c->failures++;
     c->retry_ms = now_ms + backoff_ms(c);
     set_last(c, err, text);
     DL_FOREACH_SAFE(c->subs, sub, next)
@@ -551,7 +555,7 @@ static tidings_err on_welcome(struct td_client *c, const struct td_frame *f)
     set_state(c, TD_CLIENT_READY);
     c->epoch = f->u.welcome.epoch;
     c->connects++;
-    c->failures = 0;
+    c->welcomed_ms = c->now_ms;
     c->events_out = c->bytes_out = 0;
     c->events_limit = f->u.welcome.events_limit;
     c->bytes_limit = f->u.welcome.bytes_limit;

@@ -112,7 +112,8 @@ struct td_client {
     const char *broken_by; /* static text; NULL: nothing to add */
     int64_t now_ms;        /* of the last tick or message */
     int64_t retry_ms;      /* DOWN: when to open */
-    unsigned failures;     /* in a row */
+    unsigned failures;     /* in a row, short sessions included */
+    int64_t welcomed_ms;   /* when this session began */
     int64_t greeted_by_ms; /* GREETING: deadline */
     int64_t heard_ms;
     int64_t sent_ms;

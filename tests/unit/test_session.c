@@ -317,7 +317,11 @@ static void test_session_tries_again_later_and_later(void **state)
         ms = ms * 2 > TD_RETRY_MAX_MS ? TD_RETRY_MAX_MS : ms * 2;
     }
     f->open_err = TIDINGS_OK;
+    greet(f, WELCOME); /* thrown out at once: not a reason to hurry */
+    td_client_lost(&f->client, TIDINGS_EPROTO, "breach", f->now);
+    assert_true(f->client.retry_ms - f->now >= TD_RETRY_MAX_MS / 2);
     greet(f, WELCOME);
+    f->now += TD_RETRY_MAX_MS;
     td_client_lost(&f->client, TIDINGS_EUNREACH, "gone", f->now);
     assert_true(f->client.retry_ms - f->now <= TD_RETRY_MIN_MS);
 }
