@@ -556,6 +556,7 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
     struct td_bus *b = err ? NULL : enter(bus, &err);
     struct td_bus_sub *sub;
     struct td_bus_sub *next;
+    uint64_t missed;
     bool rested;
 
     if (!b)
@@ -564,9 +565,11 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
         unlock(b);
         return td_fail(TIDINGS_EDEADLK, "drain the bus outside its handlers");
     }
+    missed = b->client.missed;
     flush(b, deadline); /* so that it is not overtaken by what follows */
     DL_FOREACH(b->subs, sub)
     {
+        sub->csub->wants_rest = true;
         if (!sub->drained)
             td_client_unsubscribe(&b->client, sub->csub);
         sub->drained = true;
@@ -579,6 +582,10 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
                                    "%llu events not handled, %llu not taken",
                                    (unsigned long long)b->waiting_events,
                                    (unsigned long long)unconfirmed(b));
+    else if (b->client.missed > missed)
+        err = td_fail(TIDINGS_ELIMIT,
+                      "at rest; %llu events were left behind at the broker",
+                      (unsigned long long)(b->client.missed - missed));
     DL_FOREACH_SAFE(b->subs, sub, next)
     {
         if (sub->drained)

@@ -239,6 +239,8 @@ static tidings_err set_taken(struct td_client *c, uint64_t taken)
     return TIDINGS_OK;
 }
 
+static void send_credit(struct td_client *c);
+
 /* ---- subscribing ---- */
 
 static void pack_option(msgpack_packer *pk, const char *name, uint64_t value)
@@ -317,6 +319,8 @@ void td_client_unsubscribe(struct td_client *c, struct td_csub *sub)
         sub->state = TD_CSUB_ENDED;
         return;
     }
+    if (sub->dirty)
+        send_credit(c); /* what was handled is to count as delivered */
     sub->state = TD_CSUB_ENDING;
     sub->request = ++c->next_request;
     f.u.unsubscribe.request = sub->request;
@@ -669,8 +673,8 @@ static tidings_err on_gap(struct td_client *c, const struct td_frame *f)
     struct td_csub *sub = sub_find(c, f->u.gap.subscription);
     char text[64];
 
-    if (!sub)
-        return TIDINGS_OK;
+    if (!sub || (sub->state == TD_CSUB_ENDING && !sub->wants_rest))
+        return TIDINGS_OK; /* nobody wants it any more */
     snprintf(text, sizeof(text), "missed %llu events: %.*s",
              (unsigned long long)f->u.gap.events,
              (int)(f->u.gap.reason.len > 20 ? 20 : f->u.gap.reason.len),
@@ -832,8 +836,11 @@ void td_client_close(struct td_client *c)
     const struct td_frame bye = {.op = TD_BYE,
                                  .u.bye = {.text = td_str_of("closed")}};
 
-    if (c->state == TD_CLIENT_READY)
+    if (c->state == TD_CLIENT_READY) {
+        if (c->credit_ms != TD_CLIENT_NEVER)
+            send_credit(c);
         send_frame(c, &bye, NULL);
+    }
     if (c->state != TD_CLIENT_DOWN)
         port->close(port->ctx);
     set_state(c, TD_CLIENT_DOWN);

@@ -45,7 +45,8 @@ struct td_csub {
     struct td_csub *next;
     uint32_t number;
     enum td_csub_state state;
-    bool renewing; /* it has been live before: a refusal is news */
+    bool wants_rest; /* while ending: it is told what is left behind */
+    bool renewing;   /* it has been live before: a refusal is news */
     uint64_t request;
     tidings_err code;
     char text[128];

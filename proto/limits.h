@@ -57,6 +57,7 @@
 #define TD_HEARTBEAT_MS 5000
 #define TD_DEAD_MS 15000      /* three heartbeats */
 #define TD_LAZY_MS 200        /* TAKEN and CREDIT nobody waits for */
+#define TD_LATE_MS 250        /* a broker called so late was stopped itself */
 #define TD_GREETING_MS 3000   /* connect and HELLO to WELCOME */
 #define TD_RETRY_MIN_MS 50    /* first reconnect */
 #define TD_RETRY_MAX_MS 5000  /* doubled up to this */

@@ -46,6 +46,12 @@ int64_t td_block_left(struct td_block *b, int64_t now_ms)
     return left > 0 ? left : 0;
 }
 
+void td_block_forgive(struct td_block *b, int64_t pause_ms)
+{
+    if (b->blocking)
+        b->since_ms += pause_ms;
+}
+
 void td_block_begin(struct td_block *b, int64_t now_ms)
 {
     if (b->blocking)

@@ -24,6 +24,10 @@ struct td_block {
 /* Milliseconds that may still be spent, at now_ms. */
 int64_t td_block_left(struct td_block *b, int64_t now_ms);
 
+/* The broker itself was stopped for the last pause_ms: nobody was held back by
+ * this, so they are not spent. */
+void td_block_forgive(struct td_block *b, int64_t pause_ms);
+
 void td_block_begin(struct td_block *b, int64_t now_ms);
 void td_block_end(struct td_block *b, int64_t now_ms);
 

@@ -152,7 +152,7 @@ static bool send_gathered(struct td_engine *e, struct td_sub *sub,
     return true;
 }
 
-static void tell_gaps(struct td_engine *e, struct td_sub *sub)
+void td_deliver_gaps(struct td_engine *e, struct td_sub *sub)
 {
     struct td_session *s = sub->session;
 
@@ -164,6 +164,12 @@ static void tell_gaps(struct td_engine *e, struct td_sub *sub)
         f.u.gap.subscription = sub->number;
         f.u.gap.events = sub->gap[why];
         f.u.gap.reason = td_str_of(td_drop_names[why]);
+        if (why != TD_DROP_UNSUBSCRIBED)
+            td_log(&e->options.log, TD_LOG_WARN, "GAP",
+                   "session %llu %s subscription %llu missed %llu events: %s",
+                   (unsigned long long)s->number, s->name,
+                   (unsigned long long)sub->number,
+                   (unsigned long long)sub->gap[why], td_drop_names[why]);
         sub->gap[why] = 0;
         s->gaps_out++;
         td_engine_send(e, s, &f, NULL);
@@ -187,7 +193,7 @@ void td_deliver(struct td_engine *e, struct td_sub *sub)
 
     /* Before a DELIVER, credit bounds them; these would pile up unread. */
     if (sub->queue.len == 0 && sub->session->gaps_out < GAPS_OUT_MAX)
-        tell_gaps(e, sub);
+        td_deliver_gaps(e, sub);
     while (may_send(sub)) {
         bool sent;
 
@@ -196,7 +202,7 @@ void td_deliver(struct td_engine *e, struct td_sub *sub)
         /* Cut by credit, and more of that is on its way. */
         if (!slice.ends && owes_credit(sub))
             break;
-        tell_gaps(e, sub);
+        td_deliver_gaps(e, sub);
         sent = goes_alone(sub, &slice) ? send_whole(e, sub, &slice)
                                        : send_gathered(e, sub, &slice);
         if (!sent) {

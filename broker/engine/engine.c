@@ -18,7 +18,7 @@ tidings_err td_engine_new(struct td_engine **out,
     if (e->options.memory_bytes == 0)
         e->options.memory_bytes = TD_MEMORY_BYTES;
     e->started_ms = e->now_ms = e->ticked_ms = now_ms;
-    e->lazy_ms = TD_NEVER;
+    e->lazy_ms = e->due_ms = TD_NEVER;
     *out = e;
     return TIDINGS_OK;
 }
@@ -48,6 +48,18 @@ void td_engine_free(struct td_engine *e)
     td_buf_fini(&e->table);
     td_buf_fini(&e->control);
     free(e);
+}
+
+/* ---- time ---- */
+
+/* Called much later than it asked for, the broker was stopped itself. */
+static void set_now(struct td_engine *e, int64_t now_ms)
+{
+    e->now_ms = now_ms;
+    if (e->due_ms == TD_NEVER || now_ms - e->due_ms < TD_LATE_MS)
+        return;
+    td_sub_forgive_holds(e, now_ms - e->due_ms);
+    e->due_ms = now_ms;
 }
 
 /* ---- sending ---- */
@@ -193,7 +205,7 @@ void td_engine_message(struct td_engine *e, struct td_str peer, unsigned frames,
                       "PUBLISH";
     struct td_frame f;
 
-    e->now_ms = now_ms;
+    set_now(e, now_ms);
     if (s) {
         s->heard_ms = now_ms;
         td_deliver_heard(e, s);
@@ -222,7 +234,7 @@ void td_engine_gone(struct td_engine *e, struct td_str peer, int64_t now_ms)
 {
     struct td_session *s = session_of(e, peer);
 
-    e->now_ms = now_ms;
+    set_now(e, now_ms);
     if (s)
         td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EUNREACH, NULL);
 }
@@ -250,7 +262,7 @@ int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
 {
     int64_t next;
 
-    e->now_ms = now_ms;
+    set_now(e, now_ms);
     next = tick(e);
     next = earlier(next, td_sub_tick_holds(e));
     td_deliver_ready(e);
@@ -260,7 +272,8 @@ int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
     td_session_release(e);
     td_session_tell_owed(e);
     td_session_reap(e);
-    return e->hold_ended ? now_ms : earlier(next, e->lazy_ms);
+    e->due_ms = e->hold_ended ? now_ms : earlier(next, e->lazy_ms);
+    return e->due_ms;
 }
 
 void td_engine_drain(struct td_engine *e)
@@ -284,7 +297,7 @@ void td_engine_stop(struct td_engine *e, int64_t now_ms)
     struct td_session *s;
     struct td_session *next;
 
-    e->now_ms = now_ms;
+    set_now(e, now_ms);
     e->draining = true;
     HASH_ITER(hh, e->sessions, s, next)
     {

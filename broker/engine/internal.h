@@ -135,6 +135,7 @@ struct td_engine {
     int64_t started_ms;
     int64_t now_ms;
     int64_t ticked_ms;
+    int64_t due_ms; /* when it asked to be called; TD_NEVER: it did not */
     bool draining;
     struct td_session *sessions;
     struct td_session *owed;   /* list by told_ */
@@ -207,6 +208,8 @@ void td_sub_lose(struct td_engine *e, struct td_sub *sub, uint64_t events);
 void td_sub_ready(struct td_engine *e, struct td_sub *sub);
 /* After the queue has shrunk: lets publishers go when it is half empty. */
 void td_sub_eased(struct td_engine *e, struct td_sub *sub);
+/* The broker was stopped itself: its holds are not charged for it. */
+void td_sub_forgive_holds(struct td_engine *e, int64_t pause_ms);
 /* Ends holds whose budget is spent; returns when the next one is. */
 int64_t td_sub_tick_holds(struct td_engine *e);
 void td_sub_keep_memory(struct td_engine *e); /* --memory-max */
@@ -215,6 +218,8 @@ uint64_t td_sub_pending(const struct td_sub *sub);
 /* deliver.c */
 void td_deliver(struct td_engine *e, struct td_sub *sub);
 void td_deliver_ready(struct td_engine *e);
+/* Tells the subscriber what was dropped since it was told last. */
+void td_deliver_gaps(struct td_engine *e, struct td_sub *sub);
 /* The session was heard: it may be told of gaps again. */
 void td_deliver_heard(struct td_engine *e, struct td_session *s);
 void td_deliver_credit(struct td_engine *e, struct td_session *s,

@@ -53,6 +53,9 @@ static const char *read_options(struct td_sub *sub, struct td_str options,
         return "an option is of another type";
     if (sub->events_limit < 1 || sub->bytes_limit < TD_EVENT_BYTES_MAX)
         return "events and bytes must allow at least one largest event";
+    if (sub->events_limit > TD_QUEUE_EVENTS_MAX ||
+        sub->bytes_limit > TD_QUEUE_BYTES_MAX)
+        return "events or bytes are more than a queue may hold";
     if (sub->queue_events_max < 1 ||
         sub->queue_events_max > TD_QUEUE_EVENTS_MAX ||
         sub->queue_bytes_max < 1 || sub->queue_bytes_max > TD_QUEUE_BYTES_MAX)
@@ -135,6 +138,8 @@ void td_sub_unsubscribe(struct td_engine *e, struct td_session *s,
 
     if (sub) {
         td_deliver(e, sub); /* what came before this, within its credit */
+        sub->gap[TD_DROP_UNSUBSCRIBED] += sub->queue.events;
+        td_deliver_gaps(e, sub);
         td_sub_end(e, sub, TD_DROP_UNSUBSCRIBED);
     }
     reply(e, s, f->u.unsubscribe.request, sub ? TIDINGS_OK : TIDINGS_ENOTFOUND,
@@ -185,12 +190,11 @@ static void drop(struct td_engine *e, struct td_sub *sub, enum td_drop why,
 
     if (n == 0)
         return;
-    if (sub->gap[why] == 0)
+    if (sub->gap[why] == 0) /* how many in all is said when it is told */
         td_log(&e->options.log, TD_LOG_WARN, "DROP",
-               "session %llu %s subscription %llu: %llu events dropped, %s",
+               "session %llu %s subscription %llu drops events: %s",
                (unsigned long long)sub->session->number, sub->session->name,
-               (unsigned long long)sub->number, (unsigned long long)n,
-               td_drop_names[why]);
+               (unsigned long long)sub->number, td_drop_names[why]);
     sub->ledger.dropped[why] += n;
     sub->gap[why] += n;
     td_sub_ready(e, sub); /* to be told */
@@ -201,6 +205,17 @@ static void drop_to_half(struct td_engine *e, struct td_sub *sub)
 {
     drop(e, sub, TD_DROP_SLOW, sub->queue_events_max / 2,
          sub->queue_bytes_max / 2);
+}
+
+void td_sub_forgive_holds(struct td_engine *e, int64_t pause_ms)
+{
+    struct td_hold *hold;
+    struct td_hold *after;
+
+    HASH_ITER(hh, e->holds, hold, after)
+    {
+        td_block_forgive(&sub_of_hold(hold)->block, pause_ms);
+    }
 }
 
 int64_t td_sub_tick_holds(struct td_engine *e)

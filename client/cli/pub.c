@@ -131,9 +131,17 @@ static int interrupted(struct pub *p)
 
 static int not_published(struct pub *p, tidings_err err)
 {
+    struct tidings_info info;
+
     td_progress_end(&p->progress);
     if (err == TIDINGS_EFULL && td_stopped())
         return interrupted(p);
+    if (err == TIDINGS_EFULL && !tidings_info(&info, p->bus) && !info.up) {
+        td_complain("the broker was lost: %" PRIu64 " of %" PRIu64
+                    " events were taken",
+                    info.taken, info.published);
+        return td_no_broker(p->settings);
+    }
     if (err == TIDINGS_EFULL) {
         td_complain("the broker takes no more: %" PRIu64 " event%s published",
                     p->done, p->done == 1 ? "" : "s");

@@ -260,6 +260,14 @@ static tidings_err publish_two(void *arg, const struct tidings_event *event)
 }
 
 /* Each event makes two: it cannot but fill every queue. */
+/* What the windows had no room for may be left behind. */
+static void come_to_rest(tidings_bus *bus)
+{
+    tidings_err err = tidings_drain(bus, 2 * CONF_MS);
+
+    assert_true(!err || err == TIDINGS_ELIMIT);
+}
+
 static void run_cycle(struct conf *c, tidings_bus *a, tidings_bus *b)
 {
     const struct tidings_sub_options so = {.window_events = 64,
@@ -285,8 +293,8 @@ static void run_cycle(struct conf *c, tidings_bus *a, tidings_bus *b)
                   (unsigned long long)(to_a.full + to_b.full));
 
     atomic_store(&stop, true); /* and then it comes to rest */
-    assert_ok(tidings_drain(a, 2 * CONF_MS));
-    assert_ok(tidings_drain(b, 2 * CONF_MS));
+    come_to_rest(a);
+    come_to_rest(b);
     after = conf_subscribe(c, b, "cycle.after");
     assert_ok(tidings_publish(a, "cycle.after", NULL, 0));
     assert_true(tally_wait(after, 1, CONF_MS));

@@ -26,7 +26,8 @@ static int64_t spent_ms(const struct sim_esub *sub, int64_t end_ms)
 
 static void hold_over(struct sim *sim, struct sim_esub *sub, bool goes_on)
 {
-    int64_t end_ms = sim->now_ms - sim->broker.late_ms;
+    int64_t late_ms = sim->broker.late_ms;
+    int64_t end_ms = sim->now_ms - (late_ms < TD_LATE_MS ? late_ms : 0);
     struct sim_span *span;
 
     if (end_ms < sub->since_ms)
@@ -49,6 +50,9 @@ static void watch_hold(struct sim *sim, struct sim_esub *sub,
     bool over = real->queue.events > real->queue_events_max ||
                 real->queue.bytes > real->queue_bytes_max;
 
+    /* A broker that was stopped did not hold anybody back meanwhile. */
+    if (sub->blocking && sim->broker.late_ms >= TD_LATE_MS)
+        sub->since_ms += sim->broker.late_ms;
     if (!over || sub->hold != real->hold.number)
         sub->pushers_len = 0; /* from here on they are counted anew */
     sub->hold = real->hold.number;

@@ -381,6 +381,10 @@ TIDINGS_API tidings_err tidings_unsubscribe(tidings_sub *sub, int timeout_ms);
  * @return TIDINGS_OK         at rest.
  *         TIDINGS_ETIMEDOUT  not within timeout_ms; subscriptions are ended
  *                            all the same.
+ *         TIDINGS_ELIMIT     at rest, but more was queued at the broker than the
+ *                            windows allowed: it was left behind, told as
+ *                            TIDINGS_GAP and counted as missed. The detail
+ *                            says how much.
  *         TIDINGS_EDEADLK    called inside a handler of this bus.
  *         TIDINGS_ECLOSED, TIDINGS_EFORKED, TIDINGS_EINVAL
  */
