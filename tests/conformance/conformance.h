@@ -26,6 +26,11 @@
 #else
 #define CONF_SLOW 1
 #endif
+#if defined(__SANITIZE_ADDRESS__)
+#define CONF_ADDRESS_SANITIZED 1
+#else
+#define CONF_ADDRESS_SANITIZED 0
+#endif
 
 /* ---- tallies ---- */
 

@@ -25,7 +25,8 @@ enum complaint {
     NOT_SUBSCRIBED,
     NOT_PUBLISHED,
     NOT_DELIVERED,
-    NOT_CLOSED
+    NOT_CLOSED,
+    CHILD_DIED /* by a signal: of the alarm, if it hung */
 };
 
 struct parent {
@@ -103,6 +104,7 @@ static enum complaint be_child(const struct parent *p)
     return what;
 }
 
+/* Asserts nothing: other threads may be using the caller's stack. */
 static int run_child(const struct parent *p)
 {
     int status = 0;
@@ -110,9 +112,8 @@ static int run_child(const struct parent *p)
 
     if (pid == 0)
         _exit(be_child(p));
-    assert_true(pid > 0);
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_false(WIFSIGNALED(status));
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+        return CHILD_DIED;
     return WEXITSTATUS(status);
 }
 
@@ -154,6 +155,8 @@ static void *open_until(void *arg)
     return NULL;
 }
 
+/* The allocator of the address sanitizer does not let go of its locks in a
+ * child: there such a child hangs, whatever it calls. */
 static void test_child_of_a_busy_parent_opens_its_own_bus(void **state)
 {
     struct conf *c = *state;
@@ -165,6 +168,8 @@ static void test_child_of_a_busy_parent_opens_its_own_bus(void **state)
     pthread_t opener;
     int code = FINE;
 
+    if (CONF_ADDRESS_SANITIZED)
+        skip();
     assert_ok(tidings_subscribe(&p.sub, p.bus, "busy", tally_event, t, NULL));
     assert_int_equal(pthread_create(&publisher, NULL, publish_until, &handle),
                      0);
