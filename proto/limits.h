@@ -30,6 +30,9 @@
 #define TD_TOKENS_MAX 16u
 #define TD_SOURCE_BYTES_MAX 1023u
 #define TD_NAME_BYTES_MAX 64u
+#define TD_GROUP_BYTES_MAX 64u    /* a group's name */
+#define TD_TOKEN_BYTES 16u        /* of a session: guessed never */
+#define TD_PEER_BYTES_MAX 255u    /* ZMQ_ROUTING_ID's bound */
 #define TD_ID_BYTES_MAX 255u      /* an id chosen by the caller */
 #define TD_PRODUCER_BYTES 16u
 #define TD_ID_TEXT_BYTES 40u      /* 26 + 1 + 13, without the NUL */
@@ -44,6 +47,8 @@
 #define TD_QUEUE_EVENTS_MAX (1u << 20)
 #define TD_QUEUE_BYTES_MAX (1u << 30)
 #define TD_MEMORY_BYTES (512u << 20)    /* --memory-max: all queues together */
+#define TD_SESSION_BYTES (256u << 20)   /* --session-memory-max: half of it */
+#define TD_PATTERNS_BYTES_MAX (128u << 10) /* of a session's subscriptions */
 #define TD_UNCONFIRMED_EVENTS 262144u   /* client: kept until taken */
 #define TD_UNCONFIRMED_BYTES (32u << 20)
 #define TD_MESSAGES_OUT_MAX 256u        /* DELIVER unanswered by one session */
@@ -57,6 +62,9 @@
 #define TD_HEARTBEAT_MS 5000
 #define TD_DEAD_MS 15000      /* three heartbeats */
 #define TD_LAZY_MS 200        /* TAKEN and CREDIT nobody waits for */
+#define TD_GRACE_MS 15000     /* a session away is kept so long (--grace) */
+#define TD_GRACE_MS_MAX 3600000
+#define TD_ADVISE_MS 1000     /* between advisories of a kind on one queue */
 #define TD_LATE_MS 250        /* a broker called so late was stopped itself */
 #define TD_GREETING_MS 3000   /* connect and HELLO to WELCOME */
 #define TD_RETRY_MIN_MS 50    /* first reconnect */
@@ -70,9 +78,15 @@
 #define TD_PRODUCERS_MAX 65536u    /* 64 bytes each */
 
 /* ---- tables ---- */
-#define TD_TYPES_CACHED_MAX 65536u /* match cache, emptied when full */
+#define TD_TYPES_CACHED_MAX 131072u /* match cache and counters, 200 B each; the
+                                       oldest goes */
 #define TD_SESSIONS_MAX 16384u
-#define TD_STATS_ROWS_MAX 500u /* of 27 values: within TD_SCAN_NODES_MAX */
+#define TD_GUARD_RESERVE 64u /* descriptors kept back for the broker's own files */
+#define TD_GUARD_TELL_S 60   /* between two lines of the log about them */
+#define TD_STATS_ROWS_MAX 250u /* of 35 values: within TD_SCAN_NODES_MAX */
+#define TD_SEEN_MAX 4096u      /* producers remembered by a subscription */
+#define TD_WORKERS_MAX 64u         /* handler threads of a subscription */
+#define TD_NOTICES_MAX 1024u       /* news kept for a program that does not look */
 #define TD_BUSES_MAX 1024u         /* open at once in one process */
 
 #endif

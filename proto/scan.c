@@ -323,26 +323,44 @@ bool td_map_find(struct td_str map, const char *key, struct td_str *out)
     return false;
 }
 
+/* A reader of an option's value; *absent: there is none. */
+static struct td_reader option_of(struct td_str map, const char *key,
+                                  bool *absent)
+{
+    struct td_str value = {NULL, 0};
+
+    *absent = !td_map_find(map, key, &value);
+    return td_reader_of(value.data, value.len);
+}
+
 bool td_map_uint(struct td_str map, const char *key, uint64_t *out)
 {
-    struct td_str value;
+    bool absent;
+    struct td_reader r = option_of(map, key, &absent);
 
-    if (!td_map_find(map, key, &value))
-        return true;
-
-    struct td_reader r = td_reader_of(value.data, value.len);
-
-    return td_read_uint(&r, out);
+    return absent || td_read_uint(&r, out);
 }
 
 bool td_map_str(struct td_str map, const char *key, struct td_str *out)
 {
-    struct td_str value;
+    bool absent;
+    struct td_reader r = option_of(map, key, &absent);
 
-    if (!td_map_find(map, key, &value))
-        return true;
+    return absent || td_read_str(&r, out);
+}
 
-    struct td_reader r = td_reader_of(value.data, value.len);
+bool td_map_bin(struct td_str map, const char *key, struct td_str *out)
+{
+    bool absent;
+    struct td_reader r = option_of(map, key, &absent);
 
-    return td_read_str(&r, out);
+    return absent || td_read_bin(&r, out);
+}
+
+bool td_map_bool(struct td_str map, const char *key, bool *out)
+{
+    bool absent;
+    struct td_reader r = option_of(map, key, &absent);
+
+    return absent || td_read_bool(&r, out);
 }

@@ -87,5 +87,7 @@ bool td_map_find(struct td_str map, const char *key, struct td_str *out);
 bool td_map_uint(struct td_str map, const char *key, uint64_t *out);
 /* A string option: absent leaves *out, another shape is false. */
 bool td_map_str(struct td_str map, const char *key, struct td_str *out);
+bool td_map_bin(struct td_str map, const char *key, struct td_str *out);
+bool td_map_bool(struct td_str map, const char *key, bool *out);
 
 #endif

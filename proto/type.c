@@ -69,12 +69,28 @@ bool td_pattern_valid(const char *pattern, size_t len)
     return valid(pattern, len, true);
 }
 
+bool td_group_valid(const char *name, size_t len)
+{
+    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "abcdefghijklmnopqrstuvwxyz0123456789_.-";
+
+    if (len == 0 || len > TD_GROUP_BYTES_MAX)
+        return false;
+    for (size_t i = 0; i < len; i++) {
+        if (!memchr(allowed, name[i], sizeof(allowed) - 1))
+            return false;
+    }
+    return true;
+}
+
 bool td_pattern_match(const char *pattern, size_t pattern_len, const char *type,
                       size_t type_len)
 {
     const char *pattern_end = pattern + pattern_len;
     const char *type_end = type + type_len;
 
+    if (td_type_is_system(type, type_len) && pattern[0] != '$')
+        return false;
     while (pattern && type) {
         const char *p = pattern;
         const char *t = type;

@@ -13,7 +13,11 @@ bool td_type_is_system(const char *type, size_t len);
 
 bool td_pattern_valid(const char *pattern, size_t len);
 
-/* Both must be valid. Linear in their lengths. */
+/* Whether the bytes name a group: 1..64 of [A-Za-z0-9_.-]. */
+bool td_group_valid(const char *name, size_t len);
+
+/* Both must be valid. Linear in their lengths. A wildcard in the first place
+ * does not match the system's types. */
 bool td_pattern_match(const char *pattern, size_t pattern_len, const char *type,
                       size_t type_len);
 

@@ -45,9 +45,18 @@ static const struct {
      "# events, # GiB",
      {TD_QUEUE_EVENTS_MAX, GIB(TD_QUEUE_BYTES_MAX)}},
     {"unanswered DELIVER per session", "#", {TD_MESSAGES_OUT_MAX}},
-    {"subscriptions per session", "#", {TD_SUBSCRIPTIONS_MAX}},
+    {"subscriptions per session; their patterns together",
+     "#; # KiB",
+     {TD_SUBSCRIPTIONS_MAX, KIB(TD_PATTERNS_BYTES_MAX)}},
+    {"group name", "# B", {TD_GROUP_BYTES_MAX}},
+    {"memory of all queues; of one session's, defaults",
+     "# MiB; # MiB",
+     {MIB(TD_MEMORY_BYTES), MIB(TD_SESSION_BYTES)}},
     {"sessions", "#", {TD_SESSIONS_MAX}},
-    {"rows of STATS", "#", {TD_STATS_ROWS_MAX}},
+    {"rows of STATS; types counted",
+     "#; #",
+     {TD_STATS_ROWS_MAX, TD_TYPES_CACHED_MAX}},
+    {"grace time of a session, default", "# s", {TD_GRACE_MS / 1000}},
     {"WELCOME after; first and longest delay before trying again",
      "# s; # ms, # s",
      {TD_GREETING_MS / 1000, TD_RETRY_MIN_MS, TD_RETRY_MAX_MS / 1000}},
@@ -72,10 +81,12 @@ static const struct {
     {"# ms", TD_BLOCK_MS},
     {"# ms", TD_LAZY_MS},
     {"# s", TD_GREETING_MS / 1000},
+    {"# s", TD_GRACE_MS / 1000},
     {"# ms", TD_RETRY_MIN_MS},
     {"# s", TD_RETRY_MAX_MS / 1000},
     {"#", TD_SESSIONS_MAX},
     {"#", TD_NAME_BYTES_MAX},
+    {"#", TD_GROUP_BYTES_MAX},
     {"#", TD_MESSAGES_OUT_MAX},
     {"#", TD_BATCHES_MAX},
     {"#", TD_ATTRS_MAX},
@@ -83,6 +94,8 @@ static const struct {
     {"#", TD_RUNS_MAX},
     {"#", TD_SUBSCRIPTIONS_MAX},
     {"#", TD_STATS_ROWS_MAX},
+    {"#", TD_TYPES_CACHED_MAX},
+    {"# KiB", KIB(TD_PATTERNS_BYTES_MAX)},
     {"#", 1}, /* the least window, in events */
     {"# MiB", MIB(TD_DATA_BYTES_MAX)},
     {"# KiB", KIB(TD_ATTRS_BYTES_MAX)},
@@ -223,6 +236,13 @@ static void test_limits_fit_one_another(void **state)
     assert_true(TD_ID_TEXT_BYTES <= TD_ID_BYTES_MAX);
     assert_true(TD_DEAD_MS > 2 * TD_HEARTBEAT_MS);
     assert_true(TD_BLOCK_MS < TD_BLOCK_WINDOW_MS);
+    assert_true(TD_SESSION_BYTES <= TD_MEMORY_BYTES);
+    assert_true(TD_QUEUE_BYTES <= TD_SESSION_BYTES);
+    assert_true(TD_GRACE_MS <= TD_GRACE_MS_MAX);
+    /* a session is dead, and then away, for less than its producer is known */
+    assert_true(TD_DEAD_MS + TD_GRACE_MS < TD_PRODUCER_KEEP_MS);
+    /* a client that tries as slowly as it ever does finds its session */
+    assert_true(TD_GRACE_MS > TD_RETRY_MAX_MS + TD_GREETING_MS);
     assert_true(TD_SCAN_DEPTH_MAX <= TD_DATA_DEPTH_MAX);
     /* the broker forwards one batch's table as it came: in the longest forms
      * of msgpack, and its DELIVER around it */
@@ -231,6 +251,21 @@ static void test_limits_fit_one_another(void **state)
                 TD_CONTROL_BYTES_MAX);
     /* a run is six values, a batch five besides its runs */
     assert_true(TD_RUNS_MAX * 6 + TD_BATCHES_MAX * 5 + 8 <= TD_SCAN_NODES_MAX);
+    /* HELLO lists every subscription, CREDIT has a row for each */
+    assert_true(TD_SUBSCRIPTIONS_MAX * (1 + 5 + 9 + 9) + 256 <=
+                TD_CONTROL_BYTES_MAX);
+    assert_true(TD_SUBSCRIPTIONS_MAX * (1 + 9 + 9 + 9 + 9) + 256 <=
+                TD_CONTROL_BYTES_MAX);
+    assert_true(TD_SUBSCRIPTIONS_MAX * 5 + 16 <= TD_SCAN_NODES_MAX);
+    /* STATS: the longest row, of a subscription, has eleven values and their
+     * keys, and six more by reason; its strings, numbers, keys */
+    assert_true(TD_STATS_ROWS_MAX * (1 + 2 * 11 + 2 * 6) + 256 <=
+                TD_SCAN_NODES_MAX);
+    assert_true(TD_STATS_ROWS_MAX *
+                        (TD_TYPE_BYTES_MAX + TD_NAME_BYTES_MAX +
+                         TD_GROUP_BYTES_MAX + 32 + 13 * 9 + 17 * 13) +
+                    4096 <=
+                TD_CONTROL_BYTES_MAX);
 }
 
 int main(void)

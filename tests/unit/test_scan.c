@@ -602,6 +602,60 @@ static void test_map_options_are_absent_or_of_their_shape(void **state)
     td_buf_fini(&b);
 }
 
+static void test_map_options_may_be_bins_and_bools(void **state)
+{
+    static const char *const others[] = {"text", "zero", "one", "nil", "list"};
+    struct td_str bin = {"default", 7};
+    struct td_buf b = {0};
+    struct td_str map;
+    bool flag = true;
+
+    (void)state;
+    td_mp(&b, "{\"text\" \"true\" \"zero\" 0 \"one\" 1 \"nil\" nil "
+              "\"list\" [true] \"no\" false \"yes\" true \"no\" true "
+              "\"empty\" '' \"bin\" b(16)}");
+    map = td_mp_str(&b);
+
+    assert_true(td_map_bin(map, "absent", &bin));
+    assert_true(td_map_bool(map, "absent", &flag));
+    for (size_t i = 0; i < TD_ARRAY_LEN(others); i++) {
+        assert_row(others[i], !td_map_bin(map, others[i], &bin));
+        assert_row(others[i], !td_map_bool(map, others[i], &flag));
+    }
+    assert_false(td_map_bin(map, "yes", &bin));
+    assert_false(td_map_bool(map, "bin", &flag));
+    assert_int_equal(bin.len, 7);
+    assert_true(flag);
+
+    assert_true(td_map_bool(map, "no", &flag) && !flag); /* the first counts */
+    assert_true(td_map_bool(map, "yes", &flag) && flag);
+    assert_true(td_map_bin(map, "empty", &bin));
+    assert_int_equal(bin.len, 0);
+    assert_non_null(bin.data);
+    assert_true(td_map_bin(map, "bin", &bin));
+    assert_int_equal(bin.len, 16);
+    assert_memory_equal(bin.data, "aaaaaaaaaaaaaaaa", 16);
+    td_buf_fini(&b);
+}
+
+/* What stands in the place of a map has no options. */
+static void test_map_options_of_no_map_are_absent(void **state)
+{
+    struct td_buf b = {0};
+    struct td_str str = {"default", 7};
+    uint64_t u = 42;
+    bool flag = true;
+
+    (void)state;
+    td_mp(&b, "[\"a\" 1]");
+    assert_true(td_map_uint(td_mp_str(&b), "a", &u));
+    assert_true(td_map_str(td_mp_str(&b), "a", &str));
+    assert_true(td_map_bin(td_mp_str(&b), "a", &str));
+    assert_true(td_map_bool(td_mp_str(&b), "a", &flag));
+    assert_true(u == 42 && str.len == 7 && flag);
+    td_buf_fini(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -617,6 +671,8 @@ int main(void)
         cmocka_unit_test(test_map_find_returns_the_first_of_a_key),
         cmocka_unit_test(test_map_find_stays_within_a_cut_map),
         cmocka_unit_test(test_map_options_are_absent_or_of_their_shape),
+        cmocka_unit_test(test_map_options_may_be_bins_and_bools),
+        cmocka_unit_test(test_map_options_of_no_map_are_absent),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

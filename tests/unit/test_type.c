@@ -1,4 +1,4 @@
-/* The grammar of types and patterns, and matching (FAULTS W17, W18, W19). */
+/* The grammar of types, patterns and groups, and matching (FAULTS W17, W18, W19). */
 #include "tests/support/td_test.h"
 
 #include <stdlib.h>
@@ -154,6 +154,38 @@ static void test_type_system_begins_with_a_dollar(void **state)
     assert_false(td_type_is_system("$", 0));
 }
 
+/* Printable ASCII without what a shell or a path would trip over. */
+static void test_group_grammar(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t len;
+        bool valid;
+    } rows[] = {
+        {ROW("a"), true},      {ROW("Work-ers_2.eu"), true},
+        {ROW("."), true},      {ROW("-"), true},
+        {ROW(A64), true},      {ROW(""), false},
+        {ROW(A64 "a"), false}, {ROW("a b"), false},
+        {ROW("a/b"), false},   {ROW("a*"), false},
+        {ROW(">"), false},     {ROW("$a"), false},
+        {ROW("a\0"), false},   {ROW("\0"), false},
+        {ROW("a\n"), false},   {ROW("gr\xc3\xbc"), false},
+        {ROW("\xff"), false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++)
+        assert_row(rows[i].text,
+                   td_group_valid(rows[i].text, rows[i].len) == rows[i].valid);
+    for (int c = 0; c < 256; c++) {
+        char name = (char)c;
+        bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+                     (c >= 'a' && c <= 'z') || c == '_' || c == '.' || c == '-';
+
+        assert_row_at("one byte", c, td_group_valid(&name, 1) == plain);
+    }
+}
+
 static const struct {
     const char *pattern;
     const char *type;
@@ -187,7 +219,23 @@ static const struct {
     {"*.*", "a.b.c", false},
     {">", "a", true},
     {">", "a.b.c", true},
-    {">", "$sys.up", true},
+    {">", "a.$b.$", true}, /* not the system's: that begins with a dollar */
+    {"a.*", "a.$b", true},
+    {">", "$sys.up", false},
+    {">", "$", false},
+    {"*", "$", false},
+    {"*", "$sys", false},
+    {"*.up", "$sys.up", false},
+    {"*.*", "$sys.up", false},
+    {"*.>", "$tidings.session.up", false},
+    {"$", "$", true},
+    {"$sys.up", "$sys.up", true},
+    {"$sys.up", "$sys.down", false},
+    {"$sys.*", "$sys.up", true},
+    {"$sys.*", "sys.up", false},
+    {"$tidings.>", "$tidings.session.up", true},
+    {"$tidings.>", "$tidings", false},
+    {"$tidings.*.>", "$tidings.session.up", true},
     {"a.>", "a", false},
     {"a.>", "a.b", true},
     {"a.>", "a.b.c.d", true},
@@ -248,6 +296,7 @@ int main(void)
         cmocka_unit_test(test_type_every_byte_value_alone_and_inside),
         cmocka_unit_test(test_type_refuses_only_separators_of_any_length),
         cmocka_unit_test(test_type_system_begins_with_a_dollar),
+        cmocka_unit_test(test_group_grammar),
         cmocka_unit_test(test_pattern_matches_by_whole_tokens),
         cmocka_unit_test(test_token_next_cuts_at_each_dot),
     };
