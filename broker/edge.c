@@ -1,6 +1,7 @@
 #include "broker/edge.h"
 
 #include "broker/engine/engine.h"
+#include "broker/guard.h"
 #include "proto/address.h"
 #include "proto/limits.h"
 #include "proto/zmq_body.h"
@@ -9,6 +10,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -24,6 +27,7 @@
 struct td_edge {
     void *context;
     void *router;
+    struct td_guard *guard;
     struct td_engine *engine;
     struct td_log log;
     char endpoints[ENDPOINTS_MAX][ENDPOINT_BYTES_MAX];
@@ -52,6 +56,21 @@ static bool port_send(void *ctx, struct td_str peer, const void *control,
                     ZMQ_DONTWAIT | ZMQ_SNDMORE) >= 0 &&
            zmq_send(edge->router, control, len, flags) >= 0 &&
            (!body || td_zmq_send_body(edge->router, body));
+}
+
+static bool port_random(void *ctx, void *out, size_t len)
+{
+    (void)ctx;
+    return getrandom(out, len, 0) == (ssize_t)len;
+}
+
+static int64_t port_unix_us(void *ctx)
+{
+    struct timespec t;
+
+    (void)ctx;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 /* ---- receiving ---- */
@@ -154,9 +173,9 @@ static void drain(struct td_edge *edge, int stop_fd)
     int64_t end = now + TD_STOP_MS;
     bool stop = false;
     bool busy = true;
-    char byte;
+    struct signalfd_siginfo first;
 
-    if (read(stop_fd, &byte, 1) < 0)
+    if (read(stop_fd, &first, sizeof(first)) < 0)
         stop_fd = -1; /* nothing more to hear from it */
     td_log(&edge->log, TD_LOG_INFO, "DRAIN", "stopping: delivering the rest");
     td_engine_drain(edge->engine);
@@ -246,12 +265,20 @@ tidings_err td_edge_new(struct td_edge **out,
     edge->router = zmq_socket(edge->context, ZMQ_ROUTER);
     if (!edge->router || !set_options(edge->router))
         goto out;
+    err = td_guard_new(&edge->guard, edge->context, edge->router, &edge->log);
+    if (err)
+        goto out;
 
     const struct td_engine_options engine = {
         .epoch = options->epoch,
         .memory_bytes = options->memory_bytes,
+        .session_bytes = options->session_bytes,
+        .grace_ms = options->grace_ms,
         .version = TD_VERSION,
-        .port = {.send = port_send, .ctx = edge},
+        .port = {.send = port_send,
+                 .random = port_random,
+                 .unix_us = port_unix_us,
+                 .ctx = edge},
         .log = options->log,
     };
 
@@ -270,6 +297,7 @@ void td_edge_free(struct td_edge *edge)
     if (!edge)
         return;
     td_engine_free(edge->engine);
+    td_guard_free(edge->guard);
     if (edge->router)
         zmq_close(edge->router);
     while (edge->context && zmq_ctx_term(edge->context) != 0 && errno == EINTR)

@@ -1,5 +1,5 @@
-/* The edge: the only code of the broker that calls libzmq. One ROUTER, one
- * loop, the engine inside it. */
+/* The edge: the only code of the broker that calls libzmq, with the guard
+ * (guard.h) at its side. One ROUTER, one loop, the engine inside it. */
 #ifndef TD_EDGE_H
 #define TD_EDGE_H
 
@@ -14,6 +14,8 @@ struct td_edge;
 struct td_edge_options {
     uint64_t epoch;
     size_t memory_bytes;
+    size_t session_bytes;
+    int64_t grace_ms;
     struct td_log log;
 };
 
@@ -28,8 +30,8 @@ tidings_err td_edge_listen(struct td_edge *edge, const char *url,
                            const char **endpoint, const char **why);
 
 /**
- * Runs until stop_fd becomes readable; then drains for at most TD_STOP_MS (a
- * second byte in stop_fd ends it at once) and says goodbye.
+ * Runs until stop_fd, a signalfd, becomes readable; then drains for at most
+ * TD_STOP_MS (a second signal ends it at once) and says goodbye.
  * TIDINGS_EIO: libzmq failed.
  */
 tidings_err td_edge_run(struct td_edge *edge, int stop_fd);

@@ -26,7 +26,8 @@ struct td_embed_peer {
     struct td_embed *broker;
     pthread_mutex_t lock; /* of what follows */
     struct inbox inbox;
-    int wake_fd;                       /* -1: disconnected */
+    int wake_fd; /* -1: disconnected */
+    bool lost;   /* a message to it, for want of memory: its session is over */
     struct td_embed_message *farewell; /* made early: leaving cannot fail */
 };
 
@@ -142,17 +143,20 @@ static bool port_send(void *ctx, struct td_str key, const void *control,
     struct td_embed_peer *peer;
     struct td_embed_message *m;
     bool wake = false;
+    bool had;
 
     (void)ctx;
     assert(key.len == sizeof(peer));
     memcpy(&peer, key.data, sizeof(peer));
     m = message_new(peer, control, len, body);
-    if (!m)
-        return false;
+    had = m != NULL;
     pthread_mutex_lock(&peer->lock);
     if (peer->wake_fd >= 0) {
         wake = !peer->inbox.head;
-        inbox_push(&peer->inbox, m);
+        if (m)
+            inbox_push(&peer->inbox, m);
+        else
+            peer->lost = true;
         m = NULL;
     }
     if (wake) { /* under the lock: the descriptor may be closed after it */
@@ -163,7 +167,16 @@ static bool port_send(void *ctx, struct td_str key, const void *control,
     }
     pthread_mutex_unlock(&peer->lock);
     td_embed_message_free(m);
-    return true;
+    return had;
+}
+
+static int64_t port_unix_us(void *ctx)
+{
+    struct timespec t;
+
+    (void)ctx;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
 static void peer_free(struct td_embed_peer *peer)
@@ -275,7 +288,7 @@ static tidings_err broker_new(struct td_embed **out, const char *name)
         .epoch = new_epoch(),
         .version = TD_VERSION,
         .trusted = true,
-        .port = {.send = port_send},
+        .port = {.send = port_send, .unix_us = port_unix_us},
     };
     struct td_embed *b = calloc(1, sizeof(*b));
     pthread_condattr_t attr;
@@ -393,12 +406,14 @@ bool td_embed_send(struct td_embed_peer *peer, const void *control, size_t len,
     return true;
 }
 
-struct td_embed_message *td_embed_receive(struct td_embed_peer *peer)
+struct td_embed_message *td_embed_receive(struct td_embed_peer *peer,
+                                          bool *lost)
 {
     struct td_embed_message *list;
 
     pthread_mutex_lock(&peer->lock);
     list = inbox_take(&peer->inbox);
+    *lost = peer->lost;
     pthread_mutex_unlock(&peer->lock);
     return list;
 }

@@ -42,7 +42,9 @@ void td_embed_disconnect(struct td_embed_peer *peer);
 bool td_embed_send(struct td_embed_peer *peer, const void *control, size_t len,
                    struct td_body *body);
 
-/* All that has arrived, oldest first, as a list; NULL if nothing has. */
-struct td_embed_message *td_embed_receive(struct td_embed_peer *peer);
+/* All that has arrived, oldest first, as a list; NULL if nothing has. *lost:
+ * there was no memory for a message to the peer, so its session is over. */
+struct td_embed_message *td_embed_receive(struct td_embed_peer *peer,
+                                          bool *lost);
 
 #endif

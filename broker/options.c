@@ -33,7 +33,7 @@ static bool set_log_level(struct td_options *o, const char *value)
 }
 
 /* Digits, then nothing or one of K M G (powers of 1024). */
-static bool set_memory_max(struct td_options *o, const char *value)
+static bool read_size(size_t *out, const char *value)
 {
     static const char units[] = "KMG";
     const char *unit;
@@ -53,8 +53,32 @@ static bool set_memory_max(struct td_options *o, const char *value)
     }
     if (n > (SIZE_MAX >> 1) >> shift)
         return false;
-    o->memory_bytes = (size_t)n << shift;
-    return o->memory_bytes >= (16u << 20);
+    *out = (size_t)n << shift;
+    return *out >= (16u << 20);
+}
+
+static bool set_memory_max(struct td_options *o, const char *value)
+{
+    return read_size(&o->memory_bytes, value);
+}
+
+static bool set_session_memory_max(struct td_options *o, const char *value)
+{
+    return read_size(&o->session_bytes, value);
+}
+
+static bool set_grace(struct td_options *o, const char *value)
+{
+    char *end;
+    long s;
+
+    errno = 0;
+    s = strtol(value, &end, 10);
+    if (!isdigit((unsigned char)*value) || *end || errno ||
+        s > TD_GRACE_MS_MAX / 1000)
+        return false;
+    o->grace_ms = s > 0 ? s * 1000 : -1;
+    return true;
 }
 
 static bool set_help(struct td_options *o, const char *value)
@@ -90,6 +114,13 @@ static const struct option_row {
     {"memory-max", "SIZE", "512M", "a number with K, M or G, at least 16M",
      "most bytes that all queues together may hold; K, M, G are allowed",
      set_memory_max},
+    {"session-memory-max", "SIZE", "256M",
+     "a number with K, M or G, at least 16M",
+     "most bytes that the queues of one session may hold",
+     set_session_memory_max},
+    {"grace", "SECONDS", "15", "a number of seconds, 0 to 3600",
+     "how long a client whose link is lost keeps its place; 0: not at all",
+     set_grace},
     {"version", NULL, NULL, "", "print the version", set_version},
     {"help", NULL, NULL, "", "print this", set_help},
 };
@@ -114,7 +145,9 @@ void td_options_help(FILE *out)
             "and then \"ready\".\n"
             "SIGTERM, SIGINT and SIGHUP end it within %d seconds, after what "
             "was published has\nbeen delivered; a second one ends it at "
-            "once.\n\n"
+            "once.\n"
+            "SIGUSR1, SIGUSR2 and SIGPIPE are ignored, and so is SIGHUP when "
+            "started with nohup.\n\n"
             "Exit codes: 0 ended by a signal, 1 could not run, 2 wrong "
             "usage.\n",
             (TD_STOP_MS + 999) / 1000 + 1);

@@ -4,6 +4,7 @@
 #define TD_OPTIONS_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 #include "broker/engine/log.h"
@@ -15,6 +16,8 @@ struct td_options {
     unsigned listen_len;
     enum td_log_level log_level;
     size_t memory_bytes;
+    size_t session_bytes;
+    int64_t grace_ms; /* below 0: sessions are not kept */
     int help;
     int version;
 };

@@ -3,41 +3,40 @@
 #include "broker/options.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/signalfd.h>
 #include <time.h>
-#include <unistd.h>
 
-static int stop_pipe[2] = {-1, -1};
-
-static void on_signal(int number)
-{
-    int saved = errno;
-    char byte = (char)number;
-
-    if (write(stop_pipe[1], &byte, 1) < 0)
-        errno = saved; /* full: enough have arrived */
-    errno = saved;
-}
-
+/* The signals that end it arrive through a descriptor, so that they interrupt
+ * no call of libzmq's. SIGHUP ends it like a terminal's other programs, unless
+ * it was started with nohup. The rest means nothing here, and must not end it
+ * by default. Returns the descriptor; -1: errno. */
 static int catch_signals(void)
 {
-    static const int ends[] = {SIGTERM, SIGINT, SIGHUP};
-    struct sigaction action = {.sa_handler = on_signal};
+    static const int ignored[] = {SIGPIPE, SIGUSR1, SIGUSR2};
+    struct sigaction action = {.sa_handler = SIG_IGN};
+    struct sigaction before;
+    sigset_t ends;
 
-    if (pipe(stop_pipe) != 0 || fcntl(stop_pipe[1], F_SETFL, O_NONBLOCK) != 0)
-        return -1;
     sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-        if (sigaction(ends[i], &action, NULL) != 0)
+    for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
+        if (sigaction(ignored[i], &action, NULL) != 0)
             return -1;
     }
-    action.sa_handler = SIG_IGN;
-    return sigaction(SIGPIPE, &action, NULL);
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    if (sigaction(SIGHUP, NULL, &before) != 0)
+        return -1;
+    if (before.sa_handler != SIG_IGN)
+        sigaddset(&ends, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &ends, NULL) != 0)
+        return -1;
+    return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 static void write_log(void *ctx, enum td_log_level level, const char *id,
@@ -102,12 +101,15 @@ static int run(const struct td_options *options)
     const struct td_edge_options edge_options = {
         .epoch = new_epoch(),
         .memory_bytes = options->memory_bytes,
+        .session_bytes = options->session_bytes,
+        .grace_ms = options->grace_ms,
         .log = {.level = options->log_level, .write = write_log},
     };
     struct td_edge *edge = NULL;
+    int signals = catch_signals();
     tidings_err err;
 
-    if (catch_signals() != 0) {
+    if (signals < 0) {
         fprintf(stderr, "tidingsd: signals: %s\n", strerror(errno));
         return 1;
     }
@@ -117,7 +119,7 @@ static int run(const struct td_options *options)
     if (!err)
         err = listen_all(edge, options);
     if (!err) {
-        err = td_edge_run(edge, stop_pipe[0]);
+        err = td_edge_run(edge, signals);
         if (err)
             fprintf(stderr, "tidingsd: stopped: %s\n", tidings_err_text(err));
     }

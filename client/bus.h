@@ -8,7 +8,8 @@
  * without the lock. The I/O thread does both in turn, so an event reaches its
  * handler without changing threads. While a handler runs for long, whoever
  * waits for something drives; and if nobody waits, the keeper does it often
- * enough to keep the link alive. A publisher sends on its own thread. */
+ * enough to keep the link alive. A publisher sends on its own thread. Workers
+ * are threads of a subscription (workers.h). */
 #ifndef TD_BUS_H
 #define TD_BUS_H
 
@@ -18,54 +19,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "client/event.h"
 #include "client/link.h"
+#include "client/notice.h"
 #include "client/session.h"
+#include "client/sub.h"
 #include "tidings/tidings.h"
 
-/* One subscription's handler. */
-struct td_bus_sub {
-    struct td_bus_sub *prev;
-    struct td_bus_sub *next;
-    unsigned refs;
-    uint32_t number;
-    struct td_csub *csub; /* NULL once it is over */
-    tidings_handler handler;
-    void *arg;
-    atomic_bool ended; /* the handler is not to be called any more */
-    bool drained;      /* tidings_drain() ends it, and forgets it */
-};
-
-/* Something to be dispatched, in order of arrival. */
-struct td_notice {
-    struct td_notice *next;
-    uint32_t sub;               /* number; 0: none */
-    struct td_message *message; /* a delivery; NULL: a status */
-    struct td_str batches;      /* in the message */
-    uint64_t session;           /* td_client.connects when it arrived */
-    uint64_t events;            /* not yet handled */
-    enum tidings_status_kind kind;
-    tidings_err err;
-    uint64_t count;
-    char text[160];
-};
-
-/* Where the dispatcher is in a delivery; its thread's alone. */
-struct td_cursor {
-    struct td_notice *notice; /* NULL: in none */
-    struct td_batches batches;
-    uint32_t batch;
-    uint32_t run;       /* in that batch */
-    uint32_t event;     /* in that run */
-    const uint8_t *p;   /* the next event */
-    const uint8_t *end; /* of its run */
-    struct tidings_event view;
-    bool has_attrs; /* the event in view */
-    struct td_event_scratch scratch;
-    char id[TD_ID_TEXT_BYTES + 1];
-    char type[TD_TYPE_BYTES_MAX + 1];
-    char source[TD_SOURCE_BYTES_MAX + 1];
-};
+struct td_cursor;
 
 struct td_bus {
     pthread_mutex_t *lock;   /* of the slot */
@@ -73,7 +33,7 @@ struct td_bus {
                                 packing_over; taken after lock, or alone */
     pthread_cond_t changed;  /* anything that a call may wait for … */
     pthread_cond_t room;     /* … but this: there is room to publish */
-    pthread_cond_t stopped;  /* the keeper waits for this alone */
+    pthread_cond_t keeper;   /* the keeper waits for this alone */
     tidings_bus *handle;
     char *url;
     char name[TD_NAME_BYTES_MAX + 1];
@@ -83,6 +43,10 @@ struct td_bus {
     bool own_loop;
     void (*on_status)(void *arg, const struct tidings_status *status);
     void *on_status_arg;
+    bool telling;     /* on_status is being called: one call at a time … */
+    pthread_t teller; /* … by this thread */
+    unsigned tell_waiting; /* threads that wait for their turn … */
+    bool late_waits;       /* … and the keeper does */
 
     struct td_client client;
     const struct td_backend *backend;
@@ -92,7 +56,9 @@ struct td_bus {
 
     int wake_fd;           /* ends a poll early */
     bool driving;          /* some thread polls or reads the link */
-    bool polling;          /* … polls, without the lock */
+    bool polling;          /* … polls, without the lock … */
+    int64_t poll_until_ms; /* … until then */
+    bool driver_waits;     /* … and waits for a change meanwhile */
     unsigned waiting;      /* threads that wait for changed */
     unsigned room_waiting; /* … for room */
     unsigned users;        /* calls that wait */
@@ -101,15 +67,16 @@ struct td_bus {
     bool stop; /* threads end */
     pthread_t io_thread;
     pthread_t keeper_thread;
+    _Atomic int64_t keeper_ms; /* when the keeper looks next */
 
     struct td_bus_sub *subs;
-    struct td_notice *notices;
-    struct td_notice **notices_tail;
+    struct td_pool *retired; /* pools of subscriptions that are over */
+    struct td_notices notices;
     uint64_t waiting_events;
     bool dispatching;
     pthread_t dispatcher;
     struct td_bus_sub *running; /* whose handler is being called */
-    struct td_cursor *cursor;
+    struct td_cursor *cursor;   /* the dispatcher's */
     int dispatch_fd; /* own_loop: readable while something waits; or -1 */
     uint64_t delivered;
     uint64_t failed;
@@ -122,13 +89,23 @@ tidings_err td_bus_new(struct td_bus **out, const char *url,
  * tidings_close(); the lock is released and the handle is gone. */
 void td_bus_free(struct td_bus *b);
 
+/* clock.c: the only clocks of the client */
 int64_t td_now_ms(void);
 int64_t td_now_us(void); /* monotonic */
 int64_t td_unix_us(void);
 int64_t td_unix_coarse_us(void); /* a tick late at most, and cheap */
 
-/* The rest is called with the lock held. */
+/* Signals are the host program's: none is handled on a thread of ours. */
+bool td_thread_start(pthread_t *out, void *(*run)(void *), void *arg);
 
+/* The rest is called with the lock held, unless it says otherwise. */
+
+/* port.c: what the session asks for, and what it has for the bus. */
+struct td_client_port td_bus_port(struct td_bus *b);
+/* A message of the link; takes it over. */
+void td_bus_take(struct td_bus *b, struct td_message *m, int64_t now_ms);
+
+/* drive.c */
 /* Waits until done() or the deadline, letting the lock go meanwhile; false:
  * the deadline passed, or the bus is being closed. */
 bool td_bus_wait(struct td_bus *b, bool (*done)(struct td_bus *b, void *arg),
@@ -147,17 +124,40 @@ void td_bus_touched(struct td_bus *b);
 /* Something changed that others may wait for. */
 void td_bus_changed(struct td_bus *b);
 
-struct td_bus_sub *td_bus_sub_find(struct td_bus *b, uint32_t number);
-void td_bus_sub_unref(struct td_bus_sub *sub);
+/* The keeper is to look at this time, not later. Also without the lock: then
+ * it may be taken. */
+void td_bus_keep(struct td_bus *b, int64_t when_ms);
+void td_bus_keep_unlocked(struct td_bus *b, int64_t when_ms);
+
+/* I/O thread and keeper; stopped and joined with the lock let go. */
+tidings_err td_bus_start(struct td_bus *b);
+void td_bus_stop(struct td_bus *b);
+
+/* tell.c */
+/* Calls on_status, without the lock. It waits for its turn; if the
+ * subscription ends meanwhile, it is not called at all. */
+void td_tell(struct td_bus *b, struct td_bus_sub *sub,
+             const struct tidings_status *status);
+/* Looks for calls that are late, and tells of them as long as nobody else is
+ * telling; returns when to look again. */
+int64_t td_tell_late(struct td_bus *b);
+
+/* Whether this thread is inside one of the bus's handlers, or on_status. */
+bool td_in_handler(const struct td_bus *b);
+bool td_is_dispatcher(const struct td_bus *b);
 
 /* dispatch.c */
-/* Whether this thread is inside one of the bus's handlers. */
-bool td_in_handler(const struct td_bus *b);
-bool td_has_notices(const struct td_bus *b);
+/* Adds a notice; what is taken off for it is freed. */
 void td_push_notice(struct td_bus *b, struct td_notice *n);
+void td_notice_free(struct td_notice *n);
+bool td_has_notices(const struct td_bus *b);
 /* Calls handlers for at most max events; nobody else may be dispatching. */
 size_t td_dispatch(struct td_bus *b, size_t max);
+struct td_cursor *td_cursor_new(void);
 void td_cursor_free(struct td_cursor *cursor);
-void td_notices_free(struct td_bus *b);
+
+/* sub.c */
+struct td_bus_sub *td_bus_sub_find(struct td_bus *b, uint32_t number);
+tidings_sub *td_bus_sub_handle(struct td_bus *b, const struct td_bus_sub *sub);
 
 #endif

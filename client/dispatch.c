@@ -1,85 +1,70 @@
 /* Handing events to handlers: one message at a time, event by event, without
  * the lock; credit goes back when the handlers are done. */
 #include "client/bus.h"
+#include "client/view.h"
 
-#include "client/handle.h"
-#include "proto/id.h"
-
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 /* Handlers run for so long before credit is returned for what they did. */
-#define SECTION_MS    20
-#define SECTION_CHECK 16u /* events between looks at the clock */
+#define SECTION_MS 20
 
-/* ---- notices ---- */
+/* Where the dispatcher is in a delivery; its thread's alone. */
+struct td_cursor {
+    struct td_notice *notice; /* NULL: in none */
+    struct td_batches batches;
+    uint32_t batch;
+    uint32_t run;       /* in that batch */
+    uint32_t event;     /* in that run */
+    uint32_t seen;      /* events from here on that were given before */
+    const uint8_t *p;   /* the next event */
+    const uint8_t *end; /* of its run */
+    struct td_view view;
+};
 
-bool td_in_handler(const struct td_bus *b)
+struct td_cursor *td_cursor_new(void)
 {
-    return b->dispatching && pthread_equal(b->dispatcher, pthread_self());
-}
-
-bool td_has_notices(const struct td_bus *b)
-{
-    return b->notices || b->cursor->notice;
-}
-
-void td_push_notice(struct td_bus *b, struct td_notice *n)
-{
-    const uint64_t one = 1;
-
-    n->next = NULL;
-    *b->notices_tail = n;
-    b->notices_tail = &n->next;
-    if (b->dispatch_fd >= 0 && write(b->dispatch_fd, &one, sizeof(one)) < 0)
-        return; /* the counter is full: readable all the same */
-}
-
-static struct td_notice *pop_notice(struct td_bus *b)
-{
-    struct td_notice *n = b->notices;
-
-    if (!n)
-        return NULL;
-    b->notices = n->next;
-    if (!b->notices)
-        b->notices_tail = &b->notices;
-    return n;
-}
-
-static void notice_free(struct td_notice *n)
-{
-    if (!n)
-        return;
-    td_message_free(n->message);
-    free(n);
-}
-
-void td_notices_free(struct td_bus *b)
-{
-    struct td_notice *n;
-
-    while ((n = pop_notice(b)))
-        notice_free(n);
+    return calloc(1, sizeof(struct td_cursor));
 }
 
 void td_cursor_free(struct td_cursor *cursor)
 {
     if (!cursor)
         return;
-    notice_free(cursor->notice);
-    td_buf_fini(&cursor->scratch.strings);
+    td_notice_free(cursor->notice);
+    td_view_fini(&cursor->view);
     free(cursor);
 }
 
-/* ---- walking a delivery ---- */
+/* ---- notices ---- */
 
-static void copy_text(char *to, struct td_str from)
+bool td_has_notices(const struct td_bus *b)
 {
-    memcpy(to, from.data, from.len);
-    to[from.len] = '\0';
+    return td_notices_any(&b->notices) || b->cursor->notice;
 }
+
+void td_notice_free(struct td_notice *n)
+{
+    if (!n)
+        return;
+    if (n->message)
+        td_message_free(n->message);
+    td_bus_sub_unref(n->sub);
+    free(n);
+}
+
+void td_push_notice(struct td_bus *b, struct td_notice *n)
+{
+    const uint64_t one = 1;
+
+    td_notice_free(td_notices_push(&b->notices, n));
+    if (b->dispatch_fd >= 0 && write(b->dispatch_fd, &one, sizeof(one)) < 0)
+        return; /* the counter is full: readable all the same */
+}
+
+/* ---- walking a delivery ---- */
 
 static const struct td_run *run_of(const struct td_cursor *cur)
 {
@@ -94,10 +79,12 @@ static void enter_run(struct td_cursor *cur)
     const struct td_run *run = run_of(cur);
 
     if (cur->run == 0)
-        copy_text(cur->source, batch->source);
-    copy_text(cur->type, run->type);
-    td_id_format(cur->id, (const uint8_t *)batch->producer.data, run->first);
+        td_view_batch(&cur->view, batch->source, batch->base_us);
+    td_view_run(&cur->view, run->type);
+    td_view_at(&cur->view, batch->producer.data, run->first);
     cur->event = 0;
+    cur->seen =
+        (uint32_t)td_bus_sub_seen(cur->notice->sub, batch->producer, run);
     cur->p = cur->end;
     cur->end += run->bytes;
 }
@@ -114,17 +101,21 @@ static tidings_err enter(struct td_cursor *cur, struct td_notice *n)
     cur->notice = n;
     cur->batch = cur->run = 0;
     cur->end = body->data;
-    memset(&cur->view, 0, sizeof(cur->view));
-    cur->has_attrs = false;
     enter_run(cur);
     return TIDINGS_OK;
 }
 
-/* Moves to the next event's place; false: there is none. */
-static bool advance(struct td_cursor *cur)
+/* Moves over so many events of the run, to the next one's place; false: there
+ * is none. */
+static bool advance(struct td_cursor *cur, uint32_t events)
 {
-    if (++cur->event < run_of(cur)->count) {
-        td_id_increment(cur->id);
+    cur->event += events;
+    if (cur->event < run_of(cur)->count) {
+        if (events == 1)
+            td_view_next(&cur->view);
+        else
+            td_view_at(&cur->view, cur->batches.batch[cur->batch].producer.data,
+                       run_of(cur)->first + cur->event);
         return true;
     }
     if (++cur->run == cur->batches.batch[cur->batch].runs_len) {
@@ -134,67 +125,6 @@ static bool advance(struct td_cursor *cur)
     }
     enter_run(cur);
     return true;
-}
-
-/* Opens the event at the cursor; false: it cannot be read. */
-static bool open_event(struct td_cursor *cur)
-{
-    struct tidings_event *view = &cur->view;
-    struct td_event event;
-
-    if (!td_event_open(&event, &cur->p, cur->end))
-        return false;
-    if (cur->has_attrs || event.attrs.len) /* also fields like subject */
-        memset(view, 0, sizeof(*view));
-    cur->has_attrs = event.attrs.len > 0;
-    view->type = cur->type;
-    view->id = cur->id;
-    view->source = cur->source;
-    view->time_us = (int64_t)((uint64_t)cur->batches.batch[cur->batch].base_us +
-                              (uint64_t)event.dt_us); /* defined, if hostile */
-    view->data = event.data.data;
-    view->data_len = event.data.len;
-    if (!td_event_is_time(view->time_us))
-        return false;
-    return event.attrs.len == 0 ||
-           td_event_decode(view, &cur->scratch, event.attrs) == TIDINGS_OK;
-}
-
-/* ---- telling ---- */
-
-static void tell(struct td_bus *b, const struct tidings_status *status)
-{
-    if (b->on_status)
-        b->on_status(b->on_status_arg, status);
-}
-
-static void tell_event(struct td_bus *b, enum tidings_status_kind kind,
-                       tidings_err err, const char *text, uint32_t sub)
-{
-    const struct tidings_status status = {
-        .kind = kind,
-        .err = err,
-        .text = text,
-        .sub = td_handle_sub(b->handle, sub),
-        .count = 1,
-        .event_type = b->cursor->type,
-        .event_id = b->cursor->view.id ? b->cursor->view.id : b->cursor->id,
-    };
-
-    tell(b, &status);
-}
-
-static void tell_notice(struct td_bus *b, const struct td_notice *n)
-{
-    const struct tidings_status status = {
-        .kind = n->kind,
-        .err = n->err,
-        .text = n->text,
-        .sub = n->sub ? td_handle_sub(b->handle, n->sub) : NULL,
-        .count = n->count,
-    };
-
-    tell(b, &status);
 }
 
 /* ---- calling ---- */
@@ -207,24 +137,33 @@ struct section {
     bool over; /* the delivery is */
 };
 
-static void call_one(struct td_bus *b, struct td_bus_sub *sub,
-                     struct section *s)
+/* Those that were given before are not given again. */
+static uint32_t pass_seen(struct td_cursor *cur, struct td_bus_sub *sub)
 {
-    tidings_err err;
+    uint32_t events = cur->seen;
 
-    if (!open_event(b->cursor)) {
-        b->cursor->view.id = NULL;
-        tell_event(b, TIDINGS_BAD_EVENT, TIDINGS_EPROTO,
-                   "event cannot be read: skipped", sub->number);
-        return;
+    cur->seen = 0;
+    cur->p = td_events_skip(cur->p, cur->end, events);
+    if (!cur->p)
+        cur->p = cur->end; /* they are not whole, nor are those after them */
+    td_call_add(&sub->call.passed, events);
+    td_call_add(&sub->call.duplicates, events);
+    return events;
+}
+
+static uint32_t pass_one(struct td_bus *b, struct td_bus_sub *sub,
+                         struct section *s)
+{
+    struct td_cursor *cur = b->cursor;
+
+    if (!td_view_open(&cur->view, &cur->p, cur->end)) {
+        td_call_unreadable(&sub->call, b, sub, &cur->view);
+        return 1;
     }
-    err = sub->handler(sub->arg, &b->cursor->view);
     s->calls++;
-    if (err) {
+    if (td_call_handler(&sub->call, b, sub, &cur->view))
         s->failed++;
-        tell_event(b, TIDINGS_HANDLER_FAILED, err, tidings_err_text(err),
-                   sub->number);
-    }
+    return 1;
 }
 
 /* Without the lock. */
@@ -232,37 +171,39 @@ static void run_section(struct td_bus *b, struct td_bus_sub *sub, size_t max,
                         struct section *s)
 {
     struct td_cursor *cur = b->cursor;
-    int64_t end_ms = td_now_ms() + SECTION_MS;
+    int64_t end_us;
 
-    while (s->calls < max && !s->over) {
+    td_call_begin(&sub->call);
+    end_us = sub->call.now_us + SECTION_MS * 1000;
+    while (s->calls < max && !s->over && sub->call.now_us < end_us) {
         const uint8_t *from = cur->p;
         const uint8_t *end = cur->end;
+        uint32_t events;
         bool last;
 
         if (atomic_load_explicit(&sub->ended, memory_order_acquire)) {
             s->over = true;
-            return;
+            break;
         }
-        call_one(b, sub, s);
-        s->events++;
-        last = cur->event + 1 == run_of(cur)->count;
+        events = cur->seen ? pass_seen(cur, sub) : pass_one(b, sub, s);
+        s->events += events;
+        last = cur->event + events == run_of(cur)->count;
         s->bytes += (uint64_t)((last ? end : cur->p) - from);
-        s->over = !advance(cur);
-        if (s->events % SECTION_CHECK == 0 && td_now_ms() >= end_ms)
-            return;
+        s->over = !advance(cur, events);
     }
+    td_call_end(&sub->call, sub);
 }
 
 /* Without the lock: begins with a delivery, and goes on with it. */
-static tidings_err run(struct td_bus *b, struct td_notice *n,
-                       struct td_bus_sub *sub, size_t max, struct section *s)
+static tidings_err run(struct td_bus *b, struct td_notice *n, size_t max,
+                       struct section *s)
 {
     tidings_err err = TIDINGS_OK;
 
     if (!b->cursor->notice)
         err = enter(b->cursor, n);
     if (!err)
-        run_section(b, sub, max, s);
+        run_section(b, n->sub, max, s);
     return err;
 }
 
@@ -270,27 +211,40 @@ static tidings_err run(struct td_bus *b, struct td_notice *n,
 static void leave(struct td_bus *b, struct td_notice *n)
 {
     b->waiting_events -= n->events;
+    n->sub->arrived -= n->events;
     b->cursor->notice = NULL;
-    notice_free(n);
+    td_notice_free(n);
+}
+
+/* From here to done() handlers run, without the lock. */
+static void begin(struct td_bus *b, struct td_bus_sub *sub)
+{
+    b->running = sub;
+    if (sub->timeout_ms)
+        td_bus_keep(b, td_now_ms() + sub->timeout_ms);
+    pthread_mutex_unlock(b->lock);
+}
+
+static void done(struct td_bus *b)
+{
+    pthread_mutex_lock(b->lock);
+    b->running = NULL;
 }
 
 /* With the lock, which is let go while handlers run. */
 static size_t deliver(struct td_bus *b, struct td_notice *n, size_t max)
 {
-    struct td_bus_sub *sub = td_bus_sub_find(b, n->sub);
+    struct td_bus_sub *sub = n->sub;
     struct section s = {0};
     tidings_err err;
 
-    if (!sub || atomic_load(&sub->ended)) {
+    if (atomic_load(&sub->ended)) {
         leave(b, n);
         return 0;
     }
-    sub->refs++;
-    b->running = sub;
-    pthread_mutex_unlock(b->lock);
-    err = run(b, n, sub, max, &s);
-    pthread_mutex_lock(b->lock);
-    b->running = NULL;
+    begin(b, sub);
+    err = run(b, n, max, &s);
+    done(b);
     b->delivered += s.calls;
     b->failed += s.failed;
     n->events -= s.events;
@@ -298,8 +252,8 @@ static size_t deliver(struct td_bus *b, struct td_notice *n, size_t max)
     if (err) /* whoever sent this breaks the rules everywhere */
         td_client_break(&b->client, "the broker sent a malformed batch");
     else if (sub->csub)
-        td_client_handled(&b->client, sub->csub, n->session, s.events, s.bytes);
-    td_bus_sub_unref(sub);
+        td_client_handled(&b->client, sub->csub, n->incarnation, s.events,
+                          s.bytes);
     if (err || s.over)
         leave(b, n);
     td_bus_touched(b);
@@ -307,13 +261,51 @@ static size_t deliver(struct td_bus *b, struct td_notice *n, size_t max)
     return s.calls;
 }
 
-static void tell_now(struct td_bus *b, struct td_notice *n)
+/* ---- news ---- */
+
+static void call_on_gap(struct td_bus *b, struct td_notice *n)
 {
-    pthread_mutex_unlock(b->lock);
-    tell_notice(b, n);
-    pthread_mutex_lock(b->lock);
-    notice_free(n);
+    struct td_bus_sub *sub = n->sub;
+
+    if (!atomic_load(&sub->ended)) {
+        begin(b, sub);
+        sub->on_gap(sub->arg, n->count, n->text);
+        done(b);
+    }
+    td_notice_free(n);
+    td_bus_changed(b);
 }
+
+/* Says first what could not be kept. */
+static const char *text_of(struct td_bus *b, const struct td_notice *n,
+                           char *buffer, size_t size)
+{
+    if (b->notices.lost == 0)
+        return n->text;
+    snprintf(buffer, size, "(%llu notices before this one were dropped) %s",
+             (unsigned long long)b->notices.lost, n->text);
+    b->notices.lost = 0;
+    return buffer;
+}
+
+static void call_on_status(struct td_bus *b, struct td_notice *n)
+{
+    char buffer[sizeof(n->text) + 64];
+    const struct tidings_status status = {
+        .kind = n->kind,
+        .err = n->err,
+        .text = text_of(b, n, buffer, sizeof(buffer)),
+        .sub = td_bus_sub_handle(b, n->sub),
+        .count = n->count,
+    };
+
+    pthread_mutex_unlock(b->lock);
+    td_tell(b, NULL, &status);
+    pthread_mutex_lock(b->lock);
+    td_notice_free(n);
+}
+
+/* ---- all of it ---- */
 
 static void clear_dispatch_fd(struct td_bus *b)
 {
@@ -332,12 +324,14 @@ size_t td_dispatch(struct td_bus *b, size_t max)
     b->dispatcher = pthread_self();
     while (n < max && !b->stop && td_has_notices(b)) {
         struct td_notice *next =
-            b->cursor->notice ? b->cursor->notice : pop_notice(b);
+            b->cursor->notice ? b->cursor->notice : td_notices_pop(&b->notices);
 
-        if (next->message)
+        if (next->what == TD_NOTICE_EVENTS)
             n += deliver(b, next, max - n);
+        else if (next->what == TD_NOTICE_GAP)
+            call_on_gap(b, next);
         else
-            tell_now(b, next);
+            call_on_status(b, next);
     }
     b->dispatching = false;
     clear_dispatch_fd(b);

@@ -94,18 +94,22 @@ static enum td_receive inproc_receive(struct td_link *link,
                                       struct td_message **out, const char **why)
 {
     struct td_embed_message *m;
+    bool lost = false;
     uint64_t count;
 
     if (!link->list && link->peer) {
-        link->list = td_embed_receive(link->peer);
+        link->list = td_embed_receive(link->peer, &lost);
         /* Written once for what was taken. If it was written again meanwhile
          * that is lost here, but nobody polls before nothing is left. */
-        if (link->list && read(link->wake_fd, &count, sizeof(count)) < 0)
+        if ((link->list || lost) &&
+            read(link->wake_fd, &count, sizeof(count)) < 0)
             count = 0;
     }
     m = link->list;
-    if (!m)
-        return TD_NOTHING;
+    if (!m) {
+        *why = "broker is out of memory";
+        return lost ? TD_LINK_LOST : TD_NOTHING;
+    }
     *out = td_message_new(m->control, m->len, m->body);
     if (!*out) {
         *why = "out of memory";

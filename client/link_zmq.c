@@ -8,6 +8,7 @@
 #include "proto/zmq_body.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,7 +26,9 @@ struct td_link {
     void *context;
     void *dealer; /* NULL: not open */
     void *monitor;
-    bool heard; /* somebody answers: what was sent is worth waiting for */
+    unsigned opens; /* in the monitor's address: the last one's may still be
+                       closing, on a thread of libzmq's */
+    bool heard;     /* somebody answers: what was sent is worth waiting for */
 };
 
 static int set_int(void *socket, int option, int value)
@@ -90,12 +93,12 @@ static void zmq_link_free(struct td_link *link)
     free(link);
 }
 
-static tidings_err connect_now(struct td_link *link)
+static tidings_err connect_unsignalled(struct td_link *link)
 {
     char address[64];
     tidings_err err = TIDINGS_EIO;
 
-    snprintf(address, sizeof(address), "inproc://monitor-%p", (void *)link);
+    snprintf(address, sizeof(address), "inproc://monitor-%u", ++link->opens);
     link->dealer = zmq_socket(link->context, ZMQ_DEALER);
     link->monitor = zmq_socket(link->context, ZMQ_PAIR);
     if (!link->dealer || !link->monitor || !set_options(link->dealer))
@@ -112,6 +115,21 @@ static tidings_err connect_now(struct td_link *link)
 out:
     if (err)
         zmq_link_close(link);
+    return err;
+}
+
+/* Signals are the host program's: none ends a call of libzmq's in the middle,
+ * and none is handled on its threads, which the first socket starts. */
+static tidings_err connect_now(struct td_link *link)
+{
+    sigset_t every;
+    sigset_t before;
+    tidings_err err;
+
+    sigfillset(&every);
+    pthread_sigmask(SIG_SETMASK, &every, &before);
+    err = connect_unsignalled(link);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     return err;
 }
 
@@ -153,12 +171,25 @@ out:
 
 /* ---- sending ---- */
 
+/* A signal of the host's can end any call of libzmq's, before it did anything:
+ * the calls below are made on the host's threads too. */
+static bool send_control(void *dealer, const void *control, size_t len,
+                         int flags)
+{
+    int n;
+
+    do
+        n = zmq_send(dealer, control, len, flags);
+    while (n < 0 && errno == EINTR);
+    return n >= 0;
+}
+
 static bool zmq_link_send(struct td_link *link, const void *control, size_t len,
                           struct td_body *body)
 {
     int flags = ZMQ_DONTWAIT | (body ? ZMQ_SNDMORE : 0);
 
-    return link->dealer && zmq_send(link->dealer, control, len, flags) >= 0 &&
+    return link->dealer && send_control(link->dealer, control, len, flags) &&
            (!body || td_zmq_send_body(link->dealer, body));
 }
 
@@ -182,13 +213,23 @@ static const char *lost_by(uint16_t event)
     }
 }
 
+static int receive_frame(zmq_msg_t *frame, void *socket)
+{
+    int n;
+
+    do
+        n = zmq_msg_recv(frame, socket, ZMQ_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n;
+}
+
 static const char *read_monitor(void *monitor)
 {
     const char *why = NULL;
     zmq_msg_t message;
 
     zmq_msg_init(&message);
-    while (!why && zmq_msg_recv(&message, monitor, ZMQ_DONTWAIT) >= 0) {
+    while (!why && receive_frame(&message, monitor) >= 0) {
         uint16_t event;
 
         if (zmq_msg_size(&message) >= sizeof(event)) {
@@ -196,7 +237,7 @@ static const char *read_monitor(void *monitor)
             why = lost_by(event);
         }
         while (zmq_msg_more(&message) && /* the address: known */
-               zmq_msg_recv(&message, monitor, ZMQ_DONTWAIT) >= 0)
+               receive_frame(&message, monitor) >= 0)
             ;
     }
     zmq_msg_close(&message);
@@ -214,13 +255,12 @@ static enum td_receive read_message(void *dealer, struct td_message **out,
 
     zmq_msg_init(&control);
     zmq_msg_init(&body_frame);
-    if (zmq_msg_recv(&control, dealer, ZMQ_DONTWAIT) < 0)
+    if (receive_frame(&control, dealer) < 0)
         goto out;
     result = TD_LINK_LOST;
     *why = "the broker broke the protocol";
     if (zmq_msg_more(&control)) {
-        if (zmq_msg_recv(&body_frame, dealer, ZMQ_DONTWAIT) < 0 ||
-            zmq_msg_more(&body_frame))
+        if (receive_frame(&body_frame, dealer) < 0 || zmq_msg_more(&body_frame))
             goto out;
         *why = "out of memory";
         body = td_zmq_body_of(&body_frame);
@@ -262,11 +302,14 @@ static bool zmq_link_has_input(struct td_link *link)
 {
     int events = 0;
     size_t size = sizeof(events);
+    int result;
 
-    if (!link->dealer ||
-        zmq_getsockopt(link->dealer, ZMQ_EVENTS, &events, &size) != 0)
+    if (!link->dealer)
         return false;
-    return events & ZMQ_POLLIN;
+    do
+        result = zmq_getsockopt(link->dealer, ZMQ_EVENTS, &events, &size);
+    while (result != 0 && errno == EINTR);
+    return result == 0 && (events & ZMQ_POLLIN);
 }
 
 static int fd_of(void *socket)

@@ -1,14 +1,27 @@
-/* The client's side of a session: greeting, credit, resending, subscribing
- * again. A state machine like the broker's engine: messages and the time go
- * in, messages and the next deadline come out. It opens no socket and no
- * thread, and reads no clock and no random source; tests drive it, and the
- * bus wraps it (bus.h).
+/* The client's side of a session: greeting, credit, resending, resuming,
+ * subscribing again. A state machine like the broker's engine: messages and
+ * the time go in, messages and the next deadline come out. It opens no socket
+ * and no thread, and reads no clock and no random source; tests drive it, and
+ * the bus wraps it (bus.h).
  *
  *            open                 WELCOME
  *   DOWN ------------> GREETING ----------> READY
  *    ^                    |                   |
  *    +--------------------+-------------------+
  *      link lost, refused, BYE, too long silent
+ *
+ * That is the link. A session may outlive it: until a BYE or a breach of the
+ * rules the client has a token to resume it with (PROTOCOL.md 3, "Resume").
+ * One subscription in it:
+ *
+ *               SUBSCRIBE         REPLY           UNSUBSCRIBE        REPLY
+ *   WANTED ------------> ASKED ----------> LIVE -------------> ENDING ---> ENDED
+ *     ^  ^     link lost |  |              | ^                   ^    link lost
+ *     |  +---------------+  | refused      | |                   |
+ *     |                     v         lost | | WELCOME, resumed  | ended while
+ *     |                  REFUSED           v |                   | being greeted
+ *     +---------------------------------- AWAY ------------------+
+ *        the session is over, or is new
  */
 #ifndef TD_CLIENT_SESSION_H
 #define TD_CLIENT_SESSION_H
@@ -34,8 +47,9 @@ enum td_csub_state {
     TD_CSUB_WANTED,  /* the broker is to be asked when there is a session */
     TD_CSUB_ASKED,   /* SUBSCRIBE is on its way */
     TD_CSUB_LIVE,    /* the broker has it */
+    TD_CSUB_AWAY,    /* the link is lost; the broker may have it still */
     TD_CSUB_REFUSED, /* the broker said no: code and text say why */
-    TD_CSUB_ENDING,  /* UNSUBSCRIBE is on its way */
+    TD_CSUB_ENDING,  /* UNSUBSCRIBE is on its way, or will be */
     TD_CSUB_ENDED
 };
 
@@ -45,30 +59,42 @@ struct td_csub {
     struct td_csub *next;
     uint32_t number;
     enum td_csub_state state;
-    bool wants_rest; /* while ending: it is told what is left behind */
-    bool renewing;   /* it has been live before: a refusal is news */
-    uint64_t request;
+    bool wants_rest;  /* while ending: it is told what is left behind */
+    bool renewing;    /* it has been live before: a refusal is news */
+    uint64_t request; /* SUBSCRIBE or UNSUBSCRIBE; ENDING: 0, not sent yet */
     tidings_err code;
     char text[128];
-    /* totals of this session */
-    uint64_t taken;
+    /* totals of this session, however many links it has had */
+    uint64_t received; /* events that have arrived */
+    uint64_t missed;   /* events that it was told to have missed */
+    uint64_t taken;    /* events that handlers are done with */
     uint64_t taken_bytes;
     uint64_t told; /* taken, as the broker knows it */
     uint64_t told_bytes;
-    bool dirty; /* taken != told */
+    bool dirty; /* taken != told: in the client's list by dirty_ */
+    struct td_csub *dirty_prev;
+    struct td_csub *dirty_next;
+    struct td_csub *bucket_next; /* of the same bucket, by number */
     /* as asked for */
     uint64_t window_events;
     uint64_t window_bytes;
-    uint64_t queue_events;
-    uint64_t queue_bytes;
+    uint64_t queue_events; /* 0: the broker's default, or the group's */
+    uint64_t queue_bytes;  /* the same */
+    enum tidings_policy policy;
+    char group[TD_GROUP_BYTES_MAX + 1]; /* "": none */
+    enum tidings_group_policy group_policy;
     void *owner; /* the bus's side of it */
     size_t pattern_len;
     char pattern[];
 };
 
-/* A question to the broker that is asked again in every new session until it
- * is answered or forgotten; owned by the asker. */
+/* A question to the broker that is asked again on every new link until it is
+ * answered or forgotten; owned by the asker. */
 struct td_question {
+    /* of STATS, set by the asker */
+    const char *rows; /* borrowed; NULL: the broker's default */
+    uint64_t from;
+    /* set by td_client_question() */
     struct td_question *prev;
     struct td_question *next;
     enum td_op op; /* TD_PING or TD_STATS */
@@ -78,6 +104,9 @@ struct td_question {
     void *result; /* STATS: malloc'ed msgpack */
     size_t result_len;
 };
+
+/* Subscriptions are found by number: at most four to a bucket on average. */
+#define TD_SUB_BUCKETS 256u
 
 /* What the session does to the world; none may call back into it. */
 struct td_client_port {
@@ -91,6 +120,10 @@ struct td_client_port {
     /* Keeps other threads from the packer while the session closes its batch;
      * NULL: there are none. */
     void (*guard)(void *ctx, bool on);
+    /* A subscription missed events, right before the status that says so;
+     * NULL: nobody asks. reason is the frame's, as it came. */
+    void (*gap)(void *ctx, struct td_csub *sub, uint64_t events,
+                struct td_str reason);
     void (*status)(void *ctx, enum tidings_status_kind kind, tidings_err err,
                    const char *text, struct td_csub *sub, uint64_t count);
 };
@@ -109,12 +142,12 @@ struct td_client {
     struct td_client_options options;
     enum td_client_state state;
     bool closed;           /* no more links */
-    bool broken;           /* a send failed: the next tick closes the link */
-    const char *broken_by; /* static text; NULL: nothing to add */
+    bool broken;           /* the next tick closes the link */
+    const char *broken_by; /* static text; NULL: a send failed */
     int64_t now_ms;        /* of the last tick or message */
     int64_t retry_ms;      /* DOWN: when to open */
-    unsigned failures;     /* in a row, short sessions included */
-    int64_t welcomed_ms;   /* when this session began */
+    unsigned failures;     /* in a row, short links included */
+    int64_t welcomed_ms;   /* when this link was greeted */
     int64_t greeted_by_ms; /* GREETING: deadline */
     int64_t heard_ms;
     int64_t sent_ms;
@@ -123,8 +156,13 @@ struct td_client {
     uint64_t random;
     tidings_err last_err; /* why the link is down */
     char last_text[160];
+    const char *breach; /* static: what the broker did; set with EPROTO */
     uint64_t epoch;
-    uint64_t connects;
+    uint64_t connects;    /* greetings */
+    uint64_t incarnation; /* of those, that began a session and resumed none */
+    bool resumable;       /* there is a session to resume, with this token */
+    bool resuming;        /* the HELLO that is out asks for it */
+    uint8_t token[TD_TOKEN_BYTES];
     uint64_t resent;
     uint64_t missed;
     /* publishing */
@@ -134,7 +172,7 @@ struct td_client {
     atomic_bool idle;  /* and there is nothing to send nor to wait for: the next
                           event leaves at once */
     bool lean; /* there was no memory to close the batch: tick tries again */
-    uint64_t events_out; /* totals of this session */
+    uint64_t events_out; /* totals since WELCOME */
     uint64_t bytes_out;
     uint64_t events_limit;
     uint64_t bytes_limit;
@@ -143,9 +181,11 @@ struct td_client {
                        none is out, so the link counts as idle */
     /* subscribing */
     struct td_csub *subs;
+    struct td_csub *buckets[TD_SUB_BUCKETS];
+    struct td_csub *dirty; /* list by dirty_ */
     uint32_t subs_len;
     uint32_t next_sub;
-    uint64_t messages; /* DELIVER received in this session */
+    uint64_t messages; /* DELIVER received since WELCOME */
     uint64_t messages_told;
     int64_t credit_ms; /* when CREDIT is due, TD_CLIENT_NEVER: nothing to say */
     struct td_question *questions;
@@ -159,6 +199,7 @@ struct td_delivery {
     struct td_csub *sub;   /* NULL: nothing to hand to a handler */
     struct td_str batches; /* in the control frame */
     uint64_t tag;
+    uint64_t events; /* in the batches, by their table */
 };
 
 void td_client_init(struct td_client *c,
@@ -175,11 +216,17 @@ tidings_err td_client_message(struct td_client *c, const void *control,
                               size_t len, struct td_body *body, int64_t now_ms,
                               struct td_delivery *out);
 
-/* The link is lost. */
+/* The link is lost; with TIDINGS_EPROTO because the broker broke the rules, so
+ * that its session is not to be resumed. */
 void td_client_lost(struct td_client *c, tidings_err err, const char *text,
                     int64_t now_ms);
 
-/* The same for whoever is not to touch the link: the next tick finds it. */
+/* A delivery could not be kept for want of memory: it counts as not received,
+ * and the link as lost, so that resuming the session brings it again. */
+void td_client_lost_delivery(struct td_client *c, const struct td_delivery *d);
+
+/* The broker broke the rules, found by whoever is not to touch the link: the
+ * next tick closes it. why is static. */
 void td_client_break(struct td_client *c, const char *why);
 
 /* Says goodbye and closes the link; never opens another. */
@@ -220,24 +267,28 @@ void td_client_ask(struct td_client *c);
 
 /* ---- subscribing ---- */
 
-/* TIDINGS_ELIMIT or TIDINGS_ENOMEM: nothing was made. */
+/* TIDINGS_EINVAL (a policy, or the group's name), TIDINGS_ELIMIT or
+ * TIDINGS_ENOMEM: nothing was made. */
 tidings_err td_client_subscribe(struct td_client *c, struct td_csub **out,
                                 const char *pattern,
                                 const struct tidings_sub_options *options);
 
-/* Asks the broker to end it; at once ENDED when there is no session. */
+/* Asks the broker to end it; at once ENDED when the broker does not have it, or
+ * finds out when it is greeted. */
 void td_client_unsubscribe(struct td_client *c, struct td_csub *sub);
 
 /* Forgets and frees it. */
 void td_client_forget(struct td_client *c, struct td_csub *sub);
 
-/* The handlers are done with events of a delivery of session number
- * `session` (td_client.connects when it arrived). */
+/* The handlers are done with events of a delivery. incarnation is the client's
+ * at the time it arrived: what is of a session that is over is ignored, what
+ * is of one that is away is told when it is resumed. */
 void td_client_handled(struct td_client *c, struct td_csub *sub,
-                       uint64_t session, uint64_t events, uint64_t bytes);
+                       uint64_t incarnation, uint64_t events, uint64_t bytes);
 
 /* ---- questions ---- */
 
+/* q->rows and q->from are set before, NULL and 0 for the defaults. */
 void td_client_question(struct td_client *c, struct td_question *q,
                         enum td_op op);
 void td_client_withdraw(struct td_client *c, struct td_question *q);

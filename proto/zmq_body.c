@@ -2,6 +2,7 @@
 
 #include "proto/limits.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 struct zmq_body {
@@ -42,19 +43,34 @@ static void unref(void *data, void *hint)
     td_body_unref(hint); /* on libzmq's thread: the count is atomic */
 }
 
+/* A signal may end a call of libzmq's before it did anything. */
+static bool send_copy(void *socket, const struct td_body *body)
+{
+    int n;
+
+    do
+        n = zmq_send(socket, body->data, body->len, ZMQ_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    return n >= 0;
+}
+
 bool td_zmq_send_body(void *socket, struct td_body *body)
 {
     zmq_msg_t message;
+    int n;
 
     if (body->len < TD_COPY_BYTES)
-        return zmq_send(socket, body->data, body->len, ZMQ_DONTWAIT) >= 0;
+        return send_copy(socket, body);
     td_body_ref(body);
     if (zmq_msg_init_data(&message, (void *)body->data, body->len, unref,
                           body) != 0) {
         td_body_unref(body);
         return false;
     }
-    if (zmq_msg_send(&message, socket, ZMQ_DONTWAIT) >= 0)
+    do
+        n = zmq_msg_send(&message, socket, ZMQ_DONTWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n >= 0)
         return true;
     zmq_msg_close(&message);
     return false;

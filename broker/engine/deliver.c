@@ -15,59 +15,69 @@ static bool may_send(const struct td_sub *sub)
 {
     const struct td_session *s = sub->session;
 
-    return !s->doomed && sub->queue.len > 0 && sub->sent < sub->events_limit &&
+    return !s->doomed && sub->from->len > 0 && sub->sent < sub->events_limit &&
            s->messages_out - s->messages_seen < TD_MESSAGES_OUT_MAX;
 }
 
-static bool next_slice(struct td_engine *e, struct td_sub *sub,
-                       struct td_slice *out, uint32_t runs_max, uint64_t events,
-                       uint64_t bytes)
+/* The front of what waits, as much as fits: *rest is left of its piece. */
+static bool next_piece(const struct td_sub *sub, uint32_t runs, uint64_t events,
+                       uint64_t bytes, struct td_piece *front,
+                       struct td_piece *rest)
 {
     uint64_t credit_events = sub->events_limit - sub->sent;
     uint64_t credit_bytes = sub->bytes_limit - sub->sent_bytes;
 
-    return sub->queue.len > 0 &&
-           td_queue_slice(&sub->queue, out, e->slice, runs_max,
-                          events < credit_events ? events : credit_events,
-                          bytes < credit_bytes ? bytes : credit_bytes);
+    return sub->from->len > 0 &&
+           td_piece_cut(td_queue_front(sub->from),
+                        events < credit_events ? events : credit_events,
+                        bytes < credit_bytes ? bytes : credit_bytes, runs,
+                        front, rest);
 }
 
-/* Books a slice as sent and moves the queue past it. */
-static void book(struct td_sub *sub, const struct td_slice *slice)
+/* Books a piece as sent: from what waits to what is in flight. */
+static void book(struct td_sub *sub, const struct td_piece *front,
+                 const struct td_piece *rest)
 {
-    sub->sent += slice->events;
-    sub->sent_bytes += slice->bytes;
-    td_queue_advance(&sub->queue, slice);
+    td_queue_push(&sub->flight, front); /* room was reserved */
+    sub->sent += front->events;
+    sub->sent_bytes += front->bytes;
+    if (rest->events > 0)
+        td_queue_set_front(sub->from, rest);
+    else
+        td_queue_pop(sub->from);
 }
 
 /* tag is the number of the message's first event. */
-static void send(struct td_engine *e, struct td_sub *sub, uint64_t tag,
-                 struct td_body *body)
+static void send_message(struct td_engine *e, struct td_sub *sub, uint64_t tag,
+                         struct td_body *body)
 {
+    struct td_session *s = sub->session;
     struct td_frame f = {.op = TD_DELIVER};
 
     f.u.deliver.subscription = sub->number;
     f.u.deliver.tag = tag;
     f.u.deliver.batches.data = (const char *)e->table.data;
     f.u.deliver.batches.len = e->table.len;
-    sub->session->messages_out++;
-    td_engine_send(e, sub->session, &f, body);
+    if (s->messages_out++ == s->messages_seen)
+        s->unread_ms = e->now_ms;
+    td_engine_send(e, s, &f, body);
 }
 
-static bool goes_alone(const struct td_sub *sub, const struct td_slice *slice)
+static bool goes_alone(const struct td_sub *sub, const struct td_piece *piece)
 {
-    const struct td_item *item = slice->item;
+    const struct td_item *item = piece->item;
 
-    return slice->whole && item->offset == 0 &&
-           item->body->len == slice->bytes &&
-           (slice->bytes >= ALONE_BYTES || sub->queue.len == 1);
+    return td_piece_is_whole(piece) && item->offset == 0 &&
+           item->body->len == piece->bytes &&
+           (piece->bytes >= ALONE_BYTES || sub->from->len == 1);
 }
 
 /* Sends the first item by reference. */
 static bool send_whole(struct td_engine *e, struct td_sub *sub,
-                       const struct td_slice *slice)
+                       const struct td_piece *front,
+                       const struct td_piece *rest)
 {
-    const struct td_str *wire = &slice->item->batch.wire;
+    const struct td_str *wire = &front->item->batch.wire;
     struct td_body *body;
     uint64_t tag = sub->sent + 1;
 
@@ -76,20 +86,11 @@ static bool send_whole(struct td_engine *e, struct td_sub *sub,
     td_buf_append(&e->table, wire->data, wire->len);
     if (e->table.failed)
         return false;
-    body = td_body_ref(slice->item->body);
-    book(sub, slice);
-    send(e, sub, tag, body);
+    body = td_body_ref(front->item->body);
+    book(sub, front, rest);
+    send_message(e, sub, tag, body);
     td_body_unref(body);
     return true;
-}
-
-static void pack_slice(struct td_buf *table, const struct td_slice *slice)
-{
-    struct td_batch part = slice->item->batch;
-
-    part.runs = slice->runs;
-    part.runs_len = slice->runs_len;
-    td_batch_pack(table, &part);
 }
 
 /* The head of a list of batches, written when their number is known. */
@@ -100,77 +101,127 @@ static void set_count(struct td_buf *table, uint32_t batches)
     table->data[2] = (uint8_t)batches;
 }
 
-/* What is worth copying into a message that has begun: small and complete. A
+/* What is worth copying into a message that has begun: small, or a part. A
  * large batch would be cut to fit, and then everything after it as well. */
-static bool fits(const struct td_slice *slice)
+static bool fits(const struct td_piece *front, const struct td_piece *rest)
 {
-    return slice->ends && slice->bytes < ALONE_BYTES;
+    return rest->events == 0 && front->bytes < ALONE_BYTES;
 }
 
-/* Copies slices into one message until it is full or credit ends. */
-static bool send_gathered(struct td_engine *e, struct td_sub *sub,
-                          struct td_slice *slice)
-{
-    size_t room = slice->bytes > TD_BATCH_BYTES ? slice->bytes : TD_BATCH_BYTES;
-    uint32_t runs = TD_RUNS_MAX;
-    uint32_t batches = 0;
-    uint32_t events = 0;
-    uint64_t tag = sub->sent + 1;
-    uint8_t *to;
-    size_t len = 0;
+/* A message in the making: pieces of one item in a row are one batch, as long
+ * as their sequences rise. What a group deals again may come later than what
+ * followed it. */
+struct gathering {
     struct td_body *body;
+    uint8_t *to;
+    size_t room;
+    size_t len;
+    const struct td_item *item; /* of the batch at hand */
+    uint32_t item_end;          /* where in the item its last piece ends */
+    uint32_t item_runs;         /* its runs, in e->slice */
+    uint32_t runs;              /* of the batches before */
+    uint32_t batches;
+    uint64_t events;
+};
 
-    if (sub->queue.bytes < room && sub->queue.bytes >= slice->bytes)
-        room = sub->queue.bytes; /* its costs are more than its events */
+static void close_batch(struct td_engine *e, struct gathering *m)
+{
+    struct td_batch part;
+
+    if (!m->item)
+        return;
+    part = m->item->batch;
+    part.runs = e->slice;
+    part.runs_len = m->item_runs;
+    td_batch_pack(&e->table, &part);
+    m->runs += m->item_runs;
+    m->item_runs = 0;
+    m->item = NULL;
+    m->batches++;
+}
+
+static uint32_t runs_left(const struct gathering *m)
+{
+    return TD_RUNS_MAX - m->runs - m->item_runs;
+}
+
+static void add(struct td_engine *e, struct gathering *m,
+                const struct td_piece *piece)
+{
+    if (m->item != piece->item || piece->offset < m->item_end)
+        close_batch(e, m);
+    m->item = piece->item;
+    m->item_end = piece->offset + piece->bytes;
+    m->item_runs += td_piece_runs(piece, e->slice + m->item_runs, runs_left(m));
+    memcpy(m->to + m->len, td_piece_data(piece), piece->bytes);
+    m->len += piece->bytes;
+    m->events += piece->events;
+}
+
+static bool has_room(const struct gathering *m)
+{
+    return m->batches + 1 < TD_BATCHES_MAX && runs_left(m) > 0;
+}
+
+/* Copies pieces into one message until it is full or credit ends. */
+static bool send_gathered(struct td_engine *e, struct td_sub *sub,
+                          struct td_piece *front, struct td_piece *rest)
+{
+    struct gathering m = {
+        .room = front->bytes > TD_BATCH_BYTES ? front->bytes : TD_BATCH_BYTES};
+    uint64_t tag = sub->sent + 1;
+
+    if (sub->from->data < m.room && sub->from->data >= front->bytes)
+        m.room = sub->from->data;
     td_buf_reset(&e->table);
     td_buf_append(&e->table, "\xdc\0\0", 3);
-    body = e->table.failed ? NULL : td_body_new(room, &to);
-    if (!body)
+    m.body = e->table.failed ? NULL : td_body_new(m.room, &m.to);
+    if (!m.body)
         return false;
     do {
-        pack_slice(&e->table, slice);
-        if (e->table.failed)
-            break;
-        memcpy(to + len, slice->data, slice->bytes);
-        len += slice->bytes;
-        runs -= slice->runs_len;
-        events += slice->events;
-        book(sub, slice);
-        batches++;
-    } while (
-        batches < TD_BATCHES_MAX && runs > 0 &&
-        next_slice(e, sub, slice, runs, TD_EVENTS_MAX - events, room - len) &&
-        fits(slice));
-    set_count(&e->table, batches);
-    body->len = len;
+        add(e, &m, front); /* the item lives on in flight */
+        book(sub, front, rest);
+    } while (!e->table.failed && has_room(&m) &&
+             td_queue_reserve(&sub->flight, 1) == TIDINGS_OK &&
+             next_piece(sub, runs_left(&m), TD_EVENTS_MAX - m.events,
+                        m.room - m.len, front, rest) &&
+             fits(front, rest));
+    close_batch(e, &m);
+    set_count(&e->table, m.batches);
+    m.body->len = m.len;
     if (e->table.failed) /* events are booked that cannot be told of */
-        td_session_doom(e, sub->session, TD_DROP_SESSION_LOST, TIDINGS_ENOMEM,
+        td_session_lose(e, sub->session, TIDINGS_ENOMEM,
                         "broker is out of memory");
     else
-        send(e, sub, tag, body);
-    td_body_unref(body);
+        send_message(e, sub, tag, m.body);
+    td_body_unref(m.body);
     return true;
 }
 
 void td_deliver_gaps(struct td_engine *e, struct td_sub *sub)
 {
     struct td_session *s = sub->session;
+    uint64_t *gap = sub->group->gap;
 
+    if (s->away || s->doomed)
+        return; /* another member, or when it is back */
     for (int why = 0; why < TD_DROPS; why++) {
         struct td_frame f = {.op = TD_GAP};
 
-        if (sub->gap[why] == 0)
-            continue;
+        if (gap[why] == 0 || s->doomed)
+            continue; /* what the link does not take is told when it is back */
         f.u.gap.subscription = sub->number;
-        f.u.gap.events = sub->gap[why];
+        f.u.gap.events = gap[why];
         f.u.gap.reason = td_str_of(td_drop_names[why]);
         if (why != TD_DROP_UNSUBSCRIBED)
             td_log(&e->options.log, TD_LOG_WARN, "GAP",
                    "session %llu %s subscription %llu missed %llu events: %s",
                    (unsigned long long)s->number, s->name,
                    (unsigned long long)sub->number,
-                   (unsigned long long)sub->gap[why], td_drop_names[why]);
-        sub->gap[why] = 0;
+                   (unsigned long long)gap[why], td_drop_names[why]);
+        sub->gap_told += gap[why];
+        sub->gap_last = (enum td_drop)why;
+        gap[why] = 0;
         s->gaps_out++;
         td_engine_send(e, s, &f, NULL);
     }
@@ -183,34 +234,41 @@ static bool owes_credit(const struct td_sub *sub)
     uint64_t events = sub->events_limit - sub->sent;
     uint64_t bytes = sub->bytes_limit - sub->sent_bytes;
 
-    return sub->sent > sub->ledger.delivered &&
+    return sub->sent > sub->delivered &&
            (events <= sub->window_events / 2 || bytes <= sub->window_bytes / 2);
 }
 
 void td_deliver(struct td_engine *e, struct td_sub *sub)
 {
-    struct td_slice slice;
+    struct td_piece front;
+    struct td_piece rest;
 
+    if (sub->session->away)
+        return;
     /* Before a DELIVER, credit bounds them; these would pile up unread. */
-    if (sub->queue.len == 0 && sub->session->gaps_out < GAPS_OUT_MAX)
+    if (sub->from->len == 0 && sub->session->gaps_out < GAPS_OUT_MAX)
         td_deliver_gaps(e, sub);
     while (may_send(sub)) {
         bool sent;
 
-        if (!next_slice(e, sub, &slice, TD_RUNS_MAX, TD_EVENTS_MAX, UINT64_MAX))
+        if (!next_piece(sub, TD_RUNS_MAX, TD_EVENTS_MAX, UINT64_MAX, &front,
+                        &rest))
             break;
         /* Cut by credit, and more of that is on its way. */
-        if (!slice.ends && owes_credit(sub))
+        if (rest.events > 0 && owes_credit(sub))
             break;
         td_deliver_gaps(e, sub);
-        sent = goes_alone(sub, &slice) ? send_whole(e, sub, &slice)
-                                       : send_gathered(e, sub, &slice);
+        if (sub->session->doomed)
+            break; /* the link took no GAP, and takes no DELIVER */
+        sent = td_queue_reserve(&sub->flight, 1) == TIDINGS_OK &&
+               (goes_alone(sub, &front) ? send_whole(e, sub, &front, &rest)
+                                        : send_gathered(e, sub, &front, &rest));
         if (!sent) {
             td_sub_ready(e, sub); /* no memory now: a later turn tries again */
             break;
         }
     }
-    td_sub_eased(e, sub);
+    td_group_eased(e, sub->group);
 }
 
 void td_deliver_ready(struct td_engine *e)
@@ -230,29 +288,86 @@ void td_deliver_ready(struct td_engine *e)
 
 /* ---- credit ---- */
 
+/* Of a piece that is taken in part: those keys are free. */
+static void trim_keys(struct td_sub *sub)
+{
+    struct td_piece front;
+    struct td_piece rest;
+
+    if (sub->flight.len == 0 ||
+        !td_piece_cut(td_queue_front(&sub->flight),
+                      sub->delivered - sub->flight_first, UINT64_MAX,
+                      UINT32_MAX, &front, &rest))
+        return;
+    td_deal_forget(sub->group, &front);
+    sub->flight_first += front.events;
+    td_queue_set_front(&sub->flight, &rest);
+}
+
+/* Lets go of what is taken, piece by piece. */
+static void trim_flight(struct td_sub *sub)
+{
+    struct td_queue *q = &sub->flight;
+    bool by_key = sub->group->share == TD_BY_KEY;
+
+    while (q->len > 0 &&
+           sub->delivered >= sub->flight_first + td_queue_front(q)->events) {
+        sub->flight_first += td_queue_front(q)->events;
+        if (by_key)
+            td_deal_forget(sub->group, td_queue_front(q));
+        td_queue_pop(q);
+    }
+    if (by_key && sub->delivered > sub->flight_first)
+        trim_keys(sub);
+}
+
+static bool has_gap(const struct td_group *g)
+{
+    for (int why = 0; why < TD_DROPS; why++) {
+        if (g->gap[why] > 0)
+            return true;
+    }
+    return false;
+}
+
+/* If there is something to deal, to send or to tell. */
+static void wake(struct td_engine *e, struct td_sub *sub)
+{
+    struct td_group *g = sub->group;
+
+    if (g->name_len > 0 && g->queue.len > 0)
+        td_group_ready(e, g);
+    if (sub->from->len > 0 || has_gap(g))
+        td_sub_ready(e, sub);
+}
+
 static bool take_row(struct td_engine *e, struct td_session *s,
                      const struct td_credit *row)
 {
-    struct td_sub *sub;
+    struct td_sub *sub = td_sub_find(s, row->subscription);
+    uint64_t taken;
 
-    HASH_FIND(hh, s->subs, &row->subscription, sizeof(row->subscription), sub);
     if (!sub)
         return true; /* it has just ended */
-    if (row->taken < sub->ledger.delivered || row->taken > sub->sent ||
+    if (row->taken < sub->delivered || row->taken > sub->sent ||
         row->events_limit < sub->events_limit ||
         row->bytes_limit < sub->bytes_limit)
         return false;
-    sub->ledger.delivered = row->taken;
+    taken = row->taken - sub->delivered;
+    sub->delivered = row->taken;
+    sub->group->ledger.delivered += taken;
+    e->counters.all.delivered += taken;
+    trim_flight(sub);
     sub->events_limit = row->events_limit;
     sub->bytes_limit = row->bytes_limit;
-    td_sub_ready(e, sub);
+    wake(e, sub);
     return true;
 }
 
-static void all_ready(struct td_engine *e, struct td_session *s)
+void td_deliver_all_ready(struct td_engine *e, struct td_session *s)
 {
     for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next)
-        td_sub_ready(e, sub);
+        wake(e, sub);
 }
 
 void td_deliver_heard(struct td_engine *e, struct td_session *s)
@@ -261,7 +376,7 @@ void td_deliver_heard(struct td_engine *e, struct td_session *s)
 
     s->gaps_out = 0;
     if (was_full)
-        all_ready(e, s);
+        td_deliver_all_ready(e, s);
 }
 
 void td_deliver_credit(struct td_engine *e, struct td_session *s,
@@ -286,7 +401,9 @@ void td_deliver_credit(struct td_engine *e, struct td_session *s,
                         "CREDIT falls, or takes what was not delivered");
         return;
     }
+    if (f->u.credit.messages > s->messages_seen)
+        s->unread_ms = e->now_ms;
     s->messages_seen = f->u.credit.messages;
     if (was_full)
-        all_ready(e, s);
+        td_deliver_all_ready(e, s);
 }

@@ -2,9 +2,30 @@
 #include "broker/engine/engine.h"
 
 #include "broker/engine/internal.h"
+#include "proto/id.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+uint64_t td_engine_random(struct td_engine *e)
+{
+    e->random ^= e->random << 13; /* xorshift64 */
+    e->random ^= e->random >> 7;
+    e->random ^= e->random << 17;
+    return e->random >> 11; /* its low bits are its weakest */
+}
+
+/* The broker's own: another in each epoch. */
+static void make_producer(struct td_engine *e)
+{
+    const struct td_port *port = &e->options.port;
+    int64_t now_us = port->unix_us ? port->unix_us(port->ctx) : 0;
+    uint8_t random[10];
+
+    for (size_t i = 0; i < sizeof(random); i++)
+        random[i] = (uint8_t)td_engine_random(e);
+    td_producer_make(e->producer, (uint64_t)now_us / 1000, random);
+}
 
 tidings_err td_engine_new(struct td_engine **out,
                           const struct td_engine_options *options,
@@ -17,6 +38,12 @@ tidings_err td_engine_new(struct td_engine **out,
     e->options = *options;
     if (e->options.memory_bytes == 0)
         e->options.memory_bytes = TD_MEMORY_BYTES;
+    if (e->options.session_bytes == 0)
+        e->options.session_bytes = TD_SESSION_BYTES;
+    if (e->options.grace_ms == 0)
+        e->options.grace_ms = TD_GRACE_MS;
+    e->random = options->epoch * 0x9e3779b97f4a7c15u | 1;
+    make_producer(e);
     e->started_ms = e->now_ms = e->ticked_ms = now_ms;
     e->lazy_ms = e->due_ms = TD_NEVER;
     *out = e;
@@ -58,7 +85,7 @@ static void set_now(struct td_engine *e, int64_t now_ms)
     e->now_ms = now_ms;
     if (e->due_ms == TD_NEVER || now_ms - e->due_ms < TD_LATE_MS)
         return;
-    td_sub_forgive_holds(e, now_ms - e->due_ms);
+    td_group_forgive_holds(e, now_ms - e->due_ms);
     e->due_ms = now_ms;
 }
 
@@ -68,15 +95,29 @@ void td_engine_send(struct td_engine *e, struct td_session *s,
                     const struct td_frame *frame, struct td_body *body)
 {
     const struct td_port *port = &e->options.port;
-    struct td_str peer = {s->peer, s->peer_len};
+    struct td_str peer = {(const char *)s->peer, s->peer_len};
 
-    if (s->doomed)
+    if (s->doomed || s->away)
         return;
     td_buf_reset(&e->control);
     td_frame_encode(&e->control, frame);
     if (e->control.failed ||
         !port->send(port->ctx, peer, e->control.data, e->control.len, body))
-        td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EUNREACH, NULL);
+        td_session_lose(e, s, TIDINGS_EUNREACH, NULL);
+}
+
+void td_engine_reply(struct td_engine *e, struct td_session *s,
+                     uint64_t request, tidings_err code, const char *text)
+{
+    const struct td_frame f = {
+        .op = TD_REPLY,
+        .u.reply = {.request = request,
+                    .code = code,
+                    .text = td_str_of(text),
+                    .result = td_nil},
+    };
+
+    td_engine_send(e, s, &f, NULL);
 }
 
 void td_engine_bye(struct td_engine *e, struct td_str peer, tidings_err code,
@@ -188,7 +229,7 @@ static struct td_session *session_of(struct td_engine *e, struct td_str peer)
 {
     struct td_session *s;
 
-    HASH_FIND(hh, e->sessions, peer.data, peer.len, s);
+    HASH_FIND(hh_peer, e->peers, peer.data, peer.len, s);
     if (s && s->doomed) { /* it may greet again in the same turn */
         td_session_reap(e);
         s = NULL;
@@ -236,7 +277,7 @@ void td_engine_gone(struct td_engine *e, struct td_str peer, int64_t now_ms)
 
     set_now(e, now_ms);
     if (s)
-        td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EUNREACH, NULL);
+        td_session_lose(e, s, TIDINGS_EUNREACH, NULL);
 }
 
 /* ---- the turn ---- */
@@ -247,7 +288,7 @@ static int64_t earlier(int64_t a, int64_t b)
 }
 
 #define TICK_MS   1000 /* how often silence and old producers are looked for */
-#define MEMORY_MS 20   /* until what there was no memory for is tried again */
+#define MEMORY_MS 20   /* until what could not be sent is tried again */
 
 static int64_t tick(struct td_engine *e)
 {
@@ -264,14 +305,19 @@ int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
 
     set_now(e, now_ms);
     next = tick(e);
-    next = earlier(next, td_sub_tick_holds(e));
+    next = earlier(next, td_group_tick_holds(e));
+    next = earlier(next, td_advise_tick(e));
+    td_session_reap(e); /* what they leave behind is dealt in this turn */
+    td_deal_ready(e);
     td_deliver_ready(e);
-    if (e->ready)
-        next = earlier(next, now_ms + MEMORY_MS);
+    td_memory_keep(e); /* the broker's own events count too */
+    td_memory_keep_sessions(e);
     td_session_reap(e); /* who is gone withholds nothing any more */
     td_session_release(e);
     td_session_tell_owed(e);
     td_session_reap(e);
+    if (e->ready || e->dealing)
+        next = earlier(next, now_ms + MEMORY_MS);
     e->due_ms = e->hold_ended ? now_ms : earlier(next, e->lazy_ms);
     return e->due_ms;
 }
@@ -281,13 +327,28 @@ void td_engine_drain(struct td_engine *e)
     e->draining = true;
 }
 
+/* Whoever is away will not take anything. */
+static bool is_resting(const struct td_group *g)
+{
+    if (td_group_is_away(g))
+        return true;
+    if (td_group_waiting(g) > 0)
+        return false;
+    for (const struct td_sub *sub = g->members; sub; sub = sub->group_next) {
+        if (!sub->session->away && td_sub_in_flight(sub) > 0)
+            return false;
+    }
+    return true;
+}
+
 bool td_engine_is_idle(const struct td_engine *e)
 {
-    for (struct td_session *s = e->sessions; s; s = s->hh.next) {
-        for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next) {
-            if (td_sub_pending(sub) > 0)
-                return false;
-        }
+    const struct td_group *g;
+
+    DL_FOREACH(e->groups, g)
+    {
+        if (!is_resting(g))
+            return false;
     }
     return true;
 }

@@ -4,7 +4,7 @@
  * opens no socket, file or thread and reads no clock; what it needs of the
  * world is in struct td_port. One thread owns it. Data flows one way:
  *
- *   td_engine_message -> publish.c -> route.c -> queue.c -> deliver.c -> send
+ *   td_engine_message -> publish.c -> route.c -> group.c -> deal.c -> deliver.c -> send
  *
  * and what is to be sent leaves in td_engine_flush(), once for each turn of
  * the loop around it, so that load makes batches. */
@@ -28,12 +28,20 @@ struct td_port {
      * call back. false: the peer is gone or takes nothing; its session ends. */
     bool (*send)(void *ctx, struct td_str peer, const void *control, size_t len,
                  struct td_body *body);
+    /* Unguessable bytes, for the tokens of sessions; false: there are none now.
+     * NULL: there never are, so that no session can be resumed. */
+    bool (*random)(void *ctx, void *out, size_t len);
+    /* Microseconds since 1970, for the broker's own events; NULL: always 0. */
+    int64_t (*unix_us)(void *ctx);
     void *ctx;
 };
 
 struct td_engine_options {
-    uint64_t epoch;      /* of this life of the broker, not 0, below 2^63 */
-    size_t memory_bytes; /* all queues together; 0: TD_MEMORY_BYTES */
+    uint64_t epoch;       /* of this life of the broker, not 0, below 2^63 */
+    size_t memory_bytes;  /* all queues together; 0: TD_MEMORY_BYTES */
+    size_t session_bytes; /* those of one session; 0: TD_SESSION_BYTES */
+    int64_t grace_ms; /* a session away is kept so long; 0: TD_GRACE_MS, below
+                         0: it is not */
     const char *version; /* for STATS */
     bool trusted; /* bodies come from this process's own packer: they are not
                      walked, so that the first to touch them is their handler */

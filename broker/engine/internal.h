@@ -6,6 +6,7 @@
 #include "broker/engine/block.h"
 #include "broker/engine/engine.h"
 #include "broker/engine/hash.h"
+#include "broker/engine/keys.h"
 #include "broker/engine/queue.h"
 #include "broker/engine/route.h"
 #include "broker/engine/trie.h"
@@ -13,9 +14,13 @@
 #include "proto/frame.h"
 #include "proto/limits.h"
 
+#include <msgpack.h>
+
 /* Why an event that matched was not delivered. Names are the wire's. */
 #define TD_DROP_MAP(X)                                                         \
     X(SLOW, "slow")                                                            \
+    X(OLDEST, "oldest")                                                        \
+    X(NEWEST, "newest")                                                        \
     X(MEMORY, "memory")                                                        \
     X(SESSION_LOST, "session_lost")                                            \
     X(UNSUBSCRIBED, "unsubscribed")
@@ -28,6 +33,26 @@ enum td_drop {
 };
 
 extern const char *const td_drop_names[TD_DROPS];
+
+/* What a full queue does: PROTOCOL.md 6. */
+enum td_policy {
+    TD_BLOCK,
+    TD_DROP_THE_OLDEST,
+    TD_DROP_THE_NEWEST,
+    TD_POLICIES
+};
+
+/* Which member an event goes to. */
+enum td_share {
+    TD_ROUND_ROBIN,
+    TD_RANDOM,
+    TD_LEAST_PENDING,
+    TD_BY_KEY,
+    TD_SHARES
+};
+
+extern const char *const td_policy_names[TD_POLICIES];
+extern const char *const td_share_names[TD_SHARES];
 
 /* matched = delivered + pending + the sum of dropped, at any moment. */
 struct td_ledger {
@@ -50,53 +75,104 @@ struct td_producer {
 
 #define TD_HOLDS_KNOWN 8u /* per session; more are treated as one */
 
-/* A subscription that withholds its publishers' credit just now. */
+/* A queue that withholds its publishers' credit just now. */
 struct td_hold {
     UT_hash_handle hh;
     bool hh_failed;
     uint64_t number; /* never used again */
 };
 
-struct td_sub {
+/* What the next advisory of a kind has to tell, and from when on it may. */
+struct td_news {
+    uint64_t events;
+    int64_t next_ms;
+};
+
+/* Whoever shares the events of one pattern: the members of a named group, or
+ * one subscription, which is then a group without a name. */
+struct td_group {
     struct td_trie_entry entry; /* first: the trie hands it back */
-    UT_hash_handle hh;          /* in its session, by number */
+    UT_hash_handle hh;          /* by pattern and name; none without a name */
     bool hh_failed;
-    struct td_sub *ready_prev;
-    struct td_sub *ready_next;
-    bool ready; /* has something to deliver and perhaps credit */
-    struct td_session *session;
-    uint64_t number;
+    struct td_group *prev; /* list of all */
+    struct td_group *next;
+    struct td_group *ready_prev;
+    struct td_group *ready_next;
+    bool ready;             /* has something to deal */
+    struct td_sub *members; /* list by group_, in order of joining */
+    uint32_t members_len;
+    struct td_sub *turn; /* whose it is next; NULL: the first member's */
+    enum td_share share;
+    enum td_policy policy;
     struct td_queue queue;
     uint64_t queue_events_max;
     uint64_t queue_bytes_max;
     struct td_ledger ledger;
-    uint64_t sent; /* events; sent - delivered are in flight */
+    struct td_block block;
+    struct td_hold hold;        /* in the engine's holds while blocking … */
+    struct td_session *charged; /* … at the cost of this one's budget */
+    uint64_t gap[TD_DROPS];     /* dropped, and nobody told yet */
+    struct td_news slow;
+    struct td_news drops[TD_DROPS];
+    bool newsworthy; /* in the engine's list by news_ */
+    struct td_group *news_prev;
+    struct td_group *news_next;
+    struct td_keys keys;  /* share TD_BY_KEY */
+    uint32_t route_class; /* publish.c, during one batch */
+    uint64_t route_stamp;
+    size_t pattern_len;
+    size_t name_len;
+    char text[]; /* the pattern, a NUL, the name */
+};
+
+struct td_sub {
+    UT_hash_handle hh; /* in its session, by number */
+    bool hh_failed;
+    struct td_sub *ready_prev;
+    struct td_sub *ready_next;
+    bool ready; /* has something to deliver and perhaps credit */
+    struct td_sub *group_prev;
+    struct td_sub *group_next;
+    struct td_session *session;
+    struct td_group *group;
+    uint64_t number;
+    struct td_queue own;    /* dealt to it and not sent yet */
+    struct td_queue *from;  /* where it sends from: own, or without a group's
+                               name the group's queue */
+    struct td_queue flight; /* sent, its first piece not all taken */
+    uint64_t flight_first;  /* how many events were sent before that piece:
+                               what is below cannot be sent again */
+    uint64_t sent;          /* events; sent - delivered are in flight */
     uint64_t sent_bytes;
+    uint64_t delivered;
     uint64_t events_limit;
     uint64_t bytes_limit;
     uint64_t window_events; /* the first credit */
     uint64_t window_bytes;
-    struct td_block block;
-    struct td_hold hold;    /* in the engine's holds while blocking */
-    uint64_t gap[TD_DROPS]; /* dropped, and the subscriber not told yet */
-    uint32_t route_class;   /* publish.c, during one batch */
-    uint64_t route_stamp;
-    size_t pattern_len;
-    char pattern[];
+    uint64_t gap_told; /* events, since it began */
+    enum td_drop gap_last;
+    uint64_t want; /* deal.c, during one deal */
 };
 
 struct td_session {
-    UT_hash_handle hh; /* by peer */
+    UT_hash_handle hh;      /* by number: all */
+    UT_hash_handle hh_peer; /* by peer: those that are not away */
     bool hh_failed;
     struct td_session *told_prev; /* list of those owed a TAKEN */
     struct td_session *told_next;
     struct td_session *held_prev; /* list of those whose credit is withheld */
     struct td_session *held_next;
+    struct td_session *away_prev; /* list of those away, longest first */
+    struct td_session *away_next;
     struct td_session *doomed_next;
     uint64_t number;
+    uint8_t token[TD_TOKEN_BYTES];
     int64_t heard_ms;
     struct td_producer *producer;
-    /* publishing; totals of this session */
+    bool away;       /* its link is lost … */
+    int64_t away_ms; /* … since then */
+    /* publishing; totals since it was greeted */
+    uint64_t published; /* since it began */
     uint64_t events_in;
     uint64_t bytes_in;
     uint64_t events_limit;
@@ -107,16 +183,24 @@ struct td_session {
     uint32_t holds_len;
     bool held_by_more; /* than are known: waits until nobody holds */
     bool held;
+    int64_t held_ms;      /* since then */
+    uint64_t withheld_ms; /* before */
     /* delivering */
     uint64_t messages_out;
     uint64_t messages_seen;
+    int64_t unread_ms; /* since then it has not said that it read any more */
     uint32_t gaps_out; /* GAP told since it was heard last */
     struct td_sub *subs;
-    bool doomed; /* ends when the turn does */
+    struct td_block block; /* the budget of all its queues … */
+    uint32_t blocking;     /* … and how many of them hold publishers back */
+    size_t patterns_bytes; /* of all its subscriptions */
+    bool doomed;           /* ends, or is away, when the turn does */
+    bool keeps;            /* … is away */
     enum td_drop doom;
+    const char *reason; /* static; for its advisory */
     char name[TD_NAME_BYTES_MAX + 1];
     size_t peer_len;
-    char peer[];
+    uint8_t peer[TD_PEER_BYTES_MAX];
 };
 
 struct td_counters {
@@ -127,7 +211,9 @@ struct td_counters {
     uint64_t bad_frames;
     uint64_t breaches;
     uint64_t silent;
-    struct td_ledger gone; /* of subscriptions that have ended */
+    uint64_t resumed;
+    struct td_ledger all;  /* counted where it happens … */
+    struct td_ledger gone; /* … and the ledgers of groups that have ended */
 };
 
 struct td_engine {
@@ -137,9 +223,12 @@ struct td_engine {
     int64_t ticked_ms;
     int64_t due_ms; /* when it asked to be called; TD_NEVER: it did not */
     bool draining;
-    struct td_session *sessions;
-    struct td_session *owed;   /* list by told_ */
-    struct td_session *held;   /* list by held_ */
+    struct td_session *sessions; /* by number */
+    struct td_session *peers;    /* by peer */
+    struct td_session *owed;     /* list by told_ */
+    struct td_session *held;     /* list by held_ */
+    struct td_session *away;     /* list by away_ */
+    size_t away_len;
     struct td_session *doomed; /* list by doomed_next */
     int64_t lazy_ms;           /* when the owed are told, TD_NEVER: none */
     uint64_t next_session;
@@ -147,13 +236,21 @@ struct td_engine {
     struct td_producer *orphans; /* list, oldest first */
     struct td_trie trie;
     struct td_routes routes;
-    struct td_sub *ready; /* list by ready_ */
+    struct td_group *groups;  /* list of all */
+    size_t groups_len;        /* of those with a name */
+    struct td_group *named;   /* by pattern and name */
+    struct td_group *dealing; /* list by ready_ */
+    struct td_group *news;    /* list by news_ */
+    struct td_sub *ready;     /* list by ready_ */
     size_t subs_len;
     struct td_hold *holds;
     uint64_t next_hold;
     bool hold_ended; /* in this turn */
     size_t held_bytes;
     struct td_counters counters;
+    uint64_t random;                     /* of share TD_RANDOM */
+    uint8_t producer[TD_PRODUCER_BYTES]; /* of advisories … */
+    uint64_t advised;                    /* … and their last sequence */
     /* scratch, so that a turn allocates little */
     struct td_batches batches;        /* publish.c: the message at hand */
     struct td_run runs[TD_RUNS_MAX];  /* … its batch cut to what is new */
@@ -165,34 +262,110 @@ struct td_engine {
 };
 
 /* engine.c */
-/* Encodes and sends; a failure dooms the session. */
+/* Encodes and sends; a failure loses the session. */
 void td_engine_send(struct td_engine *e, struct td_session *s,
                     const struct td_frame *frame, struct td_body *body);
 /* To a peer that has no session. */
 void td_engine_bye(struct td_engine *e, struct td_str peer, tidings_err code,
                    const char *text);
+void td_engine_reply(struct td_engine *e, struct td_session *s,
+                     uint64_t request, tidings_err code, const char *text);
+uint64_t td_engine_random(struct td_engine *e);
 
 /* session.c */
 void td_session_hello(struct td_engine *e, struct td_str peer,
                       struct td_session *s, const struct td_frame *f);
+void td_session_welcome(struct td_engine *e, struct td_session *s,
+                        bool resumed);
 /* Ends the session when the turn does; tells the peer unless text is NULL. */
 void td_session_doom(struct td_engine *e, struct td_session *s,
                      enum td_drop why, tidings_err code, const char *text);
-void td_session_reap(struct td_engine *e); /* frees the doomed */
+/* The same, but it may be resumed within the grace time. */
+void td_session_lose(struct td_engine *e, struct td_session *s,
+                     tidings_err code, const char *text);
+void td_session_reap(struct td_engine *e); /* parts with the doomed */
+void td_session_tick(struct td_engine *e);
+void td_session_free(struct td_engine *e, struct td_session *s);
+void td_session_free_all(struct td_engine *e);
+
+/* credit.c: publishers' */
+void td_session_limits(struct td_engine *e, struct td_session *s);
 void td_session_owe(struct td_engine *e, struct td_session *s, bool asked);
+void td_session_owe_no_more(struct td_engine *e, struct td_session *s);
 void td_session_tell_owed(struct td_engine *e);
 void td_session_tell(struct td_engine *e, struct td_session *s);
 /* Withholds the session's credit until the hold is over. */
 void td_session_hold(struct td_engine *e, struct td_session *s, uint64_t hold);
+void td_session_let_go(struct td_engine *e, struct td_session *s);
 void td_session_release(struct td_engine *e);
-void td_session_tick(struct td_engine *e);
-void td_session_free_all(struct td_engine *e);
+
+/* away.c: sessions whose link is lost */
+void td_away_begin(struct td_engine *e, struct td_session *s);
+/* Takes the session up again under another peer; false: that cannot be. */
+bool td_away_resume(struct td_engine *e, struct td_session *s,
+                    struct td_str peer, const struct td_frame *hello);
+void td_away_tick(struct td_engine *e);
 
 /* publish.c */
 struct td_router; /* its scratch */
 void td_publish(struct td_engine *e, struct td_session *s,
                 const struct td_frame *f, struct td_body *body);
+/* One batch of the broker's own. */
+void td_publish_own(struct td_engine *e, const struct td_batch *batch,
+                    struct td_body *body);
 void td_router_free(struct td_router *r);
+
+/* group.c: the queue that members share, and its bounds */
+/* Finds the one of that name on that pattern, NULL if there is none. */
+struct td_group *td_group_find(struct td_engine *e, struct td_str pattern,
+                               struct td_str name);
+/* NULL: no memory. It has no members yet. */
+struct td_group *td_group_new(struct td_engine *e, struct td_str pattern,
+                              struct td_str name);
+void td_group_join(struct td_engine *e, struct td_group *g, struct td_sub *sub);
+/* What it was dealt and not sent goes back; the last one ends the group. */
+void td_group_leave(struct td_engine *e, struct td_group *g, struct td_sub *sub,
+                    enum td_drop why);
+void td_group_free(struct td_engine *e, struct td_group *g, enum td_drop why);
+/* Queues an item; keeps the bounds, blocks or drops. from: whose it is, NULL:
+ * the broker's. */
+void td_group_push(struct td_engine *e, struct td_group *g,
+                   struct td_session *from, struct td_item *item);
+/* An item that there was no memory for. */
+void td_group_lose(struct td_engine *e, struct td_group *g, uint64_t events);
+void td_group_ready(struct td_engine *e, struct td_group *g);
+/* What waits only for the turn's end goes now. */
+void td_group_serve(struct td_engine *e, struct td_group *g);
+/* After its queue has shrunk: lets publishers go when it is half empty. */
+void td_group_eased(struct td_engine *e, struct td_group *g);
+void td_group_drop(struct td_engine *e, struct td_group *g, enum td_drop why,
+                   uint64_t events, uint64_t bytes);
+uint64_t td_group_waiting(const struct td_group *g); /* events */
+uint64_t td_group_waiting_bytes(const struct td_group *g);
+uint64_t td_group_pending(const struct td_group *g);
+bool td_group_is_away(const struct td_group *g); /* all its members are */
+struct td_str td_group_pattern(const struct td_group *g);
+struct td_str td_group_name(const struct td_group *g);
+/* The broker was stopped itself: its holds are not charged for it. */
+void td_group_forgive_holds(struct td_engine *e, int64_t pause_ms);
+void td_group_end_hold(struct td_engine *e, struct td_group *g);
+/* Ends holds whose budget is spent; returns when the next one is. */
+int64_t td_group_tick_holds(struct td_engine *e);
+
+/* memory.c */
+void td_memory_keep(struct td_engine *e);          /* --memory-max */
+void td_memory_keep_sessions(struct td_engine *e); /* --session-memory-max */
+uint64_t td_session_queued(const struct td_session *s); /* bytes */
+
+/* deal.c */
+void td_deal(struct td_engine *e, struct td_group *g);
+void td_deal_ready(struct td_engine *e);
+/* Share TD_BY_KEY: deals a piece at once, to the members' own queues. Returns
+ * how many events were lost for lack of memory. */
+uint64_t td_deal_by_key(struct td_engine *e, struct td_group *g,
+                        const struct td_piece *piece);
+/* Those events are not with their member any more. */
+void td_deal_forget(struct td_group *g, const struct td_piece *piece);
 
 /* sub.c */
 void td_sub_subscribe(struct td_engine *e, struct td_session *s,
@@ -200,20 +373,9 @@ void td_sub_subscribe(struct td_engine *e, struct td_session *s,
 void td_sub_unsubscribe(struct td_engine *e, struct td_session *s,
                         const struct td_frame *f);
 void td_sub_end(struct td_engine *e, struct td_sub *sub, enum td_drop why);
-/* Queues an item; keeps the bounds, blocks or drops. */
-void td_sub_push(struct td_engine *e, struct td_sub *sub,
-                 struct td_session *from, struct td_item *item);
-/* An item that there was no memory for. */
-void td_sub_lose(struct td_engine *e, struct td_sub *sub, uint64_t events);
 void td_sub_ready(struct td_engine *e, struct td_sub *sub);
-/* After the queue has shrunk: lets publishers go when it is half empty. */
-void td_sub_eased(struct td_engine *e, struct td_sub *sub);
-/* The broker was stopped itself: its holds are not charged for it. */
-void td_sub_forgive_holds(struct td_engine *e, int64_t pause_ms);
-/* Ends holds whose budget is spent; returns when the next one is. */
-int64_t td_sub_tick_holds(struct td_engine *e);
-void td_sub_keep_memory(struct td_engine *e); /* --memory-max */
-uint64_t td_sub_pending(const struct td_sub *sub);
+struct td_sub *td_sub_find(struct td_session *s, uint64_t number);
+uint64_t td_sub_in_flight(const struct td_sub *sub); /* events */
 
 /* deliver.c */
 void td_deliver(struct td_engine *e, struct td_sub *sub);
@@ -224,10 +386,28 @@ void td_deliver_gaps(struct td_engine *e, struct td_sub *sub);
 void td_deliver_heard(struct td_engine *e, struct td_session *s);
 void td_deliver_credit(struct td_engine *e, struct td_session *s,
                        const struct td_frame *f);
+void td_deliver_all_ready(struct td_engine *e, struct td_session *s);
 
 /* stats.c */
 void td_stats_reply(struct td_engine *e, struct td_session *s,
                     const struct td_frame *f);
 void td_ledger_add(struct td_ledger *to, const struct td_ledger *more);
+
+/* rows.c: the lists of STATS */
+struct td_rows; /* one of them */
+/* NULL: there is none of that name. */
+const struct td_rows *td_rows_find(struct td_str name);
+/* Two pairs of the answer's map: the rows, and how many there are. */
+void td_rows_pack(struct td_engine *e, msgpack_packer *pk,
+                  const struct td_rows *rows, uint64_t from);
+
+/* advise.c: the broker's own events */
+void td_advise_session(struct td_engine *e, const struct td_session *s, bool up,
+                       bool flag);
+void td_advise_slow(struct td_engine *e, struct td_group *g);
+void td_advise_drop(struct td_engine *e, struct td_group *g, enum td_drop why,
+                    uint64_t events);
+/* Tells what has waited; returns when there is more to tell. */
+int64_t td_advise_tick(struct td_engine *e);
 
 #endif

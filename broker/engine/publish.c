@@ -1,8 +1,8 @@
 /* PUBLISH: check a message, skip what was taken before, and queue each batch
  * where it belongs.
  *
- * A batch has many runs and a run many subscriptions. Subscriptions that get
- * the same runs share one item: they are found by refinement, as a list of
+ * A batch has many runs and a run many groups (a plain subscription is one of
+ * its own). Those that get the same runs share one item: they are found by refinement, as a list of
  * classes that every run splits into those it matches and the others. */
 #include "broker/engine/internal.h"
 
@@ -24,11 +24,10 @@ struct td_router {
     struct match_class *classes; /* [0] has no runs */
     uint32_t classes_len;
     uint32_t classes_cap;
-    struct td_sub **subs; /* all that any run matches */
-    uint32_t subs_len;
-    uint32_t subs_cap;
-    uint64_t stamp; /* of the batch at hand */
-    uint64_t unmatched;
+    struct td_group **groups; /* all that any run matches */
+    uint32_t groups_len;
+    uint32_t groups_cap;
+    uint64_t stamp;              /* of the batch at hand */
     size_t offsets[TD_RUNS_MAX]; /* of each run in the body */
     struct td_run runs[TD_RUNS_MAX];
     struct td_buf table;
@@ -39,7 +38,7 @@ void td_router_free(struct td_router *r)
     if (!r)
         return;
     free(r->classes);
-    free(r->subs);
+    free(r->groups);
     td_buf_fini(&r->table);
     free(r);
 }
@@ -77,34 +76,84 @@ static bool class_add(struct td_router *r, uint32_t parent, uint32_t run)
     return true;
 }
 
-static bool sub_touch(struct td_router *r, struct td_sub *sub)
+static bool touch(struct td_router *r, struct td_group *g)
 {
-    if (sub->route_stamp == r->stamp)
+    if (g->route_stamp == r->stamp)
         return true;
-    if (!grow((void **)&r->subs, &r->subs_cap, r->subs_len, sizeof(*r->subs)))
+    if (!grow((void **)&r->groups, &r->groups_cap, r->groups_len,
+              sizeof(*r->groups)))
         return false;
-    sub->route_stamp = r->stamp;
-    sub->route_class = 0;
-    r->subs[r->subs_len++] = sub;
+    g->route_stamp = r->stamp;
+    g->route_class = 0;
+    r->groups[r->groups_len++] = g;
     return true;
 }
 
-/* Moves the subscription into the part of its class that run matches. */
-static bool refine(struct td_router *r, struct td_sub *sub, uint32_t run)
+/* Moves the group into the part of its class that run matches. */
+static bool refine(struct td_router *r, struct td_group *g, uint32_t run)
 {
     uint32_t from;
 
-    if (!sub_touch(r, sub))
+    if (!touch(r, g))
         return false;
-    from = sub->route_class;
+    from = g->route_class;
     if (r->classes[from].split_by != run + 1) {
         if (!class_add(r, from, run))
             return false;
         r->classes[from].split_by = run + 1;
         r->classes[from].split_to = r->classes_len - 1;
     }
-    sub->route_class = r->classes[from].split_to;
+    g->route_class = r->classes[from].split_to;
     return true;
+}
+
+/* Counts a run, for its type and in total; uint64_t wraps, so that times -1 it
+ * is taken back. */
+static void count(struct td_engine *e, struct td_type_count *type,
+                  const struct td_run *run, bool routed, uint64_t times)
+{
+    uint64_t events = run->count * times;
+
+    type->published += events;
+    type->bytes += run->bytes * times;
+    e->counters.published += events;
+    if (routed) {
+        type->routed += events;
+        e->counters.routed += events;
+    } else {
+        type->unmatched += events;
+        e->counters.unmatched += events;
+    }
+}
+
+static bool find_run(struct td_engine *e, const struct td_batch *batch,
+                     uint32_t run)
+{
+    struct td_route *route =
+        td_routes_find(&e->routes, &e->trie, batch->runs[run].type);
+
+    if (!route)
+        return false;
+    for (uint32_t i = 0; i < route->len; i++) {
+        if (!refine(e->router, (struct td_group *)route->entries[i], run))
+            return false;
+    }
+    count(e, &route->count, &batch->runs[run], route->len > 0, 1);
+    return true;
+}
+
+/* There was no memory for all of the batch, so none of it is taken. */
+static void uncount(struct td_engine *e, const struct td_batch *batch,
+                    uint32_t runs)
+{
+    while (runs-- > 0) {
+        const struct td_run *run = &batch->runs[runs];
+        bool routed;
+        struct td_type_count *type =
+            td_routes_counted(&e->routes, &e->trie, run->type, &routed);
+
+        count(e, type, run, routed, (uint64_t)-1);
+    }
 }
 
 static bool find_classes(struct td_engine *e, const struct td_batch *batch,
@@ -113,21 +162,13 @@ static bool find_classes(struct td_engine *e, const struct td_batch *batch,
     struct td_router *r = e->router;
 
     r->stamp++;
-    r->classes_len = r->subs_len = 0;
-    r->unmatched = 0;
+    r->classes_len = r->groups_len = 0;
     if (!class_add(r, 0, 0))
         return false;
     for (uint32_t run = 0; run < batch->runs_len; run++) {
-        const struct td_route *route =
-            td_routes_find(&e->routes, &e->trie, batch->runs[run].type);
-
-        if (!route)
+        if (!find_run(e, batch, run)) {
+            uncount(e, batch, run);
             return false;
-        if (route->len == 0)
-            r->unmatched += batch->runs[run].count;
-        for (uint32_t i = 0; i < route->len; i++) {
-            if (!refine(r, (struct td_sub *)route->entries[i], run))
-                return false;
         }
         r->offsets[run] = offset;
         offset += batch->runs[run].bytes;
@@ -189,19 +230,19 @@ static uint64_t class_events(const struct td_router *r,
 
 static void push(struct td_engine *e, struct td_session *s,
                  const struct td_batch *batch, struct td_body *body,
-                 size_t offset, struct td_sub *sub)
+                 size_t offset, struct td_group *g)
 {
     struct td_router *r = e->router;
-    struct match_class *c = &r->classes[sub->route_class];
+    struct match_class *c = &r->classes[g->route_class];
 
     if (!c->item && c->depth == batch->runs_len)
         c->item = td_item_new(batch, body, offset, &e->held_bytes);
     else if (!c->item)
-        c->item = gather(e, batch, body, sub->route_class);
+        c->item = gather(e, batch, body, g->route_class);
     if (c->item)
-        td_sub_push(e, sub, s, c->item);
+        td_group_push(e, g, s, c->item);
     else
-        td_sub_lose(e, sub, class_events(r, batch, sub->route_class));
+        td_group_lose(e, g, class_events(r, batch, g->route_class));
 }
 
 static tidings_err route_batch(struct td_engine *e, struct td_session *s,
@@ -212,10 +253,8 @@ static tidings_err route_batch(struct td_engine *e, struct td_session *s,
 
     if (!find_classes(e, batch, offset))
         return TIDINGS_ENOMEM; /* and nothing has been queued */
-    e->counters.unmatched += r->unmatched;
-    e->counters.routed += batch->events - r->unmatched;
-    for (uint32_t i = 0; i < r->subs_len; i++)
-        push(e, s, batch, body, offset, r->subs[i]);
+    for (uint32_t i = 0; i < r->groups_len; i++)
+        push(e, s, batch, body, offset, r->groups[i]);
     for (uint32_t i = 0; i < r->classes_len; i++)
         td_item_unref(r->classes[i].item);
     return TIDINGS_OK;
@@ -223,24 +262,49 @@ static tidings_err route_batch(struct td_engine *e, struct td_session *s,
 
 /* ---- what was taken before ---- */
 
-/* Cuts events off the front whose sequence is at or below taken; returns how
- * many, and moves *offset past them. What is left may be empty. */
-static uint32_t skip_taken(struct td_engine *e, struct td_batch *batch,
-                           const struct td_body *body, size_t *offset,
-                           uint64_t taken)
+/* How many of a run's events were taken before. */
+static uint32_t old_events(const struct td_run *run, uint64_t taken)
 {
-    uint32_t skipped = 0;
+    uint64_t old = run->first > taken ? 0 : taken - run->first + 1;
+
+    return old < run->count ? (uint32_t)old : run->count;
+}
+
+static void count_duplicates(struct td_engine *e, const struct td_run *runs,
+                             uint32_t runs_len, uint64_t taken)
+{
+    for (uint32_t i = 0; i < runs_len; i++) {
+        uint32_t events = old_events(&runs[i], taken);
+        struct td_type_count *type;
+
+        if (events == 0)
+            continue;
+        type = td_routes_count(&e->routes, &e->trie, runs[i].type);
+        type->published += events;
+        type->duplicates += events;
+        e->counters.published += events;
+        e->counters.duplicates += events;
+    }
+}
+
+/* Cuts events off the front whose sequence is at or below taken, and moves
+ * *offset past them. What is left may be empty. */
+static void skip_taken(struct td_engine *e, struct td_batch *batch,
+                       const struct td_body *body, size_t *offset,
+                       uint64_t taken)
+{
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < batch->runs_len; i++) {
         struct td_run run = batch->runs[i];
-        uint64_t old = run.first > taken ? 0 : taken - run.first + 1;
         const uint8_t *p = body->data + *offset;
-        uint32_t cut = old < run.count ? (uint32_t)old : run.count;
-        uint32_t bytes = (uint32_t)(td_events_skip(p, p + run.bytes, cut) - p);
+        uint32_t cut = old_events(&run, taken);
+        const uint8_t *end = td_events_skip(p, p + run.bytes, cut);
+        uint32_t bytes = end ? (uint32_t)(end - p) : run.bytes;
 
+        if (!end)
+            cut = run.count; /* it lies, where bodies are not walked */
         *offset += n == 0 ? bytes : 0;
-        skipped += cut;
         run.first += cut;
         run.count -= cut;
         run.bytes -= bytes;
@@ -255,7 +319,6 @@ static uint32_t skip_taken(struct td_engine *e, struct td_batch *batch,
     td_batch_pack(&e->cut, batch);
     batch->wire.data = (const char *)e->cut.data;
     batch->wire.len = e->cut.len;
-    return skipped;
 }
 
 static tidings_err take_batch(struct td_engine *e, struct td_session *s,
@@ -265,11 +328,12 @@ static tidings_err take_batch(struct td_engine *e, struct td_session *s,
     struct td_producer *p = s->producer;
     const struct td_run *last_run = &batch->runs[batch->runs_len - 1];
     uint64_t last = last_run->first + last_run->count - 1;
-    uint32_t skipped = 0;
+    const struct td_run *runs = batch->runs;
+    uint32_t runs_len = batch->runs_len;
     tidings_err err = TIDINGS_OK;
 
-    if (batch->runs[0].first <= p->taken) {
-        skipped = skip_taken(e, batch, body, &offset, p->taken);
+    if (runs[0].first <= p->taken) {
+        skip_taken(e, batch, body, &offset, p->taken);
         if (e->cut.failed)
             return TIDINGS_ENOMEM;
     }
@@ -277,8 +341,7 @@ static tidings_err take_batch(struct td_engine *e, struct td_session *s,
         err = route_batch(e, s, batch, body, offset);
     if (err)
         return err;
-    e->counters.published += skipped + batch->events;
-    e->counters.duplicates += skipped;
+    count_duplicates(e, runs, runs_len, p->taken);
     if (last > p->taken)
         p->taken = last;
     return TIDINGS_OK;
@@ -327,6 +390,20 @@ static void breach(struct td_engine *e, struct td_session *s, const char *why)
     td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EPROTO, why);
 }
 
+static bool has_router(struct td_engine *e)
+{
+    if (!e->router)
+        e->router = calloc(1, sizeof(*e->router));
+    return e->router;
+}
+
+void td_publish_own(struct td_engine *e, const struct td_batch *batch,
+                    struct td_body *body)
+{
+    if (has_router(e))
+        route_batch(e, NULL, batch, body, 0); /* or it is not told */
+}
+
 void td_publish(struct td_engine *e, struct td_session *s,
                 const struct td_frame *f, struct td_body *body)
 {
@@ -334,9 +411,7 @@ void td_publish(struct td_engine *e, struct td_session *s,
     tidings_err err = TIDINGS_OK;
     size_t offset = 0;
 
-    if (!e->router)
-        e->router = calloc(1, sizeof(*e->router));
-    if (!e->router) {
+    if (!has_router(e)) {
         td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_ENOMEM,
                         "broker is out of memory");
         return;
@@ -365,6 +440,7 @@ void td_publish(struct td_engine *e, struct td_session *s,
                         "broker is out of memory");
         return;
     }
+    s->published += e->batches.events;
     td_session_owe(e, s, f->u.publish.flags & TD_PUBLISH_ASK);
-    td_sub_keep_memory(e);
+    td_memory_keep(e);
 }

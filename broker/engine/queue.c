@@ -58,168 +58,389 @@ void td_item_unref(struct td_item *item)
     free(item);
 }
 
-/* ---- the ring ---- */
+/* ---- pieces ---- */
 
-static struct td_item *item_at(const struct td_queue *q, uint32_t nth)
+struct td_piece td_piece_of(struct td_item *item)
 {
-    return q->ring[(q->head + nth) & (q->cap - 1)];
+    const struct td_piece piece = {
+        .item = item,
+        .events = item->batch.events,
+        .bytes = item->batch.bytes,
+    };
+
+    return piece;
 }
 
-static bool grow(struct td_queue *q)
+bool td_piece_is_whole(const struct td_piece *piece)
 {
-    uint32_t cap = q->cap ? q->cap * 2 : 8;
-    struct td_item **ring = malloc(cap * sizeof(struct td_item *));
+    return piece->events == piece->item->batch.events;
+}
+
+const uint8_t *td_piece_data(const struct td_piece *piece)
+{
+    const struct td_item *item = piece->item;
+
+    return item->body->data + item->offset + piece->offset;
+}
+
+/* What a piece keeps in memory if nobody shares its item. */
+static uint64_t cost_of(const struct td_piece *piece)
+{
+    const struct td_item *item = piece->item;
+
+    return item->cost - item->batch.bytes + piece->bytes;
+}
+
+/* Where a walk over an item's events stands. */
+struct place {
+    uint32_t run;
+    uint32_t event;
+    uint32_t offset;
+    uint32_t run_end; /* offset of the run's last byte and one */
+};
+
+static struct place place_of(const struct td_piece *piece)
+{
+    const struct td_batch *batch = &piece->item->batch;
+    struct place at = {piece->run, piece->event, piece->offset, 0};
+
+    for (uint32_t i = 0; i <= piece->run; i++)
+        at.run_end += batch->runs[i].bytes;
+    return at;
+}
+
+static void next_run(struct place *at, const struct td_batch *batch)
+{
+    at->offset = at->run_end;
+    at->event = 0;
+    if (++at->run < batch->runs_len)
+        at->run_end += batch->runs[at->run].bytes;
+}
+
+/* Events of the run at hand that fit, one by one; moves past them. */
+static uint32_t walk(struct place *at, const struct td_piece *piece,
+                     uint32_t count, uint64_t events, uint64_t bytes)
+{
+    const uint8_t *data = piece->item->body->data + piece->item->offset;
+    const uint8_t *end = data + at->run_end;
+    const uint8_t *from = data + at->offset;
+    const uint8_t *p = from;
+    uint32_t n = 0;
+
+    while (n < count && n < events) {
+        const uint8_t *next = td_events_skip(p, end, 1);
+
+        if (!next || (uint64_t)(next - from) > bytes)
+            break;
+        p = next;
+        n++;
+    }
+    at->event += n;
+    at->offset += (uint32_t)(p - from);
+    return n;
+}
+
+bool td_piece_cut(const struct td_piece *piece, uint64_t events, uint64_t bytes,
+                  uint32_t runs, struct td_piece *front, struct td_piece *rest)
+{
+    const struct td_batch *batch = &piece->item->batch;
+    struct place at;
+
+    *front = *rest = *piece;
+    rest->events = rest->bytes = 0;
+    if (piece->events <= events && piece->bytes <= bytes &&
+        batch->runs_len - piece->run <= runs)
+        return true;
+
+    at = place_of(piece);
+    front->events = 0;
+    while (front->events < piece->events && runs-- > 0) {
+        uint32_t left = piece->events - front->events;
+        uint32_t count = batch->runs[at.run].count - at.event;
+        uint32_t size = at.run_end - at.offset;
+        uint32_t used = at.offset - piece->offset;
+
+        if (count <= left && front->events + count <= events &&
+            used + size <= bytes) {
+            front->events += count;
+            next_run(&at, batch);
+            continue;
+        }
+        count = count < left ? count : left;
+        front->events +=
+            walk(&at, piece, count, events - front->events, bytes - used);
+        break;
+    }
+    front->bytes = at.offset - piece->offset;
+    rest->run = at.run;
+    rest->event = at.event;
+    rest->offset = at.offset;
+    rest->events = piece->events - front->events;
+    rest->bytes = piece->bytes - front->bytes;
+    if (rest->events > 0 && at.run < batch->runs_len &&
+        at.event == batch->runs[at.run].count) { /* stands at a run's end */
+        rest->run++;
+        rest->event = 0;
+    }
+    return front->events > 0;
+}
+
+uint32_t td_piece_runs(const struct td_piece *piece, struct td_run *runs,
+                       uint32_t max)
+{
+    const struct td_batch *batch = &piece->item->batch;
+    struct place at = place_of(piece);
+    uint32_t end = piece->offset + piece->bytes;
+    uint32_t events = piece->events;
+    uint32_t n = 0;
+
+    while (events > 0 && n < max) {
+        struct td_run *run = &runs[n++];
+
+        *run = batch->runs[at.run];
+        run->count -= at.event;
+        run->first += at.event;
+        run->bytes = (at.run_end < end ? at.run_end : end) - at.offset;
+        if (run->count > events)
+            run->count = events;
+        events -= run->count;
+        next_run(&at, batch);
+    }
+    return n;
+}
+
+/* ---- the ring ---- */
+
+static struct td_piece *piece_at(const struct td_queue *q, uint32_t nth)
+{
+    return &q->ring[(q->head + nth) & (q->cap - 1)];
+}
+
+static tidings_err grow(struct td_queue *q, uint32_t cap)
+{
+    struct td_piece *ring = malloc(cap * sizeof(*ring));
 
     if (!ring)
-        return false;
+        return TIDINGS_ENOMEM;
     for (uint32_t i = 0; i < q->len; i++)
-        ring[i] = item_at(q, i);
+        ring[i] = *piece_at(q, i);
     free(q->ring);
     q->ring = ring;
     q->cap = cap;
     q->head = 0;
-    return true;
-}
-
-tidings_err td_queue_push(struct td_queue *q, struct td_item *item)
-{
-    if (q->len == q->cap && !grow(q))
-        return TIDINGS_ENOMEM;
-    item->refs++;
-    q->ring[(q->head + q->len++) & (q->cap - 1)] = item;
-    q->events += item->batch.events;
-    q->bytes += item->cost;
     return TIDINGS_OK;
 }
 
-static void pop(struct td_queue *q)
+tidings_err td_queue_reserve(struct td_queue *q, uint32_t pieces)
 {
-    struct td_item *item = item_at(q, 0);
+    uint32_t cap = q->cap ? q->cap : 4;
 
-    q->events -= item->batch.events - q->taken;
-    q->bytes -= item->cost;
-    q->run = q->event = q->offset = q->taken = 0;
+    while (cap - q->len < pieces)
+        cap *= 2;
+    return cap == q->cap ? TIDINGS_OK : grow(q, cap);
+}
+
+static void count(struct td_queue *q, const struct td_piece *piece)
+{
+    q->events += piece->events;
+    q->data += piece->bytes;
+    q->bytes += cost_of(piece);
+}
+
+static void discount(struct td_queue *q, const struct td_piece *piece)
+{
+    q->events -= piece->events;
+    q->data -= piece->bytes;
+    q->bytes -= cost_of(piece);
+}
+
+/* The same item, and the next byte of it. */
+static bool joins(const struct td_piece *first, const struct td_piece *second)
+{
+    return first->item == second->item &&
+           first->offset + first->bytes == second->offset;
+}
+
+tidings_err td_queue_push(struct td_queue *q, const struct td_piece *piece)
+{
+    struct td_piece *last = q->len > 0 ? piece_at(q, q->len - 1) : NULL;
+
+    if (last && joins(last, piece)) {
+        last->events += piece->events;
+        last->bytes += piece->bytes;
+        q->events += piece->events;
+        q->data += piece->bytes;
+        q->bytes += piece->bytes;
+        return TIDINGS_OK;
+    }
+    if (q->len == q->cap && td_queue_reserve(q, 1))
+        return TIDINGS_ENOMEM;
+    piece->item->refs++;
+    *piece_at(q, q->len++) = *piece;
+    count(q, piece);
+    return TIDINGS_OK;
+}
+
+tidings_err td_queue_push_front(struct td_queue *q,
+                                const struct td_piece *piece)
+{
+    struct td_piece *first = q->len > 0 ? piece_at(q, 0) : NULL;
+
+    if (first && joins(piece, first)) {
+        struct td_piece both = *piece;
+
+        both.events += first->events;
+        both.bytes += first->bytes;
+        q->events += piece->events;
+        q->data += piece->bytes;
+        q->bytes += piece->bytes;
+        *first = both;
+        return TIDINGS_OK;
+    }
+    if (q->len == q->cap && td_queue_reserve(q, 1))
+        return TIDINGS_ENOMEM;
+    piece->item->refs++;
+    q->head = (q->head - 1) & (q->cap - 1);
+    q->len++;
+    *piece_at(q, 0) = *piece;
+    count(q, piece);
+    return TIDINGS_OK;
+}
+
+const struct td_piece *td_queue_front(const struct td_queue *q)
+{
+    return piece_at(q, 0);
+}
+
+const struct td_piece *td_queue_back(const struct td_queue *q)
+{
+    return piece_at(q, q->len - 1);
+}
+
+const struct td_piece *td_queue_nth(const struct td_queue *q, uint32_t nth)
+{
+    return piece_at(q, nth);
+}
+
+void td_queue_pop(struct td_queue *q)
+{
+    struct td_piece *piece = piece_at(q, 0);
+
+    discount(q, piece);
     q->head = (q->head + 1) & (q->cap - 1);
     q->len--;
-    td_item_unref(item);
+    td_item_unref(piece->item);
+}
+
+void td_queue_pop_back(struct td_queue *q)
+{
+    struct td_piece *piece = piece_at(q, q->len - 1);
+
+    discount(q, piece);
+    q->len--;
+    td_item_unref(piece->item);
+}
+
+static void set(struct td_queue *q, uint32_t nth, const struct td_piece *part)
+{
+    discount(q, piece_at(q, nth));
+    *piece_at(q, nth) = *part;
+    count(q, part);
+}
+
+void td_queue_set_front(struct td_queue *q, const struct td_piece *part)
+{
+    set(q, 0, part);
+}
+
+void td_queue_set_back(struct td_queue *q, const struct td_piece *part)
+{
+    set(q, q->len - 1, part);
 }
 
 void td_queue_fini(struct td_queue *q)
 {
     while (q->len > 0)
-        pop(q);
+        td_queue_pop(q);
     free(q->ring);
     memset(q, 0, sizeof(*q));
 }
 
-uint64_t td_queue_drop(struct td_queue *q, uint64_t events, uint64_t bytes)
-{
-    uint64_t before = q->events;
-    struct td_slice slice;
-    struct td_run runs[1];
+/* ---- from queue to queue ---- */
 
-    while (q->len > 0 && q->bytes > bytes)
-        pop(q);
-    while (q->len > 0 &&
-           q->events >= events + (item_at(q, 0)->batch.events - q->taken))
-        pop(q);
-    /* The rest is part of one item: run by run. */
-    while (q->events > events &&
-           td_queue_slice(q, &slice, runs, 1, q->events - events, UINT64_MAX))
-        td_queue_advance(q, &slice);
-    return before - q->events;
+/* The first piece loses its front; nothing is left of it: it goes. */
+static void advance(struct td_queue *q, const struct td_piece *rest)
+{
+    if (rest->events > 0)
+        td_queue_set_front(q, rest);
+    else
+        td_queue_pop(q);
 }
 
-/* ---- taking ---- */
-
-/* The part of a run that fits: fewer events, and their bytes. */
-static bool cut(struct td_run *run, uint32_t skip, uint32_t skipped_bytes,
-                const uint8_t *data, uint64_t events, uint64_t bytes)
+uint64_t td_queue_move(struct td_queue *to, struct td_queue *from,
+                       uint64_t events, uint64_t bytes)
 {
-    const uint8_t *end;
-    const uint8_t *p = data;
-    uint32_t n = 0;
+    uint64_t moved = 0;
+    struct td_piece front;
+    struct td_piece rest;
 
-    run->count -= skip;
-    run->bytes -= skipped_bytes;
-    run->first += skip;
-    if (run->count <= events && run->bytes <= bytes)
-        return true;
-
-    end = data + run->bytes;
-    while (n < run->count && n < events) {
-        const uint8_t *next = td_events_skip(p, end, 1);
-
-        if (!next || (uint64_t)(next - data) > bytes)
-            break;
-        p = next;
-        n++;
+    while (from->len > 0 && moved < events &&
+           td_piece_cut(td_queue_front(from), events - moved, bytes, UINT32_MAX,
+                        &front, &rest) &&
+           td_queue_push(to, &front) == TIDINGS_OK) {
+        moved += front.events;
+        bytes -= front.bytes;
+        advance(from, &rest);
     }
-    run->count = n;
-    run->bytes = (uint32_t)(p - data);
-    return n > 0;
+    return moved;
 }
 
-/* Bytes of the runs before the one where the queue stands. */
-static uint32_t runs_before(const struct td_item *item, uint32_t run)
+uint64_t td_queue_return(struct td_queue *to, struct td_queue *from,
+                         uint64_t events)
 {
-    uint32_t bytes = 0;
+    uint64_t bytes = 0;
 
-    for (uint32_t i = 0; i < run; i++)
-        bytes += item->batch.runs[i].bytes;
+    while (events > 0) {
+        struct td_piece last = *td_queue_back(from);
+        struct td_piece stays = last;
+        struct td_piece goes = last;
+
+        stays.events = 0;
+        if (last.events > events &&
+            !td_piece_cut(&last, last.events - events, UINT64_MAX, UINT32_MAX,
+                          &stays, &goes))
+            break; /* its publisher lied, where bodies are not walked */
+        td_queue_push_front(to, &goes);
+        events -= goes.events;
+        bytes += goes.bytes;
+        if (stays.events > 0)
+            td_queue_set_back(from, &stays);
+        else
+            td_queue_pop_back(from);
+    }
     return bytes;
 }
 
-bool td_queue_slice(const struct td_queue *q, struct td_slice *out,
-                    struct td_run *runs, uint32_t runs_max, uint64_t events,
-                    uint64_t bytes)
+uint64_t td_queue_drop(struct td_queue *q, uint64_t events, uint64_t bytes,
+                       void (*gone)(void *ctx, const struct td_piece *piece),
+                       void *ctx)
 {
-    struct td_item *item = item_at(q, 0);
-    uint32_t run = q->run;
-    uint32_t skip = q->event;
-    uint32_t skipped = skip ? q->offset - runs_before(item, run) : 0;
+    uint64_t before = q->events;
 
-    memset(out, 0, sizeof(*out));
-    out->item = item;
-    out->runs = runs;
-    out->data = item->body->data + item->offset + q->offset;
-    while (run < item->batch.runs_len && out->runs_len < runs_max) {
-        struct td_run *to = &runs[out->runs_len];
-        uint32_t had;
+    while (q->len > 0 && (q->events > events || q->bytes > bytes)) {
+        struct td_piece front = *td_queue_front(q);
+        struct td_piece rest = front;
 
-        *to = item->batch.runs[run];
-        had = to->count - skip;
-        if (events == out->events ||
-            !cut(to, skip, skipped, out->data + out->bytes,
-                 events - out->events, bytes - out->bytes))
-            break;
-        out->runs_len++;
-        out->events += to->count;
-        out->bytes += to->bytes;
-        if (to->count < had)
-            break;
-        skip = skipped = 0;
-        run++;
-    }
-    out->whole = out->events == item->batch.events;
-    out->ends = q->taken + out->events == item->batch.events;
-    return out->events > 0;
-}
-
-void td_queue_advance(struct td_queue *q, const struct td_slice *slice)
-{
-    const struct td_item *item = slice->item;
-
-    for (uint32_t i = 0; i < slice->runs_len; i++) {
-        q->event += slice->runs[i].count;
-        if (q->event == item->batch.runs[q->run].count) {
-            q->run++;
-            q->event = 0;
+        rest.events = 0;
+        if (q->bytes <= bytes && q->events - events < front.events &&
+            !td_piece_cut(td_queue_front(q), q->events - events, UINT64_MAX,
+                          UINT32_MAX, &front, &rest)) {
+            front = *td_queue_front(q); /* cannot be cut: all of it */
+            rest.events = 0;
         }
+        if (gone)
+            gone(ctx, &front);
+        advance(q, &rest);
     }
-    q->taken += slice->events;
-    q->offset += slice->bytes;
-    q->events -= slice->events;
-    if (q->taken == item->batch.events)
-        pop(q);
+    return before - q->events;
 }

@@ -1,8 +1,9 @@
-/* What waits for a subscription.
+/* What waits for a subscription or a group.
  *
  * An item is what one batch holds for everybody with the same match set: its
- * run table and its bytes, shared by their queues. A queue is a ring of items
- * and a position in the first, because credit may end in the middle of it. */
+ * run table and its bytes, shared by their queues. A piece is a range of an
+ * item's events: all of them, or what credit, a group or a bound has cut. A
+ * queue is a ring of pieces. */
 #ifndef TD_QUEUE_H
 #define TD_QUEUE_H
 
@@ -31,51 +32,81 @@ struct td_item *td_item_new(const struct td_batch *batch, struct td_body *body,
                             size_t offset, size_t *held);
 void td_item_unref(struct td_item *item);
 
+/* ---- pieces: values, without a reference of their own ---- */
+
+struct td_piece {
+    struct td_item *item;
+    uint32_t run;    /* of its first event, in the item … */
+    uint32_t event;  /* … and the event's place in that run */
+    uint32_t offset; /* its first byte, from the item's first */
+    uint32_t events; /* at least 1 */
+    uint32_t bytes;
+};
+
+struct td_piece td_piece_of(struct td_item *item); /* all of it */
+
+bool td_piece_is_whole(const struct td_piece *piece);
+const uint8_t *td_piece_data(const struct td_piece *piece);
+
+/* Cuts from the front of a piece as many events as fit in all of events,
+ * bytes and runs: *front, and what is left: *rest, with 0 events if nothing
+ * is. False when not even one fits, or when an event lies about its length. */
+bool td_piece_cut(const struct td_piece *piece, uint64_t events, uint64_t bytes,
+                  uint32_t runs, struct td_piece *front, struct td_piece *rest);
+
+/* Writes its runs, cut to size, and returns how many: at most max. */
+uint32_t td_piece_runs(const struct td_piece *piece, struct td_run *runs,
+                       uint32_t max);
+
+/* ---- queues: each piece in one holds a reference ---- */
+
 struct td_queue {
-    struct td_item **ring;
+    struct td_piece *ring;
     uint32_t cap; /* a power of two */
     uint32_t head;
-    uint32_t len;    /* items */
-    uint64_t events; /* all that wait */
-    uint64_t bytes;  /* costs of all items, shared or not */
-    /* where the first item goes on */
-    uint32_t run;
-    uint32_t event;  /* in that run */
-    uint32_t offset; /* bytes of the item already taken */
-    uint32_t taken;  /* events of the item already taken */
+    uint32_t len;    /* pieces */
+    uint64_t events; /* of all pieces */
+    uint64_t bytes;  /* what they would cost if nobody shared them */
+    uint64_t data;   /* body bytes of their events */
 };
 
 void td_queue_fini(struct td_queue *q);
 
-/* Takes a reference of its own. TIDINGS_ENOMEM: nothing has changed. */
-tidings_err td_queue_push(struct td_queue *q, struct td_item *item);
+/* Room for so many more pieces, so that pushing them does not fail. */
+tidings_err td_queue_reserve(struct td_queue *q, uint32_t pieces);
 
-/* Drops the oldest events, whole items or parts, until at most events wait
- * and at most bytes are kept; returns how many were dropped. */
-uint64_t td_queue_drop(struct td_queue *q, uint64_t events, uint64_t bytes);
+/* TIDINGS_ENOMEM: nothing has changed. A piece that goes on where the last
+ * one ends is joined to it. */
+tidings_err td_queue_push(struct td_queue *q, const struct td_piece *piece);
+tidings_err td_queue_push_front(struct td_queue *q,
+                                const struct td_piece *piece);
 
-/* ---- taking from the front ---- */
+/* The first or last piece; the queue is not empty. */
+const struct td_piece *td_queue_front(const struct td_queue *q);
+const struct td_piece *td_queue_back(const struct td_queue *q);
+const struct td_piece *td_queue_nth(const struct td_queue *q, uint32_t nth);
+void td_queue_pop(struct td_queue *q);
+void td_queue_pop_back(struct td_queue *q);
 
-/* A piece of the first item: its runs cut to size, and its bytes. */
-struct td_slice {
-    struct td_item *item; /* borrowed until the queue is advanced */
-    struct td_run *runs;  /* in the caller's array */
-    uint32_t runs_len;
-    uint32_t events;
-    const uint8_t *data;
-    uint32_t bytes;
-    bool whole; /* the item from beginning to end */
-    bool ends;  /* with the item: nothing of it is left */
-};
+/* Replaces the first piece, or the last, by a part of the same. */
+void td_queue_set_front(struct td_queue *q, const struct td_piece *part);
+void td_queue_set_back(struct td_queue *q, const struct td_piece *part);
 
-/* Cuts from the first item as many events as fit in all of events, bytes and
- * runs_max; false when not even one does. The queue is not empty, and is not
- * changed. */
-bool td_queue_slice(const struct td_queue *q, struct td_slice *out,
-                    struct td_run *runs, uint32_t runs_max, uint64_t events,
-                    uint64_t bytes);
+/* Moves at most so many events and body bytes from one front to another
+ * back; returns how many events. Fewer also without memory. */
+uint64_t td_queue_move(struct td_queue *to, struct td_queue *from,
+                       uint64_t events, uint64_t bytes);
 
-/* Moves past a slice of the first item. */
-void td_queue_advance(struct td_queue *q, const struct td_slice *slice);
+/* Takes the last events back to the front of another queue that has room
+ * reserved for from->len + 1 pieces; events is at most from->events. Returns
+ * their body bytes. */
+uint64_t td_queue_return(struct td_queue *to, struct td_queue *from,
+                         uint64_t events);
+
+/* Drops the oldest events until at most events wait and at most bytes are
+ * kept; each piece dropped is shown first. Returns how many events. */
+uint64_t td_queue_drop(struct td_queue *q, uint64_t events, uint64_t bytes,
+                       void (*gone)(void *ctx, const struct td_piece *piece),
+                       void *ctx);
 
 #endif

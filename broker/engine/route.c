@@ -46,15 +46,35 @@ static bool collect(void *ctx, struct td_trie_entry *entry)
     return true;
 }
 
+void td_type_count_add(struct td_type_count *to,
+                       const struct td_type_count *more)
+{
+    to->published += more->published;
+    to->duplicates += more->duplicates;
+    to->routed += more->routed;
+    to->unmatched += more->unmatched;
+    to->bytes += more->bytes;
+}
+
+static void forget_oldest(struct td_routes *r)
+{
+    struct td_route *route = r->cache;
+
+    td_type_count_add(&r->other, &route->count);
+    HASH_DELETE(hh, r->cache, route);
+    route_free(route);
+}
+
 static struct td_route *route_add(struct td_routes *r, struct td_str type)
 {
     struct td_route *route;
 
     if (HASH_COUNT(r->cache) >= TD_TYPES_CACHED_MAX)
-        td_routes_fini(r);
+        forget_oldest(r);
     route = calloc(1, sizeof(*route) + type.len);
     if (!route)
         return NULL;
+    route->type_len = type.len;
     memcpy(route->type, type.data, type.len);
     HASH_ADD_KEYPTR(hh, r->cache, route->type, type.len, route);
     if (route->hh_failed) {
@@ -65,9 +85,8 @@ static struct td_route *route_add(struct td_routes *r, struct td_str type)
     return route;
 }
 
-const struct td_route *td_routes_find(struct td_routes *r,
-                                      const struct td_trie *trie,
-                                      struct td_str type)
+struct td_route *td_routes_find(struct td_routes *r, const struct td_trie *trie,
+                                struct td_str type)
 {
     struct td_route *route;
 
@@ -83,6 +102,33 @@ const struct td_route *td_routes_find(struct td_routes *r,
         route->generation = r->generation;
     }
     return route;
+}
+
+struct td_type_count *td_routes_count(struct td_routes *r,
+                                      const struct td_trie *trie,
+                                      struct td_str type)
+{
+    struct td_route *route = td_routes_find(r, trie, type);
+
+    return route ? &route->count : &r->other;
+}
+
+static bool end_walk(void *ctx, struct td_trie_entry *entry)
+{
+    (void)ctx;
+    (void)entry;
+    return false;
+}
+
+struct td_type_count *td_routes_counted(struct td_routes *r,
+                                        const struct td_trie *trie,
+                                        struct td_str type, bool *routed)
+{
+    struct td_route *route;
+
+    *routed = !td_trie_match(trie, type.data, type.len, end_walk, NULL);
+    HASH_FIND(hh, r->cache, type.data, type.len, route);
+    return route ? &route->count : &r->other;
 }
 
 size_t td_routes_cached(const struct td_routes *r)

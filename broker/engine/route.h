@@ -11,20 +11,32 @@
 #include "broker/engine/trie.h"
 #include "proto/scan.h"
 
+/* What was published of a type. published = duplicates + routed + unmatched. */
+struct td_type_count {
+    uint64_t published;
+    uint64_t duplicates;
+    uint64_t routed;
+    uint64_t unmatched;
+    uint64_t bytes; /* of those routed or unmatched */
+};
+
 struct td_route {
     UT_hash_handle hh;
     bool hh_failed;
     uint64_t generation;
+    struct td_type_count count;
     struct td_trie_entry **entries;
     uint32_t len;
     uint32_t cap;
+    size_t type_len;
     char type[];
 };
 
 /* Zeroed memory is ready for use. */
 struct td_routes {
-    struct td_route *cache;
+    struct td_route *cache; /* oldest first */
     uint64_t generation;
+    struct td_type_count other; /* of types that are in it no more */
 };
 
 void td_routes_fini(struct td_routes *r);
@@ -34,9 +46,21 @@ void td_routes_changed(struct td_routes *r);
 
 /* The entries that match a valid type; valid until the next call. NULL:
  * there is no memory. */
-const struct td_route *td_routes_find(struct td_routes *r,
+struct td_route *td_routes_find(struct td_routes *r, const struct td_trie *trie,
+                                struct td_str type);
+
+/* Where to count what was published of a type; valid until the next call. */
+struct td_type_count *td_routes_count(struct td_routes *r,
                                       const struct td_trie *trie,
                                       struct td_str type);
+
+/* The same where it has been counted already; never adds to the cache. */
+struct td_type_count *td_routes_counted(struct td_routes *r,
+                                        const struct td_trie *trie,
+                                        struct td_str type, bool *routed);
+
+void td_type_count_add(struct td_type_count *to,
+                       const struct td_type_count *more);
 
 size_t td_routes_cached(const struct td_routes *r);
 

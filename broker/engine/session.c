@@ -1,4 +1,4 @@
-/* Sessions: greeting, publishers' credit, silence, and the end. */
+/* Sessions: greeting, silence, and the end. */
 #include "broker/engine/internal.h"
 
 #include <msgpack.h>
@@ -67,43 +67,51 @@ static void producer_detach(struct td_engine *e, struct td_session *s)
 
 /* ---- greeting ---- */
 
-static bool is_held(const struct td_session *s)
+static void pack_key(msgpack_packer *pk, const char *name)
 {
-    return s->held;
-}
-
-static void new_limits(struct td_engine *e, struct td_session *s)
-{
-    if (is_held(s) || e->draining)
-        return;
-    s->events_limit = s->events_in + TD_PUBLISH_EVENTS;
-    s->bytes_limit = s->bytes_in + TD_PUBLISH_BYTES;
+    msgpack_pack_str(pk, strlen(name));
+    msgpack_pack_str_body(pk, name, strlen(name));
 }
 
 static void pack_limit(msgpack_packer *pk, const char *name, uint64_t value)
 {
-    msgpack_pack_str(pk, strlen(name));
-    msgpack_pack_str_body(pk, name, strlen(name));
+    pack_key(pk, name);
     msgpack_pack_uint64(pk, value);
 }
 
-static void welcome(struct td_engine *e, struct td_session *s)
+static void pack_limits(const struct td_engine *e, const struct td_session *s,
+                        bool resumed, msgpack_packer *pk)
+{
+    bool resumable = e->options.port.random && e->options.grace_ms > 0;
+
+    msgpack_pack_map(pk, resumable ? 6 : 4);
+    pack_limit(pk, "body_max", TD_BODY_BYTES_MAX);
+    pack_limit(pk, "control_max", TD_CONTROL_BYTES_MAX);
+    pack_limit(pk, "heartbeat_ms", TD_HEARTBEAT_MS);
+    pack_key(pk, "resumed");
+    resumed ? msgpack_pack_true(pk) : msgpack_pack_false(pk);
+    if (!resumable)
+        return;
+    pack_limit(pk, "grace_ms", (uint64_t)e->options.grace_ms);
+    pack_key(pk, "token");
+    msgpack_pack_bin(pk, sizeof(s->token));
+    msgpack_pack_bin_body(pk, s->token, sizeof(s->token));
+}
+
+void td_session_welcome(struct td_engine *e, struct td_session *s, bool resumed)
 {
     struct td_frame f = {.op = TD_WELCOME};
     msgpack_packer pk;
 
     td_buf_reset(&e->table);
     msgpack_packer_init(&pk, &e->table, td_buf_pack_write);
-    msgpack_pack_map(&pk, 3);
-    pack_limit(&pk, "body_max", TD_BODY_BYTES_MAX);
-    pack_limit(&pk, "control_max", TD_CONTROL_BYTES_MAX);
-    pack_limit(&pk, "heartbeat_ms", TD_HEARTBEAT_MS);
+    pack_limits(e, s, resumed, &pk);
     if (e->table.failed) {
         td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_ENOMEM,
                         "broker is out of memory");
         return;
     }
-    new_limits(e, s);
+    td_session_limits(e, s);
     f.u.welcome.version = TD_PROTOCOL_VERSION;
     f.u.welcome.epoch = e->options.epoch;
     f.u.welcome.session = s->number;
@@ -113,28 +121,24 @@ static void welcome(struct td_engine *e, struct td_session *s)
     f.u.welcome.limits.data = (const char *)e->table.data;
     f.u.welcome.limits.len = e->table.len;
     td_engine_send(e, s, &f, NULL);
-    td_log(&e->options.log, TD_LOG_INFO, "SESSION-UP", "session %llu %s",
-           (unsigned long long)s->number, s->name);
-}
-
-static void second_hello(struct td_engine *e, struct td_session *s)
-{
-    struct td_frame f = {.op = TD_REPLY};
-
-    f.u.reply.code = TIDINGS_EPROTO;
-    f.u.reply.text = td_str_of("already greeted");
-    f.u.reply.result = td_nil;
-    td_engine_send(e, s, &f, NULL);
+    td_log(&e->options.log, TD_LOG_INFO, "SESSION-UP", "session %llu %s%s",
+           (unsigned long long)s->number, s->name, resumed ? " again" : "");
+    td_advise_session(e, s, true, resumed);
 }
 
 static struct td_session *session_new(struct td_engine *e, struct td_str peer,
                                       const struct td_frame *f)
 {
-    struct td_session *s = calloc(1, sizeof(*s) + peer.len);
+    const struct td_port *port = &e->options.port;
+    struct td_session *s = calloc(1, sizeof(*s));
 
     if (!s)
         return NULL;
     s->number = ++e->next_session;
+    if (port->random && !port->random(port->ctx, s->token, sizeof(s->token))) {
+        free(s);
+        return NULL;
+    }
     s->heard_ms = e->now_ms;
     memcpy(s->name, f->u.hello.name.data, f->u.hello.name.len);
     for (char *c = s->name; *c; c++) {
@@ -146,21 +150,46 @@ static struct td_session *session_new(struct td_engine *e, struct td_str peer,
     return s;
 }
 
+/* In both tables, or in none. */
+static bool session_add(struct td_engine *e, struct td_session *s)
+{
+    HASH_ADD(hh, e->sessions, number, sizeof(s->number), s);
+    if (s->hh_failed)
+        return false;
+    HASH_ADD(hh_peer, e->peers, peer, s->peer_len, s);
+    if (s->hh_failed)
+        HASH_DELETE(hh, e->sessions, s);
+    return !s->hh_failed;
+}
+
 static void begin(struct td_engine *e, struct td_str peer,
                   const struct td_frame *f)
 {
     struct td_producer *p = producer_get(e, f->u.hello.producer);
-    struct td_session *s = p ? session_new(e, peer, f) : NULL;
+    struct td_session *s = NULL;
 
-    if (s)
-        HASH_ADD_KEYPTR(hh, e->sessions, s->peer, s->peer_len, s);
-    if (!s || s->hh_failed) {
+    if (p && p->session && td_away_resume(e, p->session, peer, f))
+        return;
+    s = p ? session_new(e, peer, f) : NULL;
+    if (!s || !session_add(e, s)) {
         free(s);
         td_engine_bye(e, peer, TIDINGS_ENOMEM, "broker is out of memory");
         return;
     }
     producer_attach(e, p, s);
-    welcome(e, s);
+    td_session_welcome(e, s, false);
+}
+
+/* Room for one more, if need be at the cost of who has been away longest. */
+static bool has_room(struct td_engine *e)
+{
+    if (HASH_COUNT(e->sessions) < TD_SESSIONS_MAX)
+        return true;
+    if (!e->away)
+        return false;
+    td_session_doom(e, e->away, TD_DROP_SESSION_LOST, TIDINGS_ELIMIT, NULL);
+    td_session_reap(e);
+    return true;
 }
 
 void td_session_hello(struct td_engine *e, struct td_str peer,
@@ -170,9 +199,10 @@ void td_session_hello(struct td_engine *e, struct td_str peer,
     char text[80];
 
     if (s) {
-        second_hello(e, s);
+        td_engine_reply(e, s, 0, TIDINGS_EPROTO, "already greeted");
         return;
     }
+    td_session_reap(e); /* whoever is doomed is gone, or away */
     if (f->u.hello.magic.len != magic.len ||
         memcmp(f->u.hello.magic.data, magic.data, magic.len) != 0) {
         e->counters.bad_frames++;
@@ -184,119 +214,10 @@ void td_session_hello(struct td_engine *e, struct td_str peer,
         td_engine_bye(e, peer, TIDINGS_EVERSION, text);
     } else if (e->draining) {
         td_engine_bye(e, peer, TIDINGS_ESHUTDOWN, "broker is stopping");
-    } else if (HASH_COUNT(e->sessions) >= TD_SESSIONS_MAX) {
+    } else if (!has_room(e)) {
         td_engine_bye(e, peer, TIDINGS_ELIMIT, "too many sessions");
     } else {
         begin(e, peer, f);
-    }
-}
-
-/* ---- publishers' credit ---- */
-
-void td_session_owe(struct td_engine *e, struct td_session *s, bool asked)
-{
-    s->asked = s->asked || asked;
-    if (s->owed)
-        return;
-    s->owed = true;
-    DL_APPEND2(e->owed, s, told_prev, told_next);
-    if (e->lazy_ms == TD_NEVER)
-        e->lazy_ms = e->now_ms + TD_LAZY_MS;
-}
-
-static void owe_no_more(struct td_engine *e, struct td_session *s)
-{
-    if (!s->owed)
-        return;
-    s->owed = s->asked = false;
-    DL_DELETE2(e->owed, s, told_prev, told_next);
-    if (!e->owed)
-        e->lazy_ms = TD_NEVER;
-}
-
-void td_session_tell(struct td_engine *e, struct td_session *s)
-{
-    struct td_frame f = {.op = TD_TAKEN};
-
-    owe_no_more(e, s);
-    if (s->doomed)
-        return;
-    new_limits(e, s);
-    f.u.taken.taken = s->producer->taken;
-    f.u.taken.events_limit = s->events_limit;
-    f.u.taken.bytes_limit = s->bytes_limit;
-    td_engine_send(e, s, &f, NULL);
-}
-
-/* A quarter of the credit is used. */
-static bool is_due(const struct td_session *s)
-{
-    return s->asked ||
-           s->events_limit - s->events_in < TD_PUBLISH_EVENTS / 4 * 3 ||
-           s->bytes_limit - s->bytes_in < TD_PUBLISH_BYTES / 4 * 3;
-}
-
-void td_session_tell_owed(struct td_engine *e)
-{
-    bool lazy = e->now_ms >= e->lazy_ms;
-    struct td_session *s;
-    struct td_session *next;
-
-    DL_FOREACH_SAFE2(e->owed, s, next, told_next)
-    {
-        /* Somebody withheld has nothing to hear but what it asked for. */
-        if (lazy || s->asked || (is_due(s) && !is_held(s)))
-            td_session_tell(e, s);
-    }
-}
-
-void td_session_hold(struct td_engine *e, struct td_session *s, uint64_t hold)
-{
-    for (uint32_t i = 0; i < s->holds_len; i++) {
-        if (s->holds[i] == hold)
-            return;
-    }
-    if (s->holds_len < TD_HOLDS_KNOWN)
-        s->holds[s->holds_len++] = hold;
-    else
-        s->held_by_more = true;
-    if (!s->held)
-        DL_APPEND2(e->held, s, held_prev, held_next);
-    s->held = true;
-}
-
-/* Whether a hold that it is under still goes on; forgets those that do not. */
-static bool still_held(struct td_engine *e, struct td_session *s)
-{
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < s->holds_len; i++) {
-        struct td_hold *hold;
-
-        HASH_FIND(hh, e->holds, &s->holds[i], sizeof(s->holds[i]), hold);
-        if (hold)
-            s->holds[n++] = s->holds[i];
-    }
-    s->holds_len = n;
-    s->held_by_more = s->held_by_more && e->holds;
-    return n > 0 || s->held_by_more;
-}
-
-void td_session_release(struct td_engine *e)
-{
-    struct td_session *s;
-    struct td_session *next;
-
-    if (!e->hold_ended)
-        return;
-    e->hold_ended = false;
-    DL_FOREACH_SAFE2(e->held, s, next, held_next)
-    {
-        if (still_held(e, s))
-            continue;
-        DL_DELETE2(e->held, s, held_prev, held_next);
-        s->held = false;
-        td_session_owe(e, s, true);
     }
 }
 
@@ -310,12 +231,15 @@ static void find_silent(struct td_engine *e, int64_t pause_ms)
     HASH_ITER(hh, e->sessions, s, next)
     {
         s->heard_ms += pause_ms;
+        s->away_ms += pause_ms; /* nobody could come back */
         if (s->heard_ms > e->now_ms)
             s->heard_ms = e->now_ms; /* heard of after the pause */
-        if (s->doomed || e->now_ms - s->heard_ms < TD_DEAD_MS)
+        if (s->away_ms > e->now_ms)
+            s->away_ms = e->now_ms; /* lost after it: the list stays in order */
+        if (s->doomed || s->away || e->now_ms - s->heard_ms < TD_DEAD_MS)
             continue;
         e->counters.silent++;
-        td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_ETIMEDOUT,
+        td_session_lose(e, s, TIDINGS_ETIMEDOUT,
                         "nothing was heard of you for too long");
     }
 }
@@ -328,6 +252,7 @@ void td_session_tick(struct td_engine *e)
 
     e->ticked_ms = e->now_ms;
     find_silent(e, pause_ms);
+    td_away_tick(e);
     while (e->orphans &&
            e->now_ms - e->orphans->ended_ms >= TD_PRODUCER_KEEP_MS)
         producer_forget(e, e->orphans);
@@ -335,26 +260,41 @@ void td_session_tick(struct td_engine *e)
 
 /* ---- the end ---- */
 
+static void doom(struct td_engine *e, struct td_session *s, tidings_err code,
+                 const char *text)
+{
+    struct td_str peer = {(const char *)s->peer, s->peer_len};
+
+    s->doomed = true;
+    s->reason = text ? text : code ? tidings_err_text(code) : "closed";
+    LL_PREPEND2(e->doomed, s, doomed_next);
+    if (text && !s->away)
+        td_engine_bye(e, peer, code, text);
+    td_log(&e->options.log, code ? TD_LOG_WARN : TD_LOG_INFO, "SESSION-DOWN",
+           "session %llu %s: %s%s", (unsigned long long)s->number, s->name,
+           s->reason, s->keeps ? "; it may come back" : "");
+}
+
 void td_session_doom(struct td_engine *e, struct td_session *s,
                      enum td_drop why, tidings_err code, const char *text)
 {
-    struct td_str peer = {s->peer, s->peer_len};
-
     if (s->doomed)
         return;
-    s->doomed = true;
     s->doom = why;
-    LL_PREPEND2(e->doomed, s, doomed_next);
-    if (text)
-        td_engine_bye(e, peer, code, text);
-    td_log(&e->options.log, code ? TD_LOG_WARN : TD_LOG_INFO, "SESSION-DOWN",
-           "session %llu %s: %s", (unsigned long long)s->number, s->name,
-           text   ? text
-           : code ? tidings_err_text(code)
-                  : "closed");
+    doom(e, s, code, text);
 }
 
-static void session_free(struct td_engine *e, struct td_session *s)
+void td_session_lose(struct td_engine *e, struct td_session *s,
+                     tidings_err code, const char *text)
+{
+    if (s->doomed)
+        return;
+    s->doom = TD_DROP_SESSION_LOST;
+    s->keeps = e->options.port.random && e->options.grace_ms > 0;
+    doom(e, s, code, text);
+}
+
+void td_session_free(struct td_engine *e, struct td_session *s)
 {
     struct td_sub *sub;
     struct td_sub *next;
@@ -363,10 +303,15 @@ static void session_free(struct td_engine *e, struct td_session *s)
     {
         td_sub_end(e, sub, s->doom);
     }
-    owe_no_more(e, s);
-    if (s->held)
-        DL_DELETE2(e->held, s, held_prev, held_next);
+    td_session_owe_no_more(e, s);
+    td_session_let_go(e, s);
     producer_detach(e, s);
+    if (s->away) {
+        DL_DELETE2(e->away, s, away_prev, away_next);
+        e->away_len--;
+    } else {
+        HASH_DELETE(hh_peer, e->peers, s);
+    }
     HASH_DELETE(hh, e->sessions, s);
     free(s);
 }
@@ -377,7 +322,11 @@ void td_session_reap(struct td_engine *e)
         struct td_session *s = e->doomed;
 
         e->doomed = s->doomed_next;
-        session_free(e, s);
+        td_advise_session(e, s, false, s->keeps);
+        if (s->keeps)
+            td_away_begin(e, s);
+        else
+            td_session_free(e, s);
     }
 }
 
@@ -389,6 +338,6 @@ void td_session_free_all(struct td_engine *e)
     e->doomed = NULL;
     HASH_ITER(hh, e->sessions, s, next)
     {
-        session_free(e, s);
+        td_session_free(e, s);
     }
 }

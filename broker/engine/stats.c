@@ -1,7 +1,8 @@
-/* STATS: the counters of PROTOCOL.md 7. */
+/* STATS: the counters of PROTOCOL.md 7. The rows are in rows.c. */
 #include "broker/engine/internal.h"
 
-#include <msgpack.h>
+#include "broker/engine/pack.h"
+
 #include <string.h>
 
 void td_ledger_add(struct td_ledger *to, const struct td_ledger *more)
@@ -10,67 +11,6 @@ void td_ledger_add(struct td_ledger *to, const struct td_ledger *more)
     to->delivered += more->delivered;
     for (int i = 0; i < TD_DROPS; i++)
         to->dropped[i] += more->dropped[i];
-}
-
-static void pack_text(msgpack_packer *pk, const char *text, size_t len)
-{
-    msgpack_pack_str(pk, len);
-    msgpack_pack_str_body(pk, text, len);
-}
-
-static void pack_key(msgpack_packer *pk, const char *key)
-{
-    pack_text(pk, key, strlen(key));
-}
-
-static void pack_uint(msgpack_packer *pk, const char *key, uint64_t value)
-{
-    pack_key(pk, key);
-    msgpack_pack_uint64(pk, value);
-}
-
-static void pack_dropped(msgpack_packer *pk, const struct td_ledger *ledger)
-{
-    pack_key(pk, "dropped");
-    msgpack_pack_map(pk, TD_DROPS);
-    for (int i = 0; i < TD_DROPS; i++)
-        pack_uint(pk, td_drop_names[i], ledger->dropped[i]);
-}
-
-static void pack_sub(struct td_engine *e, msgpack_packer *pk,
-                     struct td_sub *sub)
-{
-    td_block_left(&sub->block, e->now_ms); /* books what is running */
-    msgpack_pack_map(pk, 9);
-    pack_uint(pk, "session", sub->session->number);
-    pack_key(pk, "name");
-    pack_key(pk, sub->session->name);
-    pack_uint(pk, "subscription", sub->number);
-    pack_key(pk, "pattern");
-    pack_text(pk, sub->pattern, sub->pattern_len);
-    pack_uint(pk, "matched", sub->ledger.matched);
-    pack_uint(pk, "delivered", sub->ledger.delivered);
-    pack_uint(pk, "pending", td_sub_pending(sub));
-    pack_dropped(pk, &sub->ledger);
-    pack_uint(pk, "blocked_ms", sub->block.total_ms);
-}
-
-static void pack_subs(struct td_engine *e, msgpack_packer *pk)
-{
-    size_t rows =
-        e->subs_len < TD_STATS_ROWS_MAX ? e->subs_len : TD_STATS_ROWS_MAX;
-
-    pack_uint(pk, "subscriptions_total", e->subs_len);
-    pack_key(pk, "subscriptions");
-    msgpack_pack_array(pk, rows);
-    for (struct td_session *s = e->sessions; s; s = s->hh.next) {
-        for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next) {
-            if (rows == 0)
-                return;
-            pack_sub(e, pk, sub);
-            rows--;
-        }
-    }
 }
 
 static uint64_t count_held(const struct td_engine *e)
@@ -85,58 +25,120 @@ static uint64_t count_held(const struct td_engine *e)
     return n;
 }
 
-static void sum_up(const struct td_engine *e, struct td_ledger *sum,
-                   uint64_t *pending)
+static uint64_t pending(const struct td_engine *e)
 {
-    *sum = e->counters.gone;
-    *pending = 0;
-    for (struct td_session *s = e->sessions; s; s = s->hh.next) {
-        for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next) {
-            td_ledger_add(sum, &sub->ledger);
-            *pending += td_sub_pending(sub);
-        }
+    uint64_t events = 0;
+    const struct td_group *g;
+
+    DL_FOREACH(e->groups, g)
+    {
+        events += td_group_pending(g);
     }
+    return events;
 }
 
-static void pack_all(struct td_engine *e, msgpack_packer *pk)
+/* What the rows add up to, so that an audit can compare it with the totals,
+ * which are counted elsewhere. */
+static void pack_sums(const struct td_engine *e, msgpack_packer *pk)
+{
+    struct td_ledger ledger = e->counters.gone;
+    struct td_type_count types = e->routes.other;
+    const struct td_group *g;
+    const struct td_route *route;
+
+    DL_FOREACH(e->groups, g)
+    {
+        td_ledger_add(&ledger, &g->ledger);
+    }
+    for (route = e->routes.cache; route; route = route->hh.next)
+        td_type_count_add(&types, &route->count);
+    td_pack_key(pk, "sums");
+    msgpack_pack_map(pk, 8);
+    td_pack_uint(pk, "published", types.published);
+    td_pack_uint(pk, "duplicates", types.duplicates);
+    td_pack_uint(pk, "routed", types.routed);
+    td_pack_uint(pk, "unmatched", types.unmatched);
+    td_pack_uint(pk, "matched", ledger.matched);
+    td_pack_uint(pk, "delivered", ledger.delivered);
+    td_pack_uint(pk, "pending", pending(e));
+    td_pack_dropped(pk, &ledger);
+}
+
+static void pack_totals(struct td_engine *e, msgpack_packer *pk)
 {
     const struct td_counters *c = &e->counters;
-    struct td_ledger sum;
-    uint64_t pending;
 
-    sum_up(e, &sum, &pending);
-    msgpack_pack_map(pk, 20);
-    pack_key(pk, "version");
-    pack_key(pk, e->options.version ? e->options.version : "");
-    pack_uint(pk, "epoch", e->options.epoch);
-    pack_uint(pk, "uptime_ms", (uint64_t)(e->now_ms - e->started_ms));
-    pack_uint(pk, "published", c->published);
-    pack_uint(pk, "duplicates", c->duplicates);
-    pack_uint(pk, "routed", c->routed);
-    pack_uint(pk, "unmatched", c->unmatched);
-    pack_uint(pk, "matched", sum.matched);
-    pack_uint(pk, "delivered", sum.delivered);
-    pack_uint(pk, "pending", pending);
-    pack_dropped(pk, &sum);
-    pack_uint(pk, "sessions", HASH_COUNT(e->sessions));
-    pack_uint(pk, "withheld", count_held(e));
-    pack_uint(pk, "queued_bytes", e->held_bytes);
-    pack_uint(pk, "types_cached", td_routes_cached(&e->routes));
-    pack_uint(pk, "bad_frames", c->bad_frames);
-    pack_uint(pk, "breaches", c->breaches);
-    pack_uint(pk, "silent", c->silent);
-    pack_subs(e, pk); /* two pairs */
+    td_pack_key(pk, "version");
+    td_pack_key(pk, e->options.version ? e->options.version : "");
+    td_pack_uint(pk, "epoch", e->options.epoch);
+    td_pack_uint(pk, "uptime_ms", (uint64_t)(e->now_ms - e->started_ms));
+    td_pack_uint(pk, "published", c->published);
+    td_pack_uint(pk, "duplicates", c->duplicates);
+    td_pack_uint(pk, "routed", c->routed);
+    td_pack_uint(pk, "unmatched", c->unmatched);
+    td_pack_uint(pk, "matched", c->all.matched);
+    td_pack_uint(pk, "delivered", c->all.delivered);
+    td_pack_uint(pk, "pending", pending(e));
+    td_pack_dropped(pk, &c->all);
+    td_pack_uint(pk, "away", e->away_len);
+    td_pack_uint(pk, "resumed", c->resumed);
+    td_pack_uint(pk, "withheld", count_held(e));
+    td_pack_uint(pk, "queued_bytes", e->held_bytes);
+    td_pack_uint(pk, "types_cached", td_routes_cached(&e->routes));
+    td_pack_uint(pk, "bad_frames", c->bad_frames);
+    td_pack_uint(pk, "breaches", c->breaches);
+    td_pack_uint(pk, "silent", c->silent);
+}
+
+#define TOTALS 19u
+
+static const char *read_options(struct td_str options, struct td_str *rows,
+                                uint64_t *from)
+{
+    *rows = td_str_of("subscriptions");
+    *from = 0;
+    if (!td_map_str(options, "rows", rows) ||
+        !td_map_uint(options, "from", from))
+        return "an option is of another type";
+    if (!td_str_is(*rows, "none") && !td_rows_find(*rows))
+        return "rows is subscriptions, groups, types, sessions or none";
+    return NULL;
+}
+
+static void pack_all(struct td_engine *e, msgpack_packer *pk,
+                     struct td_str rows, uint64_t from)
+{
+    bool none = td_str_is(rows, "none");
+    bool sessions = td_str_is(rows, "sessions"); /* no key stands twice */
+
+    msgpack_pack_map(pk, TOTALS + !sessions + 1 + (none ? 1 : 2));
+    pack_totals(e, pk);
+    if (!sessions)
+        td_pack_uint(pk, "sessions", HASH_COUNT(e->sessions));
+    td_pack_key(pk, "types_other");
+    td_pack_type_count(pk, 0, &e->routes.other);
+    if (none)
+        pack_sums(e, pk);
+    else
+        td_rows_pack(e, pk, td_rows_find(rows), from);
 }
 
 void td_stats_reply(struct td_engine *e, struct td_session *s,
                     const struct td_frame *f)
 {
     struct td_frame reply = {.op = TD_REPLY};
+    struct td_str rows;
+    uint64_t from;
+    const char *why = read_options(f->u.stats.options, &rows, &from);
     msgpack_packer pk;
 
+    if (why) {
+        td_engine_reply(e, s, f->u.stats.request, TIDINGS_EINVAL, why);
+        return;
+    }
     td_buf_reset(&e->table);
     msgpack_packer_init(&pk, &e->table, td_buf_pack_write);
-    pack_all(e, &pk);
+    pack_all(e, &pk, rows, from);
     reply.u.reply.request = f->u.stats.request;
     reply.u.reply.text = td_str_of("");
     reply.u.reply.result.data = (const char *)e->table.data;

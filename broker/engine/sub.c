@@ -1,4 +1,4 @@
-/* Subscriptions: their life, and the bounds of their queues. */
+/* Subscriptions: their life. What bounds their queues is in group.c. */
 #include "broker/engine/internal.h"
 
 #include "proto/type.h"
@@ -6,27 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const td_drop_names[TD_DROPS] = {
-#define TD_DROP_NAME(name, text) text,
-    TD_DROP_MAP(TD_DROP_NAME)
-#undef TD_DROP_NAME
-};
-
-static void reply(struct td_engine *e, struct td_session *s, uint64_t request,
-                  tidings_err code, const char *text)
-{
-    const struct td_frame f = {
-        .op = TD_REPLY,
-        .u.reply = {.request = request,
-                    .code = code,
-                    .text = td_str_of(text),
-                    .result = td_nil},
-    };
-
-    td_engine_send(e, s, &f, NULL);
-}
-
-static struct td_sub *sub_find(struct td_session *s, uint64_t number)
+struct td_sub *td_sub_find(struct td_session *s, uint64_t number)
 {
     struct td_sub *sub;
 
@@ -34,217 +14,9 @@ static struct td_sub *sub_find(struct td_session *s, uint64_t number)
     return sub;
 }
 
-/* ---- subscribing ---- */
-
-/* Reads the options into sub; a text and *code when it cannot be. */
-static const char *read_options(struct td_sub *sub, struct td_str options,
-                                tidings_err *code)
+uint64_t td_sub_in_flight(const struct td_sub *sub)
 {
-    struct td_str policy = td_str_of("block");
-
-    *code = TIDINGS_EINVAL;
-    sub->queue_events_max = TD_QUEUE_EVENTS;
-    sub->queue_bytes_max = TD_QUEUE_BYTES;
-    if (!td_map_uint(options, "events", &sub->events_limit) ||
-        !td_map_uint(options, "bytes", &sub->bytes_limit) ||
-        !td_map_uint(options, "queue_events", &sub->queue_events_max) ||
-        !td_map_uint(options, "queue_bytes", &sub->queue_bytes_max) ||
-        !td_map_str(options, "policy", &policy))
-        return "an option is of another type";
-    if (sub->events_limit < 1 || sub->bytes_limit < TD_EVENT_BYTES_MAX)
-        return "events and bytes must allow at least one largest event";
-    if (sub->events_limit > TD_QUEUE_EVENTS_MAX ||
-        sub->bytes_limit > TD_QUEUE_BYTES_MAX)
-        return "events or bytes are more than a queue may hold";
-    if (sub->queue_events_max < 1 ||
-        sub->queue_events_max > TD_QUEUE_EVENTS_MAX ||
-        sub->queue_bytes_max < 1 || sub->queue_bytes_max > TD_QUEUE_BYTES_MAX)
-        return "queue_events or queue_bytes out of range";
-    sub->window_events = sub->events_limit;
-    sub->window_bytes = sub->bytes_limit;
-    *code = TIDINGS_ENOTSUP;
-    if (policy.len != 5 || memcmp(policy.data, "block", 5) != 0)
-        return "policy is not known here; use block";
-    *code = TIDINGS_OK;
-    return "";
-}
-
-static tidings_err sub_add(struct td_engine *e, struct td_session *s,
-                           struct td_sub *sub)
-{
-    HASH_ADD(hh, s->subs, number, sizeof(sub->number), sub);
-    if (sub->hh_failed)
-        return TIDINGS_ENOMEM;
-    if (td_trie_add(&e->trie, &sub->entry, sub->pattern, sub->pattern_len)) {
-        HASH_DELETE(hh, s->subs, sub);
-        return TIDINGS_ENOMEM;
-    }
-    td_routes_changed(&e->routes);
-    e->subs_len++;
-    return TIDINGS_OK;
-}
-
-static const char *subscribe(struct td_engine *e, struct td_session *s,
-                             const struct td_frame *f, tidings_err *code)
-{
-    struct td_str pattern = f->u.subscribe.pattern;
-    struct td_sub *sub = NULL;
-    const char *text;
-
-    *code = TIDINGS_EINVAL;
-    if (f->u.subscribe.subscription == 0 ||
-        f->u.subscribe.subscription > INT32_MAX)
-        return "subscription number out of range";
-    if (!td_pattern_valid(pattern.data, pattern.len))
-        return "not a pattern";
-    *code = TIDINGS_EEXIST;
-    if (sub_find(s, f->u.subscribe.subscription))
-        return "subscription number is in use";
-    *code = TIDINGS_ELIMIT;
-    if (HASH_COUNT(s->subs) >= TD_SUBSCRIPTIONS_MAX)
-        return "too many subscriptions in this session";
-
-    sub = calloc(1, sizeof(*sub) + pattern.len);
-    *code = TIDINGS_ENOMEM;
-    if (!sub)
-        return "broker is out of memory";
-    sub->session = s;
-    sub->number = f->u.subscribe.subscription;
-    sub->pattern_len = pattern.len;
-    memcpy(sub->pattern, pattern.data, pattern.len);
-    text = read_options(sub, f->u.subscribe.options, code);
-    if (!*code) {
-        *code = sub_add(e, s, sub);
-        text = *code ? "broker is out of memory" : "";
-    }
-    if (*code)
-        free(sub);
-    return text;
-}
-
-void td_sub_subscribe(struct td_engine *e, struct td_session *s,
-                      const struct td_frame *f)
-{
-    tidings_err code;
-    const char *text = subscribe(e, s, f, &code);
-
-    reply(e, s, f->u.subscribe.request, code, text);
-}
-
-void td_sub_unsubscribe(struct td_engine *e, struct td_session *s,
-                        const struct td_frame *f)
-{
-    struct td_sub *sub = sub_find(s, f->u.unsubscribe.subscription);
-
-    if (sub) {
-        td_deliver(e, sub); /* what came before this, within its credit */
-        sub->gap[TD_DROP_UNSUBSCRIBED] += sub->queue.events;
-        td_deliver_gaps(e, sub);
-        td_sub_end(e, sub, TD_DROP_UNSUBSCRIBED);
-    }
-    reply(e, s, f->u.unsubscribe.request, sub ? TIDINGS_OK : TIDINGS_ENOTFOUND,
-          sub ? "" : "no such subscription in this session");
-}
-
-/* ---- holding publishers back ---- */
-
-static struct td_sub *sub_of_hold(struct td_hold *hold)
-{
-    return (struct td_sub *)((char *)hold - offsetof(struct td_sub, hold));
-}
-
-static void hold_begin(struct td_engine *e, struct td_sub *sub)
-{
-    sub->hold.number = ++e->next_hold;
-    sub->hold.hh_failed = false;
-    HASH_ADD(hh, e->holds, number, sizeof(sub->hold.number), &sub->hold);
-    if (sub->hold.hh_failed)
-        return; /* no memory to wait with: it will drop instead */
-    td_block_begin(&sub->block, e->now_ms);
-    td_log(&e->options.log, TD_LOG_DEBUG, "BLOCK",
-           "session %llu subscription %llu holds its publishers back",
-           (unsigned long long)sub->session->number,
-           (unsigned long long)sub->number);
-}
-
-static void hold_end(struct td_engine *e, struct td_sub *sub)
-{
-    if (!sub->block.blocking)
-        return;
-    td_block_end(&sub->block, e->now_ms);
-    HASH_DELETE(hh, e->holds, &sub->hold);
-    e->hold_ended = true;
-}
-
-void td_sub_eased(struct td_engine *e, struct td_sub *sub)
-{
-    if (sub->queue.events <= sub->queue_events_max / 2 &&
-        sub->queue.bytes <= sub->queue_bytes_max / 2)
-        hold_end(e, sub);
-}
-
-static void drop(struct td_engine *e, struct td_sub *sub, enum td_drop why,
-                 uint64_t events, uint64_t bytes)
-{
-    uint64_t n = td_queue_drop(&sub->queue, events, bytes);
-
-    if (n == 0)
-        return;
-    if (sub->gap[why] == 0) /* how many in all is said when it is told */
-        td_log(&e->options.log, TD_LOG_WARN, "DROP",
-               "session %llu %s subscription %llu drops events: %s",
-               (unsigned long long)sub->session->number, sub->session->name,
-               (unsigned long long)sub->number, td_drop_names[why]);
-    sub->ledger.dropped[why] += n;
-    sub->gap[why] += n;
-    td_sub_ready(e, sub); /* to be told */
-    td_sub_eased(e, sub);
-}
-
-static void drop_to_half(struct td_engine *e, struct td_sub *sub)
-{
-    drop(e, sub, TD_DROP_SLOW, sub->queue_events_max / 2,
-         sub->queue_bytes_max / 2);
-}
-
-void td_sub_forgive_holds(struct td_engine *e, int64_t pause_ms)
-{
-    struct td_hold *hold;
-    struct td_hold *after;
-
-    HASH_ITER(hh, e->holds, hold, after)
-    {
-        td_block_forgive(&sub_of_hold(hold)->block, pause_ms);
-    }
-}
-
-int64_t td_sub_tick_holds(struct td_engine *e)
-{
-    struct td_hold *hold;
-    struct td_hold *after;
-    int64_t next = TD_NEVER;
-
-    HASH_ITER(hh, e->holds, hold, after)
-    {
-        struct td_sub *sub = sub_of_hold(hold);
-        int64_t left = td_block_left(&sub->block, e->now_ms);
-
-        if (left == 0) {
-            hold_end(e, sub);
-            drop_to_half(e, sub);
-        } else if (e->now_ms + left < next) {
-            next = e->now_ms + left;
-        }
-    }
-    return next;
-}
-
-/* ---- queueing ---- */
-
-static bool is_over(const struct td_sub *sub)
-{
-    return sub->queue.events > sub->queue_events_max ||
-           sub->queue.bytes > sub->queue_bytes_max;
+    return sub->sent - sub->delivered;
 }
 
 void td_sub_ready(struct td_engine *e, struct td_sub *sub)
@@ -255,76 +27,237 @@ void td_sub_ready(struct td_engine *e, struct td_sub *sub)
     DL_APPEND2(e->ready, sub, ready_prev, ready_next);
 }
 
-void td_sub_lose(struct td_engine *e, struct td_sub *sub, uint64_t events)
+/* ---- options ---- */
+
+/* What a SUBSCRIBE asks for; what is left out has its default, and is not
+ * compared with what a group has already. */
+struct wish {
+    struct td_str pattern;
+    uint64_t events; /* first credit */
+    uint64_t bytes;
+    uint64_t queue_events;
+    uint64_t queue_bytes;
+    struct td_str policy;
+    struct td_str group;
+    struct td_str share;
+};
+
+static bool read_wish(struct wish *w, struct td_str options)
 {
-    sub->ledger.matched += events;
-    sub->ledger.dropped[TD_DROP_MEMORY] += events;
-    sub->gap[TD_DROP_MEMORY] += events;
-    td_sub_ready(e, sub);
+    return td_map_uint(options, "events", &w->events) &&
+           td_map_uint(options, "bytes", &w->bytes) &&
+           td_map_uint(options, "queue_events", &w->queue_events) &&
+           td_map_uint(options, "queue_bytes", &w->queue_bytes) &&
+           td_map_str(options, "policy", &w->policy) &&
+           td_map_str(options, "group", &w->group) &&
+           td_map_str(options, "group_policy", &w->share);
 }
 
-void td_sub_push(struct td_engine *e, struct td_sub *sub,
-                 struct td_session *from, struct td_item *item)
+static int index_of(const char *const *names, int len, struct td_str name)
 {
-    if (td_queue_push(&sub->queue, item)) {
-        td_sub_lose(e, sub, item->batch.events);
-        return;
+    for (int i = 0; i < len; i++) {
+        if (strlen(names[i]) == name.len &&
+            memcmp(names[i], name.data, name.len) == 0)
+            return i;
     }
-    sub->ledger.matched += item->batch.events;
-    td_sub_ready(e, sub);
-    if (is_over(sub))
-        td_deliver(e, sub); /* perhaps it only waits for the turn's end */
-    if (!is_over(sub))
-        return;
-    if (!sub->block.blocking && td_block_left(&sub->block, e->now_ms) > 0)
-        hold_begin(e, sub);
-    if (sub->block.blocking)
-        td_session_hold(e, from, sub->hold.number);
-    else
-        drop_to_half(e, sub);
+    return -1;
 }
 
-static struct td_sub *largest(struct td_engine *e)
+/* A text and *code when it cannot be. */
+static const char *check_wish(const struct td_engine *e, const struct wish *w,
+                              tidings_err *code)
 {
-    struct td_sub *found = NULL;
-
-    for (struct td_session *s = e->sessions; s; s = s->hh.next) {
-        for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next) {
-            if (!found || sub->queue.bytes > found->queue.bytes)
-                found = sub;
-        }
-    }
-    return found && found->queue.bytes > 0 ? found : NULL;
+    *code = TIDINGS_EINVAL;
+    if (!td_pattern_valid(w->pattern.data, w->pattern.len))
+        return "not a pattern";
+    if (w->events < 1 || w->bytes < TD_EVENT_BYTES_MAX)
+        return "events and bytes must allow at least one largest event";
+    if (w->events > TD_QUEUE_EVENTS_MAX || w->bytes > TD_QUEUE_BYTES_MAX)
+        return "events or bytes are more than a queue may hold";
+    if (w->queue_events < 1 || w->queue_events > TD_QUEUE_EVENTS_MAX ||
+        w->queue_bytes < 1 || w->queue_bytes > TD_QUEUE_BYTES_MAX)
+        return "queue_events or queue_bytes out of range";
+    if (w->group.data && !td_group_valid(w->group.data, w->group.len))
+        return "not a group's name: 1 to 64 of A-Z a-z 0-9 _ . -";
+    if (!w->group.data && w->share.data)
+        return "group_policy without a group";
+    *code = TIDINGS_ENOTSUP;
+    if (w->policy.data && index_of(td_policy_names, TD_POLICIES, w->policy) < 0)
+        return "policy is not known here; use block, drop_oldest or "
+               "drop_newest";
+    if (w->share.data && index_of(td_share_names, TD_SHARES, w->share) < 0)
+        return "group_policy is not known here; use round_robin, random, "
+               "least_pending or key";
+    *code = TIDINGS_ELIMIT;
+    if (w->queue_bytes > e->options.session_bytes)
+        return "queue_bytes is more than the broker allows a session";
+    *code = TIDINGS_OK;
+    return "";
 }
 
-void td_sub_keep_memory(struct td_engine *e)
+static void set_bounds(const struct td_engine *e, struct td_group *g,
+                       const struct wish *w)
 {
-    while (e->held_bytes > e->options.memory_bytes) {
-        struct td_sub *sub = largest(e);
+    g->queue_events_max = w->queue_events;
+    g->queue_bytes_max = w->queue_bytes < e->options.session_bytes
+                             ? w->queue_bytes
+                             : e->options.session_bytes;
+    if (w->policy.data)
+        g->policy =
+            (enum td_policy)index_of(td_policy_names, TD_POLICIES, w->policy);
+    if (w->share.data)
+        g->share = (enum td_share)index_of(td_share_names, TD_SHARES, w->share);
+}
 
-        if (!sub)
-            return;
-        drop(e, sub, TD_DROP_MEMORY, sub->queue.events, sub->queue.bytes / 2);
+/* A member that comes later leaves what is the group's out, or repeats it. */
+static const char *check_joining(const struct td_group *g,
+                                 struct td_str options, const struct wish *w)
+{
+    uint64_t events = g->queue_events_max;
+    uint64_t bytes = g->queue_bytes_max;
+
+    td_map_uint(options, "queue_events", &events);
+    td_map_uint(options, "queue_bytes", &bytes);
+    if (w->policy.data &&
+        index_of(td_policy_names, TD_POLICIES, w->policy) != (int)g->policy)
+        return "the group has another policy";
+    if (w->share.data &&
+        index_of(td_share_names, TD_SHARES, w->share) != (int)g->share)
+        return "the group has another group_policy";
+    if (events != g->queue_events_max || bytes != g->queue_bytes_max)
+        return "the group has other bounds of its queue";
+    return NULL;
+}
+
+/* ---- subscribing ---- */
+
+static struct td_sub *sub_new(struct td_session *s, uint64_t number,
+                              const struct wish *w)
+{
+    struct td_sub *sub = calloc(1, sizeof(*sub));
+
+    if (!sub)
+        return NULL;
+    sub->session = s;
+    sub->number = number;
+    sub->events_limit = sub->window_events = w->events;
+    sub->bytes_limit = sub->window_bytes = w->bytes;
+    HASH_ADD(hh, s->subs, number, sizeof(sub->number), sub);
+    if (sub->hh_failed) {
+        free(sub);
+        return NULL;
     }
+    return sub;
+}
+
+static const char *join(struct td_engine *e, struct td_session *s,
+                        const struct td_frame *f, const struct wish *w,
+                        tidings_err *code)
+{
+    struct td_str none = {"", 0};
+    struct td_group *g =
+        w->group.data ? td_group_find(e, w->pattern, w->group) : NULL;
+    const char *differs =
+        g ? check_joining(g, f->u.subscribe.options, w) : NULL;
+    struct td_sub *sub;
+
+    *code = TIDINGS_EINVAL;
+    if (differs)
+        return differs;
+    *code = TIDINGS_ENOMEM;
+    sub = sub_new(s, f->u.subscribe.subscription, w);
+    if (!sub)
+        return "broker is out of memory";
+    if (!g) {
+        g = td_group_new(e, w->pattern, w->group.data ? w->group : none);
+        if (g)
+            set_bounds(e, g, w);
+    }
+    if (!g) {
+        HASH_DELETE(hh, s->subs, sub);
+        free(sub);
+        return "broker is out of memory";
+    }
+    td_group_join(e, g, sub);
+    s->patterns_bytes += g->pattern_len;
+    e->subs_len++;
+    *code = TIDINGS_OK;
+    return "";
+}
+
+static const char *subscribe(struct td_engine *e, struct td_session *s,
+                             const struct td_frame *f, tidings_err *code)
+{
+    struct wish w = {.pattern = f->u.subscribe.pattern,
+                     .queue_events = TD_QUEUE_EVENTS,
+                     .queue_bytes = e->options.session_bytes < TD_QUEUE_BYTES
+                                        ? e->options.session_bytes
+                                        : TD_QUEUE_BYTES};
+    const char *text;
+
+    *code = TIDINGS_EINVAL;
+    if (f->u.subscribe.subscription == 0 ||
+        f->u.subscribe.subscription > INT32_MAX)
+        return "subscription number out of range";
+    if (!read_wish(&w, f->u.subscribe.options))
+        return "an option is of another type";
+    text = check_wish(e, &w, code);
+    if (*code)
+        return text;
+    *code = TIDINGS_EEXIST;
+    if (td_sub_find(s, f->u.subscribe.subscription))
+        return "subscription number is in use";
+    *code = TIDINGS_ELIMIT;
+    if (HASH_COUNT(s->subs) >= TD_SUBSCRIPTIONS_MAX)
+        return "too many subscriptions in this session";
+    if (s->patterns_bytes + w.pattern.len > TD_PATTERNS_BYTES_MAX)
+        return "the patterns of this session are too long together";
+    return join(e, s, f, &w, code);
+}
+
+void td_sub_subscribe(struct td_engine *e, struct td_session *s,
+                      const struct td_frame *f)
+{
+    tidings_err code;
+    const char *text = subscribe(e, s, f, &code);
+
+    td_engine_reply(e, s, f->u.subscribe.request, code, text);
 }
 
 /* ---- the end ---- */
 
-uint64_t td_sub_pending(const struct td_sub *sub)
+void td_sub_unsubscribe(struct td_engine *e, struct td_session *s,
+                        const struct td_frame *f)
 {
-    return sub->queue.events + sub->sent - sub->ledger.delivered;
+    struct td_sub *sub = td_sub_find(s, f->u.unsubscribe.subscription);
+
+    if (sub) {
+        struct td_group *g = sub->group;
+
+        if (g->name_len > 0 && g->members_len == 1)
+            td_deal(e, g);
+        /* What came before this, within its credit: no more is waited for. */
+        sub->window_events = sub->window_bytes = 0;
+        td_deliver(e, sub);
+        if (g->members_len == 1)
+            g->gap[TD_DROP_UNSUBSCRIBED] += td_group_waiting(g);
+        td_deliver_gaps(e, sub);
+        td_sub_end(e, sub, TD_DROP_UNSUBSCRIBED);
+    }
+    td_engine_reply(e, s, f->u.unsubscribe.request,
+                    sub ? TIDINGS_OK : TIDINGS_ENOTFOUND,
+                    sub ? "" : "no such subscription in this session");
 }
 
 void td_sub_end(struct td_engine *e, struct td_sub *sub, enum td_drop why)
 {
-    sub->ledger.dropped[why] += td_sub_pending(sub);
-    td_ledger_add(&e->counters.gone, &sub->ledger);
-    hold_end(e, sub);
     if (sub->ready)
         DL_DELETE2(e->ready, sub, ready_prev, ready_next);
-    td_trie_remove(&e->trie, &sub->entry);
-    td_routes_changed(&e->routes);
-    td_queue_fini(&sub->queue);
+    sub->ready = true; /* not again */
+    sub->session->patterns_bytes -= sub->group->pattern_len;
+    td_group_leave(e, sub->group, sub, why);
+    td_queue_fini(&sub->own);
+    td_queue_fini(&sub->flight);
     HASH_DELETE(hh, sub->session->subs, sub);
     e->subs_len--;
     free(sub);

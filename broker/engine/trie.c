@@ -181,12 +181,25 @@ static bool walk(const struct walk *w, const struct td_trie_node *node,
     return !node->star || walk(w, node->star, type);
 }
 
+/* No wildcard in the first place matches one of the system's types. */
+static bool walk_system(const struct walk *w, const struct td_trie_node *root,
+                        const char *type)
+{
+    const char *token = type;
+    size_t n = td_token_next(token, (size_t)(w->end - token), &type);
+    const struct td_trie_node *child = child_find(root, token, n);
+
+    return !child || walk(w, child, type);
+}
+
 bool td_trie_match(const struct td_trie *t, const char *type, size_t len,
                    bool (*found)(void *ctx, struct td_trie_entry *entry),
                    void *ctx)
 {
     const struct walk w = {type + len, found, ctx};
 
+    if (t->root && td_type_is_system(type, len))
+        return walk_system(&w, t->root, type);
     return !t->root || walk(&w, t->root, type);
 }
 

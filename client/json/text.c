@@ -81,10 +81,9 @@ static size_t utf8_read(uint32_t *code, const unsigned char *s, size_t len)
                    : s[0] < 0xf8 ? 4
                                  : 0;
 
-    if (bytes < 2) {
-        *code = s[0];
+    *code = s[0];
+    if (bytes < 2)
         return bytes;
-    }
     if (bytes > len)
         return 0;
     *code = s[0] & (0x7fu >> bytes);

@@ -263,6 +263,8 @@ static void on_status(void *arg, const struct tidings_status *status)
         host->was_down = true;
         break;
     case TIDINGS_NEW_EPOCH:
+    case TIDINGS_NEW_SESSION:
+    case TIDINGS_HANDLER_LATE:
     case TIDINGS_GAP:
     case TIDINGS_REFUSED:
     case TIDINGS_BAD_EVENT:

@@ -28,11 +28,13 @@ static void test_status_kinds_have_names(void **state)
         {TIDINGS_UP, "up"},
         {TIDINGS_DOWN, "down"},
         {TIDINGS_NEW_EPOCH, "new_epoch"},
+        {TIDINGS_NEW_SESSION, "new_session"},
         {TIDINGS_GAP, "gap"},
         {TIDINGS_REFUSED, "refused"},
         {TIDINGS_HANDLER_FAILED, "handler_failed"},
         {TIDINGS_BAD_EVENT, "bad_event"},
-        {(enum tidings_status_kind)7, "?"},
+        {TIDINGS_HANDLER_LATE, "handler_late"},
+        {(enum tidings_status_kind)(TIDINGS_HANDLER_LATE + 1), "?"},
         {(enum tidings_status_kind) - 1, "?"},
     };
 

@@ -381,9 +381,11 @@ int main(int argc, char **argv)
 {
     static const char *const backends[] = {"inproc", "ipc", "tcp"};
     static int (*const suites[])(void) = {
-        conf_run_bus,     conf_run_handle, conf_run_publish, conf_run_subscribe,
-        conf_run_handler, conf_run_loop,   conf_run_end,     conf_run_fork,
-        conf_run_bounds,  conf_run_peer,   conf_run_stress,
+        conf_run_bus,       conf_run_handle,  conf_run_publish,
+        conf_run_subscribe, conf_run_handler, conf_run_workers,
+        conf_run_figures,   conf_run_loop,    conf_run_end,
+        conf_run_fork,      conf_run_bounds,  conf_run_peer,
+        conf_run_stress,
     };
     int failed = 0;
     size_t i = 0;

@@ -48,7 +48,7 @@ struct tally {
     uint64_t next_n[CONF_PUBLISHERS_MAX]; /* numbered events: the next one */
     uint64_t holes;                       /* numbers that were left out */
     uint64_t disorder;                    /* numbers that came late or twice */
-    uint64_t statuses[TIDINGS_BAD_EVENT + 1];
+    uint64_t statuses[TIDINGS_HANDLER_LATE + 1];
     uint64_t missed;              /* sum of GAPs */
     struct tidings_status status; /* the last; its texts are below */
     char status_text[256];
@@ -133,6 +133,8 @@ int conf_run_handle(void);
 int conf_run_publish(void);
 int conf_run_subscribe(void);
 int conf_run_handler(void);
+int conf_run_workers(void);
+int conf_run_figures(void);
 int conf_run_loop(void);
 int conf_run_end(void);
 int conf_run_fork(void);

@@ -198,7 +198,8 @@ static void test_subscribe_checks_its_arguments(void **state)
         {"queue 1048576", {.queue_events = 1048576}, TIDINGS_OK},
         {"queue 1048577", {.queue_events = 1048577}, TIDINGS_EINVAL},
         {"queue 1 byte", {.queue_bytes = 1}, TIDINGS_OK},
-        {"queue 1 GiB", {.queue_bytes = 1u << 30}, TIDINGS_OK},
+        {"queue 256 MiB", {.queue_bytes = 256u << 20}, TIDINGS_OK},
+        {"queue 1 GiB", {.queue_bytes = 1u << 30}, TIDINGS_ELIMIT},
         {"queue more", {.queue_bytes = (1u << 30) + 1}, TIDINGS_EINVAL},
     };
     struct conf *c = *state;

@@ -21,6 +21,29 @@ static const char *random_pattern(struct sim *sim)
     return patterns[sim_below(&sim->random, n)];
 }
 
+static const char *const advisories[] = {
+    "$tidings.>",
+    "$tidings.drop",
+    "$tidings.slow",
+    "$tidings.session.*",
+};
+
+static const char *advisory(struct sim *sim)
+{
+    uint64_t n = sizeof(advisories) / sizeof(advisories[0]);
+
+    return advisories[sim_below(&sim->random, n)];
+}
+
+static void choose_policy(struct sim *sim, struct tidings_sub_options *options)
+{
+    static const enum tidings_policy drop[] = {TIDINGS_DROP_OLDEST,
+                                               TIDINGS_DROP_NEWEST};
+
+    if (sim_chance(&sim->random, sim->config.drops))
+        options->policy = drop[sim_below(&sim->random, 2)];
+}
+
 static void subscribe(struct sim_client *client)
 {
     struct sim *sim = client->sim;
@@ -28,9 +51,12 @@ static void subscribe(struct sim_client *client)
     struct sim_random *r = &sim->random;
     struct tidings_sub_options options = {0};
     struct sim_sub *sub = sim_sub_of(client, NULL);
+    const char *pattern;
 
     if (!sub)
         return;
+    pattern =
+        sim_chance(r, cf->advised) ? advisory(sim) : random_pattern(sim);
     if (sim_chance(r, cf->tiny_window)) {
         options.window_events = 1 + sim_below(r, 30);
         options.window_bytes = TD_EVENT_BYTES_MAX;
@@ -41,10 +67,10 @@ static void subscribe(struct sim_client *client)
     }
     if (sim_chance(r, cf->refused))
         options.queue_events = TD_QUEUE_EVENTS_MAX + 1;
+    choose_policy(sim, &options);
     memset(sub, 0, sizeof(*sub));
     SIM_CHECK(sim,
-              !td_client_subscribe(&client->c, &sub->csub, random_pattern(sim),
-                                   &options),
+              !td_client_subscribe(&client->c, &sub->csub, pattern, &options),
               "no subscription could be made");
 }
 
@@ -93,6 +119,8 @@ static void ask(struct sim_client *client, enum td_op op)
         return;
     client->asking = true;
     client->asked_in = client->c.connects;
+    client->question.rows = NULL;
+    client->question.from = 0;
     td_client_question(&client->c, &client->question, op);
 }
 

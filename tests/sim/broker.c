@@ -33,10 +33,30 @@ static bool port_send(void *ctx, struct td_str peer, const void *control,
     sim_starve_again(sim, was_starving);
     return sent;
 }
+
+static bool port_random(void *ctx, void *out, size_t len)
+{
+    struct sim *sim = ctx;
+    uint8_t *p = out;
+
+    while (len-- > 0)
+        *p++ = (uint8_t)sim_next(&sim->random);
+    return true;
+}
+
+static int64_t port_unix_us(void *ctx)
+{
+    struct sim *sim = ctx;
+
+    return sim->now_ms * 1000 + sim->wall_us;
+}
+
 static void log_write(void *ctx, enum td_log_level level, const char *id,
                       const char *text)
 {
     (void)level;
+    if (strstr(text, "away for too long"))
+        sim_seen(ctx, SIM_SEEN_AWAY_OVER);
     sim_say(ctx, "broker %s: %s", id, text);
 }
 
@@ -49,7 +69,10 @@ void sim_broker_start(struct sim *sim)
         .epoch = ++b->epoch,
         .memory_bytes = sim->config.memory_bytes,
         .version = "sim",
-        .port = {.send = port_send, .ctx = sim},
+        .port = {.send = port_send,
+                 .random = port_random,
+                 .unix_us = port_unix_us,
+                 .ctx = sim},
         .log = {.level = TD_LOG_DEBUG, .write = log_write, .ctx = sim},
     };
 
@@ -124,7 +147,7 @@ struct td_session *sim_broker_session(struct sim *sim,
 {
     struct td_session *s;
 
-    HASH_FIND(hh, sim->broker.engine->sessions, link->id, link->id_len, s);
+    HASH_FIND(hh_peer, sim->broker.engine->peers, link->id, link->id_len, s);
     return s;
 }
 

@@ -47,28 +47,31 @@ static void hold_over(struct sim *sim, struct sim_esub *sub, bool goes_on)
 static void watch_hold(struct sim *sim, struct sim_esub *sub,
                        const struct td_sub *real)
 {
-    bool over = real->queue.events > real->queue_events_max ||
-                real->queue.bytes > real->queue_bytes_max;
+    const struct td_group *g = real->group;
+    bool over = td_group_waiting(g) > g->queue_events_max ||
+                td_group_waiting_bytes(g) > g->queue_bytes_max;
 
     /* A broker that was stopped did not hold anybody back meanwhile. */
     if (sub->blocking && sim->broker.late_ms >= TD_LATE_MS)
         sub->since_ms += sim->broker.late_ms;
-    if (!over || sub->hold != real->hold.number)
+    if (!over || sub->hold != g->hold.number)
         sub->pushers_len = 0; /* from here on they are counted anew */
-    sub->hold = real->hold.number;
-    if (sub->blocking && !real->block.blocking) {
+    sub->hold = g->hold.number;
+    if (sub->blocking && !g->block.blocking) {
         hold_over(sim, sub, false);
-        sim_seen(sim, real->ledger.dropped[TD_DROP_SLOW] > sub->slow
+        sub->was_over = over;
+        sub->was_matched = sub->matched;
+        sim_seen(sim, g->ledger.dropped[TD_DROP_SLOW] > sub->slow
                           ? SIM_SEEN_HOLD_SPENT
                           : SIM_SEEN_HOLD_EASED);
     } else if (sub->blocking) {
         hold_over(sim, sub, true);
-    } else if (real->block.blocking) {
+    } else if (g->block.blocking) {
         sub->since_ms = sim->now_ms;
         sim_seen(sim, SIM_SEEN_HOLD);
     }
-    sub->blocking = real->block.blocking;
-    sub->slow = real->ledger.dropped[TD_DROP_SLOW];
+    sub->blocking = g->block.blocking;
+    sub->slow = g->ledger.dropped[TD_DROP_SLOW];
 }
 
 void sim_watch_holds(struct sim *sim)
@@ -95,58 +98,100 @@ static uint64_t sum_of(const uint64_t counts[TD_DROPS])
     return sum;
 }
 
+/* A queue is over its bound only while it holds publishers back. Or because
+ * what was sent came back to it, or its hold ended when its session went away:
+ * until the next event comes, which it drops for. */
+static void check_bound(struct sim *sim, struct sim_esub *sub,
+                        const struct td_sub *real, bool over)
+{
+    const struct td_queue *q = real->from;
+
+    SIM_CHECK(sim,
+              !over || real->group->block.blocking ||
+                  (sub->was_over && sub->was_matched == sub->matched),
+              "queue of %llu events, %llu bytes is over its bound",
+              (unsigned long long)q->events, (unsigned long long)q->bytes);
+    sub->was_over = over;
+    sub->was_matched = sub->matched;
+}
+
+static void note_drops(struct sim *sim, const struct td_group *g)
+{
+    const uint64_t *dropped = g->ledger.dropped;
+
+    if (dropped[TD_DROP_SLOW])
+        sim_seen(sim, SIM_SEEN_DROPPED_SLOW);
+    if (dropped[TD_DROP_OLDEST])
+        sim_seen(sim, SIM_SEEN_DROPPED_OLDEST);
+    if (dropped[TD_DROP_NEWEST])
+        sim_seen(sim, SIM_SEEN_DROPPED_NEWEST);
+    if (dropped[TD_DROP_MEMORY])
+        sim_seen(sim, SIM_SEEN_DROPPED_MEMORY);
+    SIM_CHECK(sim,
+              (g->policy == TD_BLOCK || !dropped[TD_DROP_SLOW]) &&
+                  (g->policy == TD_DROP_THE_OLDEST ||
+                   !dropped[TD_DROP_OLDEST]) &&
+                  (g->policy == TD_DROP_THE_NEWEST ||
+                   !dropped[TD_DROP_NEWEST]) &&
+                  (g->policy == TD_BLOCK || !g->block.total_ms),
+              "%s does what another policy does", td_policy_names[g->policy]);
+}
+
 static void check_sub(struct sim *sim, const struct td_session *s,
                       const struct td_sub *real)
 {
     struct sim_esub *sub = sim_esub_find(sim, s->number, real->number);
-    uint64_t dropped = sum_of(real->ledger.dropped);
-    uint64_t untold = sum_of(real->gap);
-    bool over = real->queue.events > real->queue_events_max ||
-                real->queue.bytes > real->queue_bytes_max;
+    const struct td_group *g = real->group;
+    const struct td_queue *q = real->from;
+    uint64_t dropped = sum_of(g->ledger.dropped);
+    uint64_t untold = sum_of(g->gap);
+    bool over =
+        q->events > g->queue_events_max || q->bytes > g->queue_bytes_max;
 
     SIM_CHECK(sim, sub, "a subscription that nobody asked for");
     if (!sub)
         return;
-    SIM_CHECK(sim, real->ledger.matched == sub->matched,
+    if (sub->advised) {
+        sub->matched = g->ledger.matched;
+        sub->tail =
+            sub->head + q->events + untold + sub->gap_told - sub->skipped;
+    }
+    SIM_CHECK(sim, g->ledger.matched == sub->matched,
               "matched %llu, expected %llu",
-              (unsigned long long)real->ledger.matched,
+              (unsigned long long)g->ledger.matched,
               (unsigned long long)sub->matched);
     SIM_CHECK(sim, real->sent == sub->sent, "sent %llu, counted %llu",
               (unsigned long long)real->sent, (unsigned long long)sub->sent);
-    SIM_CHECK(
-        sim, real->ledger.matched == real->sent + real->queue.events + dropped,
-        "matched %llu, sent %llu, queued %llu, dropped %llu",
-        (unsigned long long)real->ledger.matched,
-        (unsigned long long)real->sent, (unsigned long long)real->queue.events,
-        (unsigned long long)dropped);
+    SIM_CHECK(sim, g->ledger.matched == real->sent + q->events + dropped,
+              "matched %llu, sent %llu, queued %llu, dropped %llu",
+              (unsigned long long)g->ledger.matched,
+              (unsigned long long)real->sent, (unsigned long long)q->events,
+              (unsigned long long)dropped);
     SIM_CHECK(sim, dropped == sub->gap_told + untold,
               "dropped %llu, told %llu, to be told %llu",
               (unsigned long long)dropped, (unsigned long long)sub->gap_told,
               (unsigned long long)untold);
     SIM_CHECK(
         sim,
-        sub->tail - sub->head == real->queue.events + untold + sub->gap_pending,
+        sub->tail - sub->head + sub->skipped ==
+            q->events + untold + sub->gap_told,
         "owed %llu, queued %llu", (unsigned long long)(sub->tail - sub->head),
-        (unsigned long long)real->queue.events);
-    SIM_CHECK(sim, real->ledger.delivered <= real->sent,
-              "delivered more than sent");
-    SIM_CHECK(sim, !over || real->block.blocking,
-              "queue of %llu events, %llu bytes is over its bound",
-              (unsigned long long)real->queue.events,
-              (unsigned long long)real->queue.bytes);
+        (unsigned long long)q->events);
+    SIM_CHECK(sim, real->delivered == sub->delivered, "delivered %llu, told %llu",
+              (unsigned long long)real->delivered,
+              (unsigned long long)sub->delivered);
+    SIM_CHECK(sim, real->delivered <= real->sent, "delivered more than sent");
+    check_bound(sim, sub, real, over);
     SIM_CHECK(sim,
-              !real->block.blocking ||
-                  real->queue.events > real->queue_events_max / 2 ||
-                  real->queue.bytes > real->queue_bytes_max / 2,
+              !g->block.blocking || q->events > g->queue_events_max / 2 ||
+                  q->bytes > g->queue_bytes_max / 2,
               "a queue that is half empty holds publishers back");
-    SIM_CHECK(sim,
-              (real->queue.len == 0) == (real->queue.events == 0) &&
-                  (real->queue.len > 0 || real->queue.bytes == 0),
-              "an empty queue that is not empty");
-    if (real->ledger.dropped[TD_DROP_SLOW])
-        sim_seen(sim, SIM_SEEN_DROPPED_SLOW);
-    if (real->ledger.dropped[TD_DROP_MEMORY])
-        sim_seen(sim, SIM_SEEN_DROPPED_MEMORY);
+    SIM_CHECK(
+        sim, (q->len == 0) == (q->events == 0) && (q->len > 0 || q->bytes == 0),
+        "an empty queue that is not empty");
+    note_drops(sim, g);
+    if (sub->advised && dropped > 0)
+        sim_seen(sim, SIM_SEEN_ADVISED_DROP);
 }
 
 /* What waits, waits for credit: nothing else would wake it. A batch that
@@ -154,20 +199,19 @@ static void check_sub(struct sim *sim, const struct td_session *s,
 static bool is_stuck(const struct sim *sim, const struct td_session *s,
                      const struct td_sub *real)
 {
-    static struct td_run runs[TD_RUNS_MAX];
     uint64_t events = real->events_limit - real->sent;
     uint64_t bytes = real->bytes_limit - real->sent_bytes;
-    struct td_slice slice;
+    struct td_piece front;
+    struct td_piece rest;
 
-    if (sim->config.starved && real->ready)
+    if (real->ready && sim->broker.wake_ms <= sim->now_ms + 20)
         return false; /* it will be tried again */
-    return real->queue.len > 0 &&
+    return real->from->len > 0 &&
            s->messages_out - s->messages_seen < TD_MESSAGES_OUT_MAX &&
-           td_queue_slice(&real->queue, &slice, runs, TD_RUNS_MAX,
-                          events < TD_EVENTS_MAX ? events : TD_EVENTS_MAX,
-                          bytes) &&
-           (real->queue.taken + slice.events == slice.item->batch.events ||
-            real->sent == real->ledger.delivered ||
+           td_piece_cut(td_queue_front(real->from),
+                        events < TD_EVENTS_MAX ? events : TD_EVENTS_MAX, bytes,
+                        TD_RUNS_MAX, &front, &rest) &&
+           (rest.events == 0 || real->sent == real->delivered ||
             (events > real->window_events / 2 &&
              bytes > real->window_bytes / 2));
 }
@@ -187,16 +231,37 @@ static void check_credit(struct sim *sim, const struct td_session *s)
               "TAKEN is late");
 }
 
+/* Nobody waits for a session that is away, and it does not stay so. */
+static void check_away(struct sim *sim, const struct td_session *s)
+{
+    const struct td_engine *e = sim->broker.engine;
+
+    SIM_CHECK(sim, !s->held && !s->owed && s->blocking == 0,
+              "session %llu is away, and holds or is held",
+              (unsigned long long)s->number);
+    SIM_CHECK(sim,
+              sim->now_ms - s->away_ms <
+                  e->options.grace_ms + 2000 + sim->broker.late_ms,
+              "session %llu is away for %lld ms", (unsigned long long)s->number,
+              (long long)(sim->now_ms - s->away_ms));
+}
+
 /* A silent peer is noticed, in time that the broker ran. */
 static void check_session(struct sim *sim, const struct td_session *s)
 {
     const struct sim_broker *b = &sim->broker;
-    const struct td_str peer = {s->peer, s->peer_len};
+    const struct td_str peer = {(const char *)s->peer, s->peer_len};
     struct sim_link *link = sim_link_of(sim, peer);
     struct sim_producer *p = &sim->producers[link->producer];
 
     p->seen_ms = sim->now_ms;
     SIM_CHECK(sim, !s->doomed, "a doomed session outlives the turn");
+    for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next)
+        check_sub(sim, s, sub);
+    if (s->away) {
+        check_away(sim, s);
+        return;
+    }
     SIM_CHECK(sim, link->session == s->number, "a session of nobody");
     SIM_CHECK(sim, b->run_ms - link->heard_run_ms <= TD_DEAD_MS + 2500,
               "link %u is silent for %lld ms and still alive", link->number,
@@ -218,42 +283,11 @@ static void check_session(struct sim *sim, const struct td_session *s)
     }
     check_credit(sim, s);
     for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next) {
-        check_sub(sim, s, sub);
         SIM_CHECK(sim, !is_stuck(sim, s, sub),
                   "session %llu subscription %llu could be sent to",
                   (unsigned long long)s->number,
                   (unsigned long long)sub->number);
     }
-}
-
-static void check_counters(struct sim *sim)
-{
-    const struct td_counters *c = &sim->broker.engine->counters;
-    const struct sim_model *m = &sim->model;
-
-    SIM_CHECK(
-        sim,
-        c->published == m->published && c->duplicates == m->duplicates &&
-            c->routed == m->routed && c->unmatched == m->unmatched,
-        "published %llu duplicates %llu routed %llu unmatched %llu; "
-        "expected %llu %llu %llu %llu",
-        (unsigned long long)c->published, (unsigned long long)c->duplicates,
-        (unsigned long long)c->routed, (unsigned long long)c->unmatched,
-        (unsigned long long)m->published, (unsigned long long)m->duplicates,
-        (unsigned long long)m->routed, (unsigned long long)m->unmatched);
-    SIM_CHECK(sim, c->published == c->duplicates + c->routed + c->unmatched,
-              "published does not balance");
-    SIM_CHECK(sim,
-              c->gone.matched == c->gone.delivered + sum_of(c->gone.dropped),
-              "what has ended does not balance");
-    if (c->gone.dropped[TD_DROP_SESSION_LOST])
-        sim_seen(sim, SIM_SEEN_DROPPED_LOST);
-    if (c->breaches)
-        sim_seen(sim, SIM_SEEN_BREACH);
-    if (c->bad_frames)
-        sim_seen(sim, SIM_SEEN_BAD_FRAME);
-    if (c->silent)
-        sim_seen(sim, SIM_SEEN_BROKER_SILENCE);
 }
 
 static void forget_sessions(struct sim *sim)
@@ -279,8 +313,12 @@ void sim_model_check(struct sim *sim)
     sim_watch_holds(sim);
     for (struct td_session *s = e->sessions; s; s = s->hh.next)
         check_session(sim, s);
-    check_counters(sim);
-    SIM_CHECK(sim, td_engine_held_bytes(e) <= memory,
+    sim_ledger_check(sim);
+    /* What the end of a session tells comes last in a turn. */
+    SIM_CHECK(sim,
+              td_engine_held_bytes(e) <= memory ||
+                  e->advised > sim->model.advised,
               "%zu bytes are held, %zu may be", td_engine_held_bytes(e),
               memory);
+    sim->model.advised = e->advised;
 }

@@ -62,6 +62,8 @@ static void choose_subs(struct sim *sim)
     cf->wide = (unsigned)sim_below(r, 600);
     cf->churn = maybe(r, 500, (unsigned)sim_below(r, 100));
     cf->refused = maybe(r, 100, 100);
+    cf->drops = maybe(r, 500, (unsigned)sim_below(r, 1000));
+    cf->advised = maybe(r, 250, 150);
     cf->slow_handlers = maybe(r, 600, (unsigned)sim_below(r, 1000));
     cf->handler_us = sim_between(r, 100, 50000);
 }
@@ -98,7 +100,7 @@ static void make_absence(struct sim *sim)
     cf->clients = 2;
     cf->evils = 0;
     cf->raw_evil = false;
-    cf->faulty_ms = TD_PRODUCER_KEEP_MS + 40000;
+    cf->faulty_ms = TD_GRACE_MS + TD_PRODUCER_KEEP_MS + 40000;
     cf->act_ms = 10000;
     cf->burst_max = 20;
     f->every_ms = 60000;
@@ -124,6 +126,7 @@ static void make_hoarder(struct sim *sim)
 static void make_starved(struct sim *sim)
 {
     sim->config.starved = true;
+    sim->config.advised = 0; /* whether there was memory for one, who knows */
     sim->config.evils = 0;
     sim->config.raw_evil = false;
 }

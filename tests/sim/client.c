@@ -111,9 +111,9 @@ struct sim_sub *sim_sub_of(struct sim_client *client,
 
 void sim_sub_session(struct sim_client *client, struct sim_sub *sub)
 {
-    if (sub->session == client->c.connects)
+    if (sub->session == client->c.incarnation)
         return;
-    sub->session = client->c.connects;
+    sub->session = client->c.incarnation;
     sub->received = sub->gaps = 0;
     memset(sub->last, 0, sizeof(sub->last));
 }
@@ -149,7 +149,11 @@ static void port_status(void *ctx, enum tidings_status_kind kind,
     case TIDINGS_DOWN:
         went_down(client, err, text);
         break;
+    case TIDINGS_NEW_SESSION:
+        client->anew_told++;
+        break;
     case TIDINGS_NEW_EPOCH:
+        client->anew_told++;
         client->epochs_told++;
         sim_seen(sim, SIM_SEEN_NEW_EPOCH);
         break;
@@ -192,6 +196,7 @@ void sim_client_start(struct sim *sim, struct sim_client *client)
     client->wake_ms = client->act_ms = client->ran_ms = sim->now_ms;
     client->work_tail = &client->work;
     client->epoch = client->epochs = client->epochs_told = 0;
+    client->anew_told = 0;
     client->missed = 0;
     client->asking = false;
     sim_say(sim, "client %u starts, producer %u%s", client->index,
@@ -300,6 +305,11 @@ static void check_client(struct sim_client *client)
               (unsigned long long)held);
     SIM_CHECK(sim, client->epochs == client->epochs_told,
               "client %u was not told of an epoch", client->index);
+    SIM_CHECK(sim,
+              client->c.incarnation == 0 ||
+                  client->c.incarnation == client->anew_told + 1,
+              "client %u was not told of a session that is not resumed",
+              client->index);
     SIM_CHECK(sim, client->missed == client->c.missed, "GAPs are miscounted");
     SIM_CHECK(sim, sim->config.starved || !could_send(&client->c),
               "client %u waits for nothing and does not send", client->index);
@@ -388,17 +398,18 @@ static void final_sub(struct sim_client *client, struct sim_sub *sub,
     }
     sim_sub_session(client, sub);
     for (int i = 0; i < TD_DROPS; i++)
-        dropped += real->ledger.dropped[i];
+        dropped += real->group->ledger.dropped[i];
     SIM_CHECK(sim,
-              sub->received == real->ledger.delivered && sub->gaps == dropped &&
-                  sub->received + sub->gaps == real->ledger.matched,
+              sub->received == real->group->ledger.delivered &&
+                  sub->gaps == dropped &&
+                  sub->received + sub->gaps == real->group->ledger.matched,
               "client %u %s: received %llu, told of %llu missing; delivered "
               "%llu, dropped %llu, matched %llu",
               client->index, sub->csub->pattern,
               (unsigned long long)sub->received, (unsigned long long)sub->gaps,
-              (unsigned long long)real->ledger.delivered,
+              (unsigned long long)real->group->ledger.delivered,
               (unsigned long long)dropped,
-              (unsigned long long)real->ledger.matched);
+              (unsigned long long)real->group->ledger.matched);
 }
 
 void sim_client_final(struct sim_client *client)

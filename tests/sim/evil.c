@@ -2,6 +2,7 @@
  * way out, and bare links with garbage. */
 #include "tests/sim/world.h"
 
+#include <msgpack.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,11 +113,64 @@ static void noise(struct sim *sim)
     sim_pipe_put(sim, &sim->raw->up, 1, bytes, len, NULL);
 }
 
+/* Its own session's token, or nearly. */
+static void pack_token(struct sim *sim, msgpack_packer *pk,
+                       const struct td_session *s)
+{
+    uint8_t token[TD_TOKEN_BYTES];
+
+    memcpy(token, s->token, sizeof(token));
+    if (sim_chance(&sim->random, 300))
+        flip(&sim->random, token, sizeof(token));
+    msgpack_pack_str_with_body(pk, "token", 5);
+    msgpack_pack_bin_with_body(pk, token, sizeof(token));
+}
+
+/* What it claims to have: now and then what can be. */
+static void pack_kept(struct sim *sim, msgpack_packer *pk)
+{
+    struct sim_random *r = &sim->random;
+    uint64_t rows = sim_below(r, 4);
+
+    msgpack_pack_str_with_body(pk, "subscriptions", 13);
+    msgpack_pack_array(pk, rows);
+    while (rows-- > 0) {
+        msgpack_pack_array(pk, sim_chance(r, 950) ? 3 : 2);
+        msgpack_pack_uint64(pk, 1 + sim_below(r, 3));
+        msgpack_pack_uint64(pk, sim_chance(r, 500) ? 0 : sim_below(r, 200));
+        msgpack_pack_uint64(pk, sim_chance(r, 800) ? 0 : sim_below(r, 100));
+    }
+}
+
+/* Asks to go on with the session that its producer has, if it has one. */
+static void pack_resume(struct sim *sim, struct td_buf *to,
+                        const struct sim_producer *p)
+{
+    const struct td_session *s = sim_session_of(
+        sim, (struct td_str){(const char *)p->id, sizeof(p->id)});
+    msgpack_packer pk;
+
+    msgpack_packer_init(&pk, to, td_buf_pack_write);
+    msgpack_pack_map(&pk, s ? 2 : 0);
+    if (!s)
+        return;
+    pack_token(sim, &pk, s);
+    pack_kept(sim, &pk);
+}
+
+static struct sim_producer *raw_producer(struct sim *sim)
+{
+    if (!sim->raw_producer || sim_chance(&sim->random, 300))
+        sim->raw_producer = sim_producer_add(sim, true);
+    return sim->raw_producer;
+}
+
 static void hello(struct sim *sim)
 {
     struct sim_random *r = &sim->random;
-    struct sim_producer *p = sim_producer_add(sim, true);
+    struct sim_producer *p = raw_producer(sim);
     struct td_frame f = {.op = TD_HELLO};
+    struct td_buf options = {0};
 
     f.u.hello.magic = td_str_of(sim_chance(r, 100) ? "udings" : "tidings");
     f.u.hello.version_min = sim_below(r, 3);
@@ -124,8 +178,11 @@ static void hello(struct sim *sim)
     f.u.hello.producer.data = (const char *)p->id;
     f.u.hello.producer.len = sizeof(p->id);
     f.u.hello.name = td_str_of("evil");
-    f.u.hello.options = td_empty_map;
+    pack_resume(sim, &options, p);
+    f.u.hello.options.data = (const char *)options.data;
+    f.u.hello.options.len = options.len;
     put_frame(sim, &f, NULL);
+    td_buf_fini(&options);
 }
 
 /* A subscriber that never reads and never gives credit. */
@@ -239,7 +296,7 @@ void sim_evil_act(struct sim *sim)
     struct sim_random *r = &sim->random;
 
     sim->evil_ms = sim->now_ms + sim_between(r, 1, 300);
-    if (sim->raw && (sim->raw->shut_ms <= sim->now_ms || sim_chance(r, 20))) {
+    if (sim->raw && (sim->raw->shut_ms <= sim->now_ms || sim_chance(r, 50))) {
         struct sim_link *old = sim->raw;
 
         sim->raw = NULL;

@@ -6,30 +6,9 @@
 
 #include "proto/type.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- subscriptions ---- */
-
-struct sim_esub *sim_esub_find(struct sim *sim, uint64_t session,
-                               uint64_t number)
-{
-    struct sim_esub *sub;
-
-    DL_FOREACH(sim->model.subs, sub)
-    {
-        if (sub->session == session && sub->number == number)
-            return sub;
-    }
-    return NULL;
-}
-
-void sim_esub_free(struct sim *sim, struct sim_esub *sub)
-{
-    DL_DELETE(sim->model.subs, sub);
-    free(sub->ring);
-    free(sub);
-}
 
 void sim_model_reset(struct sim *sim)
 {
@@ -37,46 +16,10 @@ void sim_model_reset(struct sim *sim)
 
     while (m->subs)
         sim_esub_free(sim, m->subs);
-    m->published = m->duplicates = m->routed = m->unmatched = 0;
+    m->advised = m->published = m->duplicates = m->routed = m->unmatched = 0;
+    memset(m->types, 0, sizeof(m->types));
     for (uint32_t i = 0; i < sim->producers_len; i++)
         sim->producers[i].taken = 0;
-}
-
-static void esub_add(struct sim *sim, struct sim_link *link,
-                     const struct td_sub *from)
-{
-    struct sim_esub *sub = calloc(1, sizeof(*sub));
-
-    if (!sub) {
-        SIM_CHECK(sim, false, "out of memory");
-        return;
-    }
-    sub->session = link->session;
-    sub->number = from->number;
-    sub->link = link;
-    sub->pattern_len = from->pattern_len;
-    memcpy(sub->pattern, from->pattern, from->pattern_len);
-    DL_APPEND(sim->model.subs, sub);
-}
-
-static void ring_push(struct sim *sim, struct sim_esub *sub, uint64_t what)
-{
-    if (sub->tail - sub->head == sub->ring_cap) {
-        uint64_t cap = sub->ring_cap ? sub->ring_cap * 2 : 64;
-        uint64_t *ring = malloc(cap * sizeof(*ring));
-
-        if (!ring) {
-            SIM_CHECK(sim, false, "out of memory");
-            return;
-        }
-        for (uint64_t i = sub->head; i < sub->tail; i++)
-            ring[i & (cap - 1)] = sub->ring[i & (sub->ring_cap - 1)];
-        free(sub->ring);
-        sub->ring = ring;
-        sub->ring_cap = cap;
-    }
-    sub->ring[sub->tail++ & (sub->ring_cap - 1)] = what;
-    sub->matched++;
 }
 
 void sim_forget_ended(struct sim *sim)
@@ -86,18 +29,25 @@ void sim_forget_ended(struct sim *sim)
 
     DL_FOREACH_SAFE(sim->model.subs, sub, next)
     {
-        struct td_session *s = sim_broker_session(sim, sub->link);
-
-        if (!s || s->number != sub->session)
+        if (!sim_session_numbered(sim, sub->session))
             sim_esub_free(sim, sub);
     }
 }
 
 /* ---- what the engine is given ---- */
 
-uint64_t sim_event_key(uint32_t producer, uint64_t sequence)
+static void count_type(struct sim *sim, const struct td_run *run, uint64_t skip,
+                       bool matched)
 {
-    return (uint64_t)producer << 40 | (sequence & ((UINT64_C(1) << 40) - 1));
+    for (uint32_t i = 0; i < SIM_TYPES; i++) {
+        struct sim_count *type = &sim->model.types[i];
+
+        if (!td_str_is(run->type, sim_types[i]))
+            continue;
+        type->published += run->count;
+        type->duplicates += skip;
+        type->unmatched += matched ? 0 : run->count - skip;
+    }
 }
 
 static void expect_run(struct sim *sim, uint32_t producer,
@@ -119,12 +69,13 @@ static void expect_run(struct sim *sim, uint32_t producer,
             continue;
         matched = true;
         for (uint64_t i = skip; i < run->count; i++)
-            ring_push(sim, sub, sim_event_key(producer, run->first + i));
+            sim_owe(sim, sub, sim_event_key(producer, run->first + i));
     }
     if (matched)
         m->routed += run->count - skip;
     else
         m->unmatched += run->count - skip;
+    count_type(sim, run, skip, matched);
     if (skip > 0)
         sim_seen(sim, SIM_SEEN_DUPLICATES);
     if (skip > 0 && skip < run->count)
@@ -186,6 +137,7 @@ static void expect(struct sim *sim, struct sim_link *link,
     }
     if (m->batches.len > 1)
         sim_seen(sim, SIM_SEEN_BODY_MANY);
+    memcpy(m->types_before, m->types, sizeof(m->types));
     m->published_before = m->published;
     m->duplicates_before = m->duplicates;
     m->routed_before = m->routed;
@@ -210,6 +162,7 @@ static void unexpect(struct sim *sim, struct sim_link *link)
     struct sim_model *m = &sim->model;
     struct sim_esub *sub;
 
+    memcpy(m->types, m->types_before, sizeof(m->types));
     m->published = m->published_before;
     m->duplicates = m->duplicates_before;
     m->routed = m->routed_before;
@@ -251,14 +204,18 @@ void sim_model_before(struct sim *sim, struct sim_link *link,
     }
     sim_say(sim, "link %u > %s%s", link->number, td_op_name(f.op),
             link->evil ? " (evil)" : "");
-    if (f.op == TD_HELLO && (!s || s->doomed))
+    if (f.op == TD_HELLO && (!s || s->doomed)) {
         link->producer = sim_producer_index(sim, f.u.hello.producer);
+        sim_forget_ended(sim);
+        sim_resume_before(sim, link, &f);
+    }
     if (f.op == TD_PUBLISH) {
         sim_forget_ended(sim);
         expect(sim, link, &f, m);
     }
 }
 
+/* By link: a session that is resumed has credit anew. */
 static void count_pushes(struct sim *sim, const struct sim_link *link)
 {
     struct sim_esub *sub;
@@ -269,17 +226,17 @@ static void count_pushes(struct sim *sim, const struct sim_link *link)
 
         if (!sub->blocking || sub->tail == sub->mark)
             continue;
-        while (i < sub->pushers_len && sub->pushers[i].session != link->session)
+        while (i < sub->pushers_len && sub->pushers[i].link != link)
             i++;
         if (i == SIM_PUSHERS)
             continue;
         if (i == sub->pushers_len) {
-            sub->pushers[sub->pushers_len++].session = link->session;
+            sub->pushers[sub->pushers_len++].link = link;
             sub->pushers[i].events = 0;
         }
         sub->pushers[i].events += sub->tail - sub->mark;
         SIM_CHECK(sim, sub->pushers[i].events <= TD_PUBLISH_EVENTS,
-                  "%llu events of one session came into a queue that holds "
+                  "%llu events of one link came into a queue that holds "
                   "it back",
                   (unsigned long long)sub->pushers[i].events);
     }
@@ -312,8 +269,7 @@ static void subscribed(struct sim *sim, struct sim_link *link,
     HASH_FIND(hh, s->subs, &number, sizeof(number), sub);
     if (!sub || sim_esub_find(sim, link->session, number))
         return;
-    esub_add(sim, link, sub);
-    esub = sim_esub_find(sim, link->session, number);
+    esub = sim_esub_add(sim, link, sub);
     if (!esub)
         return;
     td_map_uint(f->u.subscribe.options, "events", &esub->events_limit);
@@ -350,6 +306,7 @@ static void credited(struct sim *sim, struct sim_link *link,
 
         if (!esub)
             continue;
+        esub->delivered = row.taken;
         esub->events_limit = row.events_limit;
         esub->bytes_limit = row.bytes_limit;
     }
@@ -382,7 +339,7 @@ void sim_model_after(struct sim *sim, struct sim_link *link,
     bool good = decode(&f, m);
 
     if (sim->model.batches.len > 0) {
-        if (e->counters.published == sim->model.published)
+        if (e->counters.published - e->advised == sim->model.published)
             published(sim, link);
         else
             unexpect(sim, link);

@@ -76,7 +76,7 @@ static void give_work(struct sim_client *client, const struct td_delivery *d,
         return;
     }
     w->sub = d->sub->number;
-    w->session = client->c.connects;
+    w->session = client->c.incarnation;
     w->events = td_batches_events(d->batches);
     w->body = td_body_ref(body);
     w->p = body->data;

@@ -12,7 +12,9 @@
  *   net.c               links
  *   broker.c            the broker's process around the engine
  *   model.c             what the engine ought to do, worked out a second time
- *   sent.c, check.c     … compared with what it sends, and with its state
+ *   owed.c, resume.c    … what each subscriber is owed; who may come back
+ *   sent.c              … compared with what it sends
+ *   check.c, ledger.c   … and with its state and counters
  *   client.c            a client's process around td_client
  *   receive.c, act.c    … what it receives; what it publishes and asks
  *   content.c           what the events hold, so that each can be recognised
@@ -34,6 +36,16 @@
     X(REMEMBERED, "a producer comes back and is known")                        \
     X(FORGOTTEN, "a producer comes back too late to be known")                 \
     X(REPLACED, "a session ends because its producer greets again")            \
+    X(RESUMED, "a session is resumed")                                         \
+    X(RESUMED_ALIVE, "… while its old link is not known to be lost")           \
+    X(RESUMED_AGAIN, "… and what was in flight is sent again")                 \
+    X(RESUMED_GAP, "… and a gap that was not heard of is told again")          \
+    X(RESUMED_LESS, "… without a subscription that ended meanwhile")           \
+    X(LATE, "a client asks to resume what is over")                          \
+    X(UNKEPT, "what is in flight was let go, so nothing is resumed")           \
+    X(IMPOSSIBLE, "counts that cannot be are refused")                         \
+    X(FORGED, "a forged token is refused")                                     \
+    X(AWAY_OVER, "a session is away for too long, and ends")                   \
     X(BROKER_SILENCE, "the broker takes a silent client for dead")             \
     X(CLIENT_SILENCE, "a client takes a silent broker for dead")               \
     X(NO_WELCOME, "a greeting is not answered in time")                        \
@@ -54,6 +66,8 @@
     X(HOLD_DRAINED, "a publisher runs out of credit that is withheld")         \
     X(HOLD_MANY, "a session is under more holds than it remembers")            \
     X(DROPPED_SLOW, "a queue drops its oldest, slow")                          \
+    X(DROPPED_OLDEST, "a queue drops its oldest, as asked")                    \
+    X(DROPPED_NEWEST, "what does not fit is not queued, as asked")             \
     X(DROPPED_MEMORY, "a queue drops its oldest, memory")                      \
     X(DROPPED_LOST, "events end with their session")                           \
     X(DROPPED_UNSUBSCRIBED, "a subscription ends with events in flight")       \
@@ -70,6 +84,8 @@
     X(ASKED_AGAIN, "a question is asked again in a new session")               \
     X(BREACH, "a breach of credit ends a session")                             \
     X(BAD_FRAME, "a bad frame ends a session")                                 \
+    X(ADVISED, "the broker's own event is delivered")                          \
+    X(ADVISED_DROP, "… and one is dropped")                                    \
     X(STARVED, "there is no memory")                                           \
     X(SEND_FAILED, "a session ends because its link takes nothing")
 

@@ -197,7 +197,7 @@ static bool has_gaps(const struct td_engine *e)
     for (struct td_session *s = e->sessions; s; s = s->hh.next) {
         for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next) {
             for (int why = 0; why < TD_DROPS; why++) {
-                if (sub->gap[why])
+                if (sub->group->gap[why])
                     return true;
             }
         }
@@ -270,7 +270,8 @@ static void absence(struct sim *sim)
 
     run_until(sim, 15000, NULL);
     sim->now_ms = 15000;
-    client->cut_off_until_ms = sim->now_ms + TD_PRODUCER_KEEP_MS - 8000 +
+    client->cut_off_until_ms = sim->now_ms + TD_GRACE_MS + TD_PRODUCER_KEEP_MS -
+                               8000 +
                                (int64_t)sim_below(&sim->random, 20000);
     if (client->link) {
         client->link->client_may_complain = true;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "broker/engine/internal.h"
+#include "broker/engine/pack.h"
 #include "client/session.h"
 #include "tests/sim/random.h"
 #include "tests/sim/sim.h"
@@ -82,6 +83,8 @@ struct sim_config {
     unsigned wide;          /* per mille: patterns that match much */
     unsigned churn;         /* per mille of acts: subscribe, unsubscribe */
     unsigned refused;       /* per mille of subscriptions */
+    unsigned drops;         /* … with a policy that drops */
+    unsigned advised;       /* … to the broker's own events */
     int64_t handler_us;     /* per event, at most */
     unsigned slow_handlers; /* per mille of clients */
     bool starved;           /* allocations fail now and then */
@@ -214,7 +217,7 @@ void sim_link_close(struct sim *sim, struct sim_link *link, bool clean);
 /* Forgets links that nothing can happen on any more. */
 void sim_links_sweep(struct sim *sim);
 
-/* ---- model.c, sent.c, check.c ---- */
+/* ---- model.c, owed.c, resume.c, sent.c, check.c, ledger.c ---- */
 
 #define SIM_GAPS_MAX  100u /* told to somebody who says nothing … */
 #define SIM_GAPS_MANY 64u  /* … and where they are held back */
@@ -226,6 +229,12 @@ struct sim_span {
 
 #define SIM_SPANS   64u
 #define SIM_PUSHERS 16u
+
+/* What a subscriber was sent, by tag. */
+struct sim_sent {
+    uint64_t key;
+    uint64_t bytes;
+};
 
 /* A subscription at the broker, as it ought to be. */
 struct sim_esub {
@@ -242,11 +251,19 @@ struct sim_esub {
     uint64_t mark; /* tail before the message at hand */
     uint64_t matched;
     uint64_t gap_told;
-    uint64_t gap_pending; /* told, and still at the head of the ring */
-    uint64_t sent;
+    uint64_t skipped; /* of the ring, as told; less than gap_told until the
+                         next DELIVER, more until what was told is told again */
+    bool inexact;     /* what was dropped need not be the oldest */
+    struct sim_sent *log;
+    uint64_t log_cap;
+    uint64_t sent; /* events in the log */
     uint64_t sent_bytes;
+    uint64_t delivered;
     uint64_t events_limit;
     uint64_t bytes_limit;
+    bool advised;  /* to the broker's own events: nobody foretells them */
+    bool was_over; /* its bound, in the turn before … */
+    uint64_t was_matched;
     /* its holds */
     bool blocking;
     uint64_t hold;
@@ -255,12 +272,18 @@ struct sim_esub {
     struct sim_span spans[SIM_SPANS]; /* ring, by number */
     uint64_t spans_len;
     struct {
-        uint64_t session;
+        const struct sim_link *link;
         uint64_t events;
     } pushers[SIM_PUSHERS]; /* during the present hold */
     uint32_t pushers_len;
     size_t pattern_len;
     char pattern[TD_TYPE_BYTES_MAX + 1];
+};
+
+struct sim_count {
+    uint64_t published;
+    uint64_t duplicates;
+    uint64_t unmatched;
 };
 
 struct sim_model {
@@ -269,12 +292,23 @@ struct sim_model {
     uint64_t duplicates;
     uint64_t routed;
     uint64_t unmatched;
+    struct sim_count types[SIM_TYPES];
+    struct sim_count types_before[SIM_TYPES];
+    uint64_t advised; /* the turn before */
     uint64_t unmatched_before; /* of the message at hand … */
     uint64_t routed_before;
     uint64_t published_before;
     uint64_t duplicates_before;
     uint64_t taken_before;
     uint64_t complaints_before; /* breaches and bad frames */
+    struct {
+        bool asked;           /* the message at hand is a HELLO that asks */
+        bool due;             /* … and is to get it */
+        bool alive;           /* … while the old link is not known to be lost */
+        uint64_t session;     /* of its producer, 0: none */
+        struct td_str token;
+        struct td_str list;
+    } resume;
     struct td_batches batches;
 };
 
@@ -286,15 +320,35 @@ void sim_model_after(struct sim *sim, struct sim_link *link,
                      const struct sim_message *m);
 struct sim_esub *sim_esub_find(struct sim *sim, uint64_t session,
                                uint64_t number);
+struct sim_esub *sim_esub_add(struct sim *sim, struct sim_link *link,
+                              const struct td_sub *from);
 void sim_esub_free(struct sim *sim, struct sim_esub *sub);
 /* An event of a producer, as a ring holds it. */
 uint64_t sim_event_key(uint32_t producer, uint64_t sequence);
+void sim_owe(struct sim *sim, struct sim_esub *sub, uint64_t key);
+/* A DELIVER begins; then each of its events is taken off what is owed. */
+void sim_owe_begin(struct sim *sim, struct sim_esub *sub);
+void sim_owe_less(struct sim *sim, struct sim_esub *sub, uint64_t key,
+                  uint64_t bytes);
+/* What was sent after that many events is owed again. */
+void sim_owe_again(struct sim *sim, struct sim_esub *sub, uint64_t received);
+/* A HELLO, before the engine has it: may its session be resumed? */
+void sim_resume_before(struct sim *sim, struct sim_link *link,
+                       const struct td_frame *f);
+/* Its WELCOME. */
+void sim_resume_welcome(struct sim *sim, struct sim_link *link,
+                        const struct td_frame *f);
+struct td_session *sim_session_numbered(struct sim *sim, uint64_t number);
+/* NULL also while there is no broker. */
+struct td_session *sim_session_of(struct sim *sim, struct td_str producer);
 /* Subscriptions whose session has ended. */
 void sim_forget_ended(struct sim *sim);
 /* The session that the peer has now; NULL: none, or it ends. */
 struct td_session *sim_note_session(struct sim *sim, struct sim_link *link);
 /* Notes which subscriptions hold publishers back, and for how long. */
 void sim_watch_holds(struct sim *sim);
+/* The engine's counters, added up. */
+void sim_ledger_check(struct sim *sim);
 /* A message that the engine sends. */
 void sim_model_sent(struct sim *sim, struct sim_link *link, const void *control,
                     size_t len, struct td_body *body);
@@ -374,6 +428,7 @@ struct sim_client {
     uint64_t epoch;  /* seen last */
     uint64_t epochs; /* changes of it */
     uint64_t epochs_told;
+    uint64_t anew_told; /* sessions that were not resumed */
     uint64_t missed; /* GAP events received */
     struct td_question question;
     bool asking;
@@ -426,6 +481,7 @@ struct sim {
     struct sim_link *all_links[SIM_LINKS_MAX];
     uint32_t links_len;
     struct sim_link *raw; /* a bare hostile peer's */
+    struct sim_producer *raw_producer;
     struct sim_broker broker;
     struct sim_model model;
     struct sim_client clients[SIM_CLIENTS_MAX + SIM_EVILS];

@@ -91,6 +91,9 @@ static void record(struct watch *w, const struct tidings_event *event)
         w->backwards++;
     else if (!p->rejoin)
         w->holes += sequence - p->last - 1;
+    w->again += sequence <= p->highest;
+    if (sequence > p->highest)
+        p->highest = sequence;
     p->last = sequence;
     p->fresh = p->rejoin = false;
 }
@@ -137,6 +140,10 @@ void watch_on_status(void *arg, const struct tidings_status *status)
         w->new_epoch++;
         note_link(w, true);
         break;
+    case TIDINGS_NEW_SESSION:
+        w->new_session++;
+        note_link(w, true);
+        break;
     case TIDINGS_GAP:
         w->gaps++;
         w->missed += status->count;
@@ -150,6 +157,8 @@ void watch_on_status(void *arg, const struct tidings_status *status)
     case TIDINGS_BAD_EVENT:
         w->bad_events++;
         break;
+    case TIDINGS_HANDLER_LATE:
+        break; /* no worker asks for it */
     }
     pthread_cond_broadcast(&w->changed);
     pthread_mutex_unlock(&w->mutex);

@@ -17,11 +17,12 @@
 #define WATCH_PRODUCERS_MAX 16
 
 struct watch_producer {
-    char name[27];  /* the first 26 digits of its ids */
-    uint64_t first; /* sequence of the first event of this epoch … */
-    uint64_t last;  /* … and of the latest */
-    bool rejoin;    /* the link was down: a hole here is no hole */
-    bool fresh;     /* the broker was another: so is a repetition */
+    char name[27];    /* the first 26 digits of its ids */
+    uint64_t first;   /* sequence of the first event of this epoch … */
+    uint64_t last;    /* … and of the latest */
+    uint64_t highest; /* of all epochs */
+    bool rejoin;      /* the link was down: a hole here is no hole */
+    bool fresh;       /* the broker was another: so is a repetition */
 };
 
 struct watch {
@@ -30,13 +31,15 @@ struct watch {
     uint64_t events;
     uint64_t holes;     /* events missing between two of a producer */
     uint64_t backwards; /* events not above the one before */
+    uint64_t again;     /* events that came before, under any broker */
     uint64_t wrong;     /* number and sequence differ, or no id of ours */
     struct watch_producer producers[WATCH_PRODUCERS_MAX];
     size_t producers_len;
     int64_t last_ms;    /* when the latest event came … */
     int64_t longest_ms; /* … and the longest wait for one, see watch_mark() */
 
-    uint64_t up, down, new_epoch, refused, handler_failed, bad_events;
+    uint64_t up, down, new_epoch, new_session, refused, handler_failed,
+        bad_events;
     uint64_t gaps;   /* how often a GAP was told … */
     uint64_t missed; /* … and of how many events */
     tidings_err down_err;

@@ -592,6 +592,45 @@ static void test_at_and_pair_at_walk_a_container(void **state)
     td_buf_fini(&b);
 }
 
+/* Values are made by the calls of data.h alone; one that was cut by hand is
+ * still not read past its end. */
+static void test_at_finds_nothing_in_a_value_cut_short(void **state)
+{
+    struct td_buf b = {0};
+    struct tidings_value v = value_of(&b, "[[1 2] \"abc\" {1 2}]");
+    struct tidings_value out;
+
+    (void)state;
+    for (v.len--; v.len > 0; v.len--)
+        assert_err(tidings_at(&out, v, 2), TIDINGS_ENOTFOUND);
+    td_buf_fini(&b);
+}
+
+static void test_value_nowhere_to_put_it_is_an_error(void **state)
+{
+    struct td_buf b = {0};
+    struct tidings_value v = value_of(&b, "{\"a\" 1}");
+    struct tidings_value out;
+    const char *str;
+    const void *bin;
+
+    (void)state;
+    assert_err(tidings_get(NULL, v, "a"), TIDINGS_EINVAL);
+    assert_err(tidings_get(&out, v, NULL), TIDINGS_EINVAL);
+    assert_err(tidings_at(NULL, v, 0), TIDINGS_EINVAL);
+    assert_err(tidings_pair_at(NULL, &out, v, 0), TIDINGS_EINVAL);
+    assert_err(tidings_pair_at(&out, NULL, v, 0), TIDINGS_EINVAL);
+    assert_err(tidings_as_bool(NULL, value_of(&b, "true")), TIDINGS_EINVAL);
+    assert_err(tidings_as_int(NULL, value_of(&b, "1")), TIDINGS_EINVAL);
+    assert_err(tidings_as_uint(NULL, value_of(&b, "1")), TIDINGS_EINVAL);
+    assert_err(tidings_as_double(NULL, value_of(&b, "1.5")), TIDINGS_EINVAL);
+    assert_err(tidings_as_string(&str, NULL, value_of(&b, "\"a\"")),
+               TIDINGS_EINVAL);
+    assert_err(tidings_as_binary(&bin, NULL, value_of(&b, "'a'")),
+               TIDINGS_EINVAL);
+    td_buf_fini(&b);
+}
+
 /* What a writer writes, the reader reads. */
 static void test_writer_and_reader_agree(void **state)
 {
@@ -639,6 +678,8 @@ int main(void)
         cmocka_unit_test(test_get_uint_takes_the_whole_range),
         cmocka_unit_test(test_get_string_copies_what_fits_whole),
         cmocka_unit_test(test_at_and_pair_at_walk_a_container),
+        cmocka_unit_test(test_at_finds_nothing_in_a_value_cut_short),
+        cmocka_unit_test(test_value_nowhere_to_put_it_is_an_error),
         cmocka_unit_test(test_writer_and_reader_agree),
     };
 

@@ -257,6 +257,19 @@ static void test_event_decodes_at_most_64_attributes(void **state)
 
 /* ---- without memory ---- */
 
+static void test_event_refuses_an_attribute_without_a_name(void **state)
+{
+    static const struct tidings_attr nameless = {.kind = TIDINGS_ATTR_STRING,
+                                                 .string = "x"};
+    static const struct tidings_event event = {
+        .type = "a", .attrs = &nameless, .attrs_len = 1};
+    struct fixture *f = *state;
+    uint32_t flags;
+
+    assert_err(td_event_encode(&f->bytes, &flags, &event), TIDINGS_EINVAL);
+    assert_string_equal(tidings_detail(), "attribute 0 has no name");
+}
+
 static tidings_err encode_and_decode(void *arg)
 {
     struct td_event_scratch *scratch = arg;
@@ -295,6 +308,7 @@ int main(void)
         EVENT_TEST(test_event_reads_back_what_was_encoded),
         EVENT_TEST(test_event_decodes_only_attributes),
         EVENT_TEST(test_event_decodes_at_most_64_attributes),
+        EVENT_TEST(test_event_refuses_an_attribute_without_a_name),
         EVENT_TEST(test_event_without_memory_says_so),
     };
 

@@ -163,6 +163,20 @@ static char *repeated(const char *text, size_t count, const char *end)
     return out;
 }
 
+/* depth objects, one in another. */
+static char *nested_objects(size_t depth)
+{
+    char *heads = repeated("{\"a\":", depth - 1, "");
+    char *ends = repeated("}", depth - 1, "");
+    char *out = malloc(strlen(heads) + strlen(ends) + 3);
+
+    assert_non_null(out);
+    sprintf(out, "%s{}%s", heads, ends);
+    free(heads);
+    free(ends);
+    return out;
+}
+
 static tidings_err from_json(const char *json)
 {
     void *data = NULL;
@@ -188,13 +202,16 @@ static void test_data_is_refused_when_nested_too_deep(void **state)
 
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
         char *arrays = repeated("[", rows[i].depth, "]");
+        char *objects = nested_objects(rows[i].depth);
         char *unclosed = repeated("{\"a\":", rows[i].depth, "");
 
+        assert_err(from_json(objects), rows[i].want);
         assert_err(from_json(arrays), rows[i].want);
         if (rows[i].want)
             assert_string_not_equal(tidings_detail(), "");
         assert_err(from_json(unclosed), TIDINGS_EINVAL);
         free(arrays);
+        free(objects);
         free(unclosed);
     }
 }
@@ -368,6 +385,9 @@ static const struct {
     {HEAD ",\"datacontenttype\":\"application/json\",\"data\":{\"a\":99.99}}",
      NULL},
     {HEAD ",\"datacontenttype\":\"application/json\",\"data\":null}", NULL},
+    {HEAD ",\"datacontenttype\":\"application/json\","
+          "\"data\":[true,{\"a\":false},null]}",
+     NULL},
     {HEAD ",\"datacontenttype\":\"Text/X+JSON; q=1\",\"data\":[1]}", NULL},
     {HEAD ",\"datacontenttype\":\"application/json\","
           "\"data_base64\":\"WyAxXQ==\"}",
@@ -384,6 +404,15 @@ static const struct {
      HEAD ",\"datacontenttype\":\"text/plain\",\"data\":\"a\"}"},
     {HEAD ",\"datacontenttype\":\"text/plain\",\"data_base64\":\"/w==\"}",
      NULL},
+#define NO_TEXT(base64)                                                        \
+    {HEAD ",\"datacontenttype\":\"text/plain\",\"data_base64\":\"" base64    \
+          "\"}",                                                               \
+     NULL}
+    NO_TEXT("ww=="),     /* a character cut short */
+    NO_TEXT("wyg="),     /* … and gone on wrongly */
+    NO_TEXT("wIA="),     /* overlong */
+    NO_TEXT("7aCA"),     /* a surrogate */
+    NO_TEXT("9JCAgA=="), /* past U+10FFFF */
 
     /* all else in base64 */
     {HEAD ",\"datacontenttype\":\"image/png\",\"data_base64\":\"iVBORw==\"}",
@@ -618,12 +647,50 @@ static void test_event_binary_attribute_is_written_in_base64(void **state)
     tidings_free(json);
 }
 
+/* JSON that could not be read back is no "data". */
+static void test_event_with_data_nested_too_deep_is_written_in_base64(
+    void **state)
+{
+    (void)state;
+
+    for (int objects = 0; objects < 2; objects++) {
+        char *data = objects ? nested_objects(33) : repeated("[", 33, "]");
+        const struct tidings_event event = {
+            .type = "t", .id = "i", .source = "/s",
+            .datacontenttype = "application/json", .data = data,
+            .data_len = strlen(data)};
+        char *json = NULL;
+
+        assert_ok(tidings_event_to_json(&json, &event));
+        assert_non_null(strstr(json, "\"data_base64\""));
+        assert_null(strstr(json, "\"data\""));
+        tidings_free(json);
+        free(data);
+    }
+}
+
+/* Whoever did not ask td_text_sayable() gets the bytes as they are. */
+static void test_text_string_ends_whatever_the_bytes_are(void **state)
+{
+    struct td_text t = {0};
+    (void)state;
+
+    td_text_string(&t, "\xff\"\x80\xc3", 4);
+    assert_int_equal(t.len, 12);
+    assert_memory_equal(t.bytes, "\"\xff\\\"\\u0080\xc3\"", 12);
+    td_text_fini(&t);
+}
+
 static void test_event_is_not_written_when_something_is_wrong(void **state)
 {
     static const struct tidings_attr latin = {
         .name = "ext", .kind = TIDINGS_ATTR_STRING, .string = "\xe4"};
     static const struct tidings_attr type = {
         .name = "type", .kind = TIDINGS_ATTR_STRING, .string = "x"};
+    static const struct tidings_attr time = {
+        .name = "time", .kind = TIDINGS_ATTR_STRING, .string = "x"};
+    static const struct tidings_attr odd = {
+        .name = "ext", .kind = (enum tidings_attr_kind)99, .string = "x"};
     static const struct tidings_attr missing = {.name = "ext"};
     static const struct {
         const char *detail;
@@ -644,6 +711,12 @@ static void test_event_is_not_written_when_something_is_wrong(void **state)
           .attrs_len = 1}},
         {"name",
          {.type = "t", .source = "/s", .id = "i", .attrs = &type,
+          .attrs_len = 1}},
+        {"name",
+         {.type = "t", .source = "/s", .id = "i", .attrs = &time,
+          .attrs_len = 1}},
+        {"kind",
+         {.type = "t", .source = "/s", .id = "i", .attrs = &odd,
           .attrs_len = 1}},
         {"ext",
          {.type = "t", .source = "/s", .id = "i", .attrs = &missing,
@@ -908,6 +981,21 @@ static void test_base64_is_refused_when_it_is_none(void **state)
 
 /* ---- memory ---- */
 
+static tidings_err data_round_trip(void)
+{
+    static const char text[] = "{\"a\":[1,true,{\"b\":\"x\"}],\"c\":2.5}";
+    void *data = NULL;
+    char *json = NULL;
+    size_t len;
+    tidings_err err = tidings_data_from_json(&data, &len, text, strlen(text));
+
+    if (!err)
+        err = tidings_data_to_json(&json, data, len);
+    tidings_free(data);
+    tidings_free(json);
+    return err;
+}
+
 static tidings_err round_trips(void *arg)
 {
     static const char *const jsons[] = {
@@ -916,7 +1004,7 @@ static tidings_err round_trips(void *arg)
         HEAD ",\"datacontenttype\":\"text/plain\",\"data\":\"x\"}",
         HEAD ",\"datacontenttype\":\"image/png\",\"data_base64\":\"Zm9v\"}",
     };
-    tidings_err err = TIDINGS_OK;
+    tidings_err err = data_round_trip();
     (void)arg;
 
     for (size_t i = 0; !err && i < TD_ARRAY_LEN(jsons); i++) {
@@ -988,6 +1076,9 @@ int main(void)
         cmocka_unit_test(test_event_is_one_block_with_all_it_points_to),
         cmocka_unit_test(test_event_leaves_to_the_bus_what_is_absent),
         cmocka_unit_test(test_event_binary_attribute_is_written_in_base64),
+        cmocka_unit_test(
+            test_event_with_data_nested_too_deep_is_written_in_base64),
+        cmocka_unit_test(test_text_string_ends_whatever_the_bytes_are),
         cmocka_unit_test(test_event_is_not_written_when_something_is_wrong),
         cmocka_unit_test(test_null_arguments_are_errors),
         cmocka_unit_test(test_timestamp_comes_back_as_it_was),

@@ -57,6 +57,8 @@ static void test_options_have_defaults(void **state)
     assert_string_equal(o.listen[0], "tcp://127.0.0.1:7450");
     assert_int_equal(o.log_level, TD_LOG_INFO);
     assert_int_equal(o.memory_bytes, TD_MEMORY_BYTES);
+    assert_int_equal(o.session_bytes, TD_SESSION_BYTES);
+    assert_int_equal(o.grace_ms, TD_GRACE_MS);
     assert_false(o.help);
     assert_false(o.version);
 }
@@ -105,6 +107,37 @@ static void test_options_are_taken(void **state)
     }
 }
 
+static void test_what_a_session_may_keep_is_taken(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t session_bytes;
+        int64_t grace_ms;
+    } rows[] = {
+        {"--session-memory-max 16M", 16u << 20, TD_GRACE_MS},
+        {"--session-memory-max=1G", 1u << 30, TD_GRACE_MS},
+        {"--session-memory-max 16384k --memory-max 1G", 16u << 20, TD_GRACE_MS},
+        {"--grace 1", TD_SESSION_BYTES, 1000},
+        {"--grace=60", TD_SESSION_BYTES, 60000},
+        {"--grace 3600", TD_SESSION_BYTES, TD_GRACE_MS_MAX},
+        {"--grace 0", TD_SESSION_BYTES, -1}, /* sessions are not kept */
+        {"--grace 5 --grace 7", TD_SESSION_BYTES, 7000},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        struct td_options o;
+        struct line l;
+        char *said;
+
+        assert_row(rows[i].text, parse(&o, &l, rows[i].text, &said) == 0);
+        assert_row(rows[i].text, *said == '\0');
+        free(said);
+        assert_row(rows[i].text, o.session_bytes == rows[i].session_bytes);
+        assert_row(rows[i].text, o.grace_ms == rows[i].grace_ms);
+    }
+}
+
 static void test_bad_options_are_named(void **state)
 {
     static const struct {
@@ -135,6 +168,18 @@ static void test_bad_options_are_named(void **state)
         {"--memory-max 1.5G", "1.5G"},
         {"--memory-max 99999999999999999999", "99999999999999999999"},
         {"--memory-max 17179869184G", "17179869184G"},
+        {"--session-memory-max", "--session-memory-max"},
+        {"--session-memory-max 15M", "16M"},
+        {"--session-memory-max 20MB", "20MB"},
+        {"--session-memory-max 99999999999999999999", "99999999999999999999"},
+        {"--grace", "--grace"},
+        {"--grace=", "--grace"},
+        {"--grace 3601", "3600"},
+        {"--grace -1", "-1"},
+        {"--grace +1", "+1"},
+        {"--grace 1.5", "1.5"},
+        {"--grace 15s", "15s"},
+        {"--grace 99999999999999999999", "99999999999999999999"},
     };
 
     (void)state;
@@ -192,10 +237,22 @@ static void test_help_and_version_are_seen(void **state)
 static void test_help_tells_every_option_and_default(void **state)
 {
     static const char *const words[] = {
-        "usage: tidingsd", "--listen URL",  "tcp://127.0.0.1:7450",
-        "--log-level",     "default: info", "--memory-max SIZE",
-        "default: 512M",   "--help",        "--version",
-        "ready",           "SIGTERM",       "Exit codes",
+        "usage: tidingsd",
+        "--listen URL",
+        "tcp://127.0.0.1:7450",
+        "--log-level",
+        "default: info",
+        "--memory-max SIZE",
+        "default: 512M",
+        "--help",
+        "--version",
+        "--session-memory-max SIZE",
+        "default: 256M",
+        "--grace SECONDS",
+        "default: 15",
+        "ready",
+        "SIGTERM",
+        "Exit codes",
     };
     char *text = NULL;
     size_t len = 0;
@@ -215,6 +272,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_options_have_defaults),
         cmocka_unit_test(test_options_are_taken),
+        cmocka_unit_test(test_what_a_session_may_keep_is_taken),
         cmocka_unit_test(test_bad_options_are_named),
         cmocka_unit_test(test_addresses_end_at_16),
         cmocka_unit_test(test_help_and_version_are_seen),

@@ -242,6 +242,32 @@ static void test_packer_does_not_keep_an_empty_half(void **state)
     td_outgoing_free(out);
 }
 
+/* Sequences have 63 bits; the wire's last is one below the largest. */
+static void test_packer_counts_on_past_every_width(void **state)
+{
+    static const uint64_t before[] = {
+        0,          UINT16_MAX - 2,    INT32_MAX - 2, UINT32_MAX - 2,
+        UINT32_MAX, (uint64_t)1 << 53, INT64_MAX - 6,
+    };
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(before); i++) {
+        struct td_outgoing *out;
+        const struct td_batch *b;
+
+        f->packer.sequence = before[i];
+        for (int k = 0; k < 5; k++)
+            assert_ok(pack(f, k < 3 ? "a" : "b", 0, 0, 1));
+        td_packer_close(&f->packer);
+        out = td_packer_take(&f->packer);
+        b = decode(f, out);
+        assert_row_at("first", i, b->runs[0].first == before[i] + 1);
+        assert_row_at("next", i, b->runs[1].first == before[i] + 4);
+        assert_row_at("last", i, out->last == before[i] + 5);
+        td_outgoing_free(out);
+    }
+}
+
 static tidings_err pack_and_close(void *arg)
 {
     struct fixture *f = arg;
@@ -260,6 +286,7 @@ static tidings_err pack_and_close(void *arg)
     out = td_packer_take(&f->packer);
     if (!err && !out) { /* it goes on, and can be closed later */
         err = TIDINGS_ENOMEM;
+        td_alloc_stop();
         assert_int_equal(f->packer.events, 40);
         td_packer_close(&f->packer);
         out = td_packer_take(&f->packer);
@@ -290,6 +317,7 @@ int main(void)
         TEST(test_packer_is_full_in_good_time),
         TEST(test_packer_refuses_what_no_message_could_hold),
         TEST(test_packer_does_not_keep_an_empty_half),
+        TEST(test_packer_counts_on_past_every_width),
         TEST(test_packer_without_memory_changes_nothing),
     };
 

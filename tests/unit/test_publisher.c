@@ -142,6 +142,38 @@ static void test_publisher_frees_what_it_holds(void **state)
     td_publisher_fini(&p);
 }
 
+/* Sequences and totals of 63 bits, around every power of two that a narrower
+ * counter would stumble over. */
+static void test_publisher_counts_on_past_every_width(void **state)
+{
+    static const uint64_t before[] = {INT32_MAX - 15, UINT32_MAX - 15,
+                                      ((uint64_t)1 << 53) - 15, INT64_MAX - 41};
+    (void)state;
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(before); i++) {
+        uint64_t from = before[i];
+        struct td_publisher p;
+
+        td_publisher_init(&p);
+        p.taken = p.sent = p.taken_events = p.taken_bytes = from;
+        td_publisher_add(&p, list_of(from + 10, 4));
+        td_publisher_sent(&p);
+        td_publisher_sent(&p);
+        td_publisher_sent(&p);
+        assert_row_at("sent", i, p.sent == from + 30);
+        td_publisher_taken(&p, from + 29);
+        assert_row_at("taken", i, p.taken == from + 20);
+        assert_row_at("events", i, p.taken_events == from + 20);
+        assert_row_at("bytes", i,
+                      p.taken_bytes == from + 200 + 2 * TD_OUTGOING_BYTES);
+        assert_row_at("again", i, td_publisher_rewind(&p) == 10);
+        assert_row_at("unsent", i, p.unsent->last == from + 30);
+        td_publisher_taken(&p, from + 40);
+        assert_row_at("all", i, !p.head && !p.unsent && p.taken == from + 40);
+        td_publisher_fini(&p);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -151,6 +183,7 @@ int main(void)
         TEST(test_publisher_lets_go_of_what_was_taken),
         TEST(test_publisher_sends_all_again_in_a_new_session),
         TEST(test_publisher_does_not_send_what_was_taken),
+        TEST(test_publisher_counts_on_past_every_width),
         TEST(test_publisher_frees_what_it_holds),
     };
 

@@ -6,7 +6,7 @@
 #
 # Arrows: samples, command line, gateway -> public headers; client -> proto and
 # broker/embed.h; broker -> engine -> proto; proto -> nothing of ours.
-# Pure: proto, broker/engine, the client's session, publisher and packer. They include
+# Pure: proto, broker/engine, the client's session, seen, publisher and packer. They include
 # no header that reaches for the world, and their OBJECTs need no symbol beside
 # memory, strings, msgpack-c and one another.
 set -euo pipefail
@@ -89,7 +89,8 @@ fi
 # libzmq. No pure file may include it.
 mapfile -t pure < <(
     printf '%s\n' "${proto[@]}" "${engine[@]}" | grep -v '^proto/zmq_body\.'
-    ls client/session.[ch] client/publisher.[ch] client/packer.[ch]
+    ls client/session*.[ch] client/seen.[ch] client/publisher.[ch] \
+        client/packer.[ch]
 )
 headers='assert|inttypes|limits|stdalign|stdarg|stdatomic|stdbool|stddef'
 headers+='|stdint|stdio|stdlib|stdnoreturn|string|msgpack|uthash|utlist|xxhash'
@@ -109,8 +110,9 @@ libc+='|msgpack_.*|XXH.*|_GLOBAL_OFFSET_TABLE_|__.*'
 objects=()
 for object in "$@"; do
     case $object in
-    *client.dir/session.c.o | *client.dir/publisher.c.o | \
-        *client.dir/packer.c.o) objects+=("$object") ;;
+    *client.dir/session*.c.o | *client.dir/seen.c.o | \
+        *client.dir/publisher.c.o | *client.dir/packer.c.o)
+        objects+=("$object") ;;
     *client.dir/*) ;;
     *) objects+=("$object") ;;
     esac

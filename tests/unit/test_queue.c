@@ -1,4 +1,4 @@
-/* Items and queues: what waits for a subscription. */
+/* Items, pieces and queues: what waits for a subscription or a group. */
 #include "tests/support/td_test.h"
 
 #include <stdlib.h>
@@ -8,13 +8,17 @@
 #include "tests/support/alloc.h"
 
 #define EVENT_BYTES 10u /* bin, array, dt, bin, four bytes of data */
+#define ANY         UINT64_MAX
+#define RUNS_ANY    UINT32_MAX
 
 static const uint8_t producer[TD_PRODUCER_BYTES] = "0123456789abcde";
 
 struct fixture {
     struct td_queue queue;
+    struct td_queue other;
     size_t held;
-    struct td_run runs[4]; /* of slices */
+    uint32_t gone;        /* events shown as dropped … */
+    uint32_t gone_pieces; /* … in so many pieces */
 };
 
 static int setup(void **state)
@@ -28,6 +32,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
 
     td_queue_fini(&f->queue);
+    td_queue_fini(&f->other);
     assert_int_equal(f->held, 0); /* whatever the test did */
     free(f);
     return 0;
@@ -75,49 +80,85 @@ static struct td_item *item_of(size_t *held, uint32_t first,
     return item;
 }
 
-static void push(struct fixture *f, uint32_t first, const uint32_t *counts,
-                 uint32_t runs_len)
+static void push_to(struct fixture *f, struct td_queue *q, uint32_t first,
+                    const uint32_t *counts, uint32_t runs_len)
 {
     struct td_item *item = item_of(&f->held, first, counts, runs_len);
+    struct td_piece piece;
 
     assert_non_null(item);
-    assert_ok(td_queue_push(&f->queue, item));
+    piece = td_piece_of(item);
+    assert_ok(td_queue_push(q, &piece));
     td_item_unref(item);
 }
 
-static void push_one_run(struct fixture *f, uint32_t first, uint32_t count)
+static void push(struct fixture *f, uint32_t first, uint32_t count)
 {
-    push(f, first, &count, 1);
+    push_to(f, &f->queue, first, &count, 1);
 }
 
-/* The slice holds the events from first on, bytes and table alike. */
-static void check_slice(const struct td_slice *slice, uint32_t first)
+/* The piece holds the events from first on, bytes and table alike. */
+static void check_piece(const struct td_piece *piece, uint32_t first)
 {
-    const uint8_t *p = slice->data;
+    struct td_run runs[4];
+    uint32_t runs_len = td_piece_runs(piece, runs, 4);
+    const uint8_t *p = td_piece_data(piece);
+    const uint8_t *end = p + piece->bytes;
     uint32_t events = 0;
     uint32_t bytes = 0;
 
-    for (uint32_t i = 0; i < slice->runs_len; i++) {
-        assert_int_equal(slice->runs[i].first, first + events);
-        assert_true(slice->runs[i].count > 0);
-        events += slice->runs[i].count;
-        bytes += slice->runs[i].bytes;
+    for (uint32_t i = 0; i < runs_len; i++) {
+        assert_int_equal(runs[i].first, first + events);
+        assert_true(runs[i].count > 0);
+        events += runs[i].count;
+        bytes += runs[i].bytes;
     }
-    assert_int_equal(events, slice->events);
-    assert_int_equal(bytes, slice->bytes);
+    assert_int_equal(events, piece->events);
+    assert_int_equal(bytes, piece->bytes);
     for (uint32_t n = first; n < first + events; n++) {
         struct td_event event;
 
-        assert_true(td_event_open(&event, &p, slice->data + bytes));
+        assert_true(td_event_open(&event, &p, end));
         assert_memory_equal(event.data.data, &n, sizeof(n));
     }
+    assert_ptr_equal(p, end);
 }
 
-static bool slice(struct fixture *f, struct td_slice *out, uint32_t runs,
-                  uint64_t events, uint64_t bytes)
+/* The queue holds count events from first on, in order, and counts them. */
+static void check_queue(const struct td_queue *q, uint32_t first,
+                        uint32_t count)
 {
-    return td_queue_slice(&f->queue, out, f->runs, runs, events, bytes);
+    uint32_t next = first;
+    uint64_t bytes = 0;
+
+    for (uint32_t i = 0; i < q->len; i++) {
+        const struct td_piece *piece = td_queue_nth(q, i);
+        const struct td_item *item = piece->item;
+
+        check_piece(piece, next);
+        next += piece->events;
+        bytes += item->cost - item->batch.bytes + piece->bytes;
+    }
+    assert_int_equal(next, first + count);
+    assert_int_equal(q->events, count);
+    assert_int_equal(q->data, count * EVENT_BYTES);
+    assert_int_equal(q->bytes, bytes);
 }
+
+static void count_gone(void *ctx, const struct td_piece *piece)
+{
+    struct fixture *f = ctx;
+
+    f->gone += piece->events;
+    f->gone_pieces++;
+}
+
+static uint64_t drop(struct fixture *f, uint64_t events, uint64_t bytes)
+{
+    return td_queue_drop(&f->queue, events, bytes, count_gone, f);
+}
+
+/* ---- items ---- */
 
 static void test_item_counts_what_it_keeps_until_it_is_gone(void **state)
 {
@@ -134,169 +175,426 @@ static void test_item_counts_what_it_keeps_until_it_is_gone(void **state)
     assert_int_equal(held, 7 + item->cost);
     td_item_unref(item);
     assert_int_equal(held, 7);
+    td_item_unref(NULL);
 }
+
+/* ---- pieces ---- */
+
+/* From {1, 4, 1, 6}, what each bound leaves of the front. */
+static void test_piece_is_cut_by_events_bytes_and_runs(void **state)
+{
+    static const uint32_t counts[] = {1, 4, 1, 6};
+    static const struct {
+        const char *row;
+        uint64_t events;
+        uint64_t bytes;
+        uint32_t runs;
+        uint32_t front;
+    } rows[] = {
+        {"all", ANY, ANY, RUNS_ANY, 12},
+        {"exactly all", 12, 12 * EVENT_BYTES, 4, 12},
+        {"events within a run", 3, ANY, RUNS_ANY, 3},
+        {"events at a run's end", 5, ANY, RUNS_ANY, 5},
+        {"one event", 1, ANY, RUNS_ANY, 1},
+        {"all but one", 11, ANY, RUNS_ANY, 11},
+        {"bytes of one", ANY, EVENT_BYTES, RUNS_ANY, 1},
+        {"bytes of one and most of a second", ANY, 2 * EVENT_BYTES - 1,
+         RUNS_ANY, 1},
+        {"bytes at a run's end", ANY, 6 * EVENT_BYTES, RUNS_ANY, 6},
+        {"bytes, one too few for all", ANY, 12 * EVENT_BYTES - 1, RUNS_ANY, 11},
+        {"one run", ANY, ANY, 1, 1},
+        {"two runs", ANY, ANY, 2, 5},
+        {"three runs", ANY, ANY, 3, 6},
+        {"runs before events", 8, ANY, 2, 5},
+        {"events before runs", 4, ANY, 2, 4},
+        {"bytes before both", 4, 3 * EVENT_BYTES, 2, 3},
+        {"no event", 0, ANY, RUNS_ANY, 0},
+        {"no byte", ANY, 0, RUNS_ANY, 0},
+        {"too few bytes", ANY, EVENT_BYTES - 1, RUNS_ANY, 0},
+        {"no run", ANY, ANY, 0, 0},
+    };
+    size_t held = 0;
+    struct td_item *item = item_of(&held, 1, counts, 4);
+
+    (void)state;
+    assert_non_null(item);
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        struct td_piece all = td_piece_of(item);
+        struct td_piece front;
+        struct td_piece rest;
+        bool cut = td_piece_cut(&all, rows[i].events, rows[i].bytes,
+                                rows[i].runs, &front, &rest);
+
+        assert_row(rows[i].row, cut == (rows[i].front > 0));
+        if (!cut)
+            continue;
+        assert_row(rows[i].row, front.events == rows[i].front);
+        assert_row(rows[i].row, rest.events == 12 - rows[i].front);
+        assert_row(rows[i].row, td_piece_is_whole(&front) == !rest.events);
+        check_piece(&front, 1);
+        if (rest.events > 0)
+            check_piece(&rest, 1 + front.events);
+    }
+    td_item_unref(item);
+}
+
+/* However the bounds fall, all events come once and in order. */
+static void test_piece_is_cut_anywhere_again_and_again(void **state)
+{
+    static const uint32_t counts[] = {1, 4, 1, 6};
+    static const struct {
+        uint32_t runs;
+        uint64_t events;
+        uint64_t bytes;
+    } rows[] = {
+        {4, 1, ANY},
+        {4, 3, ANY},
+        {1, ANY, ANY},
+        {2, 5, ANY},
+        {4, ANY, EVENT_BYTES},
+        {4, ANY, 4 * EVENT_BYTES - 1},
+        {3, 7, 5 * EVENT_BYTES},
+    };
+    size_t held = 0;
+    struct td_item *item = item_of(&held, 1, counts, 4);
+
+    (void)state;
+    assert_non_null(item);
+    for (size_t row = 0; row < TD_ARRAY_LEN(rows); row++) {
+        struct td_piece rest = td_piece_of(item);
+        uint32_t next = 1;
+
+        while (rest.events > 0) {
+            struct td_piece all = rest;
+            struct td_piece front;
+            struct td_run runs[4];
+
+            assert_true(td_piece_cut(&all, rows[row].events, rows[row].bytes,
+                                     rows[row].runs, &front, &rest));
+            assert_true(front.events <= rows[row].events);
+            assert_true(front.bytes <= rows[row].bytes);
+            assert_true(td_piece_runs(&front, runs, 4) <= rows[row].runs);
+            check_piece(&front, next);
+            next += front.events;
+        }
+        assert_int_equal(next, 13);
+    }
+    td_item_unref(item);
+}
+
+/* An item whose table says 3 events of 30 bytes, over these bytes. */
+static struct td_item *liar(size_t *held, const uint8_t *bytes)
+{
+    struct td_run run = {{"a", 1}, 3, 30, 1, 0};
+    struct td_batch batch = {
+        .producer = {(const char *)producer, sizeof(producer)},
+        .source = {"/s", 2},
+        .runs = &run,
+        .runs_len = 1,
+        .events = 3,
+        .bytes = 30,
+        .wire = {"table", 5},
+    };
+    struct td_body *body = td_body_copy(bytes, 30);
+    struct td_item *item = body ? td_item_new(&batch, body, 0, held) : NULL;
+
+    td_body_unref(body);
+    return item;
+}
+
+/* Bodies of this process's own packer are not walked when they come. What lies
+ * about its lengths is never read past its end, and no byte or event gets lost
+ * or is counted twice. */
+static void test_piece_survives_lengths_that_lie(void **state)
+{
+    static const struct {
+        const char *row;
+        uint8_t bytes[30];
+    } rows[] = {
+        {"no event", {0xff, 0xff, 0xff}},
+        {"longer than all", {0xc4, 0xff}},
+        {"one byte too long", {0xc4, 29}},
+        {"much longer", {0xc6, 0xff, 0xff, 0xff, 0xff}},
+        {"all in one", {0xc4, 28}},
+        {"empty ones", {0xc4, 0, 0xc4, 0, 0xc4, 0}},
+        {"good, then bad", {0xc4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff}},
+        {"the last is cut off", {0xc4, 8, 0, 0, 0, 0, 0, 0, 0, 0,    0xc4,
+                                 8,    0, 0, 0, 0, 0, 0, 0, 0, 0xc4, 9}},
+    };
+    (void)state;
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        size_t held = 0;
+        struct td_item *item = liar(&held, rows[i].bytes);
+        struct td_piece rest = td_piece_of(item);
+        uint32_t events = 0;
+
+        assert_non_null(item);
+        while (rest.events > 0) {
+            struct td_piece all = rest;
+            struct td_piece front;
+            struct td_run runs[2];
+
+            if (!td_piece_cut(&all, 1, ANY, RUNS_ANY, &front, &rest) &&
+                !td_piece_cut(&all, ANY, ANY, RUNS_ANY, &front, &rest))
+                break;
+            events += front.events;
+            assert_row(rows[i].row, front.offset + front.bytes <= 30);
+            assert_row(rows[i].row, front.events + rest.events == all.events);
+            assert_row(rows[i].row, rest.events == 0 ||
+                                        front.bytes + rest.bytes == all.bytes);
+            assert_row(rows[i].row, td_piece_runs(&front, runs, 2) == 1 &&
+                                        runs[0].count == front.events);
+        }
+        assert_row(rows[i].row, events == 3);
+        td_item_unref(item);
+        assert_row(rows[i].row, held == 0);
+    }
+}
+
+/* The same in queues: moved, returned, dropped. */
+static void test_queue_survives_lengths_that_lie(void **state)
+{
+    static const uint8_t bytes[30] = {0xc4, 8, [10] = 0xff};
+    struct fixture *f = *state;
+    struct td_item *item = liar(&f->held, bytes);
+    struct td_piece piece;
+
+    assert_non_null(item);
+    piece = td_piece_of(item);
+    assert_ok(td_queue_push(&f->queue, &piece));
+    assert_int_equal(td_queue_move(&f->other, &f->queue, 2, ANY), 1);
+    assert_int_equal(td_queue_move(&f->other, &f->queue, 1, ANY), 0);
+    assert_int_equal(td_queue_move(&f->other, &f->queue, ANY, ANY), 2);
+    assert_int_equal(f->other.events, 3);
+    assert_ok(td_queue_reserve(&f->queue, f->other.len + 1));
+    td_queue_return(&f->queue, &f->other, 3);
+    assert_int_equal(f->queue.events + f->other.events, 3);
+    td_queue_move(&f->queue, &f->other, ANY, ANY);
+    assert_int_equal(drop(f, 2, ANY), 1);
+    assert_int_equal(drop(f, 1, ANY), 2); /* cannot be cut: all of it */
+    assert_int_equal(f->queue.len, 0);
+    td_item_unref(item);
+}
+
+/* ---- the ring ---- */
 
 static void test_queue_counts_what_waits(void **state)
 {
     struct fixture *f = *state;
 
     for (uint32_t i = 0; i < 100; i++) /* past several sizes of the ring */
-        push_one_run(f, 1 + i * 10, 10);
+        push(f, 1 + i * 10, 10);
     assert_int_equal(f->queue.len, 100);
-    assert_int_equal(f->queue.events, 1000);
     assert_int_equal(f->queue.bytes, f->held);
+    check_queue(&f->queue, 1, 1000);
 }
 
-static void test_queue_gives_a_whole_item(void **state)
+static void test_queue_is_pushed_and_popped_at_both_ends(void **state)
 {
     struct fixture *f = *state;
-    const uint32_t counts[] = {1, 2, 3};
-    struct td_slice s;
+    uint32_t count = 3;
 
-    push(f, 1, counts, 3);
-    assert_true(slice(f, &s, 4, UINT64_MAX, UINT64_MAX));
-    assert_true(s.whole);
-    assert_int_equal(s.runs_len, 3);
-    check_slice(&s, 1);
-    td_queue_advance(&f->queue, &s);
-    assert_int_equal(f->queue.len, 0);
-    assert_int_equal(f->queue.events, 0);
-    assert_int_equal(f->queue.bytes, 0);
+    for (uint32_t i = 0; i < 20; i++) {
+        struct td_item *front = item_of(&f->held, 1000 - 3 * i, &count, 1);
+        struct td_piece piece;
+
+        assert_non_null(front);
+        piece = td_piece_of(front);
+        push(f, 1003 + 3 * i, 3);
+        assert_ok(td_queue_push_front(&f->queue, &piece));
+        td_item_unref(front);
+    }
+    check_queue(&f->queue, 1000 - 57, 120);
+    for (uint32_t i = 0; i < 19; i++) {
+        td_queue_pop(&f->queue);
+        td_queue_pop_back(&f->queue);
+        check_queue(&f->queue, 1000 - 57 + 3 * (i + 1), 120 - 6 * (i + 1));
+    }
+    check_piece(td_queue_front(&f->queue), 1000);
+    check_piece(td_queue_back(&f->queue), 1003);
 }
 
-/* However the bounds fall, all events come once and in order. */
-static void test_queue_cuts_anywhere(void **state)
+static void test_queue_replaces_its_ends_by_parts(void **state)
 {
     struct fixture *f = *state;
-    const uint32_t counts[] = {1, 4, 1, 6};
-    const struct {
-        uint32_t runs;
+    struct td_piece front;
+    struct td_piece rest;
+
+    push(f, 1, 10);
+    push(f, 11, 10);
+    assert_true(td_piece_cut(td_queue_front(&f->queue), 4, ANY, RUNS_ANY,
+                             &front, &rest));
+    td_queue_set_front(&f->queue, &rest);
+    assert_true(td_piece_cut(td_queue_back(&f->queue), 7, ANY, RUNS_ANY, &front,
+                             &rest));
+    td_queue_set_back(&f->queue, &front);
+    check_queue(&f->queue, 5, 13);
+}
+
+/* What was cut and comes next is one piece again, at either end. */
+static void test_queue_joins_what_goes_on(void **state)
+{
+    const uint32_t counts[] = {3, 4};
+    struct fixture *f = *state;
+    struct td_piece front;
+    struct td_piece rest;
+    struct td_piece middle;
+    struct td_piece last;
+
+    push_to(f, &f->other, 1, counts, 2);
+    push_to(f, &f->other, 8, counts, 2);
+    assert_true(td_piece_cut(td_queue_front(&f->other), 2, ANY, RUNS_ANY,
+                             &front, &rest));
+    assert_true(td_piece_cut(&rest, 2, ANY, RUNS_ANY, &middle, &last));
+    assert_ok(td_queue_push(&f->queue, &middle));
+    assert_ok(td_queue_push(&f->queue, &last));
+    assert_int_equal(f->queue.len, 1);
+    check_queue(&f->queue, 3, 5);
+    assert_ok(td_queue_push_front(&f->queue, &front));
+    assert_int_equal(f->queue.len, 1);
+    assert_true(td_piece_is_whole(td_queue_front(&f->queue)));
+    check_queue(&f->queue, 1, 7);
+    assert_ok(td_queue_push(&f->queue, td_queue_back(&f->other)));
+    assert_int_equal(f->queue.len, 2); /* another item's */
+    assert_ok(td_queue_push(&f->queue, &front));
+    assert_int_equal(f->queue.len, 3); /* the same item's, but not the next */
+}
+
+static void test_queue_shares_items(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t count = 3;
+    struct td_item *item = item_of(&f->held, 1, &count, 1);
+    struct td_piece piece;
+    size_t cost;
+
+    assert_non_null(item);
+    cost = item->cost;
+    piece = td_piece_of(item);
+    assert_ok(td_queue_push(&f->queue, &piece));
+    assert_ok(td_queue_push(&f->other, &piece));
+    td_item_unref(item);
+    assert_int_equal(f->held, cost); /* once, and in each queue's bytes */
+    assert_int_equal(f->queue.bytes, cost);
+    assert_int_equal(f->other.bytes, cost);
+    td_queue_fini(&f->queue);
+    assert_int_equal(f->held, cost);
+    td_queue_fini(&f->other);
+    assert_int_equal(f->held, 0);
+}
+
+/* ---- from queue to queue ---- */
+
+static void test_queue_moves_as_much_as_fits(void **state)
+{
+    static const struct {
+        const char *row;
         uint64_t events;
         uint64_t bytes;
+        uint64_t moved;
     } rows[] = {
-        {4, 1, UINT64_MAX},           {4, 3, UINT64_MAX},
-        {1, UINT64_MAX, UINT64_MAX},  {2, 5, UINT64_MAX},
-        {4, UINT64_MAX, EVENT_BYTES}, {4, UINT64_MAX, 4 * EVENT_BYTES - 1},
-        {3, 7, 5 * EVENT_BYTES},
+        {"all", ANY, ANY, 21},
+        {"nothing", 0, ANY, 0},
+        {"no bytes", ANY, 0, 0},
+        {"one", 1, ANY, 1},
+        {"within the second", 9, ANY, 9},
+        {"at the end of the first", 7, ANY, 7},
+        {"bytes", ANY, 8 * EVENT_BYTES + 9, 8},
+        {"bytes over all pieces together", 20, 15 * EVENT_BYTES, 15},
     };
+    const uint32_t counts[] = {3, 4};
 
-    for (size_t row = 0; row < TD_ARRAY_LEN(rows); row++) {
-        uint32_t next = 1;
+    (void)state;
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        struct fixture *f;
 
-        push(f, 1, counts, 4);
-        push(f, 13, counts, 4);
-        while (f->queue.len > 0) {
-            struct td_slice s;
-
-            assert_true(slice(f, &s, rows[row].runs, rows[row].events,
-                              rows[row].bytes));
-            assert_true(s.events <= rows[row].events);
-            assert_true(s.bytes <= rows[row].bytes);
-            assert_true(s.runs_len <= rows[row].runs);
-            assert_false(s.whole);
-            check_slice(&s, next);
-            next += s.events;
-            td_queue_advance(&f->queue, &s);
-            assert_int_equal(f->queue.events, 25 - next);
-        }
-        assert_int_equal(next, 25);
+        assert_int_equal(setup((void **)&f), 0);
+        for (uint32_t k = 0; k < 3; k++)
+            push_to(f, &f->queue, 1 + 7 * k, counts, 2);
+        assert_row(rows[i].row,
+                   td_queue_move(&f->other, &f->queue, rows[i].events,
+                                 rows[i].bytes) == rows[i].moved);
+        check_queue(&f->other, 1, (uint32_t)rows[i].moved);
+        check_queue(&f->queue, 1 + (uint32_t)rows[i].moved,
+                    21 - (uint32_t)rows[i].moved);
+        teardown((void **)&f);
     }
 }
 
-static void test_queue_gives_nothing_where_no_event_fits(void **state)
+/* What was moved and goes back lies where it was, and in the pieces it was. */
+static void test_queue_takes_back_to_its_front(void **state)
 {
-    struct fixture *f = *state;
-    struct td_slice s;
+    const uint32_t counts[] = {3, 4};
 
-    push_one_run(f, 1, 2);
-    assert_false(slice(f, &s, 4, 0, UINT64_MAX));
-    assert_false(slice(f, &s, 4, 1, EVENT_BYTES - 1));
-    assert_false(slice(f, &s, 0, 1, UINT64_MAX));
-    assert_true(slice(f, &s, 4, 1, EVENT_BYTES));
+    (void)state;
+    for (uint32_t moved = 0; moved <= 21; moved++) {
+        for (uint32_t back = 0; back <= moved; back++) {
+            struct fixture *f;
+
+            assert_int_equal(setup((void **)&f), 0);
+            for (uint32_t k = 0; k < 3; k++)
+                push_to(f, &f->queue, 1 + 7 * k, counts, 2);
+            td_queue_move(&f->other, &f->queue, moved, ANY);
+            assert_ok(td_queue_reserve(&f->queue, f->other.len + 1));
+            assert_int_equal(td_queue_return(&f->queue, &f->other, back),
+                             back * EVENT_BYTES);
+            check_queue(&f->other, 1, moved - back);
+            check_queue(&f->queue, 1 + moved - back, 21 - moved + back);
+            assert_true(f->queue.len <= 3);
+            teardown((void **)&f);
+        }
+    }
 }
 
-static void test_queue_drops_the_oldest(void **state)
+/* ---- dropping ---- */
+
+static void test_queue_drops_the_oldest_and_shows_them(void **state)
 {
     struct fixture *f = *state;
-    struct td_slice s;
 
-    push_one_run(f, 1, 10);
-    push_one_run(f, 11, 10);
-    assert_int_equal(td_queue_drop(&f->queue, 20, SIZE_MAX), 0);
-    assert_int_equal(td_queue_drop(&f->queue, 10, SIZE_MAX), 10);
-    assert_int_equal(f->queue.len, 1);
-    assert_true(slice(f, &s, 4, UINT64_MAX, UINT64_MAX));
-    check_slice(&s, 11);
+    push(f, 1, 10);
+    push(f, 11, 10);
+    assert_int_equal(drop(f, 20, ANY), 0);
+    assert_int_equal(f->gone_pieces, 0);
+    assert_int_equal(drop(f, 10, ANY), 10);
+    assert_int_equal(f->gone, 10);
+    check_queue(&f->queue, 11, 10);
+    assert_int_equal(td_queue_drop(&f->queue, 3, ANY, NULL, NULL), 7);
+    check_queue(&f->queue, 18, 3);
 }
 
 static void test_queue_drops_part_of_an_item(void **state)
 {
     struct fixture *f = *state;
     const uint32_t counts[] = {2, 5, 1};
-    struct td_slice s;
 
-    push(f, 1, counts, 3);
-    push(f, 9, counts, 3);
-    assert_int_equal(td_queue_drop(&f->queue, 5, SIZE_MAX), 11);
-    assert_int_equal(f->queue.events, 5);
-    assert_true(slice(f, &s, 4, UINT64_MAX, UINT64_MAX));
-    assert_false(s.whole);
-    check_slice(&s, 12);
-    assert_int_equal(s.events, 5);
-    assert_int_equal(td_queue_drop(&f->queue, 0, SIZE_MAX), 5);
+    push_to(f, &f->queue, 1, counts, 3);
+    push_to(f, &f->queue, 9, counts, 3);
+    assert_int_equal(drop(f, 5, ANY), 11);
+    assert_int_equal(f->gone, 11);
+    assert_int_equal(f->gone_pieces, 2);
+    check_queue(&f->queue, 12, 5);
+    assert_int_equal(drop(f, 0, ANY), 5);
+    assert_int_equal(f->gone, 16);
     assert_int_equal(f->queue.len, 0);
 }
 
-static void test_queue_drops_after_a_part_was_taken(void **state)
-{
-    struct fixture *f = *state;
-    const uint32_t counts[] = {4, 4};
-    struct td_slice s;
-
-    push(f, 1, counts, 2);
-    assert_true(slice(f, &s, 4, 5, UINT64_MAX));
-    td_queue_advance(&f->queue, &s);
-    assert_int_equal(td_queue_drop(&f->queue, 1, SIZE_MAX), 2);
-    assert_true(slice(f, &s, 4, UINT64_MAX, UINT64_MAX));
-    check_slice(&s, 8);
-}
-
-/* Bytes are what items keep, so part of one is not less. */
-static void test_queue_drops_whole_items_for_bytes(void **state)
+/* Bytes are what items keep: their pieces go whole. */
+static void test_queue_drops_whole_pieces_for_bytes(void **state)
 {
     struct fixture *f = *state;
     uint64_t one;
 
-    push_one_run(f, 1, 10);
+    push(f, 1, 10);
     one = f->queue.bytes;
-    push_one_run(f, 11, 10);
-    assert_int_equal(td_queue_drop(&f->queue, 20, 2 * one - 1), 10);
+    push(f, 11, 10);
+    assert_int_equal(drop(f, 20, 2 * one - 1), 10);
     assert_int_equal(f->queue.bytes, one);
-    assert_int_equal(td_queue_drop(&f->queue, 10, one - 1), 10);
+    assert_int_equal(drop(f, 10, one - 1), 10);
     assert_int_equal(f->queue.bytes, 0);
 }
 
-static void test_queue_shares_items(void **state)
-{
-    struct fixture *f = *state;
-    struct td_queue other = {0};
-    uint32_t count = 3;
-    struct td_item *item = item_of(&f->held, 1, &count, 1);
-    size_t cost;
-
-    assert_non_null(item);
-    cost = item->cost;
-    assert_ok(td_queue_push(&f->queue, item));
-    assert_ok(td_queue_push(&other, item));
-    td_item_unref(item);
-    assert_int_equal(f->held, cost); /* once, and in each queue's bytes */
-    assert_int_equal(f->queue.bytes, cost);
-    assert_int_equal(other.bytes, cost);
-    td_queue_fini(&f->queue);
-    assert_int_equal(f->held, cost);
-    td_queue_fini(&other);
-    assert_int_equal(f->held, 0);
-}
+/* ---- without memory ---- */
 
 static tidings_err push_many(void *arg)
 {
@@ -306,9 +604,14 @@ static tidings_err push_many(void *arg)
     for (uint32_t i = 0; i < 20 && !err; i++) {
         uint32_t count = 1;
         struct td_item *item = item_of(&f->held, i + 1, &count, 1);
+        struct td_piece piece = {.item = item};
         uint64_t before = f->queue.events;
 
-        err = item ? td_queue_push(&f->queue, item) : TIDINGS_ENOMEM;
+        if (item)
+            piece = td_piece_of(item);
+        err = !item   ? TIDINGS_ENOMEM
+              : i % 2 ? td_queue_push(&f->queue, &piece)
+                      : td_queue_push_front(&f->queue, &piece);
         if (err)
             assert_int_equal(f->queue.events, before);
         td_item_unref(item);
@@ -323,30 +626,63 @@ static void test_queue_without_memory_changes_nothing(void **state)
     assert_true(td_alloc_each(push_many, *state) > 20);
 }
 
+static void test_queue_moves_less_without_memory(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint32_t i = 0; i < 10; i++)
+        push(f, 1 + i, 1);
+    td_alloc_fail(2); /* the second size of the ring */
+    assert_int_equal(td_queue_move(&f->other, &f->queue, ANY, ANY), 4);
+    assert_true(td_alloc_failed());
+    check_queue(&f->other, 1, 4);
+    check_queue(&f->queue, 5, 6);
+    assert_int_equal(td_queue_move(&f->other, &f->queue, ANY, ANY), 6);
+    check_queue(&f->other, 1, 10);
+}
+
+/* What has room reserved needs no memory. */
+static void test_queue_reserves_room(void **state)
+{
+    struct fixture *f = *state;
+    struct td_piece piece;
+
+    push(f, 1, 1);
+    push(f, 2, 1);
+    assert_ok(td_queue_reserve(&f->other, 100));
+    td_alloc_fail(1);
+    for (uint32_t i = 0; i < 100; i++) {
+        piece = *td_queue_nth(&f->queue, i % 2);
+        assert_ok(td_queue_push(&f->other, &piece));
+    }
+    assert_false(td_alloc_failed());
+    assert_err(td_queue_reserve(&f->other, 100), TIDINGS_ENOMEM);
+    assert_int_equal(f->other.len, 100);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_item_counts_what_it_keeps_until_it_is_gone),
-        cmocka_unit_test_setup_teardown(test_queue_counts_what_waits, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_queue_gives_a_whole_item, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_queue_cuts_anywhere, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(
-            test_queue_gives_nothing_where_no_event_fits, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_queue_drops_the_oldest, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_queue_drops_part_of_an_item, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(test_queue_drops_after_a_part_was_taken,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(test_queue_drops_whole_items_for_bytes,
-                                        setup, teardown),
-        cmocka_unit_test_setup_teardown(test_queue_shares_items, setup,
-                                        teardown),
-        cmocka_unit_test_setup_teardown(
-            test_queue_without_memory_changes_nothing, setup, teardown),
+        cmocka_unit_test(test_piece_is_cut_by_events_bytes_and_runs),
+        cmocka_unit_test(test_piece_is_cut_anywhere_again_and_again),
+        cmocka_unit_test(test_piece_survives_lengths_that_lie),
+        TEST(test_queue_survives_lengths_that_lie),
+        TEST(test_queue_counts_what_waits),
+        TEST(test_queue_is_pushed_and_popped_at_both_ends),
+        TEST(test_queue_replaces_its_ends_by_parts),
+        TEST(test_queue_joins_what_goes_on),
+        TEST(test_queue_shares_items),
+        cmocka_unit_test(test_queue_moves_as_much_as_fits),
+        cmocka_unit_test(test_queue_takes_back_to_its_front),
+        TEST(test_queue_drops_the_oldest_and_shows_them),
+        TEST(test_queue_drops_part_of_an_item),
+        TEST(test_queue_drops_whole_pieces_for_bytes),
+        TEST(test_queue_without_memory_changes_nothing),
+        TEST(test_queue_moves_less_without_memory),
+        TEST(test_queue_reserves_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,9 +83,16 @@ static void test_route_follows_the_trie(void **state)
     assert_int_equal(find(f, "a")->len, 0);
 }
 
-/* Types are the publishers' choice, so their number has to have a bound. */
-static void test_route_empties_the_cache_when_it_is_full(void **state)
+static struct td_str str_of(const char *type)
 {
+    return (struct td_str){type, strlen(type)};
+}
+
+/* Types are the publishers' choice, so their number has to have a bound; what
+ * was counted of the one that has to go is kept in a sum. */
+static void test_route_forgets_the_oldest_when_it_is_full(void **state)
+{
+    const struct td_type_count some = {7, 1, 2, 4, 90};
     struct fixture *f = *state;
     char type[16];
 
@@ -95,8 +102,18 @@ static void test_route_empties_the_cache_when_it_is_full(void **state)
         assert_int_equal(find(f, type)->len, 1);
     }
     assert_int_equal(td_routes_cached(&f->routes), TD_TYPES_CACHED_MAX);
-    assert_int_equal(find(f, "one.more")->len, 1);
-    assert_int_equal(td_routes_cached(&f->routes), 1);
+    *td_routes_count(&f->routes, &f->trie, str_of("t.0")) = some;
+    *td_routes_count(&f->routes, &f->trie, str_of("t.1")) = some;
+    for (int i = 0; i < 2; i++) { /* and is not forgotten twice */
+        assert_int_equal(find(f, "one.more")->len, 1);
+        assert_int_equal(td_routes_cached(&f->routes), TD_TYPES_CACHED_MAX);
+        assert_memory_equal(&f->routes.other, &some, sizeof(some));
+    }
+    assert_int_equal(
+        td_routes_count(&f->routes, &f->trie, str_of("t.1"))->bytes, 90);
+    assert_int_equal(
+        td_routes_count(&f->routes, &f->trie, str_of("t.0"))->bytes, 0);
+    assert_int_equal(f->routes.other.published, 14); /* it was t.1's turn */
 }
 
 static tidings_err find_twice(void *arg)
@@ -130,7 +147,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_route_follows_the_trie, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(
-            test_route_empties_the_cache_when_it_is_full, setup, teardown),
+            test_route_forgets_the_oldest_when_it_is_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_route_without_memory_says_so,
                                         setup, teardown),
     };

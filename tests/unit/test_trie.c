@@ -11,13 +11,14 @@ static const char *const patterns[] = {
     "a",      "a.b",    "a.b.c",     "*",       "*.*",   "*.b",   "a.*",
     ">",      "a.>",    "*.>",       "a.*.>",   "a.*.c", "*.*.c", "a.b.>",
     "b.a",    "ab",     "a.bb",      "*.*.*.*", "a.b",   ">",     "x.y.z.w.v",
-    "user.*", "user.>", "*.created", "A.b",
+    "user.*", "user.>", "*.created", "A.b",     "$a",    "$a.b",  "$a.*",
+    "$a.>",   "$b.>",   "a.$a",
 };
 
 static const char *const types[] = {
-    "a",   "a.b",       "a.b.c",   "a.b.c.d",      "b",
-    "b.a", "ab",        "a.bb",    "user.created", "user",
-    "A.b", "x.y.z.w.v", "a.a.a.a", "z.b",          "a.x.c",
+    "a",     "a.b",          "a.b.c", "a.b.c.d", "b",         "b.a",     "ab",
+    "a.bb",  "user.created", "user",  "A.b",     "x.y.z.w.v", "a.a.a.a", "z.b",
+    "a.x.c", "$a",           "$a.b",  "$a.b.c",  "$c.b",      "a.$a",
 };
 
 #define PATTERNS TD_ARRAY_LEN(patterns)
@@ -83,6 +84,62 @@ static void test_trie_matches_as_patterns_do(void **state)
     check_all(f);
     add_all(f);
     check_all(f);
+}
+
+static uint64_t count_matches(struct fixture *f, const char *type)
+{
+    uint64_t n = 0;
+
+    memset(f->found, 0, sizeof(f->found));
+    td_trie_match(&f->trie, type, strlen(type), found, f);
+    for (size_t i = 0; i < PATTERNS; i++)
+        n += f->found[i];
+    return n;
+}
+
+/* A wildcard in the first place is not for the system's types; elsewhere a $
+ * is a letter. */
+static void test_trie_shows_no_system_type_to_a_wildcard(void **state)
+{
+    static const struct {
+        const char *pattern;
+        const char *type;
+        bool matches;
+    } rows[] = {
+        {">", "$tidings.drop", false},
+        {"*", "$tidings", false},
+        {"*.drop", "$tidings.drop", false},
+        {"*.>", "$tidings.drop", false},
+        {"*.*.up", "$tidings.session.up", false},
+        {"$tidings.>", "$tidings.drop", true},
+        {"$tidings.>", "$tidings.session.up", true},
+        {"$tidings.>", "$tidings", false},
+        {"$tidings.*", "$tidings.drop", true},
+        {"$tidings.*", "$tidings.session.up", false},
+        {"$tidings.drop", "$tidings.drop", true},
+        {"$tiding.>", "$tidings.drop", false},
+        {"$.>", "$.a", true},
+        {">", "$", false},
+        {"$", "$", true},
+        {">", "a.$b", true},
+        {"a.*", "a.$b", true},
+        {"*.$b", "a.$b", true},
+        {"$tidings.>", "tidings.drop", false},
+    };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        struct fixture *f = *state;
+
+        assert_ok(td_trie_add(&f->trie, &f->entries[0], rows[i].pattern,
+                              strlen(rows[i].pattern)));
+        assert_row(rows[i].pattern,
+                   count_matches(f, rows[i].type) == rows[i].matches);
+        assert_row(rows[i].pattern,
+                   td_pattern_match(rows[i].pattern, strlen(rows[i].pattern),
+                                    rows[i].type,
+                                    strlen(rows[i].type)) == rows[i].matches);
+        td_trie_remove(&f->trie, &f->entries[0]);
+    }
 }
 
 static void test_trie_forgets_what_is_removed(void **state)
@@ -162,6 +219,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_trie_matches_as_patterns_do, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(
+            test_trie_shows_no_system_type_to_a_wildcard, setup, teardown),
         cmocka_unit_test_setup_teardown(test_trie_forgets_what_is_removed,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(

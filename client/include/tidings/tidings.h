@@ -23,7 +23,8 @@
  * - Strings passed in are NUL-terminated and copied before the call returns.
  *
  * Threads: every function may be called from any thread unless it says
- * otherwise. Handlers of one bus run one at a time, in the order of arrival.
+ * otherwise. Handlers of one bus run one at a time, in the order of arrival,
+ * unless a subscription asks for workers.
  *
  * Terms are those of CloudEvents 1.0 and proto/PROTOCOL.md, section 1.
  */
@@ -152,13 +153,19 @@ TIDINGS_API const char *tidings_event_attr(const struct tidings_event *event,
 enum tidings_status_kind {
     TIDINGS_UP,             /* greeted by the broker; publishing flows */
     TIDINGS_DOWN,           /* link lost; err and text say why; retrying */
-    TIDINGS_NEW_EPOCH,      /* another broker than before: live events that
-                               were in flight may be missing */
-    TIDINGS_GAP,            /* sub missed count events: its queue was full */
+    TIDINGS_NEW_EPOCH,      /* another broker than before: live events may be
+                               missing; count events were sent again, that the
+                               old one may have delivered */
+    TIDINGS_NEW_SESSION,    /* the same broker, after it gave up waiting for us:
+                               live events may be missing */
+    TIDINGS_GAP,            /* sub missed count events; text says why */
     TIDINGS_REFUSED,        /* the broker refused to renew sub; it is over */
     TIDINGS_HANDLER_FAILED, /* a handler of sub returned err; event_type and
                                event_id name the event */
-    TIDINGS_BAD_EVENT       /* an event for sub could not be read: skipped */
+    TIDINGS_BAD_EVENT,      /* an event for sub could not be read: skipped */
+    TIDINGS_HANDLER_LATE    /* a handler of sub has been running for longer than
+                               its handler_timeout_ms, count ms, and still is;
+                               told once for each call */
 };
 
 /** What on_status is told. Pointers are valid during the call. */
@@ -190,7 +197,10 @@ struct tidings_options {
     size_t unconfirmed_bytes;  /* default 32 MiB, at least 2 MiB */
     bool own_loop; /* handlers run only in tidings_dispatch(); see below */
     void (*on_status)(void *arg, const struct tidings_status *status);
-    void *on_status_arg; /* called like a handler: same thread, same order */
+    void *on_status_arg; /* called like a handler: same thread, same order; but
+                            TIDINGS_HANDLER_LATE is told by another thread,
+                            while the handler runs, and what workers have to
+                            tell by theirs: one call at a time */
 };
 
 /**
@@ -316,6 +326,30 @@ TIDINGS_API tidings_err tidings_flush(tidings_bus *bus, int timeout_ms);
 typedef tidings_err (*tidings_handler)(void *arg,
                                        const struct tidings_event *event);
 
+/** What happens when events come faster than a subscription's queue at the
+ *  broker can pass them on. PROTOCOL.md 6. */
+enum tidings_policy {
+    TIDINGS_BLOCK,       /* its publishers wait, for up to two seconds in ten;
+                            then the oldest are dropped, down to half a queue */
+    TIDINGS_DROP_OLDEST, /* the oldest are dropped at once */
+    TIDINGS_DROP_NEWEST  /* those that do not fit are dropped */
+};
+
+/** Which member of a group an event goes to. PROTOCOL.md 6, "Groups". */
+enum tidings_group_policy {
+    TIDINGS_ROUND_ROBIN,   /* the next: totals differ by at most one */
+    TIDINGS_RANDOM,        /* any */
+    TIDINGS_LEAST_PENDING, /* the one with the fewest events not yet handled */
+    TIDINGS_BY_KEY         /* the one that has events of the same partitionkey
+                              not yet handled, so that those keep their order */
+};
+
+/** Which events workers of a subscription may handle at the same time. */
+enum tidings_order {
+    TIDINGS_KEY_ORDER, /* those of different partitionkeys; those without one */
+    TIDINGS_ANY_ORDER  /* all: the next free worker takes the next event */
+};
+
 /** Settings of tidings_subscribe(). All zero: the defaults. */
 struct tidings_sub_options {
     size_t window_events; /* most events in flight to this process; default
@@ -323,21 +357,44 @@ struct tidings_sub_options {
     size_t window_bytes;  /* default 4 MiB, at least 2 MiB */
     size_t queue_events;  /* most events waiting at the broker; default 65536,
                              at most 1048576 */
-    size_t queue_bytes;   /* default 32 MiB, at most 1 GiB */
+    size_t queue_bytes;   /* default 32 MiB, at most 1 GiB, and at most what the
+                             broker allows a session */
     int timeout_ms;       /* for the broker's answer; default 5000 */
+    enum tidings_policy policy;
+    const char *group;    /* share the events with every other subscription to
+                             this pattern under this name, in any process: each
+                             goes to one; 1..64 of [A-Za-z0-9_.-]. NULL: see
+                             them all */
+    enum tidings_group_policy group_policy; /* of the group. This one, policy
+                             and the queue's bounds are set by its first
+                             member; another may leave them 0 or repeat them */
+    unsigned workers;     /* handlers run on so many threads of their own,
+                             1..64; default 0: on the bus's, one at a time.
+                             Not with own_loop */
+    enum tidings_order order; /* of workers */
+    int handler_timeout_ms;   /* a handler that runs for longer is told as
+                             TIDINGS_HANDLER_LATE and counted; it is not
+                             stopped. Default 0: never */
+    /** Called where events were dropped at the broker, on the same thread as
+     *  the handler: before the events that came after them, and with policy
+     *  DROP_NEWEST perhaps earlier. reason is one of PROTOCOL.md 7 and valid
+     *  during the call. TIDINGS_GAP is told as well. NULL: not called. */
+    void (*on_gap)(void *arg, uint64_t missed, const char *reason);
 };
 
 /**
  * Subscribe a handler to a pattern, and wait until the broker has it.
  *
  * Sees every event of a matching type that the broker takes after this call
- * returned, and none that it took before it began. When the link is lost, the
- * subscription is renewed with it; what was published in between is missed.
- * Two subscriptions that match the same event both get it.
+ * returned, and none that it took before it began. When the link is lost and
+ * comes back within the broker's grace time (15 s), nothing is missed and
+ * nothing delivered twice; after that, or when the broker was restarted, the
+ * subscription is renewed, and what was published in between is missed
+ * (TIDINGS_NEW_SESSION, TIDINGS_NEW_EPOCH). Two subscriptions that match the
+ * same event both get it, unless they are of one group.
  *
- * A handler that is slow holds back first its publishers, for up to two
- * seconds in ten, then loses the oldest events of its queue and is told so
- * (TIDINGS_GAP).
+ * What a slow handler costs its publishers, or itself, its policy says; what
+ * it misses is told (TIDINGS_GAP, on_gap).
  *
  * @param out      the handle; NULL if it is never unsubscribed alone.
  * @param pattern  see "Types and patterns".
@@ -444,6 +501,25 @@ struct tidings_info {
 TIDINGS_API tidings_err tidings_info(struct tidings_info *out,
                                      tidings_bus *bus);
 
+/** What one subscription has done since it began. */
+struct tidings_sub_info {
+    uint64_t delivered;  /* events handed to its handler that returned */
+    uint64_t failed;     /* of those, not TIDINGS_OK */
+    uint64_t pending;    /* events arrived and not yet handled */
+    uint64_t missed;     /* events the broker dropped, as far as told */
+    uint64_t duplicates; /* events that another broker had delivered before:
+                            not handed over again */
+    uint64_t late;       /* calls that took longer than handler_timeout_ms */
+    unsigned running;    /* handlers that run at this moment */
+    uint64_t handler_us;     /* time that handlers took, added up */
+    uint64_t handler_max_us; /* the longest call; an upper bound where calls
+                                are shorter than the clock is worth reading */
+};
+
+/** @return TIDINGS_OK, TIDINGS_EINVAL, TIDINGS_ECLOSED, TIDINGS_EFORKED */
+TIDINGS_API tidings_err tidings_sub_info(struct tidings_sub_info *out,
+                                         tidings_sub *sub);
+
 /**
  * The time of a round trip to the broker and back, through its engine.
  *
@@ -464,6 +540,18 @@ TIDINGS_API tidings_err tidings_ping(int64_t *out_us, tidings_bus *bus,
  */
 TIDINGS_API tidings_err tidings_stats(void **out, size_t *out_len,
                                       tidings_bus *bus, int timeout_ms);
+
+/**
+ * The same with rows of another kind, or of a later page.
+ *
+ * @param rows  "subscriptions", "groups", "types", "sessions" or "none".
+ * @param from  how many rows to skip; an answer has at most 250, and their
+ *              number in all as "<rows>_total".
+ * @return as tidings_stats(); TIDINGS_EINVAL for other rows.
+ */
+TIDINGS_API tidings_err tidings_stats_rows(void **out, size_t *out_len,
+                                           tidings_bus *bus, const char *rows,
+                                           uint64_t from, int timeout_ms);
 
 /** Free what the library allocated for the caller; NULL does nothing. */
 TIDINGS_API void tidings_free(void *memory);

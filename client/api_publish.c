@@ -1,0 +1,178 @@
+/* Publishing: packing under a lock of its own, and sending when it is due. */
+#include "client/api.h"
+#include "client/detail.h"
+#include "client/event.h"
+#include "client/handle.h"
+
+#include <string.h>
+
+/* Packs, with the packer's lock. The clock costs more than the rest: the first
+ * event of a batch has the time of now, and those that follow while the link
+ * is busy that of the last tick of the system's clock. */
+static tidings_err pack(struct td_bus *b, struct td_packing *event)
+{
+    const struct td_packer *p = &b->client.packer;
+    int64_t now_us;
+
+    if (event->time_us)
+        return td_client_pack(&b->client, event);
+    now_us = p->events == 0 ? td_unix_us() : td_unix_coarse_us();
+    if (p->events > 0 && now_us < p->base_us)
+        now_us = p->base_us;
+    event->time_us = now_us;
+    return td_client_pack(&b->client, event);
+}
+
+/* With the lock: closes and sends what is there, and packs again. */
+static tidings_err pack_again(struct td_bus *b, struct td_packing *event)
+{
+    tidings_err err;
+
+    td_client_pump(&b->client);
+    pthread_mutex_lock(b->packer);
+    err = b->packing_over ? TIDINGS_ECLOSED : pack(b, event);
+    pthread_mutex_unlock(b->packer);
+    return err;
+}
+
+static tidings_err is_full(struct td_bus *b)
+{
+    bool up = b->client.state == TD_CLIENT_READY;
+
+    if (b->close_called)
+        return td_fail(TIDINGS_ECLOSED, "the bus is being closed");
+    return td_fail(TIDINGS_EFULL,
+                   "%llu events wait to be taken by the broker at %s%s%s",
+                   (unsigned long long)td_unconfirmed(b), b->url,
+                   up ? "" : ": ", up ? "" : b->client.last_text);
+}
+
+/* There was no room: waits for it. */
+static tidings_err pack_when_room(tidings_bus *bus, struct td_packing *event)
+{
+    tidings_err err = TIDINGS_OK;
+    struct td_bus *b = td_enter(bus, &err);
+    int64_t deadline;
+
+    if (!b)
+        return err;
+    deadline = td_now_ms() + b->publish_timeout_ms;
+    err = pack_again(b, event);
+    while (err == TIDINGS_EFULL && td_bus_wait_room(b, deadline))
+        err = pack_again(b, event);
+    td_client_pump(&b->client);
+    td_bus_touched(b);
+    if (err == TIDINGS_EFULL || err == TIDINGS_ECLOSED)
+        err = is_full(b);
+    td_exit(b);
+    return err;
+}
+
+/* Sends what can be sent, on this thread. Whoever has the lock need not be
+ * waited for when an answer is due: it takes along what is closed by then. */
+static void pump(tidings_bus *bus, enum td_pump when)
+{
+    tidings_err err;
+    struct td_bus *b = when == TD_PUMP_SOON ? td_handle_try_lock(bus, &err)
+                                            : td_handle_lock(bus, &err);
+
+    if (!b)
+        return; /* or closed meanwhile: closing has sent it */
+    td_client_pump(&b->client);
+    td_bus_touched(b);
+    td_exit(b);
+}
+
+static struct td_bus *enter_packer(tidings_bus *bus, tidings_err *err)
+{
+    struct td_bus *b = td_handle_lock_packer(bus, err);
+
+    if (b && b->packing_over) {
+        pthread_mutex_unlock(b->packer);
+        *err = td_fail(TIDINGS_ECLOSED, "the bus is being closed");
+        return NULL;
+    }
+    return b;
+}
+
+/* Ends a publish: leaves the packer's lock, and does what could not be done
+ * under it. */
+static tidings_err finish(tidings_bus *bus, struct td_bus *b,
+                          struct td_packing *event, tidings_err err)
+{
+    enum td_pump when = err ? TD_PUMP_NOT : td_client_wants_pump(&b->client);
+
+    pthread_mutex_unlock(b->packer);
+    if (when != TD_PUMP_NOT)
+        pump(bus, when);
+    else if (err == TIDINGS_EFULL)
+        err = pack_when_room(bus, event);
+    return err;
+}
+
+tidings_err tidings_publish(tidings_bus *bus, const char *type,
+                            const void *data, size_t len)
+{
+    struct td_packing event = {
+        .type = {type, type ? strlen(type) : 0}, .data = data, .len = len};
+    tidings_err err;
+    struct td_bus *b = enter_packer(bus, &err);
+
+    if (!b)
+        return err;
+    err = td_event_check_data(data, len);
+    if (!err)
+        err = pack(b, &event);
+    if (err == TIDINGS_EFULL || err == TIDINGS_EINVAL) {
+        tidings_err bad = td_event_check_type(type, event.type.len);
+
+        if (bad) /* the packer has no words for it, and full comes first */
+            err = bad;
+    }
+    return finish(bus, b, &event, err);
+}
+
+tidings_err tidings_publish_event(tidings_bus *bus,
+                                  const struct tidings_event *event)
+{
+    struct td_packing packing = {0};
+    struct td_buf attrs = {0};
+    struct td_bus *b;
+    tidings_err err;
+
+    if (!event)
+        return td_fail(TIDINGS_EINVAL, "event is NULL");
+    packing.type.data = event->type;
+    packing.type.len = event->type ? strlen(event->type) : 0;
+    packing.time_us = event->time_us;
+    packing.data = event->data;
+    packing.len = event->data_len;
+    err = td_event_check_type(event->type, packing.type.len);
+    if (!err)
+        err = td_event_check_data(event->data, event->data_len);
+    if (!err)
+        err = td_event_encode(&attrs, &packing.flags, event);
+    packing.attrs.data = (const char *)attrs.data;
+    packing.attrs.len = attrs.len;
+    b = err ? NULL : enter_packer(bus, &err);
+    if (b)
+        err = finish(bus, b, &packing, pack(b, &packing));
+    td_buf_fini(&attrs);
+    return err;
+}
+
+tidings_err tidings_flush(tidings_bus *bus, int timeout_ms)
+{
+    tidings_err err = td_check_timeout(timeout_ms);
+    struct td_bus *b = err ? NULL : td_enter(bus, &err);
+
+    if (!b)
+        return err;
+    if (!td_flush(b, td_now_ms() + timeout_ms)) {
+        err = td_why_not(b, "flush");
+        if (err != TIDINGS_ECLOSED)
+            err = TIDINGS_ETIMEDOUT; /* the detail has the reason */
+    }
+    td_exit(b);
+    return err;
+}

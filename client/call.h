@@ -1,0 +1,67 @@
+/* One thread's calls of one handler: counted, and timed. The clock costs as
+ * much as a small handler, so quick calls are timed together, up to CALLS_MAX
+ * of them; and those of a handler with a time-out each alone. */
+#ifndef TD_CALL_H
+#define TD_CALL_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tidings/tidings.h"
+
+struct td_bus;
+struct td_bus_sub;
+struct td_view;
+
+/* Zeroed memory. The counts are written by that thread (late: by the keeper as
+ * well) and read by all. */
+struct td_call {
+    atomic_llong since_us; /* with a time-out: a call runs since then, negative:
+                              and was told to be late; 0: none runs */
+    atomic_ullong passed;  /* events done with */
+    atomic_ullong duplicates; /* of those, not handed over */
+    atomic_ullong unreadable; /* of those, not to be handed over */
+    atomic_ullong failed;
+    atomic_ullong late;
+    atomic_ullong us;
+    atomic_ullong max_us;
+    /* the thread's alone */
+    int64_t now_us;   /* when the clock was read last */
+    unsigned stretch; /* calls between looks at it */
+    unsigned left;    /* of those, to come */
+};
+
+/* Only one thread writes. */
+static inline void td_call_add(atomic_ullong *count, uint64_t n)
+{
+    atomic_store_explicit(count,
+                          atomic_load_explicit(count, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+
+static inline uint64_t td_call_get(const atomic_ullong *count)
+{
+    return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+/* Around a section of calls. */
+void td_call_begin(struct td_call *call);
+void td_call_end(struct td_call *call, const struct td_bus_sub *sub);
+
+/* Hands the event in view over, without the bus's lock; if it fails, that is
+ * counted and told. */
+tidings_err td_call_handler(struct td_call *call, struct td_bus *b,
+                            struct td_bus_sub *sub, const struct td_view *view);
+
+/* The event at the view cannot be read: that is counted and told. */
+void td_call_unreadable(struct td_call *call, struct td_bus *b,
+                        struct td_bus_sub *sub, const struct td_view *view);
+
+/* For the keeper: when the call that runs will be late, INT64_MAX: none runs.
+ * 0: it is late, which has been counted, and is to be told: *ms it has been
+ * running. Each call is found late once. */
+int64_t td_call_late_us(struct td_call *call, int timeout_ms, int64_t now_us,
+                        uint64_t *ms);
+
+#endif

@@ -1,0 +1,311 @@
+/* Who drives, who waits, and who wakes whom; the I/O thread and the keeper. */
+#include "client/bus.h"
+#include "client/detail.h"
+
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define AWAY_MS  10 /* a handler that has kept the I/O thread for so long */
+#define READ_MAX 64 /* messages a turn: then whoever waits gets the lock */
+
+/* ---- waking ---- */
+
+static void poke(struct td_bus *b)
+{
+    const uint64_t one = 1;
+
+    if (b->polling && write(b->wake_fd, &one, sizeof(one)) < 0)
+        return; /* the counter is full: it wakes all the same */
+}
+
+static bool has_room(struct td_bus *b)
+{
+    bool room;
+
+    td_client_pump(&b->client);
+    pthread_mutex_lock(b->packer);
+    room = td_client_has_room(&b->client);
+    pthread_mutex_unlock(b->packer);
+    return room;
+}
+
+void td_bus_changed(struct td_bus *b)
+{
+    if (b->driver_waits)
+        poke(b);
+    if (b->waiting > 0)
+        pthread_cond_broadcast(&b->changed);
+    /* Looked at here, so that a publisher is not woken in vain. */
+    if (b->room_waiting > 0 && (b->closing || has_room(b)))
+        pthread_cond_broadcast(&b->room);
+}
+
+void td_bus_touched(struct td_bus *b)
+{
+    /* Sending may have eaten the signal that input has come. */
+    if (b->polling &&
+        (b->client.broken || b->client.credit_ms < b->poll_until_ms ||
+         (b->sent && b->backend->has_input(b->link))))
+        poke(b);
+    b->sent = false;
+}
+
+static void wait_cond(struct td_bus *b, pthread_cond_t *cond, unsigned *waiting,
+                      int64_t deadline_ms)
+{
+    struct timespec t = {.tv_sec = (time_t)(deadline_ms / 1000),
+                         .tv_nsec = (long)(deadline_ms % 1000) * 1000000};
+
+    ++*waiting;
+    if (deadline_ms == TD_CLIENT_NEVER)
+        pthread_cond_wait(cond, b->lock);
+    else
+        pthread_cond_timedwait(cond, b->lock, &t);
+    --*waiting;
+}
+
+static void wait_changed(struct td_bus *b, int64_t deadline_ms)
+{
+    wait_cond(b, &b->changed, &b->waiting, deadline_ms);
+}
+
+/* ---- driving ---- */
+
+/* Whether this thread should rather call handlers than read on: what is left
+ * in the link keeps. */
+static bool may_dispatch(const struct td_bus *b)
+{
+    return !b->own_loop && !b->dispatching && td_has_notices(b);
+}
+
+/* Reads what has arrived; false: nothing had. */
+static bool read_link(struct td_bus *b, int64_t now)
+{
+    for (int n = 0; n < READ_MAX; n++) {
+        struct td_message *m;
+        const char *why;
+
+        switch (b->backend->receive(b->link, &m, &why)) {
+        case TD_RECEIVED:
+            td_bus_take(b, m, now);
+            if (may_dispatch(b))
+                return true;
+            break;
+        case TD_LINK_LOST:
+            td_client_lost(&b->client, TIDINGS_EUNREACH, why, now);
+            return true;
+        case TD_NOTHING:
+            return n > 0;
+        }
+    }
+    return true;
+}
+
+static void poll_link(struct td_bus *b, int64_t deadline_ms)
+{
+    struct pollfd fds[TD_LINK_FDS_MAX + 1];
+    int n = b->backend->fds(b->link, fds);
+    int64_t left =
+        deadline_ms == TD_CLIENT_NEVER ? -1 : deadline_ms - td_now_ms();
+    uint64_t count;
+
+    if (deadline_ms != TD_CLIENT_NEVER && left < 0)
+        left = 0;
+    fds[n].fd = b->wake_fd;
+    fds[n].events = POLLIN;
+    fds[n].revents = 0; /* poll() leaves it alone when it fails */
+    b->polling = true;
+    b->poll_until_ms = deadline_ms;
+    pthread_mutex_unlock(b->lock);
+    poll(fds, (nfds_t)n + 1, (int)left); /* EINTR: look, and poll again */
+    pthread_mutex_lock(b->lock);
+    b->polling = false;
+    if ((fds[n].revents & POLLIN) &&
+        read(b->wake_fd, &count, sizeof(count)) < 0)
+        return; /* somebody else's read came first: it was for this */
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static void drive(struct td_bus *b, int64_t deadline_ms)
+{
+    int64_t now = td_now_ms();
+    int64_t next = td_client_tick(&b->client, now);
+
+    b->driving = true;
+    if (!read_link(b, now)) {
+        poll_link(b, earlier(next, deadline_ms));
+        read_link(b, td_now_ms());
+    }
+    b->driving = false;
+    b->driver_waits = false;
+    b->sent = false;
+    td_bus_changed(b);
+}
+
+/* Waits until cond is signalled, or drives in the I/O thread's stead: at once
+ * inside a handler, where that thread is ourselves or stuck with us, and
+ * otherwise when it has been away for long. */
+static void wait_or_drive(struct td_bus *b, pthread_cond_t *cond,
+                          unsigned *waiting, int64_t deadline_ms)
+{
+    int64_t now = td_now_ms();
+    bool away = b->dispatching && !b->own_loop && !b->driving &&
+                (td_is_dispatcher(b) || now - b->client.now_ms >= AWAY_MS);
+
+    if (away) {
+        b->driver_waits = true; /* for more than the link */
+        drive(b, deadline_ms);
+    } else {
+        wait_cond(b, cond, waiting, earlier(deadline_ms, now + AWAY_MS));
+    }
+}
+
+bool td_bus_wait(struct td_bus *b, bool (*done)(struct td_bus *b, void *arg),
+                 void *arg, int64_t deadline_ms)
+{
+    bool ok;
+
+    b->users++;
+    for (;;) {
+        ok = done(b, arg);
+        td_bus_touched(b);
+        if (ok || b->closing || td_now_ms() >= deadline_ms)
+            break;
+        wait_or_drive(b, &b->changed, &b->waiting, deadline_ms);
+    }
+    b->users--;
+    td_bus_changed(b);
+    return ok;
+}
+
+bool td_bus_wait_room(struct td_bus *b, int64_t deadline_ms)
+{
+    bool ok;
+
+    b->users++;
+    for (;;) {
+        ok = has_room(b);
+        td_bus_touched(b);
+        if (ok || b->closing || td_now_ms() >= deadline_ms)
+            break;
+        wait_or_drive(b, &b->room, &b->room_waiting, deadline_ms);
+    }
+    b->users--;
+    if (b->closing)
+        td_bus_changed(b);
+    return ok;
+}
+
+void td_bus_leave(struct td_bus *b)
+{
+    td_bus_changed(b);
+    poke(b); /* one of them may be driving */
+    while (b->users > 0)
+        wait_changed(b, TD_CLIENT_NEVER);
+}
+
+/* ---- threads ---- */
+
+static void *io_main(void *arg)
+{
+    struct td_bus *b = arg;
+
+    prctl(PR_SET_NAME, "tidings-io");
+    pthread_mutex_lock(b->lock);
+    while (!b->stop) {
+        if (may_dispatch(b)) {
+            td_dispatch(b, SIZE_MAX);
+        } else if (b->driving) {
+            poke(b); /* whoever drove in our stead lets go */
+            wait_changed(b, TD_CLIENT_NEVER);
+        } else {
+            drive(b, TD_CLIENT_NEVER);
+        }
+    }
+    pthread_mutex_unlock(b->lock);
+    return NULL;
+}
+
+void td_bus_keep(struct td_bus *b, int64_t when_ms)
+{
+    if (when_ms >= b->keeper_ms)
+        return;
+    b->keeper_ms = when_ms;
+    pthread_cond_signal(&b->keeper);
+}
+
+void td_bus_keep_unlocked(struct td_bus *b, int64_t when_ms)
+{
+    if (when_ms >= b->keeper_ms)
+        return;
+    pthread_mutex_lock(b->lock);
+    td_bus_keep(b, when_ms);
+    pthread_mutex_unlock(b->lock);
+}
+
+/* A handler has kept the I/O thread for half a heartbeat. */
+static bool is_neglected(const struct td_bus *b)
+{
+    return !b->stop && !b->own_loop && b->dispatching && !b->driving &&
+           td_now_ms() - b->client.now_ms >= TD_HEARTBEAT_MS / 2;
+}
+
+/* Keeps the link alive, and looks whether handlers are late. */
+static void *keeper_main(void *arg)
+{
+    struct td_bus *b = arg;
+    unsigned unused = 0;
+
+    prctl(PR_SET_NAME, "tidings-keeper");
+    pthread_mutex_lock(b->lock);
+    while (!b->stop) {
+        int64_t next =
+            b->own_loop ? TD_CLIENT_NEVER : td_now_ms() + TD_HEARTBEAT_MS / 2;
+
+        b->keeper_ms = TD_CLIENT_NEVER; /* or what is asked for meanwhile */
+        next = earlier(next, td_tell_late(b));
+        if (is_neglected(b))
+            drive(b, td_now_ms());
+        b->keeper_ms = earlier(next, b->keeper_ms);
+        if (!b->stop)
+            wait_cond(b, &b->keeper, &unused, b->keeper_ms);
+    }
+    pthread_mutex_unlock(b->lock);
+    return NULL;
+}
+
+static void stop_threads(struct td_bus *b, bool io, bool keeper)
+{
+    b->stop = true;
+    poke(b);
+    pthread_cond_broadcast(&b->changed);
+    pthread_cond_broadcast(&b->keeper);
+    pthread_mutex_unlock(b->lock);
+    if (io)
+        pthread_join(b->io_thread, NULL);
+    if (keeper)
+        pthread_join(b->keeper_thread, NULL);
+    pthread_mutex_lock(b->lock);
+}
+
+tidings_err td_bus_start(struct td_bus *b)
+{
+    bool io = td_thread_start(&b->io_thread, io_main, b);
+    bool keeper = io && td_thread_start(&b->keeper_thread, keeper_main, b);
+
+    if (keeper)
+        return TIDINGS_OK;
+    stop_threads(b, io, false);
+    return td_fail(TIDINGS_EIO, "no thread could be started");
+}
+
+void td_bus_stop(struct td_bus *b)
+{
+    stop_threads(b, true, true);
+}

@@ -1,0 +1,177 @@
+/* Between the session and the rest of the bus: the session's port, and the
+ * messages of the link. All of it with the lock. */
+#include "client/bus.h"
+#include "client/workers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static tidings_err port_open(void *ctx)
+{
+    struct td_bus *b = ctx;
+
+    return b->backend->open(b->link);
+}
+
+static void port_close(void *ctx)
+{
+    struct td_bus *b = ctx;
+
+    b->backend->close(b->link);
+}
+
+static bool port_send(void *ctx, const void *control, size_t len,
+                      struct td_body *body)
+{
+    struct td_bus *b = ctx;
+
+    b->sent = true;
+    return b->backend->send(b->link, control, len, body);
+}
+
+static void port_guard(void *ctx, bool on)
+{
+    struct td_bus *b = ctx;
+
+    if (on)
+        pthread_mutex_lock(b->packer);
+    else
+        pthread_mutex_unlock(b->packer);
+}
+
+/* ---- news ---- */
+
+static struct td_bus_sub *owner_of(struct td_csub *sub)
+{
+    return sub ? sub->owner : NULL;
+}
+
+/* NULL: it is news, not state: tidings_info() has that. */
+static struct td_notice *news_new(enum td_notice_what what,
+                                  struct td_bus_sub *sub, uint64_t count,
+                                  const char *text, size_t len)
+{
+    struct td_notice *n = calloc(1, sizeof(*n));
+
+    if (!n)
+        return NULL;
+    n->what = what;
+    n->sub = sub ? td_bus_sub_ref(sub) : NULL;
+    n->count = count;
+    snprintf(n->text, sizeof(n->text), "%.*s", (int)len, text);
+    return n;
+}
+
+static void port_status(void *ctx, enum tidings_status_kind kind,
+                        tidings_err err, const char *text, struct td_csub *sub,
+                        uint64_t count)
+{
+    struct td_bus *b = ctx;
+    struct td_notice *n = NULL;
+
+    if (b->on_status)
+        n = news_new(TD_NOTICE_STATUS, owner_of(sub), count, text,
+                     strlen(text));
+    if (!n)
+        return;
+    n->kind = kind;
+    n->err = err;
+    td_push_notice(b, n);
+}
+
+static bool is_same_gap(const struct td_notice *n, const struct td_bus_sub *sub,
+                        struct td_str reason)
+{
+    return n && n->what == TD_NOTICE_GAP && n->sub == sub &&
+           strlen(n->text) == reason.len &&
+           memcmp(n->text, reason.data, reason.len) == 0;
+}
+
+static void port_gap(void *ctx, struct td_csub *csub, uint64_t events,
+                     struct td_str reason)
+{
+    struct td_bus *b = ctx;
+    struct td_bus_sub *sub = owner_of(csub);
+    struct td_notice *n;
+
+    if (!sub)
+        return;
+    sub->missed += events;
+    if (!sub->on_gap || atomic_load(&sub->ended))
+        return;
+    if (sub->pool) {
+        td_pool_gap(sub->pool, events, reason);
+        return;
+    }
+    n = td_notices_latest(&b->notices);
+    if (is_same_gap(n, sub, reason)) {
+        n->count += events;
+        return;
+    }
+    n = news_new(TD_NOTICE_GAP, sub, events, reason.data, reason.len);
+    if (n)
+        td_push_notice(b, n);
+}
+
+struct td_client_port td_bus_port(struct td_bus *b)
+{
+    return (struct td_client_port){.ctx = b,
+                                   .open = port_open,
+                                   .close = port_close,
+                                   .send = port_send,
+                                   .guard = port_guard,
+                                   .gap = port_gap,
+                                   .status = port_status};
+}
+
+/* ---- deliveries ---- */
+
+/* Takes the message over, unless there is no memory. */
+static bool push_delivery(struct td_bus *b, struct td_bus_sub *sub,
+                          struct td_message *m, const struct td_delivery *d)
+{
+    struct td_notice *n = calloc(1, sizeof(*n));
+
+    if (!n)
+        return false;
+    n->what = TD_NOTICE_EVENTS;
+    n->sub = td_bus_sub_ref(sub);
+    n->message = m;
+    n->batches = d->batches;
+    n->incarnation = b->client.incarnation;
+    n->events = d->events;
+    sub->arrived += d->events;
+    b->waiting_events += d->events;
+    td_push_notice(b, n);
+    return true;
+}
+
+static void take_delivery(struct td_bus *b, struct td_message *m,
+                          const struct td_delivery *d)
+{
+    struct td_bus_sub *sub = owner_of(d->sub);
+    bool kept;
+
+    if (!sub || atomic_load(&sub->ended)) {
+        td_message_free(m);
+        return;
+    }
+    kept = sub->pool ? td_pool_push(b, sub, m, d) : push_delivery(b, sub, m, d);
+    if (kept)
+        return;
+    td_message_free(m);
+    td_client_lost_delivery(&b->client, d);
+}
+
+void td_bus_take(struct td_bus *b, struct td_message *m, int64_t now_ms)
+{
+    struct td_delivery d;
+    tidings_err err =
+        td_client_message(&b->client, m->control, m->len, m->body, now_ms, &d);
+
+    if (!err && d.sub)
+        take_delivery(b, m, &d);
+    else
+        td_message_free(m);
+}

@@ -1,0 +1,143 @@
+/* What arrives for subscriptions, and the credit that goes back for it. */
+#include "client/session_internal.h"
+
+#include <stdio.h>
+#include <utlist.h>
+
+/* Half a window, or this many messages: then CREDIT is due at once. */
+#define CREDIT_MESSAGES 64u
+
+/* ---- credit ---- */
+
+/* Whether the broker has it, so that its totals are news there. */
+static bool has_row(const struct td_csub *sub)
+{
+    return sub->state == TD_CSUB_LIVE || sub->state == TD_CSUB_ENDING;
+}
+
+static void append_row(struct td_client *c, struct td_csub *sub)
+{
+    const struct td_credit row = {sub->number, sub->taken,
+                                  sub->taken + sub->window_events,
+                                  sub->taken_bytes + sub->window_bytes};
+
+    td_credit_append(&c->scratch, &row);
+    sub->told = sub->taken;
+    sub->told_bytes = sub->taken_bytes;
+}
+
+void td_client_send_credit(struct td_client *c)
+{
+    struct td_frame f = {.op = TD_CREDIT};
+    struct td_csub *sub;
+    uint32_t rows = 0;
+
+    DL_FOREACH2(c->dirty, sub, dirty_next)
+    {
+        rows += has_row(sub);
+    }
+    td_buf_reset(&c->scratch);
+    td_credit_begin(&c->scratch, rows);
+    while ((sub = c->dirty)) {
+        if (has_row(sub))
+            append_row(c, sub);
+        td_client_sub_dirty(c, sub, false);
+    }
+    f.u.credit.messages = c->messages;
+    f.u.credit.list = td_client_scratch(c);
+    c->messages_told = c->messages;
+    c->credit_ms = TD_CLIENT_NEVER;
+    td_client_send_scratch(c, &f);
+}
+
+static void credit_later(struct td_client *c)
+{
+    if (c->credit_ms == TD_CLIENT_NEVER)
+        c->credit_ms = c->now_ms + TD_LAZY_MS;
+}
+
+/* A group is dealt by what its members have not handled yet, so they say at
+ * once that they are done with all they have. */
+static bool is_credit_due(const struct td_csub *sub)
+{
+    return sub->taken - sub->told >= (sub->window_events + 1) / 2 ||
+           sub->taken_bytes - sub->told_bytes >= sub->window_bytes / 2 ||
+           (*sub->group && sub->taken == sub->received);
+}
+
+void td_client_handled(struct td_client *c, struct td_csub *sub,
+                       uint64_t incarnation, uint64_t events, uint64_t bytes)
+{
+    if (incarnation != c->incarnation ||
+        (sub->state != TD_CSUB_LIVE && sub->state != TD_CSUB_AWAY))
+        return;
+    sub->taken += events;
+    sub->taken_bytes += bytes;
+    td_client_sub_dirty(c, sub, true);
+    if (sub->state == TD_CSUB_AWAY)
+        return; /* told when the session is resumed */
+    if (is_credit_due(sub))
+        td_client_send_credit(c);
+    else
+        credit_later(c);
+}
+
+/* ---- deliveries ---- */
+
+static bool is_wanted(const struct td_csub *sub)
+{
+    return sub && (sub->state == TD_CSUB_LIVE || sub->state == TD_CSUB_ENDING);
+}
+
+tidings_err td_client_on_deliver(struct td_client *c, const struct td_frame *f,
+                                 struct td_delivery *out)
+{
+    struct td_csub *sub = td_client_sub_find(c, f->u.deliver.subscription);
+    uint64_t events = td_batches_events(f->u.deliver.batches);
+
+    c->messages++;
+    if (c->messages - c->messages_told >= CREDIT_MESSAGES)
+        td_client_send_credit(c);
+    else
+        credit_later(c);
+    if (!is_wanted(sub))
+        return TIDINGS_OK; /* for one that has just ended */
+    if (f->u.deliver.tag != sub->received + 1)
+        return td_client_breach(c, "left out a delivery, or repeated one");
+    if (events == 0)
+        return td_client_breach(c, "sent a malformed batch");
+    sub->received += events;
+    out->sub = sub;
+    out->batches = f->u.deliver.batches;
+    out->tag = f->u.deliver.tag;
+    out->events = events;
+    return TIDINGS_OK;
+}
+
+void td_client_lost_delivery(struct td_client *c, const struct td_delivery *d)
+{
+    d->sub->received -= d->events;
+    td_client_lost(c, TIDINGS_ENOMEM, "out of memory", c->now_ms);
+}
+
+/* ---- gaps ---- */
+
+void td_client_on_gap(struct td_client *c, const struct td_frame *f)
+{
+    const struct td_client_port *port = &c->options.port;
+    struct td_csub *sub = td_client_sub_find(c, f->u.gap.subscription);
+    uint64_t events = f->u.gap.events;
+    struct td_str reason = f->u.gap.reason;
+    char text[64];
+
+    if (!is_wanted(sub) || (sub->state == TD_CSUB_ENDING && !sub->wants_rest))
+        return; /* nobody wants it any more */
+    snprintf(text, sizeof(text), "missed %llu events: %.*s",
+             (unsigned long long)events,
+             (int)(reason.len > 20 ? 20 : reason.len), reason.data);
+    sub->missed += events;
+    c->missed += events;
+    if (port->gap)
+        port->gap(port->ctx, sub, events, reason);
+    port->status(port->ctx, TIDINGS_GAP, TIDINGS_EFULL, text, sub, events);
+}

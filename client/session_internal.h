@@ -1,0 +1,78 @@
+/* What the files of the client's session share, and nobody else includes.
+ *
+ * session.c            the link: opening, losing, messages, time
+ * session_send.c       frames, and options in them
+ * session_greet.c      HELLO and WELCOME: new sessions and resumed ones
+ * session_publish.c    what is packed, sent, taken
+ * session_subscribe.c  subscriptions beginning and ending
+ * session_credit.c     deliveries, gaps, and credit for them
+ * session_question.c   STATS and PING */
+#ifndef TD_CLIENT_SESSION_INTERNAL_H
+#define TD_CLIENT_SESSION_INTERNAL_H
+
+#include "client/session.h"
+
+/* session.c */
+void td_client_enter(struct td_client *c, enum td_client_state state);
+/* About the bus, not about a subscription. */
+void td_client_status(struct td_client *c, enum tidings_status_kind kind,
+                      tidings_err err, const char *text, uint64_t count);
+/* The broker broke the rules: TIDINGS_EPROTO, and why, a static text. */
+tidings_err td_client_breach(struct td_client *c, const char *why);
+
+/* session_send.c */
+
+/* false: the link takes nothing any more; the next tick closes it. */
+bool td_client_send(struct td_client *c, const struct td_frame *frame,
+                    struct td_body *body);
+/* A map of options in scratch: begun, filled, and then sent with a frame; false
+ * as td_client_send(), and for want of memory. */
+void td_client_options_begin(struct td_client *c, uint32_t pairs);
+void td_client_option_key(struct td_client *c, const char *key);
+void td_client_option_str(struct td_client *c, const char *key,
+                          const char *value);
+void td_client_option_uint(struct td_client *c, const char *key,
+                           uint64_t value);
+struct td_str td_client_scratch(const struct td_client *c);
+bool td_client_send_scratch(struct td_client *c, const struct td_frame *frame);
+
+/* session_greet.c */
+void td_client_hello(struct td_client *c);
+tidings_err td_client_on_welcome(struct td_client *c, const struct td_frame *f);
+
+/* session_publish.c */
+
+/* A new link: all that is not taken is sent again. Returns how many events of
+ * it were sent before. */
+uint64_t td_client_publish_again(struct td_client *c);
+/* Everything up to this sequence was taken; false: it was never sent. */
+bool td_client_set_taken(struct td_client *c, uint64_t taken);
+tidings_err td_client_on_taken(struct td_client *c, const struct td_frame *f);
+
+/* session_subscribe.c */
+struct td_csub *td_client_sub_find(struct td_client *c, uint64_t number);
+/* Its totals are to be told, or need not be. */
+void td_client_sub_dirty(struct td_client *c, struct td_csub *sub, bool dirty);
+/* The link is lost, the session perhaps. */
+void td_client_subs_lost(struct td_client *c);
+/* The broker has them still: resumed. */
+void td_client_subs_resumed(struct td_client *c);
+/* The broker has none of them. */
+void td_client_subs_anew(struct td_client *c);
+/* Asks for those that are wanted. */
+void td_client_subs_ask(struct td_client *c);
+void td_client_subs_on_reply(struct td_client *c, const struct td_frame *f);
+
+/* session_credit.c */
+void td_client_send_credit(struct td_client *c);
+tidings_err td_client_on_deliver(struct td_client *c, const struct td_frame *f,
+                                 struct td_delivery *out);
+void td_client_on_gap(struct td_client *c, const struct td_frame *f);
+
+/* session_question.c */
+void td_client_questions_ask(struct td_client *c);
+/* false: it answers no question. */
+bool td_client_question_on_reply(struct td_client *c, const struct td_frame *f);
+void td_client_on_pong(struct td_client *c, const struct td_frame *f);
+
+#endif

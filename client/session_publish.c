@@ -1,0 +1,196 @@
+/* Publishing: batches leave as they are closed or as the link falls idle,
+ * within credit, and are kept until they are taken. */
+#include "client/session_internal.h"
+
+/* How much may wait unsent on a living link before publishing waits too. */
+#define UNSENT_BYTES_MAX (2u << 20)
+/* Single events that are this far apart are not batched. */
+#define SPARSE_US 500u
+/* How much packing threads may close before they wait for the session. */
+#define CLOSED_BYTES_MAX (512u << 10)
+
+/* ---- sending ---- */
+
+/* Whether an answer is wanted at once, so that what is published until then
+ * makes one batch. Not for a batch that comes long after the one before: its
+ * answer would only get in the way of its delivery. */
+static bool asks(struct td_client *c, const struct td_outgoing *out)
+{
+    uint64_t since_us = (uint64_t)out->base_us - (uint64_t)c->sent_base_us;
+
+    c->sent_base_us = out->base_us;
+    return !c->asked && (since_us < SPARSE_US || out->events > 1);
+}
+
+static bool send_batch(struct td_client *c, const struct td_outgoing *out)
+{
+    struct td_frame f = {.op = TD_PUBLISH};
+    bool ask = asks(c, out);
+
+    f.u.publish.flags = ask ? TD_PUBLISH_ASK : 0;
+    f.u.publish.batches.data = (const char *)out->wire;
+    f.u.publish.batches.len = out->wire_len;
+    if (!td_client_send(c, &f, out->body))
+        return false;
+    if (ask)
+        c->asked = out->last;
+    return true;
+}
+
+static bool has_credit(const struct td_client *c, const struct td_outgoing *out)
+{
+    return c->events_out + out->events <= c->events_limit &&
+           c->bytes_out + out->bytes <= c->bytes_limit;
+}
+
+static void send_closed(struct td_client *c)
+{
+    struct td_publisher *p = &c->publisher;
+
+    while (p->unsent && has_credit(c, p->unsent)) {
+        if (!send_batch(c, p->unsent))
+            return;
+        c->events_out += p->unsent->events;
+        c->bytes_out += p->unsent->bytes;
+        td_publisher_sent(p);
+    }
+}
+
+static void guard(struct td_client *c, bool on)
+{
+    const struct td_client_port *port = &c->options.port;
+
+    if (port->guard)
+        port->guard(port->ctx, on);
+}
+
+/* While an answer is out the open batch goes on filling, so that load makes
+ * batches. */
+void td_client_pump(struct td_client *c)
+{
+    struct td_outgoing *list;
+
+    do {
+        bool quiet;
+
+        if (c->state == TD_CLIENT_READY)
+            send_closed(c);
+        quiet =
+            c->state == TD_CLIENT_READY && !c->asked && !c->publisher.unsent;
+        guard(c, true);
+        if (quiet)
+            td_packer_close(&c->packer);
+        list = td_packer_take(&c->packer);
+        /* With the guard, so that the next event to be packed sees it. */
+        c->idle = quiet && !list;
+        c->lean = c->idle && c->packer.events > 0;
+        guard(c, false);
+        td_publisher_add(&c->publisher, list);
+    } while (list);
+}
+
+/* ---- packing ---- */
+
+static uint64_t held_bytes(const struct td_client *c)
+{
+    return c->packer.packed_bytes - c->publisher.taken_bytes;
+}
+
+uint64_t td_client_unconfirmed(const struct td_client *c)
+{
+    return c->packer.packed_events - c->publisher.taken_events;
+}
+
+static uint64_t unsent_bytes(const struct td_client *c)
+{
+    return c->publisher.unsent_bytes + c->packer.closed_bytes;
+}
+
+tidings_err td_client_pack(struct td_client *c, const struct td_packing *event)
+{
+    tidings_err err;
+
+    if (td_client_unconfirmed(c) >= c->options.unconfirmed_events ||
+        held_bytes(c) >= c->options.unconfirmed_bytes ||
+        (c->ready && unsent_bytes(c) >= UNSENT_BYTES_MAX))
+        return TIDINGS_EFULL;
+    err = td_packer_pack(&c->packer, event);
+    if (!err && td_packer_is_full(&c->packer))
+        td_packer_close(&c->packer); /* without memory it goes on growing */
+    return err;
+}
+
+enum td_pump td_client_wants_pump(const struct td_client *c)
+{
+    if (c->idle || c->packer.closed_bytes >= CLOSED_BYTES_MAX)
+        return TD_PUMP_NOW;
+    return c->packer.closed ? TD_PUMP_SOON : TD_PUMP_NOT;
+}
+
+/* Half free: so that a publisher that had to wait does not wait again at the
+ * very next event. */
+bool td_client_has_room(const struct td_client *c)
+{
+    return td_client_unconfirmed(c) <= c->options.unconfirmed_events / 2 &&
+           held_bytes(c) <= c->options.unconfirmed_bytes / 2 &&
+           (!c->ready || unsent_bytes(c) <= UNSENT_BYTES_MAX / 2);
+}
+
+tidings_err td_client_publish(struct td_client *c,
+                              const struct td_packing *event)
+{
+    tidings_err err = td_client_pack(c, event);
+
+    if (err == TIDINGS_EFULL) { /* perhaps the batch had to be closed */
+        td_client_pump(c);
+        err = td_client_pack(c, event);
+    }
+    if (!err && td_client_wants_pump(c))
+        td_client_pump(c);
+    return err;
+}
+
+void td_client_ask(struct td_client *c)
+{
+    struct td_frame f = {.op = TD_PING};
+
+    td_client_pump(c);
+    /* A PING is answered with TAKEN first, if there is any to tell; what was
+     * sent before it has then been taken. */
+    if (c->state == TD_CLIENT_READY && !c->asked && c->publisher.head &&
+        c->publisher.head != c->publisher.unsent && td_client_send(c, &f, NULL))
+        c->asked = c->publisher.sent;
+}
+
+/* ---- taken ---- */
+
+uint64_t td_client_publish_again(struct td_client *c)
+{
+    uint64_t again = td_publisher_rewind(&c->publisher);
+
+    c->resent += again;
+    return again;
+}
+
+bool td_client_set_taken(struct td_client *c, uint64_t taken)
+{
+    if (taken > c->publisher.sent)
+        return false;
+    td_publisher_taken(&c->publisher, taken);
+    if (c->asked && taken >= c->asked)
+        c->asked = 0;
+    return true;
+}
+
+tidings_err td_client_on_taken(struct td_client *c, const struct td_frame *f)
+{
+    if (f->u.taken.events_limit < c->events_limit ||
+        f->u.taken.bytes_limit < c->bytes_limit)
+        return td_client_breach(c, "took credit back");
+    c->events_limit = f->u.taken.events_limit;
+    c->bytes_limit = f->u.taken.bytes_limit;
+    if (!td_client_set_taken(c, f->u.taken.taken))
+        return td_client_breach(c, "has taken what was never sent");
+    td_client_pump(c);
+    return TIDINGS_OK;
+}

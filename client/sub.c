@@ -1,0 +1,121 @@
+#include "client/sub.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utlist.h>
+
+#include "client/bus.h"
+#include "client/detail.h"
+#include "client/handle.h"
+#include "proto/type.h"
+
+#define WINDOW_BYTES_MIN (2u << 20) /* one event at its largest, and room */
+
+static tidings_err check_bounds(const struct tidings_sub_options *o)
+{
+    if ((o->window_bytes && o->window_bytes < WINDOW_BYTES_MIN) ||
+        o->window_bytes > TD_QUEUE_BYTES_MAX ||
+        o->window_events > TD_QUEUE_EVENTS_MAX)
+        return td_fail(TIDINGS_EINVAL,
+                       "window of %zu events, %zu bytes; at most %u, and 2 "
+                       "MiB to %u",
+                       o->window_events, o->window_bytes, TD_QUEUE_EVENTS_MAX,
+                       TD_QUEUE_BYTES_MAX);
+    if (o->queue_events > TD_QUEUE_EVENTS_MAX ||
+        o->queue_bytes > TD_QUEUE_BYTES_MAX)
+        return td_fail(TIDINGS_EINVAL,
+                       "queue of %zu events, %zu bytes; at "
+                       "most %u and %u",
+                       o->queue_events, o->queue_bytes, TD_QUEUE_EVENTS_MAX,
+                       TD_QUEUE_BYTES_MAX);
+    return TIDINGS_OK;
+}
+
+static tidings_err check_choice(const char *what, unsigned value, unsigned last)
+{
+    if (value <= last)
+        return TIDINGS_OK;
+    return td_fail(TIDINGS_EINVAL, "%s is %u; none of its names", what, value);
+}
+
+tidings_err td_sub_check(const struct tidings_sub_options *o)
+{
+    tidings_err err = check_bounds(o);
+
+    if (!err)
+        err = check_choice("policy", o->policy, TIDINGS_DROP_NEWEST);
+    if (!err)
+        err = check_choice("group_policy", o->group_policy, TIDINGS_BY_KEY);
+    if (!err)
+        err = check_choice("order", o->order, TIDINGS_ANY_ORDER);
+    if (err)
+        return err;
+    if (o->group && !td_group_valid(o->group, strlen(o->group)))
+        return td_fail(TIDINGS_EINVAL,
+                       "group \"%.70s\": a name is 1 to %u of [A-Za-z0-9_.-]",
+                       o->group, TD_GROUP_BYTES_MAX);
+    if (o->workers > TD_WORKERS_MAX)
+        return td_fail(TIDINGS_EINVAL, "%u workers; at most %u", o->workers,
+                       TD_WORKERS_MAX);
+    if (o->handler_timeout_ms < 0 ||
+        o->handler_timeout_ms > TIDINGS_TIMEOUT_MAX_MS)
+        return td_fail(TIDINGS_EINVAL, "handler_timeout_ms is %d; 0 to %d",
+                       o->handler_timeout_ms, TIDINGS_TIMEOUT_MAX_MS);
+    return TIDINGS_OK;
+}
+
+struct td_bus_sub *td_bus_sub_new(tidings_handler handler, void *arg,
+                                  const struct tidings_sub_options *options)
+{
+    struct td_bus_sub *sub = calloc(1, sizeof(*sub));
+
+    if (!sub)
+        return NULL;
+    sub->refs = 1;
+    sub->handler = handler;
+    sub->arg = arg;
+    sub->on_gap = options->on_gap;
+    sub->timeout_ms = options->handler_timeout_ms;
+    sub->alone = options->group == NULL;
+    return sub;
+}
+
+struct td_bus_sub *td_bus_sub_ref(struct td_bus_sub *sub)
+{
+    sub->refs++;
+    return sub;
+}
+
+void td_bus_sub_unref(struct td_bus_sub *sub)
+{
+    if (!sub || --sub->refs > 0)
+        return;
+    td_seen_fini(&sub->seen);
+    free(sub);
+}
+
+struct td_bus_sub *td_bus_sub_find(struct td_bus *b, uint32_t number)
+{
+    struct td_bus_sub *sub;
+
+    DL_FOREACH(b->subs, sub)
+    {
+        if (sub->number == number)
+            return sub;
+    }
+    return NULL;
+}
+
+tidings_sub *td_bus_sub_handle(struct td_bus *b, const struct td_bus_sub *sub)
+{
+    return sub ? td_handle_sub(b->handle, sub->number) : NULL;
+}
+
+uint64_t td_bus_sub_seen(struct td_bus_sub *sub, struct td_str producer,
+                         const struct td_run *run)
+{
+    if (!sub->alone)
+        return 0;
+    return td_seen_before(&sub->seen, (const uint8_t *)producer.data,
+                          run->first, run->count);
+}

@@ -1,0 +1,53 @@
+/* A subscription as the bus has it: its handler, and what calling that has
+ * come to. */
+#ifndef TD_SUB_H
+#define TD_SUB_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "client/call.h"
+#include "client/seen.h"
+#include "client/session.h"
+#include "tidings/tidings.h"
+
+struct td_pool;
+
+/* Guarded by the bus's lock, but for what is atomic or somebody's alone. */
+struct td_bus_sub {
+    struct td_bus_sub *prev;
+    struct td_bus_sub *next;
+    unsigned refs;
+    uint32_t number;
+    struct td_csub *csub; /* NULL once it is over */
+    tidings_handler handler;
+    void *arg;
+    void (*on_gap)(void *arg, uint64_t missed, const char *reason);
+    int timeout_ms;       /* of the handler; 0: none */
+    bool alone;           /* in no group: it may be given again what it had */
+    struct td_seen seen;  /* alone: whoever takes deliveries apart has it */
+    struct td_pool *pool; /* NULL: its events are the dispatcher's */
+    atomic_bool ended;    /* the handler is not to be called any more */
+    bool drained;         /* tidings_drain() ends it, and forgets it */
+    uint64_t arrived;     /* events */
+    uint64_t missed;
+    struct td_call call; /* the dispatcher's */
+};
+
+/* Whether the options are such as tidings.h allows: TIDINGS_EINVAL and the
+ * detail if not. */
+tidings_err td_sub_check(const struct tidings_sub_options *options);
+
+/* One reference; NULL without memory. */
+struct td_bus_sub *td_bus_sub_new(tidings_handler handler, void *arg,
+                                  const struct tidings_sub_options *options);
+struct td_bus_sub *td_bus_sub_ref(struct td_bus_sub *sub);
+void td_bus_sub_unref(struct td_bus_sub *sub); /* NULL does nothing */
+
+/* Of a run: how many of its first events it was given before by another
+ * broker. The run counts as given now. */
+uint64_t td_bus_sub_seen(struct td_bus_sub *sub, struct td_str producer,
+                         const struct td_run *run);
+
+#endif

@@ -1,0 +1,58 @@
+#include "client/view.h"
+
+#include <string.h>
+
+void td_view_fini(struct td_view *v)
+{
+    td_buf_fini(&v->scratch.strings);
+}
+
+static void copy_text(char *to, struct td_str from)
+{
+    memcpy(to, from.data, from.len);
+    to[from.len] = '\0';
+}
+
+void td_view_batch(struct td_view *v, struct td_str source, int64_t base_us)
+{
+    copy_text(v->source, source);
+    v->base_us = base_us;
+}
+
+void td_view_run(struct td_view *v, struct td_str type)
+{
+    copy_text(v->type, type);
+}
+
+void td_view_at(struct td_view *v, const char *producer, uint64_t sequence)
+{
+    td_id_format(v->id, (const uint8_t *)producer, sequence);
+}
+
+void td_view_next(struct td_view *v)
+{
+    td_id_increment(v->id);
+}
+
+bool td_view_open(struct td_view *v, const uint8_t **p, const uint8_t *end)
+{
+    struct tidings_event *event = &v->event;
+    struct td_event wire;
+
+    if (!td_event_open(&wire, p, end))
+        return false;
+    if (v->has_attrs || wire.attrs.len) /* also fields like subject */
+        memset(event, 0, sizeof(*event));
+    v->has_attrs = wire.attrs.len > 0;
+    event->type = v->type;
+    event->id = v->id;
+    event->source = v->source;
+    event->time_us = (int64_t)((uint64_t)v->base_us +
+                               (uint64_t)wire.dt_us); /* defined, if hostile */
+    event->data = wire.data.data;
+    event->data_len = wire.data.len;
+    if (!td_event_is_time(event->time_us))
+        return false;
+    return wire.attrs.len == 0 ||
+           td_event_decode(event, &v->scratch, wire.attrs) == TIDINGS_OK;
+}

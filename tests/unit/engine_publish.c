@@ -1,0 +1,104 @@
+/* Making what is published. */
+#include "tests/unit/engine_harness.h"
+
+#include "tests/support/mp.h"
+
+/* The attributes of an event with this key, empty without one. */
+static struct td_str attrs_of(struct td_buf *b, const struct piece *piece,
+                              uint32_t nth)
+{
+    const struct td_str none = {NULL, 0};
+    char text[64];
+
+    if (!piece->keys || !piece->keys[nth])
+        return none;
+    snprintf(text, sizeof(text), "{\"partitionkey\" \"%s\"}", piece->keys[nth]);
+    td_buf_reset(b);
+    td_mp(b, text);
+    return td_mp_str(b);
+}
+
+static uint32_t piece_bytes(const struct piece *piece)
+{
+    struct td_buf b = {0};
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < piece->count; i++)
+        bytes += td_event_size(0, piece->size, attrs_of(&b, piece, i).len);
+    td_buf_fini(&b);
+    return (uint32_t)bytes;
+}
+
+static uint8_t *put_piece(uint8_t *to, const struct piece *piece)
+{
+    static const uint8_t data[1u << 20];
+    struct td_buf b = {0};
+
+    for (uint32_t i = 0; i < piece->count; i++)
+        to = td_event_put(to, 0, data, piece->size, attrs_of(&b, piece, i));
+    td_buf_fini(&b);
+    return to;
+}
+
+static struct td_body *body_of(const struct piece *pieces, uint32_t n)
+{
+    uint32_t bytes = 0;
+    uint8_t *data;
+    struct td_body *body;
+
+    for (uint32_t i = 0; i < n; i++)
+        bytes += piece_bytes(&pieces[i]);
+    body = td_body_new(bytes, &data);
+    for (uint32_t i = 0; body && i < n; i++)
+        data = put_piece(data, &pieces[i]);
+    return body;
+}
+
+static void set_run(struct td_run *run, const struct piece *piece)
+{
+    run->type = td_str_of(piece->type);
+    run->count = piece->count;
+    run->bytes = piece_bytes(piece);
+    run->first = piece->first;
+    run->flags = piece->keys ? TD_RUN_KEY : 0;
+}
+
+struct td_body *publish(struct fixture *f, const char *peer, uint64_t flags,
+                        const struct piece *pieces, uint32_t n)
+{
+    uint8_t producer[TD_PRODUCER_BYTES];
+    struct td_run runs[8] = {0};
+    struct td_batch batch = {.runs = runs, .runs_len = n};
+    struct td_frame out = {.op = TD_PUBLISH};
+    struct td_body *body = body_of(pieces, n);
+    struct td_buf table = {0};
+    struct td_buf b = {0};
+
+    producer_of(producer, peer);
+    batch.producer.data = (const char *)producer;
+    batch.producer.len = sizeof(producer);
+    batch.source = td_str_of("/test");
+    for (uint32_t i = 0; i < n; i++)
+        set_run(&runs[i], &pieces[i]);
+    td_batches_begin(&table, 1);
+    td_batch_pack(&table, &batch);
+    out.u.publish.flags = flags;
+    out.u.publish.batches.data = (const char *)table.data;
+    out.u.publish.batches.len = table.len;
+    td_frame_encode(&b, &out);
+    if (body && !b.failed)
+        message(f, peer, 2, &b, body);
+    td_buf_fini(&table);
+    td_buf_fini(&b);
+    td_body_unref(body);
+    return body;
+}
+
+struct td_body *publish_one(struct fixture *f, const char *peer,
+                            const char *type, uint32_t count, uint32_t size,
+                            uint64_t first)
+{
+    const struct piece piece = {type, count, size, first, NULL};
+
+    return publish(f, peer, 0, &piece, 1);
+}
