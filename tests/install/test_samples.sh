@@ -54,6 +54,15 @@ out=$(timeout 20 "$bin/analytics" tcp://127.0.0.1:1 2>&1) || code=$?
 [[ $code == 1 && $out == *"tcp://127.0.0.1:1"* ]] ||
     fail "no broker: exit $code: $out"
 
+# Those that show a loop of one's own; test_loops has them at work.
+for program in loop_poll loop_epoll loop_uv; do
+    [[ $program != loop_uv || -e $bin/loop_uv ]] || continue
+    code=0
+    out=$("$bin/$program" 2>&1 >/dev/null) || code=$?
+    [[ $code == 2 && $out == "usage: $program URL PATTERN [COUNT]" ]] ||
+        fail "$program without arguments: exit $code: $out"
+done
+
 for program in shop_inproc user_service order_service notification analytics; do
     "$bin/$program" --help | grep -q "^usage: " || fail "$program --help"
     code=0
