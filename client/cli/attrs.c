@@ -83,6 +83,8 @@ bool td_attrs_check(const struct td_settings *settings, int64_t *time_us)
         const struct td_cli_attr *attr = &settings->attrs[i];
         const char *fault = fault_of(attr, time_us);
 
+        if (!fault && td_attr_given(settings, attr->name) != attr->value)
+            fault = "it is given twice";
         if (fault) {
             td_complain("--attr %s=%s: %s", attr->name, attr->value, fault);
             return false;

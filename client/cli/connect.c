@@ -38,6 +38,15 @@ static const char *reason(const char *url)
     return at + strspn(at, ": ");
 }
 
+int td_no_words(const struct td_settings *settings, const char *command)
+{
+    if (settings->words_len == 0)
+        return TD_EXIT_DONE;
+    td_complain("%s takes no \"%s\"; the broker is named by --url", command,
+                settings->words[0]);
+    return TD_EXIT_USAGE;
+}
+
 int td_no_broker(const struct td_settings *settings)
 {
     const char *url = td_url(settings);
@@ -66,7 +75,9 @@ static tidings_err wait_for(tidings_bus *bus, int timeout_ms)
 
 static int cannot_open(tidings_err err, const char *url)
 {
-    td_complain("%s: %s", url, td_why(err));
+    const char *why = reason(url);
+
+    td_complain("%s: %s", url, *why ? why : tidings_err_text(err));
     if (err != TIDINGS_EINVAL && err != TIDINGS_ENOTSUP)
         return TD_EXIT_FAILED;
     td_advise("a URL is tcp://HOST:PORT or ipc:///PATH");

@@ -20,6 +20,10 @@ int td_timeout_ms(const struct td_settings *settings);
 int td_connect(tidings_bus **out, const struct td_settings *settings,
                const struct tidings_options *options);
 
+/** For commands that take no words. @return TD_EXIT_DONE, or TD_EXIT_USAGE and
+ *  stderr was told */
+int td_no_words(const struct td_settings *settings, const char *command);
+
 /** Say that there is no broker, and what to do. @return TD_EXIT_NO_BROKER */
 int td_no_broker(const struct td_settings *settings);
 

@@ -3,8 +3,11 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
-/* Bytes of the UTF-8 character at s and its code point; 0: it is not one. */
+/* libtidings_json reads UTF-8 just so; neither may show the other its own.
+ *
+ * Bytes of the UTF-8 character at s and its code point; 0: it is not one. */
 static size_t utf8_read(uint32_t *code, const unsigned char *s, size_t len)
 {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
@@ -41,24 +44,45 @@ static bool obeyed(uint32_t code)
            (code >= 0x2066 && code <= 0x2069);
 }
 
-/* to NULL: only count */
-static size_t put_code(FILE *to, uint32_t code)
+/* Where text goes: a stream, memory, or nowhere: then it is only counted. */
+struct sink {
+    FILE *stream;
+    char *at; /* with room for left bytes and a NUL */
+    size_t left;
+};
+
+static void put_bytes(struct sink *to, const char *bytes, size_t len)
+{
+    if (to->stream) {
+        fwrite(bytes, 1, len, to->stream);
+    } else if (to->at && len <= to->left) {
+        memcpy(to->at, bytes, len);
+        to->at += len;
+        to->left -= len;
+    } else {
+        to->left = 0; /* nothing shorter may follow what had no room */
+    }
+}
+
+static size_t put_code(struct sink *to, uint32_t code)
 {
     static const char names[] = "\nn\rr\tt"; /* pairs */
+    char text[16];
 
     for (const char *pair = names; *pair; pair += 2) {
         if ((unsigned char)*pair == code) {
-            if (to)
-                fprintf(to, "\\%c", pair[1]);
+            put_bytes(to, (const char[]){'\\', pair[1]}, 2);
             return 2;
         }
     }
-    if (to)
-        fprintf(to, "\\u%04" PRIx32, code);
+    snprintf(text, sizeof(text), "\\u%04" PRIx32, code);
+    put_bytes(to, text, strlen(text));
     return 6;
 }
 
-static size_t put(FILE *to, const char *bytes, size_t len)
+/* Characters that fit are taken one by one into memory, so that none is cut;
+ * into a stream as long as they go. */
+static size_t put(struct sink *to, const char *bytes, size_t len)
 {
     const unsigned char *s = (const unsigned char *)bytes;
     size_t columns = 0;
@@ -66,35 +90,49 @@ static size_t put(FILE *to, const char *bytes, size_t len)
 
     for (size_t at = 0, n; at < len; at += n) {
         uint32_t code;
+        char text[8];
 
         n = utf8_read(&code, s + at, len - at);
         if (n && !obeyed(code)) {
             columns++;
+            if (!to->stream) {
+                put_bytes(to, bytes + at, n);
+                done = at + n;
+            }
             continue;
         }
-        if (to && at > done)
-            fwrite(bytes + done, 1, at - done, to);
+        if (at > done)
+            put_bytes(to, bytes + done, at - done);
         if (n) {
             columns += put_code(to, code);
         } else {
             n = 1;
             columns += 4;
-            if (to)
-                fprintf(to, "\\x%02x", s[at]);
+            snprintf(text, sizeof(text), "\\x%02x", s[at]);
+            put_bytes(to, text, 4);
         }
         done = at + n;
     }
-    if (to && len > done)
-        fwrite(bytes + done, 1, len - done, to);
+    if (len > done)
+        put_bytes(to, bytes + done, len - done);
     return columns;
 }
 
 size_t td_put_escaped(FILE *to, const char *bytes, size_t len)
 {
-    return put(to, bytes, len);
+    return put(&(struct sink){.stream = to}, bytes, len);
+}
+
+size_t td_escape(char *out, size_t size, const char *bytes, size_t len)
+{
+    struct sink to = {.at = out, .left = size - 1};
+
+    put(&to, bytes, len);
+    *to.at = '\0';
+    return (size_t)(to.at - out);
 }
 
 size_t td_escaped_columns(const char *bytes, size_t len)
 {
-    return put(NULL, bytes, len);
+    return put(&(struct sink){0}, bytes, len);
 }

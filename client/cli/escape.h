@@ -17,6 +17,10 @@
  */
 size_t td_put_escaped(FILE *to, const char *bytes, size_t len);
 
+/** The same into size bytes, cut behind a whole character, with a NUL.
+ *  @return the bytes before the NUL */
+size_t td_escape(char *out, size_t size, const char *bytes, size_t len);
+
 /** The characters that td_put_escaped() would write. */
 size_t td_escaped_columns(const char *bytes, size_t len);
 

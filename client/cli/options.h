@@ -20,8 +20,4 @@ bool td_options_read(struct td_settings *settings, unsigned command_bit,
 /** The rows of the command, aligned, with their defaults. */
 void td_options_help(FILE *to, unsigned command_bit);
 
-/** The name nearest to word, NULL if none is near. next(i) gives the names,
- *  NULL after the last. */
-const char *td_nearest(const char *word, const char *(*next)(size_t i));
-
 #endif

@@ -4,10 +4,12 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "client/cli/cli.h"
 #include "client/cli/escape.h"
+#include "client/cli/progress.h"
 
 #define LINE_BYTES 1024
 
@@ -16,9 +18,12 @@ static void put_line(const char *before, const char *format, va_list args)
     char text[LINE_BYTES];
 
     vsnprintf(text, sizeof(text), format, args);
+    flockfile(stderr); /* threads of the library complain, too */
+    td_progress_wipe();
     fputs(before, stderr);
     td_put_escaped(stderr, text, strlen(text));
     fputc('\n', stderr);
+    funlockfile(stderr);
 }
 
 void td_complain(const char *format, ...)
@@ -65,13 +70,27 @@ bool td_is_terminal(FILE *stream)
     return isatty(fileno(stream)) == 1;
 }
 
+bool td_paints(FILE *stream)
+{
+    const char *term = getenv("TERM");
+
+    return td_is_terminal(stream) && term && strcmp(term, "dumb") != 0;
+}
+
 bool td_wants_colour(FILE *stream)
 {
     const char *no_colour = getenv("NO_COLOR");
-    const char *term = getenv("TERM");
 
-    return td_is_terminal(stream) && !(no_colour && *no_colour) && term &&
-           strcmp(term, "dumb") != 0;
+    return td_paints(stream) && !(no_colour && *no_colour);
+}
+
+size_t td_terminal_lines(FILE *stream)
+{
+    struct winsize size;
+
+    if (ioctl(fileno(stream), TIOCGWINSZ, &size) || size.ws_row == 0)
+        return 24;
+    return size.ws_row;
 }
 
 bool td_reader_gone(void)

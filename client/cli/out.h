@@ -3,6 +3,7 @@
 #define TD_CLI_OUT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #include "tidings/err.h"
@@ -24,6 +25,12 @@ const char *td_why(tidings_err err);
  *  that has not been asked for none (NO_COLOR, TERM=dumb). */
 bool td_is_terminal(FILE *stream);
 bool td_wants_colour(FILE *stream);
+
+/** Whether a stream is a terminal that can be painted on. */
+bool td_paints(FILE *stream);
+
+/** Lines of a terminal; what it does not say: 24. */
+size_t td_terminal_lines(FILE *stream);
 
 /** Whether stdout is a pipe whose other end was closed. */
 bool td_reader_gone(void);

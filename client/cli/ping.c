@@ -73,14 +73,10 @@ int td_cli_ping(const struct td_settings *settings)
     struct ping p = {.settings = settings};
     struct tidings_options options = {.name = "tidings-ping",
                                       .close_timeout_ms = -1};
-    int code;
+    int code = td_no_words(settings, "ping");
 
-    if (settings->words_len > 0) {
-        td_complain("ping takes no \"%s\"; the broker is named by --url",
-                    settings->words[0]);
-        return TD_EXIT_USAGE;
-    }
-    code = td_connect(&p.bus, settings, &options);
+    if (code == TD_EXIT_DONE)
+        code = td_connect(&p.bus, settings, &options);
     if (code != TD_EXIT_DONE)
         return code;
     ping_all(&p);

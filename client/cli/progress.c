@@ -1,6 +1,8 @@
 #include "client/cli/progress.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "client/cli/out.h"
@@ -10,41 +12,65 @@
 #define EVERY_US 100000
 #define COLUMNS  30
 
+static atomic_bool shown; /* there is a bar to wipe */
+
 void td_progress_start(struct td_progress *p)
 {
     p->on = td_is_terminal(stderr);
-    p->shown = false;
     p->start_us = td_clock_us();
     p->next_us = p->start_us + FIRST_US;
 }
 
-void td_progress_show(struct td_progress *p, uint64_t done, uint64_t total)
+bool td_progress_due(const struct td_progress *p)
 {
-    static const char bar[] = "##############################";
-    int64_t now_us;
-    double part, seconds;
-    int full;
-
-    if (!p->on)
-        return;
-    now_us = td_clock_us();
-    if (now_us < p->next_us)
-        return;
-    p->next_us = now_us + EVERY_US;
-
-    part = (double)done / (double)total;
-    seconds = (double)(now_us - p->start_us) / 1e6;
-    full = (int)(part * COLUMNS);
-    fprintf(stderr,
-            "\r[%-*.*s] %3.0f %%  %" PRIu64 " of %" PRIu64 "  %.0f/s \033[K",
-            COLUMNS, full, bar, part * 100, done, total,
-            (double)done / seconds);
-    p->shown = true;
+    return p->on && td_clock_us() >= p->next_us;
 }
 
-void td_progress_end(struct td_progress *p)
+static void draw(struct td_progress *p, double part, const char *behind)
 {
-    if (p->shown)
+    static const char bar[] = "##############################";
+    int full = (int)((part < 0 ? 0 : part > 1 ? 1 : part) * COLUMNS);
+
+    p->next_us = td_clock_us() + EVERY_US;
+    flockfile(stderr);
+    fprintf(stderr, "\r[%-*.*s] %3.0f %%  %s \033[K", COLUMNS, full, bar,
+            part * 100, behind);
+    shown = true;
+    funlockfile(stderr);
+}
+
+void td_progress_show(struct td_progress *p, uint64_t done, uint64_t total)
+{
+    char behind[100];
+    double seconds;
+
+    if (!td_progress_due(p))
+        return;
+    seconds = (double)(td_clock_us() - p->start_us) / 1e6;
+    snprintf(behind, sizeof(behind), "%" PRIu64 " of %" PRIu64 "  %.0f/s", done,
+             total, (double)done / seconds);
+    draw(p, (double)done / (double)total, behind);
+}
+
+void td_progress_part(struct td_progress *p, double part, const char *format,
+                      ...)
+{
+    char behind[100];
+    va_list args;
+
+    if (!td_progress_due(p))
+        return;
+    va_start(args, format);
+    vsnprintf(behind, sizeof(behind), format, args);
+    va_end(args);
+    draw(p, part, behind);
+}
+
+void td_progress_wipe(void)
+{
+    flockfile(stderr);
+    if (shown)
         fputs("\r\033[K", stderr);
-    p->shown = false;
+    shown = false;
+    funlockfile(stderr);
 }

@@ -23,6 +23,8 @@ struct pub {
     tidings_bus *bus;
     struct td_progress progress;
     uint64_t done; /* events packed */
+    bool up;       /* a broker greeted us; what on_status knows, no one else */
+    bool down;     /* and was lost again, and the user told */
 };
 
 /* An event ready to publish, and what it points to. */
@@ -80,6 +82,48 @@ static tidings_err ready_event(struct ready *r, const struct pub *p,
     return err;
 }
 
+/* ---- the link ---- */
+
+/* On a thread of the library. */
+static void on_status(void *arg, const struct tidings_status *status)
+{
+    struct pub *p = arg;
+
+    switch (status->kind) {
+    case TIDINGS_UP:
+        if (p->down)
+            td_complain("connected again");
+        p->up = true;
+        p->down = false;
+        break;
+    case TIDINGS_DOWN:
+        if (p->up && !p->down)
+            td_complain("link lost, trying again: %s", status->text);
+        p->down = p->up;
+        break;
+    case TIDINGS_NEW_EPOCH:
+        td_complain("another broker than before");
+        if (status->count)
+            td_advise("%" PRIu64 " event%s sent again that the old one may "
+                      "have delivered",
+                      status->count, status->count == 1 ? " is" : "s are");
+        break;
+    default: /* about subscriptions */
+        break;
+    }
+}
+
+/* After a link was lost. */
+static void say_resent(const struct pub *p)
+{
+    struct tidings_info info;
+
+    if (tidings_info(&info, p->bus) || info.resent == 0)
+        return;
+    td_complain("%" PRIu64 " event%s sent again", info.resent,
+                info.resent == 1 ? " was" : "s were");
+}
+
 /* ---- publishing ---- */
 
 /* The n-th event has its own moment, counted from the start: lateness of one
@@ -123,7 +167,7 @@ static tidings_err flush(struct pub *p)
 
 static int interrupted(struct pub *p)
 {
-    td_progress_end(&p->progress);
+    td_progress_wipe();
     td_complain("interrupted after %" PRIu64 " event%s", p->done,
                 p->done == 1 ? "" : "s");
     return TD_EXIT_FAILED;
@@ -133,7 +177,7 @@ static int not_published(struct pub *p, tidings_err err)
 {
     struct tidings_info info;
 
-    td_progress_end(&p->progress);
+    td_progress_wipe();
     if (err == TIDINGS_EFULL && td_stopped())
         return interrupted(p);
     if (err == TIDINGS_EFULL && !tidings_info(&info, p->bus) && !info.up) {
@@ -230,7 +274,8 @@ static int finish(struct pub *p, int code)
     struct tidings_info info = {0};
     tidings_err err = flush(p);
 
-    td_progress_end(&p->progress);
+    td_progress_wipe();
+    say_resent(p);
     if (!err) {
         summarise(p);
         return code;
@@ -253,6 +298,8 @@ static int run(struct pub *p, const struct ready *r)
         .source = "/tidings",
         .publish_timeout_ms = SLICE_MS,
         .close_timeout_ms = -1, /* finish() waited already */
+        .on_status = on_status,
+        .on_status_arg = p,
     };
     int code = td_connect(&p->bus, p->settings, &options);
 

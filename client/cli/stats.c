@@ -1,237 +1,383 @@
-/* tidings stats: the broker's counters (PROTOCOL.md 7) as tables.
+/* tidings stats: the broker's counters and rows (PROTOCOL.md 7) as tables or
+ * JSON, once or again and again.
  *
  * Counters are printed as they come, so a broker that counts more needs no
- * newer command; only the columns of the subscriptions are named here. */
+ * newer command; only the columns of the rows are named, in sample.c. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "client/cli/cli.h"
 #include "client/cli/connect.h"
-#include "client/cli/escape.h"
 #include "client/cli/out.h"
+#include "client/cli/sample.h"
+#include "client/cli/span.h"
+#include "client/cli/stop.h"
+#include "client/cli/table.h"
 #include "tidings/json.h"
 
-#define CELL_BYTES 320 /* a pattern of 255 bytes and more */
+#define NAME_BYTES 128 /* of a counter */
 
-/* The columns of the subscriptions' table: key, right-aligned. */
-static const struct column {
-    const char *key;
-    bool number;
-} columns[] = {
-    {"session", true},  {"subscription", true}, {"name", false},
-    {"pattern", false}, {"matched", true},      {"delivered", true},
-    {"pending", true},  {"dropped", true},      {"blocked_ms", true},
+struct stats {
+    const struct td_settings *settings;
+    const struct td_kind *kind;
+    tidings_bus *bus;
+    struct td_sample now;
+    struct td_sample before; /* --watch: none at first */
+    bool repaint;            /* --watch on a terminal */
+    bool silent;             /* the broker did not answer, the user was told */
 };
 
-#define COLUMNS (sizeof(columns) / sizeof(columns[0]))
+/* ---- tables ---- */
 
-/* A scalar as text; a map as the sum of its counters; else "?". */
-static void cell(char out[CELL_BYTES], struct tidings_value value)
+static void add_number(struct td_table *t, uint64_t number)
 {
-    const char *string;
+    char text[24];
+
+    snprintf(text, sizeof(text), "%" PRIu64, number);
+    td_table_add(t, text);
+}
+
+static void add_rate(struct td_table *t, bool known, double rate)
+{
+    char text[TD_SPAN_BYTES];
+
+    td_table_add(t, known ? td_amount(text, rate) : "");
+}
+
+/* A scalar; what is neither number nor text has no counter. */
+static void add_value(struct td_table *t, struct tidings_value value)
+{
+    const char *text;
     size_t len;
-    uint64_t number, sum = 0;
-    struct tidings_value key, item;
+    uint64_t number;
 
-    if (!tidings_as_uint(&number, value)) {
-        snprintf(out, CELL_BYTES, "%" PRIu64, number);
-    } else if (!tidings_as_string(&string, &len, value)) {
-        snprintf(out, CELL_BYTES, "%.*s", (int)(len < 300 ? len : 300), string);
-    } else if (tidings_value_kind(value) == TIDINGS_KIND_MAP) {
-        for (size_t i = 0; !tidings_pair_at(&key, &item, value, i); i++)
-            sum += tidings_as_uint(&number, item) ? 0 : number;
-        snprintf(out, CELL_BYTES, "%" PRIu64, sum);
-    } else {
-        snprintf(out, CELL_BYTES, "?");
-    }
-    if (!*out)
-        snprintf(out, CELL_BYTES, "-");
+    if (!tidings_as_uint(&number, value))
+        add_number(t, number);
+    else if (!tidings_as_string(&text, &len, value))
+        td_table_add_n(t, text, len);
+    else
+        td_table_add(t, "?");
 }
 
-static void put_padded(const char *text, size_t widest, bool right)
+static void add_counter(struct td_table *t, const struct stats *s,
+                        const char *name, struct tidings_value value)
 {
-    size_t len = strlen(text);
-    size_t wide = td_escaped_columns(text, len);
-    int gap = wide < widest ? (int)(widest - wide) : 0;
+    double rate = 0;
+    bool known;
 
-    if (right)
-        printf("%*s", gap, "");
-    td_put_escaped(stdout, text, len);
-    if (!right)
-        printf("%*s", gap, "");
+    td_table_add(t, name);
+    add_value(t, value);
+    if (s->settings->watch) {
+        known = td_sample_total_rate(&rate, &s->now, &s->before, name);
+        add_rate(t, known, rate);
+    }
 }
 
-/* ---- counters ---- */
-
-/* Calls each(arg, name, value) for every counter, "dropped.slow" for those in
- * a map; lists are left out. */
-static void walk(struct tidings_value map, const char *before,
-                 void (*each)(void *arg, const char *name,
-                              struct tidings_value value),
-                 void *arg)
+/* "dropped.slow" for those in a map; lists are left out. */
+static void add_counters(struct td_table *t, const struct stats *s,
+                         struct tidings_value map, const char *before)
 {
     struct tidings_value key, value;
 
     for (size_t i = 0; !tidings_pair_at(&key, &value, map, i); i++) {
         enum tidings_kind kind = tidings_value_kind(value);
-        char name[CELL_BYTES], text[CELL_BYTES];
+        char name[NAME_BYTES];
+        const char *text = "?";
+        size_t len = 1;
 
-        cell(text, key);
-        snprintf(name, sizeof(name), "%.100s%.100s", before, text);
+        tidings_as_string(&text, &len, key);
+        snprintf(name, sizeof(name), "%s%.*s", before,
+                 (int)(len < 50 ? len : 50), text);
         if (kind == TIDINGS_KIND_MAP && !*before) {
             strcat(name, ".");
-            walk(value, name, each, arg);
-        } else if (kind != TIDINGS_KIND_ARRAY) {
-            each(arg, name, value);
+            add_counters(t, s, value, name);
+        } else if (kind != TIDINGS_KIND_ARRAY && kind != TIDINGS_KIND_MAP) {
+            add_counter(t, s, name, value);
         }
     }
 }
 
-struct widths {
-    size_t name;
-    size_t value;
-};
-
-static void measure(void *arg, const char *name, struct tidings_value value)
+static void fill_counters(struct td_table *t, const struct stats *s)
 {
-    struct widths *widest = arg;
-    char text[CELL_BYTES];
-    size_t columns_of_name = td_escaped_columns(name, strlen(name));
-    size_t columns_of_value;
+    bool watch = s->settings->watch;
 
-    cell(text, value);
-    columns_of_value = td_escaped_columns(text, strlen(text));
-    if (columns_of_name > widest->name)
-        widest->name = columns_of_name;
-    if (columns_of_value > widest->value)
-        widest->value = columns_of_value;
+    td_table_column(t, watch ? "counter" : "", false);
+    td_table_column(t, watch ? "total" : "", true);
+    if (watch)
+        td_table_column(t, "per s", true);
+    add_counters(t, s, td_pages_totals(&s->now.pages), "");
 }
 
-static void put_counter(void *arg, const char *name, struct tidings_value value)
+static void fill_rows(struct td_table *t, const struct stats *s)
 {
-    const struct widths *widest = arg;
-    char text[CELL_BYTES];
+    const struct td_kind *kind = s->kind;
+    bool known = s->before.kind != NULL;
 
-    cell(text, value);
-    put_padded(name, widest->name, false);
-    fputs("  ", stdout);
-    put_padded(text, widest->value, true);
-    fputs("\n", stdout);
-}
+    for (size_t i = 0; kind->fields[i].key; i++) {
+        td_table_column(t, kind->fields[i].key, kind->fields[i].number);
+        if (s->settings->watch && kind->fields[i].rated)
+            td_table_column(t, "/s", true);
+    }
+    for (size_t r = 0; r < s->now.len; r++) {
+        const struct td_row *row = &s->now.rows[r];
 
-/* ---- subscriptions ---- */
-
-static void row_cell(char out[CELL_BYTES], struct tidings_value row,
-                     const struct column *column)
-{
-    struct tidings_value value;
-
-    if (tidings_get(&value, row, column->key))
-        snprintf(out, CELL_BYTES, "-");
-    else
-        cell(out, value);
-}
-
-static void put_subscriptions(struct tidings_value list)
-{
-    size_t widest[COLUMNS];
-    struct tidings_value row;
-    char text[CELL_BYTES];
-
-    for (size_t c = 0; c < COLUMNS; c++)
-        widest[c] = strlen(columns[c].key);
-    for (size_t i = 0; !tidings_at(&row, list, i); i++) {
-        for (size_t c = 0; c < COLUMNS; c++) {
-            size_t wide;
-
-            row_cell(text, row, &columns[c]);
-            wide = td_escaped_columns(text, strlen(text));
-            if (wide > widest[c])
-                widest[c] = wide;
+        for (size_t i = 0; kind->fields[i].key; i++) {
+            if (kind->fields[i].number)
+                add_number(t, row->cells[i].number);
+            else
+                td_table_add_n(t, row->cells[i].text, row->cells[i].text_len);
+            if (s->settings->watch && kind->fields[i].rated)
+                add_rate(t, known, row->cells[i].rate);
         }
     }
+}
 
-    for (size_t c = 0; c < COLUMNS; c++) {
-        fputs(c ? "  " : "\n", stdout);
-        put_padded(columns[c].key, widest[c], columns[c].number);
-    }
-    fputs("\n", stdout);
-    for (size_t i = 0; !tidings_at(&row, list, i); i++) {
-        for (size_t c = 0; c < COLUMNS; c++) {
-            row_cell(text, row, &columns[c]);
-            fputs(c ? "  " : "", stdout);
-            put_padded(text, widest[c], columns[c].number);
-        }
+static void put_rest(const struct stats *s)
+{
+    if (s->now.pages.rows_total > TD_ROWS_MAX)
+        printf("... and %" PRIu64 " more\n",
+               s->now.pages.rows_total - TD_ROWS_MAX);
+}
+
+/* All of it, below what was printed before. */
+static bool print(const struct stats *s, const struct td_table *counters,
+                  const struct td_table *rows)
+{
+    if (s->before.kind)
         fputs("\n", stdout);
-    }
+    if (!td_table_put(counters, stdout, SIZE_MAX, "\n"))
+        return false;
+    if (s->now.len == 0)
+        return true;
+    fputs("\n", stdout);
+    if (!td_table_put(rows, stdout, SIZE_MAX, "\n"))
+        return false;
+    put_rest(s);
+    return true;
 }
 
-/* The broker sends a bounded number of rows; say what is not among them. */
-static void put_rest(struct tidings_value map, size_t rows)
+/* What fits, over what was painted before: counters side by side, and as many
+ * rows as there is room for. Lines are cut, not wrapped, meanwhile. */
+static bool paint(const struct td_table *counters, const struct td_table *rows)
 {
-    uint64_t total;
+    static const char line_end[] = "\033[K\n";
+    size_t lines = td_terminal_lines(stdout);
+    size_t others = 5; /* two titles, two "and more", the cursor's */
+    size_t high = lines > others ? lines - others : 1;
+    struct td_table folded = {0};
+    size_t counters_high;
+    bool put;
 
-    if (!tidings_get_uint(&total, map, "subscriptions_total") && total > rows)
-        printf("... and %" PRIu64 " more\n", total - rows);
+    td_table_fold(&folded, counters, 2);
+    counters_high = td_table_rows(&folded);
+    if (counters_high > high)
+        counters_high = high;
+    fputs("\033[?7l\033[H", stdout);
+    put = td_table_put(&folded, stdout, counters_high, line_end);
+    if (put && td_table_rows(rows) && counters_high + 1 < high) {
+        fputs(line_end, stdout);
+        put = td_table_put(rows, stdout, high - counters_high - 1, line_end);
+    }
+    fputs("\033[J\033[?7h", stdout);
+    td_table_fini(&folded);
+    return put;
 }
 
-static int put_tables(const void *data, size_t len)
+static int put_tables(const struct stats *s)
 {
-    struct tidings_value map, list;
-    struct widths widest = {0};
+    struct td_table counters = {0}, rows = {0};
+    bool put;
 
-    if (tidings_value_read(&map, data, len) ||
-        tidings_value_kind(map) != TIDINGS_KIND_MAP) {
-        td_complain("the broker's counters could not be read");
-        return TD_EXIT_FAILED;
-    }
-    walk(map, "", measure, &widest);
-    walk(map, "", put_counter, &widest);
-    if (!tidings_get(&list, map, "subscriptions") &&
-        tidings_value_count(list) > 0) {
-        put_subscriptions(list);
-        put_rest(map, tidings_value_count(list));
-    }
-    return td_flush_out();
+    fill_counters(&counters, s);
+    fill_rows(&rows, s);
+    put = s->repaint ? paint(&counters, &rows) : print(s, &counters, &rows);
+    td_table_fini(&counters);
+    td_table_fini(&rows);
+    return put ? td_flush_out() : TD_EXIT_FAILED;
 }
 
-static int put_json(const void *data, size_t len)
+/* ---- JSON ---- */
+
+static tidings_err put_value(struct tidings_value value)
 {
     char *json = NULL;
-    tidings_err err = tidings_data_to_json(&json, data, len);
+    tidings_err err = tidings_data_to_json(&json, value.bytes, value.len);
 
+    if (!err)
+        fputs(json, stdout);
+    tidings_free(json);
+    return err;
+}
+
+/* Row by row: together they may be more than one value may hold. */
+static bool put_row(void *arg, struct tidings_value row)
+{
+    const char **before = arg;
+
+    fputs(*before, stdout);
+    *before = ",";
+    return put_value(row) == TIDINGS_OK;
+}
+
+static void put_rates(const struct stats *s)
+{
+    struct tidings_value key, value;
+    const char *before = "";
+
+    fputs(",\"rates\":{", stdout);
+    for (size_t i = 0;
+         !tidings_pair_at(&key, &value, td_pages_totals(&s->now.pages), i);
+         i++) {
+        char name[NAME_BYTES];
+        const char *text;
+        size_t len;
+        double rate;
+
+        if (tidings_as_string(&text, &len, key) || len >= sizeof(name))
+            continue;
+        memcpy(name, text, len);
+        name[len] = '\0';
+        if (!td_sample_total_rate(&rate, &s->now, &s->before, name))
+            continue;
+        fputs(before, stdout);
+        put_value(key);
+        printf(":%.1f", rate);
+        before = ",";
+    }
+    fputs("}", stdout);
+}
+
+/* Not the list, which is put row by row, nor a gauge by the same name. */
+static bool is_counter(struct tidings_value key, struct tidings_value value,
+                       const struct td_kind *kind)
+{
+    const char *name;
+    size_t len;
+
+    return tidings_value_kind(value) != TIDINGS_KIND_ARRAY &&
+           !tidings_as_string(&name, &len, key) &&
+           !(len == strlen(kind->name) && memcmp(name, kind->name, len) == 0);
+}
+
+static tidings_err put_counters(const struct stats *s)
+{
+    struct tidings_value totals = td_pages_totals(&s->now.pages), key, value;
+    tidings_err err = TIDINGS_OK;
+
+    for (size_t i = 0; !err && !tidings_pair_at(&key, &value, totals, i); i++) {
+        if (!is_counter(key, value, s->kind))
+            continue;
+        err = put_value(key);
+        fputs(":", stdout);
+        if (!err)
+            err = put_value(value);
+        fputs(",", stdout);
+    }
+    return err;
+}
+
+static int put_json(const struct stats *s)
+{
+    const char *before = ""; /* a row */
+    tidings_err err;
+
+    fputs("{", stdout);
+    err = put_counters(s);
+    printf("\"%s\":[", s->kind->name);
+    if (!err && !td_pages_each(&s->now.pages, put_row, &before))
+        err = TIDINGS_EPROTO;
+    fputs("]", stdout);
+    if (s->settings->watch)
+        put_rates(s);
+    fputs("}\n", stdout);
     if (err)
         return td_complain_err(err, "the broker's counters");
-    puts(json);
-    tidings_free(json);
     return td_flush_out();
+}
+
+/* ---- once, or again and again ---- */
+
+static int put(const struct stats *s)
+{
+    return s->settings->json ? put_json(s) : put_tables(s);
+}
+
+/* A broker that is away may come back; rates then begin anew. */
+static int look(struct stats *s)
+{
+    struct tidings_info info = {0};
+    tidings_err err = tidings_info(&info, s->bus);
+
+    if (!err && !info.up)
+        err = TIDINGS_EUNREACH;
+    if (!err)
+        err = td_sample_take(&s->now, s->bus, s->kind,
+                             td_timeout_ms(s->settings));
+    if (!err) {
+        if (s->silent)
+            td_complain("the broker answers again");
+        s->silent = false;
+        td_sample_rates(&s->now, &s->before);
+        return put(s);
+    }
+    if (err != TIDINGS_EUNREACH && err != TIDINGS_ETIMEDOUT)
+        return td_complain_err(err, "stats");
+    if (!s->silent)
+        td_complain("no answer, trying again: %s", tidings_err_text(err));
+    s->silent = true;
+    return TD_EXIT_DONE;
+}
+
+static int watch(struct stats *s)
+{
+    double interval_s =
+        s->settings->interval_s > 0 ? s->settings->interval_s : TD_CLI_WATCH_S;
+    int64_t next_us = td_clock_us();
+    int code = TD_EXIT_DONE;
+
+    if (s->repaint)
+        fputs("\033[2J", stdout);
+    while (code == TD_EXIT_DONE && td_sleep_until(next_us) && td_out_open()) {
+        code = look(s);
+        if (s->now.kind) {
+            td_sample_fini(&s->before);
+            s->before = s->now;
+            s->now = (struct td_sample){0};
+        }
+        next_us += (int64_t)(interval_s * 1e6);
+        if (next_us < td_clock_us())
+            next_us = td_clock_us();
+    }
+    return code;
+}
+
+static int once(struct stats *s)
+{
+    tidings_err err =
+        td_sample_take(&s->now, s->bus, s->kind, td_timeout_ms(s->settings));
+
+    return err ? td_complain_err(err, "stats") : put(s);
 }
 
 int td_cli_stats(const struct td_settings *settings)
 {
+    struct stats s = {
+        .settings = settings,
+        .kind = td_kind_of(settings->rows ? settings->rows : "subscriptions"),
+        .repaint = settings->watch && !settings->json && td_paints(stdout),
+    };
     struct tidings_options options = {.name = "tidings-stats",
                                       .close_timeout_ms = -1};
-    tidings_bus *bus = NULL;
-    void *data = NULL;
-    size_t len = 0;
-    tidings_err err;
-    int code;
+    int code = td_no_words(settings, "stats");
 
-    if (settings->words_len > 0) {
-        td_complain("stats takes no \"%s\"; the broker is named by --url",
-                    settings->words[0]);
-        return TD_EXIT_USAGE;
-    }
-    code = td_connect(&bus, settings, &options);
+    if (code == TD_EXIT_DONE)
+        code = td_connect(&s.bus, settings, &options);
     if (code != TD_EXIT_DONE)
         return code;
-    err = tidings_stats(&data, &len, bus, td_timeout_ms(settings));
-    if (err)
-        code = td_complain_err(err, "stats");
-    else
-        code = settings->json ? put_json(data, len) : put_tables(data, len);
-    tidings_free(data);
-    tidings_close(bus);
+    code = settings->watch ? watch(&s) : once(&s);
+    td_sample_fini(&s.now);
+    td_sample_fini(&s.before);
+    tidings_close(s.bus);
     return code;
 }

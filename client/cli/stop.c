@@ -4,11 +4,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t stopped;
+static atomic_int stopped; /* lock-free: fit for handlers and threads */
 static int stop_pipe[2] = {-1, -1}; /* closed by the end of the process */
 
 static void on_signal(int number)
@@ -17,7 +18,7 @@ static void on_signal(int number)
 
     (void)number;
     stopped = 1;
-    /* the pipe cannot be full: each signal is taken once */
+    /* a pipe that is full is readable, too */
     if (write(stop_pipe[1], "", 1) < 0)
         errno = saved;
     errno = saved;
@@ -45,6 +46,17 @@ bool td_stop_init(void)
     return sigaction(SIGPIPE, &action, NULL) == 0;
 }
 
+void td_stop_hold(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    struct sigaction action;
+
+    memset(&action, 0, sizeof(action));
+    action.sa_handler = on_signal;
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        sigaction(signals[i], &action, NULL);
+}
+
 bool td_stopped(void)
 {
     return stopped != 0;
@@ -55,12 +67,25 @@ int td_stop_fd(void)
     return stop_pipe[0];
 }
 
-int64_t td_clock_us(void)
+int64_t td_clock_ns(void)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t td_clock_us(void)
+{
+    return td_clock_ns() / 1000;
+}
+
+void td_pause(int64_t us)
+{
+    struct timespec time = {.tv_sec = (time_t)(us / 1000000),
+                            .tv_nsec = (long)(us % 1000000) * 1000};
+
+    nanosleep(&time, NULL);
 }
 
 /* Long waits in poll(), which the signal wakes; the last milliseconds to an

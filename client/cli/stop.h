@@ -20,7 +20,15 @@ int td_stop_fd(void);
  *  @return false: a signal asked to end first */
 bool td_sleep_until(int64_t deadline_us);
 
-/** Monotonic microseconds. */
+/** A moment, signal or not. */
+void td_pause(int64_t us);
+
+/** From now on SIGHUP and SIGQUIT ask to end, too, and however often a signal
+ *  comes it does no more: for who has a terminal to restore. */
+void td_stop_hold(void);
+
+/** Monotonic microseconds, and the same clock in nanoseconds. */
 int64_t td_clock_us(void);
+int64_t td_clock_ns(void);
 
 #endif

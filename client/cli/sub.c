@@ -38,9 +38,11 @@ static bool enough(const struct sub *sub)
 }
 
 /* An event comes once for each pattern that it matches; the first of these
- * prints it. */
+ * prints it. In groups the first may have gone to another member. */
 static bool first_match(const struct one *one, const char *type)
 {
+    if (one->sub->settings->sub.group)
+        return true;
     for (size_t i = 0; i < one->index; i++) {
         if (tidings_pattern_matches(one->sub->settings->words[i], type))
             return false;
@@ -78,6 +80,18 @@ static tidings_err on_event(void *arg, const struct tidings_event *event)
     return TIDINGS_OK;
 }
 
+/* Where they would have stood among the events that are printed. */
+static void on_gap(void *arg, uint64_t missed, const char *reason)
+{
+    const struct one *one = arg;
+    const struct td_settings *settings = one->sub->settings;
+    bool many = settings->words_len > 1;
+
+    td_complain("missed %" PRIu64 " event%s%s%s: %s", missed,
+                missed == 1 ? "" : "s", many ? " of " : "",
+                many ? settings->words[one->index] : "", reason);
+}
+
 static void on_status(void *arg, const struct tidings_status *status)
 {
     struct sub *sub = arg;
@@ -96,9 +110,8 @@ static void on_status(void *arg, const struct tidings_status *status)
     case TIDINGS_NEW_EPOCH:
         td_complain("another broker than before: events may be missing");
         break;
-    case TIDINGS_GAP:
-        td_complain("%" PRIu64 " events missed: %s", status->count,
-                    status->text);
+    case TIDINGS_NEW_SESSION:
+        td_complain("away for too long: events may be missing");
         break;
     case TIDINGS_REFUSED:
         td_complain("the broker ended a subscription: %s", status->text);
@@ -107,7 +120,9 @@ static void on_status(void *arg, const struct tidings_status *status)
     case TIDINGS_BAD_EVENT:
         td_complain("an event could not be read: %s", status->text);
         break;
+    case TIDINGS_GAP:            /* on_gap says it */
     case TIDINGS_HANDLER_FAILED: /* ours never do */
+    case TIDINGS_HANDLER_LATE:   /* not asked for */
         break;
     }
 }
@@ -173,6 +188,8 @@ static void say_subscribed(const struct td_settings *settings)
     fputs("subscribed to", stderr);
     for (size_t i = 0; i < settings->words_len; i++)
         fprintf(stderr, "%s %s", i ? "," : "", settings->words[i]);
+    if (settings->sub.group)
+        fprintf(stderr, " in group %s", settings->sub.group);
     fprintf(stderr, " at %s\n", td_url(settings));
     fflush(stderr);
 }
@@ -182,15 +199,19 @@ static int not_subscribed(const struct td_settings *settings, tidings_err err,
 {
     if (err == TIDINGS_EUNREACH)
         return td_no_broker(settings);
-    return td_complain_err(err, pattern);
+    if (err != TIDINGS_EINVAL)
+        return td_complain_err(err, pattern);
+    td_complain("%s: %s", pattern, td_why(err)); /* an option, or the group's */
+    return TD_EXIT_USAGE;
 }
 
 static int subscribe(struct sub *sub, struct one *ones)
 {
     const struct td_settings *settings = sub->settings;
-    struct tidings_sub_options options = {
-        .timeout_ms = td_timeout_ms(settings),
-    };
+    struct tidings_sub_options options = settings->sub;
+
+    options.timeout_ms = td_timeout_ms(settings);
+    options.on_gap = on_gap;
 
     for (size_t i = 0; i < settings->words_len; i++) {
         const char *pattern = settings->words[i];
@@ -252,6 +273,10 @@ int td_cli_sub(const struct td_settings *settings)
     }
     if (!patterns_ok(settings))
         return TD_EXIT_USAGE;
+    if (settings->sub.group_policy && !settings->sub.group) {
+        td_complain("--group-policy goes with --group");
+        return TD_EXIT_USAGE;
+    }
     if (settings->timeout_s > 0)
         sub.deadline_us =
             td_clock_us() + (int64_t)(settings->timeout_s * 1000000);

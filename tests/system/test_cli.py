@@ -28,7 +28,7 @@ TIDINGSD = os.path.join(BIN, "tidingsd")
 WAIT_S = 15  # deadline of every wait; each takes milliseconds
 
 DONE, FAILED, USAGE, NO_BROKER, TIMED_OUT = range(5)
-COMMANDS = ["pub", "sub", "ping", "stats"]
+COMMANDS = ["pub", "sub", "ping", "stats", "audit", "top", "bench"]
 
 # What a terminal would obey: controls but line breaks and tabs, DEL, and C1.
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -54,7 +54,7 @@ class Process:
         self.process = subprocess.Popen(
             argv, stdin=options.pop("stdin", subprocess.DEVNULL),
             stdout=options.pop("stdout", subprocess.PIPE),
-            stderr=subprocess.PIPE, **options)
+            stderr=options.pop("stderr", subprocess.PIPE), **options)
         for name, stream in (("out", self.process.stdout),
                              ("err", self.process.stderr)):
             if stream:
@@ -130,6 +130,16 @@ def run(*args, stdin=b"", env=None, timeout=WAIT_S):
     return done
 
 
+def until(check):
+    """What check() says as soon as that is true; None when it never was."""
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        found = check()
+        if found:
+            return found
+    return None
+
+
 class CommandLine(unittest.TestCase):
     """What needs no broker."""
 
@@ -156,6 +166,7 @@ class CommandLine(unittest.TestCase):
             self.assertRegex(text, r"(?m)^  3  no broker$")
             for line in text.splitlines():
                 self.assertLessEqual(len(line), 80, line)
+                self.assertEqual(line, line.rstrip(), args)
 
     def test_version_is_that_of_the_library(self):
         out = self.check(DONE, "--version").out
@@ -227,12 +238,43 @@ class CommandLine(unittest.TestCase):
             (["pub", "a", "--attr", "time=2023-02-29T00:00:00Z"], "RFC 3339"),
             (["pub", "--event", "--attr", "datacontenttype=a/b"], "DATA"),
             (["pub", "a", *many], "64"),
+            (["pub", "a", "-a", "x=1", "-a", "y=1", "-a", "x=2"], "twice"),
+            (["pub", "a", "-a", "subject=1", "-a", "subject=1"], "twice"),
+            (["pub", "a", "--key", "1", "-a", "partitionkey=2"], "twice"),
+            (["pub", "a", "--key", ""], "not empty"),
             (["sub"], "PATTERN"),
             (["sub", "a.>.b"], "a.>.b"),
             (["sub", "ok", ""], "pattern"),
             (["sub", "a", "--json=1"], "takes no value"),
+            (["sub", "a", "--policy", "drop"], "drop_oldest"),
+            (["sub", "a", "--group", "a b"], "A-Z"),
+            (["sub", "a", "--group", ""], "A-Z"),
+            (["sub", "a", "--group", "g" * 65], "64"),
+            (["sub", "a", "--group", "g", "--group-policy", "any"], "random"),
+            (["sub", "a", "--group-policy", "key"], "--group"),
+            (["sub", "a", "--queue-events", "0"], "whole number"),
+            (["sub", "a", "--queue-bytes", "1T"], "8M"),
+            (["sub", "a", "--queue-bytes", "99999999999G"], "fewer"),
             (["ping", "host"], "--url"),
             (["stats", "all"], "--url"),
+            (["stats", "--rows", "all"], "sessions"),
+            (["stats", "--watch", "0"], "seconds"),
+            (["stats", "--watch=soon"], "seconds"),
+            (["stats", "--watch", "soon"], "--url"),
+            (["audit", "all"], "--url"),
+            (["top", "all"], "--url"),
+            (["top"], "--once"),
+            (["top", "--sort", "name"], "pending"),
+            (["top", "--once", "--interval", "0"], "seconds"),
+            (["bench", "all"], "--url"),
+            (["bench", "--publishers", "0"], "1 to 64"),
+            (["bench", "--subscribers", "65"], "1 to 64"),
+            (["bench", "--types", "x"], "1 to"),
+            (["bench", "--rounds", "-1"], "1 to"),
+            (["bench", "--size", "8"], "48 bytes"),
+            (["bench", "--size", "2M"], "48 bytes"),
+            (["bench", "--count", "1", "--duration", "1"], "not both"),
+            (["bench", "--group-policy", "random"], "--group"),
             (["ping", "--url", "nonsense"], "tcp://HOST:PORT"),
             (["ping", "--url", "udp://127.0.0.1:1"], "tcp://HOST:PORT"),
             (["--url", "", "ping"], "tcp://HOST:PORT"),
@@ -243,12 +285,19 @@ class CommandLine(unittest.TestCase):
             self.assertEqual(done.out, "", args)
             self.assertTrue(done.err.startswith("tidings: "), done.err)
 
+    def test_a_url_that_is_wrong_is_printed_once(self):
+        for url in ("nonsense", "udp://127.0.0.1:1", "tcp://127.0.0.1:x"):
+            for args in (["pub", "a", "{}"], ["sub", "a"], ["audit"]):
+                done = self.check(USAGE, *args, "--url", url)
+                self.assertEqual(done.err.count(url), 1, done.err)
+
     def test_no_broker_names_the_url_and_what_to_do(self):
         # the port was free a moment ago: nobody listens there
         broker = Broker()
         url = broker.url
         broker.end()
-        for args in (["ping"], ["stats"], ["sub", "a"], ["pub", "a", "{}"]):
+        for args in (["ping"], ["stats"], ["sub", "a"], ["pub", "a", "{}"],
+                     ["audit"], ["top", "--once"], ["bench"]):
             for how in ({"env": environment(TIDINGS_URL=url)}, None):
                 extra = [] if how else ["--url", url]
                 done = self.check(NO_BROKER, *args, "--timeout", "0.3", *extra,
@@ -838,7 +887,8 @@ class BrokerComesAndGoes(unittest.TestCase):
                     process.end()
 
 
-def main():
+def main(module, name):
+    """Run the tests of a module; what the process is to exit with."""
     for path in (TIDINGS, TIDINGSD):
         if not (BIN and os.access(path, os.X_OK)):
             print("TIDINGS_BIN: no %s there" % os.path.basename(path),
@@ -846,19 +896,18 @@ def main():
             return 2
     names = [arg for arg in sys.argv[1:] if not arg.startswith("-")]
     loader = unittest.defaultTestLoader
-    module = sys.modules[__name__]
     suite = (loader.loadTestsFromNames(names, module) if names
              else loader.loadTestsFromModule(module))
     runner = unittest.TextTestRunner(verbosity=2 if "-v" in sys.argv else 1)
     result = runner.run(suite)
     failed = len(result.failures) + len(result.errors)
     skipped = len(result.skipped)
-    print("cli: %d passed, %d failed, %d skipped" %
-          (result.testsRun - failed - skipped, failed, skipped))
+    print("%s: %d passed, %d failed, %d skipped" %
+          (name, result.testsRun - failed - skipped, failed, skipped))
     if failed:
         return 1
     return 77 if skipped == result.testsRun else 0 # what CTest calls skipped
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.modules[__name__], "cli"))
