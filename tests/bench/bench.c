@@ -1,9 +1,8 @@
-/* See bench.h. */
+/* See bench.h: arguments, clock, threads, and the sending end. */
 #define _GNU_SOURCE /* processor sets are Linux's own */
 #include "tests/bench/bench.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,13 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The head of an event; the rest is filling that is checked at its end. */
-struct stamp {
-    uint64_t number;
-    int64_t sent_ns;
-};
-
-static const unsigned char filling = 0x5a;
+#include "tests/bench/stamp.h"
 
 int64_t bench_now_ns(void)
 {
@@ -27,6 +20,15 @@ int64_t bench_now_ns(void)
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+void bench_sleep_until_ns(int64_t at_ns)
+{
+    struct timespec at = {.tv_sec = at_ns / 1000000000,
+                          .tv_nsec = at_ns % 1000000000};
+
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+        ;
 }
 
 _Noreturn void bench_die(const char *format, ...)
@@ -45,6 +47,12 @@ void bench_say_ready(void)
 {
     puts("ready");
     fflush(stdout);
+}
+
+_Noreturn void bench_stay(void)
+{
+    for (;;)
+        pause();
 }
 
 void bench_stay_on_core(int core)
@@ -96,194 +104,174 @@ static uint64_t parse_number(const char *option, const char *text)
     return value;
 }
 
-void bench_args_parse(struct bench_args *out, int argc, char **argv)
+static bool parse_option(struct bench_args *args, const char *option,
+                         const char *value)
 {
-    struct bench_args args = {.events = 1, .subscribers = 1, .deadline_s = 60};
     const struct {
         const char *option;
-        uint64_t *value;
-    } numbers[] = {
-        {"--events", &args.events},
-        {"--rate", &args.rate},
-        {"--subscribers", &args.subscribers},
-        {"--deadline", &args.deadline_s},
+        uint64_t *number;
+        const char **text;
+    } options[] = {
+        {"--url", NULL, &args->url},
+        {"--group", NULL, &args->group},
+        {"--policy", NULL, &args->policy},
+        {"--share", NULL, &args->share},
+        {"--events", &args->events, NULL},
+        {"--rate", &args->rate, NULL},
+        {"--bytes", &args->bytes, NULL},
+        {"--flush-every", &args->flush_every, NULL},
+        {"--types", &args->types, NULL},
+        {"--subscribers", &args->subscribers, NULL},
+        {"--member", &args->member, NULL},
+        {"--clients", &args->clients, NULL},
+        {"--each", &args->each, NULL},
+        {"--slow-us", &args->slow_us, NULL},
+        {"--deadline", &args->deadline_s, NULL},
     };
+
+    for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++) {
+        if (strcmp(option, options[i].option))
+            continue;
+        if (options[i].text)
+            *options[i].text = value;
+        else
+            *options[i].number = parse_number(option, value);
+        return true;
+    }
+    return false;
+}
+
+static void check(const struct bench_args *args)
+{
+    if (!args->events || !args->subscribers || !args->clients)
+        bench_die("--events, --subscribers, --clients: at least 1");
+    if (args->member >= args->subscribers)
+        bench_die("--member: less than --subscribers");
+    if (args->bytes < BENCH_DATA_MIN || args->bytes > BENCH_DATA_MAX)
+        bench_die("--bytes: %u..%u", BENCH_DATA_MIN, BENCH_DATA_MAX);
+    if (!args->deadline_s || args->deadline_s > 3600)
+        bench_die("--deadline: 1..3600");
+}
+
+void bench_args_parse(struct bench_args *out, int argc, char **argv)
+{
+    struct bench_args args = {.events = 1,
+                              .bytes = BENCH_DATA_BYTES,
+                              .subscribers = 1,
+                              .clients = 1,
+                              .deadline_s = 60};
     int i = 1;
 
     if (argc < 2)
-        bench_die("usage: %s ROLE [--url URL] [--events N] [--rate N] "
-                  "[--subscribers N] [--deadline SECONDS] [--send-asap]",
+        bench_die("usage: %s ROLE [--send-asap] [--OPTION VALUE]...; "
+                  "tests/bench/bench.h has the options",
                   argv[0]);
     args.role = argv[i++];
     while (i < argc) {
         const char *option = argv[i++];
-        size_t n = 0;
 
-        if (!strcmp(option, "--send-asap")) {
+        if (!strcmp(option, "--send-asap"))
             args.send_asap = true;
-            continue;
-        }
-        if (i == argc)
+        else if (i == argc || !parse_option(&args, option, argv[i++]))
             bench_die("%s: no value, or no such option", option);
-        if (!strcmp(option, "--url")) {
-            args.url = argv[i++];
-            continue;
-        }
-        while (n < sizeof(numbers) / sizeof(*numbers) &&
-               strcmp(option, numbers[n].option))
-            n++;
-        if (n == sizeof(numbers) / sizeof(*numbers))
-            bench_die("%s: no such option", option);
-        *numbers[n].value = parse_number(option, argv[i++]);
     }
-    if (!args.events || !args.deadline_s || args.deadline_s > 3600)
-        bench_die("--events: at least 1; --deadline: 1..3600");
+    check(&args);
     start_deadline(args.deadline_s);
     *out = args;
 }
 
-/* ---- the sending end ---- */
+/* ---- many ---- */
 
-static void sleep_until(int64_t at_ns)
+void bench_type(char out[BENCH_TYPE_BYTES], uint64_t n, bool published)
 {
-    struct timespec at = {.tv_sec = at_ns / 1000000000,
-                          .tv_nsec = at_ns % 1000000000};
-
-    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
-        ;
+    snprintf(out, BENCH_TYPE_BYTES, "bench.%s.%06u",
+             published ? "type" : "idle", (unsigned)n);
 }
 
-void bench_publish(const struct bench_args *args, bench_send *send, void *arg)
+struct task {
+    pthread_t thread;
+    void (*work)(void *arg, uint64_t n);
+    void *arg;
+    uint64_t n;
+};
+
+static void *run_task(void *arg)
 {
-    unsigned char data[BENCH_DATA_BYTES];
+    struct task *task = arg;
+
+    task->work(task->arg, task->n);
+    return NULL;
+}
+
+void bench_each(uint64_t count, void (*work)(void *arg, uint64_t n), void *arg)
+{
+    struct task *tasks = calloc(count, sizeof(*tasks));
+
+    if (!tasks)
+        bench_die("no memory");
+    for (uint64_t i = 0; i < count; i++) {
+        tasks[i].work = work;
+        tasks[i].arg = arg;
+        tasks[i].n = i;
+        if (pthread_create(&tasks[i].thread, NULL, run_task, &tasks[i]))
+            bench_die("no thread");
+    }
+    for (uint64_t i = 0; i < count; i++)
+        pthread_join(tasks[i].thread, NULL);
+    free(tasks);
+}
+
+/* ---- the sending end ---- */
+
+static char *make_types(uint64_t count)
+{
+    char *types = count ? malloc(count * BENCH_TYPE_BYTES) : NULL;
+
+    if (count && !types)
+        bench_die("no memory");
+    for (uint64_t i = 0; i < count; i++)
+        bench_type(types + i * BENCH_TYPE_BYTES, i, true);
+    return types;
+}
+
+/* xorshift64: the same types in the same order in every run. */
+static uint64_t next_random(uint64_t *state)
+{
+    *state ^= *state << 13;
+    *state ^= *state >> 7;
+    *state ^= *state << 17;
+    return *state;
+}
+
+void bench_publish(const struct bench_args *args, const struct bench_out *out)
+{
+    unsigned char *data = malloc(args->bytes);
+    char *types = make_types(args->types);
+    const char *type = BENCH_TYPE;
     struct stamp stamp = {0, 0};
+    uint64_t random = 88172645463325252u;
     int64_t start_ns = bench_now_ns();
 
-    memset(data, filling, sizeof(data));
+    if (!data)
+        bench_die("no memory");
+    memset(data, STAMP_FILLING, args->bytes);
     for (uint64_t i = 0; i < args->events; i++) {
         stamp.number = i;
         if (args->rate) {
-            sleep_until(start_ns + (int64_t)(i * 1000000000 / args->rate));
+            bench_sleep_until_ns(start_ns +
+                                 (int64_t)(i * 1000000000 / args->rate));
             stamp.sent_ns = bench_now_ns();
         }
         memcpy(data, &stamp, sizeof(stamp));
-        send(arg, data, sizeof(data));
+        if (types)
+            type =
+                types + next_random(&random) % args->types * BENCH_TYPE_BYTES;
+        out->send(out->arg, type, data, args->bytes);
+        if (args->flush_every && (i + 1) % args->flush_every == 0)
+            out->flush(out->arg);
     }
-}
-
-/* ---- the receiving end ---- */
-
-void bench_sink_init(struct bench_sink *sink, const struct bench_args *args)
-{
-    pthread_condattr_t attr;
-
-    memset(sink, 0, sizeof(*sink));
-    atomic_init(&sink->received, 0);
-    sink->expected = args->events;
-    if (args->rate) {
-        sink->latencies_ns = calloc(args->events, sizeof(int64_t));
-        if (!sink->latencies_ns)
-            bench_die("no memory for %" PRIu64 " latencies", args->events);
-    }
-    pthread_mutex_init(&sink->mutex, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&sink->complete, &attr);
-    pthread_condattr_destroy(&attr);
-}
-
-void bench_sink_fini(struct bench_sink *sink)
-{
-    free(sink->latencies_ns);
-    pthread_cond_destroy(&sink->complete);
-    pthread_mutex_destroy(&sink->mutex);
-}
-
-static void wake(struct bench_sink *sink)
-{
-    pthread_mutex_lock(&sink->mutex);
-    pthread_cond_signal(&sink->complete);
-    pthread_mutex_unlock(&sink->mutex);
-}
-
-bool bench_sink_take(struct bench_sink *sink, const void *data, size_t len)
-{
-    uint64_t n = atomic_load_explicit(&sink->received, memory_order_relaxed);
-    struct stamp stamp;
-
-    if (n == sink->expected) { /* one more than was sent */
-        sink->wrong++;
-        return false;
-    }
-    if (len != BENCH_DATA_BYTES) {
-        sink->wrong++;
-        return true;
-    }
-    memcpy(&stamp, data, sizeof(stamp));
-    if (stamp.number != n ||
-        ((const unsigned char *)data)[len - 1] != filling) {
-        sink->wrong++;
-        return true;
-    }
-
-    if (sink->latencies_ns)
-        sink->latencies_ns[n] = bench_now_ns() - stamp.sent_ns;
-    if (n == 0)
-        sink->first_ns = bench_now_ns();
-    if (n + 1 == sink->expected)
-        sink->last_ns = bench_now_ns();
-    atomic_store_explicit(&sink->received, n + 1, memory_order_release);
-    if (n + 1 < sink->expected)
-        return true;
-    wake(sink);
-    return false;
-}
-
-void bench_sink_wait(struct bench_sink *sink)
-{
-    uint64_t before = 0;
-    uint64_t now = 0;
-
-    pthread_mutex_lock(&sink->mutex);
-    do {
-        int64_t until_ns = bench_now_ns() + BENCH_WAIT_MS * INT64_C(1000000);
-        struct timespec until = {.tv_sec = until_ns / 1000000000,
-                                 .tv_nsec = until_ns % 1000000000};
-
-        before = now;
-        now = atomic_load_explicit(&sink->received, memory_order_acquire);
-        while (now < sink->expected &&
-               !pthread_cond_timedwait(&sink->complete, &sink->mutex, &until))
-            now = atomic_load_explicit(&sink->received, memory_order_acquire);
-        now = atomic_load_explicit(&sink->received, memory_order_acquire);
-    } while (now < sink->expected && now > before);
-    pthread_mutex_unlock(&sink->mutex);
-}
-
-static int compare_ns(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a;
-    int64_t y = *(const int64_t *)b;
-
-    return (x > y) - (x < y);
-}
-
-int bench_sink_report(struct bench_sink *sink)
-{
-    uint64_t received = atomic_load(&sink->received);
-
-    printf("result events=%" PRIu64 " missing=%" PRIu64 " wrong=%" PRIu64
-           " first_ns=%" PRId64 " last_ns=%" PRId64,
-           received, sink->expected - received, sink->wrong, sink->first_ns,
-           sink->last_ns);
-    if (sink->latencies_ns && received == sink->expected) {
-        qsort(sink->latencies_ns, received, sizeof(int64_t), compare_ns);
-        printf(" p50_ns=%" PRId64 " p99_ns=%" PRId64 " max_ns=%" PRId64,
-               sink->latencies_ns[received / 2],
-               sink->latencies_ns[received * 99 / 100],
-               sink->latencies_ns[received - 1]);
-    }
-    putchar('\n');
-    fflush(stdout);
-    return received == sink->expected && !sink->wrong ? 0 : 1;
+    if (out->flush)
+        out->flush(out->arg);
+    free(types);
+    free(data);
 }

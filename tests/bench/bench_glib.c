@@ -26,16 +26,19 @@ static void *receive_all(void *arg)
     return NULL;
 }
 
-static void push_event(void *arg, const void *data, size_t len)
+static void push_event(void *arg, const char *type, const void *data,
+                       size_t len)
 {
     void *event = g_malloc(len);
 
+    (void)type;
     memcpy(event, data, len);
     g_async_queue_push(arg, event);
 }
 
 int main(int argc, char **argv)
 {
+    struct bench_out out = {.send = push_event};
     struct receiver receiver;
     struct bench_args args;
     pthread_t thread;
@@ -43,12 +46,12 @@ int main(int argc, char **argv)
 
     bench_args_parse(&args, argc, argv);
     bench_sink_init(&receiver.sink, &args);
-    receiver.queue = g_async_queue_new_full(g_free);
+    out.arg = receiver.queue = g_async_queue_new_full(g_free);
     bench_stay_on_core(BENCH_RECEIVING_CORE);
     if (pthread_create(&thread, NULL, receive_all, &receiver))
         bench_die("glib: no thread");
     bench_stay_on_core(BENCH_SENDING_CORE);
-    bench_publish(&args, push_event, receiver.queue);
+    bench_publish(&args, &out);
     pthread_join(thread, NULL);
     g_async_queue_unref(receiver.queue);
     status = bench_sink_report(&receiver.sink);

@@ -21,11 +21,13 @@ struct queue {
     struct bench_sink sink;
 };
 
-static void push_event(void *arg, const void *data, size_t len)
+static void push_event(void *arg, const char *type, const void *data,
+                       size_t len)
 {
     struct queue *queue = arg;
     bool was_empty;
 
+    (void)type;
     pthread_mutex_lock(&queue->mutex);
     while (queue->filling->used == SLOTS)
         pthread_cond_wait(&queue->changed, &queue->mutex);
@@ -71,6 +73,7 @@ int main(int argc, char **argv)
 {
     struct queue queue = {.mutex = PTHREAD_MUTEX_INITIALIZER,
                           .changed = PTHREAD_COND_INITIALIZER};
+    const struct bench_out out = {.send = push_event, .arg = &queue};
     struct bench_args args;
     pthread_t thread;
     int status;
@@ -85,7 +88,7 @@ int main(int argc, char **argv)
     if (pthread_create(&thread, NULL, receive_all, &queue))
         bench_die("swap: no thread");
     bench_stay_on_core(BENCH_SENDING_CORE);
-    bench_publish(&args, push_event, &queue);
+    bench_publish(&args, &out);
     pthread_join(thread, NULL);
     free(queue.filling);
     free(queue.emptying);

@@ -88,12 +88,13 @@ static int proxy(const struct bench_args *args)
 
 /* ---- pub and sub ---- */
 
-static void send_event(void *arg, const void *data, size_t len)
+static void send_event(void *arg, const char *type, const void *data,
+                       size_t len)
 {
     zmq_msg_t msg;
 
     check(zmq_msg_init_size(&msg, TOPIC_BYTES + len), "message");
-    memcpy(zmq_msg_data(&msg), BENCH_TYPE, TOPIC_BYTES);
+    memcpy(zmq_msg_data(&msg), type, TOPIC_BYTES);
     memcpy((char *)zmq_msg_data(&msg) + TOPIC_BYTES, data, len);
     check(zmq_msg_send(&msg, arg, 0), "send");
 }
@@ -103,12 +104,13 @@ static int pub(const struct bench_args *args)
 {
     void *context = zmq_ctx_new();
     void *socket = open_socket(context, ZMQ_XPUB);
+    const struct bench_out out = {send_event, NULL, socket};
     char subscription[256];
 
     check(zmq_connect(socket, args->url), "connect");
     check(zmq_recv(socket, subscription, sizeof(subscription), 0),
           "subscription");
-    bench_publish(args, send_event, socket);
+    bench_publish(args, &out);
     zmq_close(socket);
     zmq_ctx_term(context); /* sends what is queued */
     return 0;
@@ -162,10 +164,12 @@ static void *receive_all(void *arg)
     return NULL;
 }
 
-static void push_event(void *arg, const void *data, size_t len)
+static void push_event(void *arg, const char *type, const void *data,
+                       size_t len)
 {
     zmq_msg_t msg;
 
+    (void)type;
     check(zmq_msg_init_size(&msg, len), "message");
     memcpy(zmq_msg_data(&msg), data, len);
     check(zmq_msg_send(&msg, arg, 0), "send");
@@ -176,6 +180,7 @@ static int pair(const struct bench_args *args)
     void *context = zmq_ctx_new();
     void *push = open_socket(context, ZMQ_PUSH);
     struct receiver receiver = {.socket = open_socket(context, ZMQ_PULL)};
+    const struct bench_out out = {push_event, NULL, push};
     pthread_t thread;
     int status;
 
@@ -186,7 +191,7 @@ static int pair(const struct bench_args *args)
     if (pthread_create(&thread, NULL, receive_all, &receiver))
         bench_die("zmq: no thread");
     bench_stay_on_core(BENCH_SENDING_CORE);
-    bench_publish(args, push_event, push);
+    bench_publish(args, &out);
     pthread_join(thread, NULL);
     zmq_close(push);
     zmq_close(receiver.socket);

@@ -12,7 +12,7 @@ case " $* " in
 *" --help "* | *" -h "*) ;;
 *)
     need_packages "${build_packages[@]}" python3 nats-server libnats-dev \
-        libglib2.0-dev >&2
+        libglib2.0-dev redis-server libhiredis-dev mosquitto libmosquitto-dev >&2
     [ -t 2 ] && echo "building into $bench_build" >&2
     build "$bench_build" -DCMAKE_BUILD_TYPE=Release \
         -DCMAKE_C_FLAGS_RELEASE="-O2 -DNDEBUG" -DTIDINGS_BENCH=ON \
@@ -20,6 +20,6 @@ case " $* " in
     ;;
 esac
 
-PATH=$PATH:/usr/sbin # nats-server is there
+PATH=$PATH:/usr/sbin # nats-server and mosquitto are there
 PYTHONDONTWRITEBYTECODE=1 exec python3 "$root/tests/bench/bench.py" \
     --programs "$bench_build/bin" "$@"

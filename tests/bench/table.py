@@ -1,0 +1,133 @@
+"""Shows a benchmark document: every round's span as text, and the medians as
+one Markdown table."""
+
+OTHERS_MAX = 0.05  # of the machine; more of it disturbs the figures
+NATS = "nats-server"
+COLUMNS = ["tidings", NATS, "libzmq proxy"]
+
+
+def number(value, digits):
+    return f"{value:,.{digits}f}"
+
+
+def title_of(case, metric):
+    return case["title"] + (": " + metric["title"] if metric["title"] else "")
+
+
+def having(case, metric):
+    """The systems that have this metric, with their figures."""
+    return [(system, system["figures"][metric["name"]])
+            for system in case["systems"]
+            if metric["name"] in system["figures"]]
+
+
+def measured(case):
+    """The metrics that any system has."""
+    return [metric for metric in case["metrics"] if having(case, metric)]
+
+
+def goal_words(case, goal):
+    """4.07 × nats-server, goal 4 ×, met"""
+    verdict = "met" if goal["met"] else "MISSED"
+    if goal["kind"] == "times":
+        return (f"{goal['value']:.2f} × {goal['against']}; "
+                f"goal {goal['limit']:g} ×, {verdict}")
+    if goal["kind"] == "under":
+        return f"goal under {goal['limit']:g}, {verdict}"
+    return (f"{share_words(case, goal)}; "
+            f"goal {goal['limit']:.0%}, {verdict}")
+
+
+def share_words(case, goal):
+    """101% of “none”"""
+    against = next(metric["title"] for metric in case["metrics"]
+                   if metric["name"] == goal["against"])
+    return f"{goal['value']:.0%} of “{against}”"
+
+
+def goals_of(case, metric):
+    return [goal for goal in case["goals"] if goal["metric"] == metric["name"]]
+
+
+# ---- text ----
+
+
+def machine_words(document):
+    machine = document["machine"]
+    return (f"{document['date']}, {machine['cores']} cores "
+            f"({machine['model']}), {document['rounds']} rounds"
+            + (", quick" if document["quick"] else ""))
+
+
+def print_text(document):
+    print("tidings bench, " + machine_words(document))
+    print("128-byte data; medians, in brackets the lowest and highest round")
+    for case in document["cases"]:
+        for metric in measured(case):
+            print_metric(case, metric)
+        if case["others_share"] > OTHERS_MAX:
+            print(f"  disturbed: other processes had "
+                  f"{case['others_share']:.0%} of the machine meanwhile")
+    print("\nno event was lost, doubled or out of order; what a slow "
+          "subscriber missed was told and counted")
+
+
+def print_metric(case, metric):
+    digits = metric["digits"]
+    title = f"{title_of(case, metric)}, {metric['unit']}"
+    print(f"\n{title:<65}  tidings is")
+    for system, figure in having(case, metric):
+        spread = (f"[{number(min(figure['rounds']), digits)} … "
+                  f"{number(max(figure['rounds']), digits)}]")
+        ratio = figure["times_better"]
+        ratio = (f"{ratio:>6.2f} ×" if ratio and system["kind"] != "ours"
+                 else "")
+        print(f"  {system['system']:<27}"
+              f"{number(figure['median'], digits):>11}"
+              f"  {spread:<25}{ratio}".rstrip())
+    for goal in goals_of(case, metric):
+        print(f"  {goal_words(case, goal)}")
+
+
+# ---- Markdown ----
+
+
+def comparison(case, metric):
+    """How many times better ours is than nats-server, and what it keeps of
+    the figure that it must not fall far below."""
+    words = [f"{figure['times_better']:.2f} ×"
+             for system, figure in having(case, metric)
+             if system["column"] == NATS and figure["times_better"]]
+    words += [share_words(case, goal) for goal in goals_of(case, metric)
+              if goal["kind"] == "share"]
+    return "; ".join(words)
+
+
+def cells(case, metric):
+    """A row: what is measured, the three columns, others, the comparison."""
+    figures = having(case, metric)
+    best = (max if metric["better"] == "higher" else min)(
+        [figure["median"] for system, figure in figures
+         if system["kind"] != "reference"], default=None)
+    columns = dict.fromkeys(COLUMNS, "")
+    others = []
+    for system, figure in figures:
+        text = number(figure["median"], metric["digits"])
+        if figure["median"] == best:
+            text = f"**{text}**"
+        if system["column"]:
+            columns[system["column"]] = text
+        else:
+            others.append(f"{text} {system['system']}")
+    return [f"{title_of(case, metric)}, {metric['unit']}", *columns.values(),
+            "; ".join(others), comparison(case, metric)]
+
+
+def markdown(document):
+    """One table of all medians, the best of each row in bold."""
+    heads = ["", *COLUMNS, "others", "better than nats-server"]
+    rows = [heads, ["---", "---:", "---:", "---:", "---:", "---:"]]
+    for case in document["cases"]:
+        rows += [cells(case, metric) for metric in measured(case)]
+    return "".join("|" + "".join(f" {cell} |" if cell else " |"
+                                 for cell in row) + "\n" for row in rows)
