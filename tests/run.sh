@@ -4,9 +4,10 @@
 #   tests/run.sh [OPTION]...
 #     --long             also what takes minutes: more seeds, longer storms
 #     --sanitize LIST    address,undefined or thread
+#     --coverage         says afterwards which lines the tests reached
 #     --only REGEX       tests whose name matches (ctest -R)
 #     --label LABEL      tests with this label (ctest -L)
-#     --build-dir DIR    default: build-tests, build-tests-LIST
+#     --build-dir DIR    default: build-tests, build-tests-LIST, build-coverage
 #
 # Installs the Debian packages it lacks. A test that the machine cannot run (no
 # root, no namespaces) says so and counts as skipped. Exit status: 0 when no
@@ -17,6 +18,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../.ci/common.sh"
 
 sanitize=
+coverage=OFF
 dir=
 slower=1 # times longer than usual that a test may take
 select=()
@@ -28,8 +30,13 @@ while (($#)); do
         shift
         continue
         ;;
+    --coverage)
+        coverage=ON
+        shift
+        continue
+        ;;
     --help | -h)
-        sed -n '2,13s/^# \{0,1\}//p' "$0"
+        sed -n '2,14s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     --sanitize | --only | --label | --build-dir) ;;
@@ -47,15 +54,18 @@ while (($#)); do
     esac
     shift 2
 done
+[[ $dir || $coverage == OFF ]] || dir=$root/build-coverage
 dir=$(realpath -m "${dir:-$root/build-tests${sanitize:+-${sanitize//,/-}}}")
-[[ $sanitize ]] && slower=$((slower * 4))
+[[ $sanitize || $coverage == ON ]] && slower=$((slower * 4))
 
-need_packages "${build_packages[@]}" libcmocka-dev libjansson-dev g++ \
-    procps python3 python3-zmq python3-msgpack
+need_packages "${build_packages[@]}" "${cli_packages[@]}" libcmocka-dev \
+    libuv1-dev g++ procps python3 python3-zmq python3-msgpack
 
 echo "building into $dir"
 build "$dir" -DTIDINGS_TESTS=ON -DTIDINGS_WERROR=ON -DTIDINGS_BENCH=ON \
-    -DTIDINGS_SANITIZE="$sanitize" -DTIDINGS_TEST_SLOWER="$slower"
+    -DTIDINGS_SANITIZE="$sanitize" -DTIDINGS_TEST_SLOWER="$slower" \
+    -DTIDINGS_COVERAGE="$coverage"
+[[ $coverage == OFF ]] || find "$dir" -name '*.gcda' -delete # of earlier runs
 
 export ASAN_OPTIONS=${ASAN_OPTIONS-detect_stack_use_after_return=1}
 export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1}
@@ -92,4 +102,5 @@ print(f"tests: {total - failed - skipped} passed, {failed} failed,"
       f" {skipped} skipped")
 PYTHON
 fi
+[[ $coverage == OFF ]] || "$root/.ci/coverage" "$dir"
 exit "$code"
