@@ -7,6 +7,7 @@
 #     --coverage         says afterwards which lines the tests reached
 #     --only REGEX       tests whose name matches (ctest -R)
 #     --label LABEL      tests with this label (ctest -L)
+#     --no-label LABEL   tests without it (ctest -LE)
 #     --build-dir DIR    default: build-tests, build-tests-LIST, build-coverage
 #
 # Installs the Debian packages it lacks. A test that the machine cannot run (no
@@ -36,10 +37,10 @@ while (($#)); do
         continue
         ;;
     --help | -h)
-        sed -n '2,14s/^# \{0,1\}//p' "$0"
+        sed -n '2,15s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
-    --sanitize | --only | --label | --build-dir) ;;
+    --sanitize | --only | --label | --no-label | --build-dir) ;;
     *)
         echo "run.sh: unknown argument $1; see --help" >&2
         exit 2
@@ -50,6 +51,7 @@ while (($#)); do
     --sanitize) sanitize=$2 ;;
     --only) select+=(-R "$2") ;;
     --label) select+=(-L "$2") ;;
+    --no-label) select+=(-LE "$2") ;;
     --build-dir) dir=$2 ;;
     esac
     shift 2

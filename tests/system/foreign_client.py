@@ -3,9 +3,13 @@
 
 foreign_client.py URL pub TYPE JSON...      publish the JSON values, print their ids
 foreign_client.py URL sub PATTERN COUNT     print "ready", then events, one JSON a line
+foreign_client.py URL share PATTERN COUNT GROUP    the same, as a member of a group
+foreign_client.py URL flap PATTERN COUNT           the same; cuts its link at every 100th and resumes
+foreign_client.py URL forge PRODUCER COUNT         try to resume a session of COUNT subscriptions that
+                                                   is not ours: print what came of it
 foreign_client.py URL stats                 print the broker's counters
 
-One session: when it ends, calls raise; whoever wants to go on makes another Client.
+One session: when it ends, calls raise; resume() goes on where a lost link was.
 """
 import json, os, sys, time
 import msgpack, zmq
@@ -29,17 +33,31 @@ def event_id(producer, sequence):
 
 
 class Client:
-    def __init__(self, url, name="foreign", source="/foreign"):
-        self.producer = int(time.time() * 1e3).to_bytes(6, "big") + os.urandom(10)
+    def __init__(self, url, name="foreign", source="/foreign", producer=None, options={}):
+        self.producer = producer or int(time.time() * 1e3).to_bytes(6, "big") + os.urandom(10)
+        self.url, self.name, self.resumes = url, name, 0
         self.source, self.subs, self.replies, self.session = source, {}, {}, None
         self.sequence = self.taken = self.events_sent = self.bytes_sent = 0
         self.request = self.messages = self.messages_told = self.missed = 0
+        self._greet(options)
+
+    def _greet(self, options):
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.setsockopt(zmq.RECONNECT_IVL, -1)
-        self.socket.connect(url)
+        self.socket.connect(self.url)
         self.heard = time.monotonic()
-        self._send([HELLO, "tidings", 1, 1, self.producer, name, {}])
+        self._send([HELLO, "tidings", 1, 1, self.producer, self.name, options])
         self.until(lambda: self.session is not None, GREETING_S)
+
+    def resume(self):
+        """A new link to the same session, as if the old one had been lost; nothing may wait for TAKEN."""
+        self.socket.close(linger=0)
+        self.session, self.messages, self.messages_told, self.events_sent, self.bytes_sent = None, 0, 0, 0, 0
+        kept = [[n, s["events"], s["missed"]] for n, s in self.subs.items()]
+        self._greet({"token": self.token, "subscriptions": kept})
+        if not self.resumed:
+            raise ConnectionError("the session is over")
+        self.resumes += 1
 
     def _send(self, control, *body):
         self.socket.send_multipart([msgpack.packb(control), *body])
@@ -72,6 +90,7 @@ class Client:
     def _on_message(self, op, *fields):
         if op == WELCOME:
             _, self.epoch, self.session, self.taken, self.events_limit, self.bytes_limit = fields[:6]
+            self.token, self.resumed = fields[6].get("token"), fields[6].get("resumed")
         elif op == TAKEN:
             self.taken, self.events_limit, self.bytes_limit = fields[:3]
         elif op == REPLY:
@@ -82,6 +101,8 @@ class Client:
                 self._on_deliver(self.subs[fields[0]], fields[2], fields[-1])
         elif op == GAP:
             self.missed += fields[1]
+            if fields[0] in self.subs:
+                self.subs[fields[0]]["missed"] += fields[1]
         elif op == PING:
             self._send([PONG, fields[0]])
         elif op == BYE:
@@ -113,11 +134,12 @@ class Client:
             raise Refused(code, text)
         return result
 
-    def subscribe(self, pattern, handler):
-        """handler(event) is called in turn(): a dict of CloudEvents attributes and "data"."""
+    def subscribe(self, pattern, handler, **options):
+        """handler(event) is called in turn(): a dict of CloudEvents attributes and "data".
+        options are those of SUBSCRIBE: group="mail", group_policy="key"."""
         number = len(self.subs) + 1
-        self.subs[number] = {"handler": handler, "events": 0, "bytes": 0}
-        self.call(SUBSCRIBE, number, pattern, {"events": WINDOW_EVENTS, "bytes": WINDOW_BYTES})
+        self.subs[number] = {"handler": handler, "events": 0, "bytes": 0, "missed": 0}
+        self.call(SUBSCRIBE, number, pattern, {"events": WINDOW_EVENTS, "bytes": WINDOW_BYTES, **options})
 
     def publish(self, type, *values, **attributes):
         """Publish values as one batch of one run, when there is credit; returns their ids."""
@@ -140,23 +162,43 @@ class Client:
         self.socket.close(linger=1000)
 
 
+def forge(url, producer, count):
+    """Say what another's session would say, but for its token, which is secret."""
+    number = 0
+    for digit in producer if producer != "-" else "":
+        number = number * 32 + "0123456789ABCDEFGHJKMNPQRSTVWXYZ".index(digit)
+    forged = {"token": os.urandom(16), "subscriptions": [[n, 0, 0] for n in range(1, count + 1)]}
+    client = Client(url, producer=number.to_bytes(16, "big") if number else None, options=forged)
+    print("resumed", client.resumed)
+    client.close()
+
+
 def main(url, command, *args):
+    if command == "forge":
+        return forge(url, args[0], int(args[1]))
     client = Client(url)
     if command == "pub":
         print(*client.publish(args[0], *map(json.loads, args[1:])), sep="\n")
         client.flush()
-    elif command == "sub":
+    elif command in ("sub", "share", "flap"):
         seen = []
         show = lambda event: print(json.dumps(event, default=bytes.hex), flush=True) or seen.append(1)
-        client.subscribe(args[0], show)
+        client.subscribe(args[0], show, **({"group": args[2]} if command == "share" else {}))
         print("ready", flush=True)
-        client.until(lambda: len(seen) >= int(args[1]), float("inf"))
+        step = 100 if command == "flap" else int(args[1])
+        while len(seen) < int(args[1]):
+            client.until(lambda goal=min(len(seen) + step, int(args[1])): len(seen) >= goal, float("inf"))
+            if len(seen) < int(args[1]):
+                client.resume()
+        if command == "flap":
+            print("resumed times=%d" % client.resumes, flush=True)
     else:
         print(json.dumps(client.call(STATS, {})))
     client.close()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 3 or (sys.argv[2], len(sys.argv) > 4) not in (("pub", 1), ("sub", 1), ("stats", 0)):
+    arguments = {"pub": 1, "sub": 2, "share": 3, "flap": 2, "forge": 2, "stats": 0}
+    if len(sys.argv) < 3 or len(sys.argv) - 3 < arguments.get(sys.argv[2], 99):
         sys.exit(__doc__)
     main(*sys.argv[1:])

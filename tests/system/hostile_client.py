@@ -422,7 +422,7 @@ CASES.update({
     "subscribe_queue_too_big": refused(EINVAL, [SUBSCRIBE, 1, "bad.x", {**WINDOW, "queue_bytes": (1 << 30) + 1}]),
     "subscribe_policy_is_a_number": refused(EINVAL, [SUBSCRIBE, 1, "bad.x", {**WINDOW, "policy": 7}]),
     "subscribe_number_in_use": refused(EEXIST, SUB, SUB),
-    "subscribe_policy_unknown": refused(ENOTSUP, [SUBSCRIBE, 1, "bad.own", {**WINDOW, "policy": "drop_oldest"}]),
+    "subscribe_policy_unknown": refused(ENOTSUP, [SUBSCRIBE, 1, "bad.own", {**WINDOW, "policy": "drop_sideways"}]),
     "subscribe_option_unknown": refused(0, [SUBSCRIBE, 1, "bad.own", {**WINDOW, "later": [1, 2]}]),
     "unsubscribe_nothing": refused(ENOTFOUND, [UNSUBSCRIBE, 9]),
     "unsubscribe_twice": refused(ENOTFOUND, SUB, [UNSUBSCRIBE, 1], [UNSUBSCRIBE, 1]),
@@ -478,7 +478,7 @@ def junk_inside_events_is_the_subscribers_to_skip():
 def tcp_junk():
     host, port = URL[len("tcp://"):].rsplit(":", 1)
     greeting = b"\xff" + b"\0" * 8 + b"\x7f\x03\0" + b"NULL".ljust(20, b"\0") + b"\0" * 32
-    ready = b"\x04\x19\x05READY\x0bSocket-Type\0\0\0\x06DEALER"
+    ready = b"\x04\x1c\x05READY\x0bSocket-Type\0\0\0\x06DEALER"
     junk = {
         "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         "tls": bytes.fromhex("16030100c8010000c40303") + os.urandom(189),

@@ -148,6 +148,7 @@ struct sys_info sys_worker_info(struct td_proc *p)
         .backwards = sys_field(line, "backwards"),
         .wrong = sys_field(line, "wrong"),
         .told = sys_field(line, "told"),
+        .keys = sys_field(line, "keys"),
     };
 }
 

@@ -71,7 +71,7 @@ uint64_t sys_field(const char *line, const char *name);
 
 struct sys_info {
     uint64_t published, taken, unconfirmed, resent, missed;
-    uint64_t connects, packed, events, holes, backwards, wrong, told;
+    uint64_t connects, packed, events, holes, backwards, wrong, told, keys;
 };
 
 /** Ask a worker for its counters. */

@@ -2,6 +2,7 @@
  * the library's both ways. */
 #include "tests/system/system.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "tests/system/python.h"
@@ -190,6 +191,16 @@ static void test_foreign_subscribes_to_a_c_publisher(void **state)
     assert_int_equal(td_proc_exit_code(&f->python), 0);
 }
 
+/* A number each, as msgpack. */
+static void publish_numbers(tidings_bus *bus, uint64_t first, uint64_t last)
+{
+    for (uint64_t n = first; n <= last; n++) {
+        const unsigned char number[] = {0xcd, n >> 8 & 0xff, n & 0xff};
+
+        assert_ok(tidings_publish(bus, "load.x", number, 3));
+    }
+}
+
 static void test_foreign_keeps_up_within_its_credit(void **state)
 {
     enum { EVENTS = 30000 }; /* several of its windows */
@@ -200,11 +211,7 @@ static void test_foreign_keeps_up_within_its_credit(void **state)
 
     python_start(&f->python, "foreign_client.py", args);
     sys_expect(&f->python, "ready");
-    for (uint64_t n = 1; n <= EVENTS; n++) {
-        const unsigned char number[] = {0xcd, n >> 8 & 0xff, n & 0xff};
-
-        assert_ok(tidings_publish(f->peer.bus, "load.x", number, 3));
-    }
+    publish_numbers(f->peer.bus, 1, EVENTS);
     for (int n = 1; n <= EVENTS; n++) {
         char data[32];
 
@@ -216,6 +223,69 @@ static void test_foreign_keeps_up_within_its_credit(void **state)
     row = sys_row(f->peer.bus, "load.>");
     assert_int_equal(row.rows, 0); /* it said BYE */
     assert_int_equal(sys_counters(f->peer.bus).delivered, EVENTS);
+}
+
+static tidings_err count_one(void *arg, const struct tidings_event *event)
+{
+    (void)event;
+    ++*(_Atomic uint64_t *)arg;
+    return TIDINGS_OK;
+}
+
+static bool all_are_handled(const struct sys_counters *c, const void *arg)
+{
+    return c->delivered == *(const uint64_t *)arg && c->pending == 0;
+}
+
+static void test_foreign_shares_a_group_with_a_c_handler(void **state)
+{
+    const struct tidings_sub_options mail = {.group = "mail"};
+    const uint64_t all = 1000;
+    struct fixture *f = *state;
+    const char *args[] = {
+        f->broker.endpoint[0], "share", "load.>", "500", "mail", NULL};
+    _Atomic uint64_t seen = 0;
+
+    python_start(&f->python, "foreign_client.py", args);
+    sys_expect(&f->python, "ready");
+    assert_ok(tidings_subscribe(NULL, f->peer.bus, "load.>", count_one, &seen,
+                                &mail));
+    publish_numbers(f->peer.bus, 1, all);
+    for (int n = 0; n < 500; n++)
+        sys_expect(&f->python, "{");
+    assert_true(td_proc_wait(&f->python, SYS_WAIT_MS));
+    assert_int_equal(td_proc_exit_code(&f->python), 0);
+    sys_counters_until(f->peer.bus, all_are_handled, &all, SYS_WAIT_MS);
+    assert_int_equal(seen, 500); /* half of them: round robin */
+    sys_peer_close(&f->peer);    /* seen goes */
+}
+
+/* It drops its link at every hundredth event, with more on the way. */
+static void test_foreign_resumes_where_it_was(void **state)
+{
+    enum { EVENTS = 2000, STEP = 100, AHEAD = 50 };
+    struct fixture *f = *state;
+    const char *args[] = {f->broker.endpoint[0], "flap", "load.>", "2000",
+                          NULL};
+    uint64_t resumed;
+
+    python_start(&f->python, "foreign_client.py", args);
+    sys_expect(&f->python, "ready");
+    publish_numbers(f->peer.bus, 1, AHEAD);
+    for (int n = 1; n <= EVENTS; n++) {
+        char data[32];
+
+        if (n % STEP == 1)
+            publish_numbers(f->peer.bus, (uint64_t)(n + AHEAD),
+                            (uint64_t)(n + AHEAD + STEP - 1));
+        snprintf(data, sizeof(data), "\"data\": %d}", n);
+        assert_holds(sys_expect(&f->python, "{"), data);
+    }
+    resumed = sys_field(sys_expect(&f->python, "resumed"), "times");
+    assert_true(resumed > 0);
+    assert_true(td_proc_wait(&f->python, SYS_WAIT_MS));
+    assert_int_equal(td_proc_exit_code(&f->python), 0);
+    print_message("resumed %" PRIu64 " times\n", resumed);
 }
 
 static void test_foreign_reads_the_counters(void **state)
@@ -235,6 +305,8 @@ int main(void)
         TEST(test_foreign_publishes_to_a_c_handler),
         TEST(test_foreign_subscribes_to_a_c_publisher),
         TEST(test_foreign_keeps_up_within_its_credit),
+        TEST(test_foreign_shares_a_group_with_a_c_handler),
+        TEST(test_foreign_resumes_where_it_was),
         TEST(test_foreign_reads_the_counters),
     };
 

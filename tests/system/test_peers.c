@@ -8,9 +8,12 @@
 #include <stdlib.h>
 
 #define DEAD_MS  15000        /* PROTOCOL.md 9 */
+#define GRACE_S  "1"          /* and so long is it kept then */
 #define BLOCK_MS 2000         /* the most that one slow subscriber may cost */
 #define SLACK_MS 1000         /* two busy cores */
 #define RATE     "rate=20000" /* what every healthy subscriber can follow */
+
+static const char *const grace[] = {"--grace", GRACE_S, NULL};
 
 struct fixture {
     struct td_daemon broker;
@@ -55,7 +58,7 @@ static void start(struct fixture *f)
     static const char *const tiny[] = {"window_events=10", NULL};
     const char *url;
 
-    sys_broker_start(&f->broker, NULL);
+    sys_broker_start(&f->broker, grace);
     url = f->broker.endpoint[0];
     sys_peer_open(&f->watcher, url, "watcher");
     sys_peer_subscribe(&f->watcher, "load.>");
@@ -238,7 +241,7 @@ static void test_peers_killed_at_full_speed_leave_the_others_alone(void **state)
     struct watch seen;
     const char *url;
 
-    sys_broker_start(&f->broker, NULL);
+    sys_broker_start(&f->broker, grace);
     url = f->broker.endpoint[0];
     sys_peer_open(&f->watcher, url, "watcher");
     sys_peer_subscribe(&f->watcher, "load.>");

@@ -2,8 +2,12 @@
  * or stop it. Says what happens to it in lines on standard output, and does
  * what the lines on standard input say.
  *
- *     worker URL pub TYPE [rate=N] [count=N]    as fast as it goes, forever
+ *     worker URL pub TYPE [rate=N] [count=N] [keys=N]
+ *                                               as fast as it goes, forever;
+ *            partitionkeys k0, k1, … in turn, at most 64
  *     worker URL sub PATTERN [window_events=N] [queue_events=N]
+ *            [policy=block|drop_oldest|drop_newest] [delay_us=N]
+ *            [group=NAME] [group_policy=random|least_pending|key]
  *
  * says:  ready
  *        status KIND err=CODE count=N taken=N text=TEXT
@@ -30,9 +34,12 @@
 struct worker {
     tidings_bus *bus;
     struct watch watch;
-    const char *type; /* NULL: a subscriber */
-    uint64_t rate;    /* events a second; 0: as fast as it goes */
-    uint64_t count;   /* 0: forever */
+    const char *type;           /* NULL: a subscriber */
+    uint64_t rate;              /* events a second; 0: as fast as it goes */
+    uint64_t count;             /* 0: forever */
+    uint64_t keys;              /* 0: events have none */
+    uint64_t delay_us;          /* what each event takes to handle */
+    _Atomic uint64_t seen_keys; /* bit n: k<n> */
     uint64_t published;
     uint64_t refused; /* calls that gave EFULL; each is tried again */
     int64_t start_ns;
@@ -74,10 +81,11 @@ static void say_info(struct worker *w)
            " failed=%" PRIu64 " missed=%" PRIu64 " waiting=%" PRIu64
            " connects=%" PRIu64 " packed=%" PRIu64 " refused=%" PRIu64
            " events=%" PRIu64 " holes=%" PRIu64 " backwards=%" PRIu64
-           " wrong=%" PRIu64 " told=%" PRIu64 "\n",
+           " wrong=%" PRIu64 " told=%" PRIu64 " keys=%" PRIu64 "\n",
            i.up, i.published, i.taken, i.unconfirmed, i.resent, i.delivered,
            i.failed, i.missed, i.waiting, i.connects, w->published, w->refused,
-           seen.events, seen.holes, seen.backwards, seen.wrong, seen.missed);
+           seen.events, seen.holes, seen.backwards, seen.wrong, seen.missed,
+           w->seen_keys);
 }
 
 /* ---- the input ---- */
@@ -126,14 +134,46 @@ static void listen_to(struct worker *w, int timeout_ms)
     }
 }
 
+/* ---- subscribing ---- */
+
+static tidings_err on_event(void *arg, const struct tidings_event *event)
+{
+    struct worker *w = arg;
+    const char *key = tidings_event_attr(event, "partitionkey");
+    struct timespec delay = {.tv_nsec = (long)w->delay_us * 1000};
+
+    if (w->delay_us)
+        nanosleep(&delay, NULL);
+    if (key)
+        w->seen_keys |= UINT64_C(1) << (strtoul(key + 1, NULL, 10) & 63);
+    return watch_on_event(&w->watch, event);
+}
+
 /* ---- publishing ---- */
+
+static tidings_err publish_keyed(struct worker *w, const uint64_t *number)
+{
+    char key[24];
+    struct tidings_attr attr = {.name = "partitionkey", .string = key};
+    struct tidings_event event = {.type = w->type,
+                                  .data = number,
+                                  .data_len = sizeof(*number),
+                                  .attrs = &attr,
+                                  .attrs_len = 1};
+
+    snprintf(key, sizeof(key), "k%" PRIu64, *number % w->keys);
+    return tidings_publish_event(w->bus, &event);
+}
 
 static void publish_one(struct worker *w)
 {
     uint64_t number = w->published + 1;
     tidings_err err;
 
-    err = tidings_publish(w->bus, w->type, &number, sizeof(number));
+    if (w->keys)
+        err = publish_keyed(w, &number);
+    else
+        err = tidings_publish(w->bus, w->type, &number, sizeof(number));
     if (!err)
         w->published = number;
     else if (err == TIDINGS_EFULL)
@@ -173,15 +213,46 @@ static void publish(struct worker *w)
 
 /* ---- the beginning and the end ---- */
 
-static uint64_t number_arg(int argc, char **argv, const char *name)
+static const char *text_arg(int argc, char **argv, const char *name)
 {
     size_t len = strlen(name);
 
     for (int i = 4; i < argc; i++) {
         if (strncmp(argv[i], name, len) == 0 && argv[i][len] == '=')
-            return strtoull(argv[i] + len + 1, NULL, 10);
+            return argv[i] + len + 1;
     }
-    return 0;
+    return NULL;
+}
+
+static uint64_t number_arg(int argc, char **argv, const char *name)
+{
+    const char *text = text_arg(argc, argv, name);
+
+    return text ? strtoull(text, NULL, 10) : 0;
+}
+
+static enum tidings_group_policy group_policy_arg(int argc, char **argv)
+{
+    const char *name = text_arg(argc, argv, "group_policy");
+
+    if (name && strcmp(name, "random") == 0)
+        return TIDINGS_RANDOM;
+    if (name && strcmp(name, "least_pending") == 0)
+        return TIDINGS_LEAST_PENDING;
+    if (name && strcmp(name, "key") == 0)
+        return TIDINGS_BY_KEY;
+    return TIDINGS_ROUND_ROBIN;
+}
+
+static enum tidings_policy policy_arg(int argc, char **argv)
+{
+    for (int i = 4; i < argc; i++) {
+        if (strcmp(argv[i], "policy=drop_oldest") == 0)
+            return TIDINGS_DROP_OLDEST;
+        if (strcmp(argv[i], "policy=drop_newest") == 0)
+            return TIDINGS_DROP_NEWEST;
+    }
+    return TIDINGS_BLOCK;
 }
 
 static tidings_err begin(struct worker *w, int argc, char **argv)
@@ -189,12 +260,14 @@ static tidings_err begin(struct worker *w, int argc, char **argv)
     struct tidings_sub_options options = {
         .window_events = number_arg(argc, argv, "window_events"),
         .queue_events = number_arg(argc, argv, "queue_events"),
+        .policy = policy_arg(argc, argv),
+        .group = text_arg(argc, argv, "group"),
+        .group_policy = group_policy_arg(argc, argv),
     };
     tidings_err err = tidings_wait(w->bus, CONNECT_MS);
 
     if (!err && strcmp(argv[2], "sub") == 0)
-        err = tidings_subscribe(NULL, w->bus, argv[3], watch_on_event,
-                                &w->watch, &options);
+        err = tidings_subscribe(NULL, w->bus, argv[3], on_event, w, &options);
     if (err)
         fprintf(stderr, "worker: %s %s\n", tidings_err_name(err),
                 tidings_detail());
@@ -222,6 +295,8 @@ int main(int argc, char **argv)
     w.watch.on_status_arg = &w;
     w.rate = number_arg(argc, argv, "rate");
     w.count = number_arg(argc, argv, "count");
+    w.keys = number_arg(argc, argv, "keys");
+    w.delay_us = number_arg(argc, argv, "delay_us");
     if (tidings_open(&w.bus, argv[1], &options)) {
         fprintf(stderr, "worker: %s\n", tidings_detail());
         return 1;
