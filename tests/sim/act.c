@@ -44,6 +44,27 @@ static void choose_policy(struct sim *sim, struct tidings_sub_options *options)
         options->policy = drop[sim_below(&sim->random, 2)];
 }
 
+static const char *const group_names[SIM_GROUPS] = {"g0", "g1", "g2"};
+
+/* Few patterns, so that they meet. Now and then it asks for what the group is
+ * not. */
+static const char *choose_group(struct sim *sim,
+                                struct tidings_sub_options *options)
+{
+    struct sim_random *r = &sim->random;
+    uint64_t which = sim_below(r, SIM_GROUPS);
+
+    options->group = group_names[which];
+    options->policy = sim->config.groups[which].policy;
+    options->group_policy = sim->config.groups[which].share;
+    options->queue_events = sim->config.groups[which].queue_events;
+    options->queue_bytes = 0;
+    if (sim_chance(r, 50))
+        options->group_policy =
+            (enum tidings_group_policy)sim_below(r, TD_SHARES);
+    return patterns[sim_chance(r, 700) ? 0 : sim_below(r, 3)];
+}
+
 static void subscribe(struct sim_client *client)
 {
     struct sim *sim = client->sim;
@@ -55,8 +76,7 @@ static void subscribe(struct sim_client *client)
 
     if (!sub)
         return;
-    pattern =
-        sim_chance(r, cf->advised) ? advisory(sim) : random_pattern(sim);
+    pattern = sim_chance(r, cf->advised) ? advisory(sim) : random_pattern(sim);
     if (sim_chance(r, cf->tiny_window)) {
         options.window_events = 1 + sim_below(r, 30);
         options.window_bytes = TD_EVENT_BYTES_MAX;
@@ -68,6 +88,8 @@ static void subscribe(struct sim_client *client)
     if (sim_chance(r, cf->refused))
         options.queue_events = TD_QUEUE_EVENTS_MAX + 1;
     choose_policy(sim, &options);
+    if (sim_chance(r, cf->grouped))
+        pattern = choose_group(sim, &options);
     memset(sub, 0, sizeof(*sub));
     SIM_CHECK(sim,
               !td_client_subscribe(&client->c, &sub->csub, pattern, &options),
@@ -113,13 +135,16 @@ static void publish(struct sim_client *client)
     }
 }
 
+static const char *const asked_for[] = {"subscriptions", "groups", "types",
+                                        "none"};
+
 static void ask(struct sim_client *client, enum td_op op)
 {
     if (client->asking)
         return;
     client->asking = true;
     client->asked_in = client->c.connects;
-    client->question.rows = NULL;
+    client->question.rows = asked_for[sim_below(&client->sim->random, 4)];
     client->question.from = 0;
     td_client_question(&client->c, &client->question, op);
 }
@@ -180,34 +205,78 @@ static void check_ledger(struct sim *sim, struct td_str map)
               "STATS does not balance");
 }
 
-static void check_stats(struct sim *sim, const struct td_question *q)
+static void check_published(struct sim *sim, struct td_str map)
 {
-    struct td_str map = {q->result, q->result_len};
-    struct td_str rows;
-    struct td_reader r;
-    uint32_t n = 0;
-
-    SIM_CHECK(sim, !q->code, "STATS: %s", tidings_err_text(q->code));
     SIM_CHECK(sim,
               number(sim, map, "published") ==
                   number(sim, map, "duplicates") + number(sim, map, "routed") +
                       number(sim, map, "unmatched"),
               "published of STATS does not balance");
-    check_ledger(sim, map);
-    SIM_CHECK(sim, td_map_find(map, "subscriptions", &rows),
-              "STATS has no subscriptions");
-    if (sim->failed)
-        return;
+}
+
+static void check_sums(struct sim *sim, struct td_str map)
+{
+    static const char *const keys[] = {"published", "duplicates", "routed",
+                                       "unmatched", "matched",    "delivered",
+                                       "pending"};
+    struct td_str sums = {NULL, 0};
+
+    SIM_CHECK(sim, td_map_find(map, "sums", &sums), "STATS has no sums");
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+        SIM_CHECK(sim, number(sim, map, keys[i]) == number(sim, sums, keys[i]),
+                  "%s of STATS is not the sum of its rows", keys[i]);
+    SIM_CHECK(sim, dropped_in(sim, map) == dropped_in(sim, sums),
+              "dropped of STATS is not the sum of its rows");
+}
+
+/* What STATS is asked for, and what holds for each row. */
+static const struct {
+    const char *rows;
+    const char *total;
+    void (*check)(struct sim *sim, struct td_str row);
+} questions[] = {
+    {"subscriptions", "subscriptions_total", check_ledger},
+    {"groups", "groups_total", check_ledger},
+    {"types", "types_total", check_published},
+    {"none", NULL, NULL},
+};
+
+static void check_rows(struct sim *sim, struct td_str map, size_t which)
+{
+    struct td_str rows = {NULL, 0};
+    struct td_reader r;
+    uint32_t n = 0;
+
+    SIM_CHECK(sim, td_map_find(map, questions[which].rows, &rows),
+              "STATS has no %s", questions[which].rows);
     r = td_reader_of(rows.data, rows.len);
     td_read_array(&r, &n);
-    SIM_CHECK(sim, n == number(sim, map, "subscriptions_total"),
+    SIM_CHECK(sim, n == number(sim, map, questions[which].total),
               "%u rows of STATS", n);
     while (n-- > 0) {
         struct td_str row;
 
         if (td_read_raw(&r, &row))
-            check_ledger(sim, row);
+            questions[which].check(sim, row);
     }
+}
+
+static void check_stats(struct sim *sim, const struct td_question *q)
+{
+    struct td_str map = {q->result, q->result_len};
+    size_t which = 0;
+
+    while (strcmp(questions[which].rows, q->rows) != 0)
+        which++;
+    SIM_CHECK(sim, !q->code, "STATS: %s", tidings_err_text(q->code));
+    check_published(sim, map);
+    check_ledger(sim, map);
+    if (sim->failed)
+        return;
+    if (questions[which].check)
+        check_rows(sim, map, which);
+    else
+        check_sums(sim, map);
     sim_seen(sim, SIM_SEEN_STATS);
 }
 

@@ -27,6 +27,7 @@ static void choose_faults(struct sim *sim)
         f->total += f->weight[i];
     }
     f->every_ms = sim_between(r, 300, 6000);
+    sim->config.relapses = maybe(r, 300, 400);
 }
 
 static void choose_flow(struct sim *sim)
@@ -35,7 +36,7 @@ static void choose_flow(struct sim *sim)
     struct sim_random *r = &sim->random;
 
     cf->delay_min_ms = maybe(r, 300, 20);
-    cf->delay_max_ms = cf->delay_min_ms + sim_between(r, 0, 30);
+    cf->delay_max_ms = cf->delay_min_ms + sim_between(r, 1, 30);
     cf->turn_ms = maybe(r, 400, 20);
     cf->turn_messages =
         sim_chance(r, 300) ? 1 + (uint32_t)sim_below(r, 10) : 64;
@@ -51,6 +52,24 @@ static void choose_flow(struct sim *sim)
     cf->unconfirmed_bytes = TD_UNCONFIRMED_BYTES;
 }
 
+static void choose_groups(struct sim *sim)
+{
+    struct sim_config *cf = &sim->config;
+    struct sim_random *r = &sim->random;
+
+    cf->grouped = maybe(r, 600, (unsigned)sim_below(r, 1000));
+    cf->keyed = maybe(r, 600, (unsigned)sim_below(r, 1000));
+    for (uint32_t i = 0; i < SIM_GROUPS; i++) {
+        cf->groups[i].share =
+            (enum tidings_group_policy)sim_below(r, TD_SHARES);
+        cf->groups[i].policy =
+            sim_chance(r, 600) ? TIDINGS_BLOCK
+                               : (enum tidings_policy)sim_below(r, TD_POLICIES);
+        cf->groups[i].queue_events =
+            sim_chance(r, 300) ? 1 + sim_below(r, 200) : 0;
+    }
+}
+
 static void choose_subs(struct sim *sim)
 {
     struct sim_config *cf = &sim->config;
@@ -64,6 +83,7 @@ static void choose_subs(struct sim *sim)
     cf->refused = maybe(r, 100, 100);
     cf->drops = maybe(r, 500, (unsigned)sim_below(r, 1000));
     cf->advised = maybe(r, 250, 150);
+    choose_groups(sim);
     cf->slow_handlers = maybe(r, 600, (unsigned)sim_below(r, 1000));
     cf->handler_us = sim_between(r, 100, 50000);
 }
@@ -97,6 +117,7 @@ static void make_absence(struct sim *sim)
     struct sim_faults *f = &cf->faults;
 
     cf->absence = true;
+    cf->grouped = 0; /* what is forgotten comes twice */
     cf->clients = 2;
     cf->evils = 0;
     cf->raw_evil = false;

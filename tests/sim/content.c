@@ -31,6 +31,27 @@ const char *const sim_types[SIM_TYPES] = {
 /* An encoded map; with flags set there is something to carry. */
 static const struct td_str carried = {"\x81\xa1k\xa1v", 5};
 
+static const struct td_str partitions[SIM_PARTITIONS] = {
+    {"\x81\xacpartitionkey\xa1"
+     "a",
+     16},
+    {"\x81\xacpartitionkey\xa1"
+     "b",
+     16},
+    {"\x81\xacpartitionkey\xa1"
+     "c",
+     16},
+    {"\x81\xacpartitionkey\xa1"
+     "d",
+     16},
+    {"\x81\xacpartitionkey\xa1"
+     "e",
+     16},
+    {"\x81\xacpartitionkey\xa1"
+     "f",
+     16},
+};
+
 #define HEADER_BYTES 16u /* of data: producer's place and sequence */
 
 struct sim_producer *sim_producer_add(struct sim *sim, bool evil)
@@ -119,11 +140,19 @@ static void fill(const struct sim *sim, uint8_t *data,
            event->len - HEADER_BYTES);
 }
 
+static struct td_str attributes(const struct sim_event *event)
+{
+    const struct td_str none = {NULL, 0};
+
+    if (event->partition > 0)
+        return partitions[event->partition - 1];
+    return event->flags ? carried : none;
+}
+
 tidings_err sim_publish(struct sim *sim, struct td_client *c,
                         struct sim_producer *p)
 {
     static uint8_t data[TD_DATA_BYTES_MAX];
-    const struct td_str none = {NULL, 0};
     struct sim_random *r = &sim->random;
     struct sim_event event = {
         .time_us =
@@ -133,13 +162,18 @@ tidings_err sim_publish(struct sim *sim, struct td_client *c,
         .type = (uint16_t)sim_below(r, sim->config.types),
         .flags = (uint16_t)(sim_chance(r, 30) ? sim_below(r, 4) : 0),
     };
+
+    if (sim_chance(r, sim->config.keyed)) {
+        event.flags = TD_RUN_KEY;
+        event.partition = (uint8_t)(1 + sim_below(r, SIM_PARTITIONS));
+    }
     const struct td_packing packing = {
         .type = td_str_of(sim_types[event.type]),
         .flags = event.flags,
         .time_us = event.time_us,
         .data = event.len ? data : NULL,
         .len = event.len,
-        .attrs = event.flags ? carried : none,
+        .attrs = attributes(&event),
     };
     tidings_err err;
 
@@ -193,6 +227,6 @@ bool sim_event_is(struct sim *sim, const struct sim_producer *p,
            memcmp(run->type.data, sim_types[event->type], run->type.len) == 0 &&
            run->flags == event->flags &&
            batch->base_us + got.dt_us == event->time_us &&
-           got.attrs.len == (event->flags ? carried.len : 0) &&
+           got.attrs.len == attributes(event).len &&
            data_is(sim, p, event, sequence, got.data);
 }

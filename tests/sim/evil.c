@@ -185,21 +185,48 @@ static void hello(struct sim *sim)
     td_buf_fini(&options);
 }
 
+static void pack_text(msgpack_packer *pk, const char *key, const char *value)
+{
+    msgpack_pack_str_with_body(pk, key, strlen(key));
+    msgpack_pack_str_with_body(pk, value, strlen(value));
+}
+
+/* Now and then of a group, under policies that may be another's. */
+static void pack_wish(struct sim *sim, struct td_buf *to)
+{
+    static const char *const names[] = {"g0", "g1", "g2", "", "a group"};
+    struct sim_random *r = &sim->random;
+    bool grouped = sim->config.grouped > 0 && sim_chance(r, 400);
+    msgpack_packer pk;
+
+    msgpack_packer_init(&pk, to, td_buf_pack_write);
+    msgpack_pack_map(&pk, grouped ? 5 : 2);
+    msgpack_pack_str_with_body(&pk, "events", 6);
+    msgpack_pack_uint64(&pk, 100);
+    msgpack_pack_str_with_body(&pk, "bytes", 5);
+    msgpack_pack_uint64(&pk, 2u << 20);
+    if (!grouped)
+        return;
+    pack_text(&pk, "group", names[sim_below(r, 5)]);
+    pack_text(&pk, "policy", td_policy_names[sim_below(r, TD_POLICIES)]);
+    pack_text(&pk, "group_policy", td_share_names[sim_below(r, TD_SHARES)]);
+}
+
 /* A subscriber that never reads and never gives credit. */
 static void hoard(struct sim *sim)
 {
-    static const char options[] = "\x82\xa6"
-                                  "events\x64\xa5"
-                                  "bytes\xce\x00\x20\x00\x00";
     struct td_frame f = {.op = TD_SUBSCRIBE};
+    struct td_buf options = {0};
 
     f.u.subscribe.request = 1 + sim_below(&sim->random, 3);
     f.u.subscribe.subscription = sim_below(&sim->random, 4);
     f.u.subscribe.pattern =
         td_str_of(sim_chance(&sim->random, 900) ? ">" : "..");
-    f.u.subscribe.options.data = options;
-    f.u.subscribe.options.len = sizeof(options) - 1;
+    pack_wish(sim, &options);
+    f.u.subscribe.options.data = (const char *)options.data;
+    f.u.subscribe.options.len = options.len;
     put_frame(sim, &f, NULL);
+    td_buf_fini(&options);
 }
 
 static void lie(struct sim *sim)

@@ -84,7 +84,9 @@ static void fault_cut_off(struct sim *sim)
     struct sim_client *client = random_client(sim);
 
     client->cut_off_until_ms =
-        sim->now_ms + sim_between(&sim->random, 100, 12000);
+        sim->now_ms + (sim_chance(&sim->random, 700)
+                           ? sim_between(&sim->random, 100, 12000)
+                           : sim_between(&sim->random, 12000, 20000));
     fault_link(sim, true, true);
 }
 

@@ -16,6 +16,7 @@ void sim_model_reset(struct sim *sim)
 
     while (m->subs)
         sim_esub_free(sim, m->subs);
+    sim_watches_free(sim);
     m->advised = m->published = m->duplicates = m->routed = m->unmatched = 0;
     memset(m->types, 0, sizeof(m->types));
     for (uint32_t i = 0; i < sim->producers_len; i++)
@@ -57,6 +58,7 @@ static void expect_run(struct sim *sim, uint32_t producer,
     struct sim_producer *p = &sim->producers[producer];
     uint64_t skip = run->first > p->taken ? 0 : p->taken - run->first + 1;
     bool matched = false;
+    struct sim_egroup *g;
     struct sim_esub *sub;
 
     if (skip > run->count)
@@ -68,13 +70,21 @@ static void expect_run(struct sim *sim, uint32_t producer,
                               run->type.len))
             continue;
         matched = true;
-        for (uint64_t i = skip; i < run->count; i++)
+        for (uint64_t i = skip; i < run->count && !sub->group; i++)
             sim_owe(sim, sub, sim_event_key(producer, run->first + i));
     }
     if (matched)
         m->routed += run->count - skip;
     else
         m->unmatched += run->count - skip;
+    DL_FOREACH(m->groups, g)
+    {
+        if (!td_pattern_match(g->pattern, g->pattern_len, run->type.data,
+                              run->type.len))
+            continue;
+        for (uint64_t i = skip; i < run->count; i++)
+            sim_egroup_owe(sim, g, producer, run->first + i);
+    }
     count_type(sim, run, skip, matched);
     if (skip > 0)
         sim_seen(sim, SIM_SEEN_DUPLICATES);
@@ -126,6 +136,7 @@ static void expect(struct sim *sim, struct sim_link *link,
 {
     struct sim_model *m = &sim->model;
     const char *why;
+    struct sim_egroup *g;
     struct sim_esub *sub;
 
     m->batches.len = 0;
@@ -147,6 +158,10 @@ static void expect(struct sim *sim, struct sim_link *link,
     {
         sub->mark = sub->tail;
     }
+    DL_FOREACH(m->groups, g)
+    {
+        g->added_len = 0;
+    }
     m->published += m->batches.events;
     for (uint32_t i = 0; i < m->batches.len; i++) {
         const struct td_batch *batch = &m->batches.batch[i];
@@ -160,6 +175,7 @@ static void expect(struct sim *sim, struct sim_link *link,
 static void unexpect(struct sim *sim, struct sim_link *link)
 {
     struct sim_model *m = &sim->model;
+    struct sim_egroup *g;
     struct sim_esub *sub;
 
     memcpy(m->types, m->types_before, sizeof(m->types));
@@ -172,6 +188,10 @@ static void unexpect(struct sim *sim, struct sim_link *link)
     {
         sub->matched -= sub->tail - sub->mark;
         sub->tail = sub->mark;
+    }
+    DL_FOREACH(m->groups, g)
+    {
+        sim_egroup_take_back(sim, g);
     }
 }
 
@@ -215,30 +235,20 @@ void sim_model_before(struct sim *sim, struct sim_link *link,
     }
 }
 
-/* By link: a session that is resumed has credit anew. */
 static void count_pushes(struct sim *sim, const struct sim_link *link)
 {
+    struct sim_egroup *g;
     struct sim_esub *sub;
 
     DL_FOREACH(sim->model.subs, sub)
     {
-        uint32_t i = 0;
-
-        if (!sub->blocking || sub->tail == sub->mark)
-            continue;
-        while (i < sub->pushers_len && sub->pushers[i].link != link)
-            i++;
-        if (i == SIM_PUSHERS)
-            continue;
-        if (i == sub->pushers_len) {
-            sub->pushers[sub->pushers_len++].link = link;
-            sub->pushers[i].events = 0;
-        }
-        sub->pushers[i].events += sub->tail - sub->mark;
-        SIM_CHECK(sim, sub->pushers[i].events <= TD_PUBLISH_EVENTS,
-                  "%llu events of one link came into a queue that holds "
-                  "it back",
-                  (unsigned long long)sub->pushers[i].events);
+        sub->bound.pushed = sub->tail - sub->mark;
+        sim_bound_push(sim, &sub->bound, link);
+    }
+    DL_FOREACH(sim->model.groups, g)
+    {
+        g->bound.pushed = g->added_len;
+        sim_bound_push(sim, &g->bound, link);
     }
 }
 
@@ -269,6 +279,7 @@ static void subscribed(struct sim *sim, struct sim_link *link,
     HASH_FIND(hh, s->subs, &number, sizeof(number), sub);
     if (!sub || sim_esub_find(sim, link->session, number))
         return;
+    sim_forget_ended(sim);
     esub = sim_esub_add(sim, link, sub);
     if (!esub)
         return;
@@ -297,6 +308,9 @@ static void credited(struct sim *sim, struct sim_link *link,
     struct td_credit row;
     uint32_t rows = 0;
 
+    if (f->u.credit.messages < link->messages_answered ||
+        f->u.credit.messages > link->messages_out)
+        return;
     link->messages_answered = f->u.credit.messages;
     if (!td_read_array(&list, &rows))
         return;
@@ -306,6 +320,11 @@ static void credited(struct sim *sim, struct sim_link *link,
 
         if (!esub)
             continue;
+        if (row.taken < esub->delivered || row.taken > esub->sent ||
+            row.events_limit < esub->events_limit ||
+            row.bytes_limit < esub->bytes_limit)
+            return; /* a breach: what comes before it holds */
+        sim_egroup_taken(esub, row.taken);
         esub->delivered = row.taken;
         esub->events_limit = row.events_limit;
         esub->bytes_limit = row.bytes_limit;
@@ -355,10 +374,10 @@ void sim_model_after(struct sim *sim, struct sim_link *link,
         subscribed(sim, link, before, &f);
     if (good && f.op == TD_UNSUBSCRIBE && had_session)
         unsubscribed(sim, link, &f);
+    if (good && f.op == TD_CREDIT && had_session)
+        credited(sim, link, &f);
     if (!s)
         link->session = 0;
-    else if (good && f.op == TD_CREDIT)
-        credited(sim, link, &f);
     if (good && f.op == TD_PUBLISH)
         sim_watch_holds(sim);
 }

@@ -21,6 +21,8 @@ struct sim_esub *sim_esub_find(struct sim *sim, uint64_t session,
 void sim_esub_free(struct sim *sim, struct sim_esub *sub)
 {
     DL_DELETE(sim->model.subs, sub);
+    if (sub->group)
+        sim_egroup_leave(sim, sub);
     free(sub->ring);
     free(sub->log);
     free(sub);
@@ -46,6 +48,8 @@ struct sim_esub *sim_esub_add(struct sim *sim, struct sim_link *link,
     sub->pattern_len = from->group->pattern_len;
     memcpy(sub->pattern, from->group->text, sub->pattern_len);
     DL_APPEND(sim->model.subs, sub);
+    if (from->group->name_len > 0)
+        sub->group = sim_egroup_join(sim, from->group);
     return sub;
 }
 
@@ -110,11 +114,11 @@ static void log_sent(struct sim *sim, struct sim_esub *sub, uint64_t key,
 
 void sim_owe_begin(struct sim *sim, struct sim_esub *sub)
 {
-    SIM_CHECK(sim, sub->skipped <= sub->gap_told,
+    SIM_CHECK(sim, sub->skipped <= sub->gap_told || sub->group,
               "link %u subscription %llu was not told again of %llu events",
               sub->link->number, (unsigned long long)sub->number,
               (unsigned long long)(sub->skipped - sub->gap_told));
-    if (sub->inexact || sub->advised)
+    if (sub->inexact || sub->advised || sub->group)
         return;
     /* What was dropped is the oldest. */
     sub->head += sub->gap_told - sub->skipped;
@@ -153,6 +157,11 @@ void sim_owe_less(struct sim *sim, struct sim_esub *sub, uint64_t key,
         less_advised(sim, sub, key, bytes);
         return;
     }
+    if (sub->group) {
+        sim_egroup_sent(sim, sub, key);
+        log_sent(sim, sub, key, bytes);
+        return;
+    }
     if (sub->inexact)
         skip_dropped(sub, key);
     SIM_CHECK(sim, sub->head < sub->tail,
@@ -172,15 +181,26 @@ void sim_owe_less(struct sim *sim, struct sim_esub *sub, uint64_t key,
     log_sent(sim, sub, key, bytes);
 }
 
+/* What comes back may be more than the queue has room for. */
+static void excuse(struct sim_bound *bound)
+{
+    bound->was_over = true;
+    bound->was_events = UINT64_MAX;
+}
+
 void sim_owe_again(struct sim *sim, struct sim_esub *sub, uint64_t received)
 {
-    if (sub->sent > received)
-        sub->inexact = sub->was_over = true; /* older than what was dropped */
-    while (sub->sent > received && (sub->advised || has_room(sim, sub))) {
+    if (sub->sent <= received)
+        return;
+    sub->inexact = true; /* it is older than what was dropped before */
+    excuse(sub->group ? &sub->group->bound : &sub->bound);
+    while (sub->sent > received) {
         const struct sim_sent *last = &sub->log[--sub->sent];
 
         sub->sent_bytes -= last->bytes;
-        if (!sub->advised)
+        if (sub->group)
+            sim_egroup_unsent(sim, sub, last->key);
+        else if (!sub->advised && has_room(sim, sub))
             *at(sub, --sub->head) = last->key;
     }
 }

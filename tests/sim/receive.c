@@ -11,6 +11,21 @@
 
 /* ---- receiving ---- */
 
+/* The broker's own events say at least which session they are about. */
+static void check_advisory(struct sim *sim, const struct td_run *run,
+                           const uint8_t *at, const uint8_t *end)
+{
+    struct td_event event;
+    uint64_t session = 0;
+
+    if (run->type.data[0] != '$')
+        return;
+    SIM_CHECK(sim,
+              td_event_open(&event, &at, end) &&
+                  td_map_uint(event.data, "session", &session) && session > 0,
+              "%.*s names no session", (int)run->type.len, run->type.data);
+}
+
 static void check_run(struct sim *sim, struct sim_client *client,
                       struct sim_sub *sub, const struct td_batch *batch,
                       const struct td_run *run, const uint8_t **at,
@@ -24,14 +39,16 @@ static void check_run(struct sim *sim, struct sim_client *client,
                                run->type.data, run->type.len),
               "type %.*s does not match %s", (int)run->type.len, run->type.data,
               sub->csub->pattern);
+    check_advisory(sim, run, *at, end);
     for (uint64_t i = 0; i < run->count && !sim->failed; i++) {
         uint64_t sequence = run->first + i;
 
-        SIM_CHECK(sim, sequence > sub->last[index] || p->forgotten,
-                  "client %u subscription %u: producer %u, %llu after %llu",
-                  client->index, sub->csub->number, index,
-                  (unsigned long long)sequence,
-                  (unsigned long long)sub->last[index]);
+        SIM_CHECK(
+            sim,
+            sequence > sub->last[index] || p->forgotten || *sub->csub->group,
+            "client %u subscription %u: producer %u, %llu after %llu",
+            client->index, sub->csub->number, index,
+            (unsigned long long)sequence, (unsigned long long)sub->last[index]);
         SIM_CHECK(sim, sim_event_is(sim, p, batch, run, sequence, at, end),
                   "client %u: producer %u, %llu is not what was published",
                   client->index, index, (unsigned long long)sequence);
@@ -39,6 +56,33 @@ static void check_run(struct sim *sim, struct sim_client *client,
     }
     sub->received += run->count;
     sim->result->delivered += run->count;
+}
+
+/* A broker that was restarted may deliver again; without a group, nothing
+ * comes to a handler twice. */
+static void check_seen(struct sim_client *client, struct sim_sub *sub,
+                       const struct td_batch *batch, const struct td_run *run)
+{
+    struct sim *sim = client->sim;
+    uint32_t index = sim_producer_index(sim, batch->producer);
+    const struct sim_producer *p = &sim->producers[index];
+    uint64_t again =
+        td_seen_before(&sub->seen, (const uint8_t *)batch->producer.data,
+                       run->first, run->count);
+
+    SIM_CHECK(sim, again == 0 || client->epochs > 0 || p->forgotten || p->evil,
+              "client %u: %llu events of producer %u come again from the same "
+              "broker",
+              client->index, (unsigned long long)again, index);
+    if (again > 0)
+        sim_seen(sim, SIM_SEEN_AGAIN);
+    if (again == run->count)
+        return;
+    SIM_CHECK(sim, run->first + again > sub->handled[index],
+              "client %u: producer %u, %llu is handled after %llu",
+              client->index, index, (unsigned long long)(run->first + again),
+              (unsigned long long)sub->handled[index]);
+    sub->handled[index] = run->first + run->count - 1;
 }
 
 static void check_delivery(struct sim_client *client, struct sim_sub *sub,
@@ -60,9 +104,12 @@ static void check_delivery(struct sim_client *client, struct sim_sub *sub,
     for (uint32_t i = 0; i < b->len; i++) {
         const struct td_batch *batch = &b->batch[i];
 
-        for (uint32_t n = 0; n < batch->runs_len; n++)
+        for (uint32_t n = 0; n < batch->runs_len; n++) {
             check_run(sim, client, sub, batch, &batch->runs[n], &at,
                       body->data + body->len);
+            if (!*sub->csub->group)
+                check_seen(client, sub, batch, &batch->runs[n]);
+        }
     }
 }
 
@@ -184,7 +231,7 @@ static void handle_piece(struct sim_client *client)
     struct td_csub *csub;
 
     if (!end) { /* an evil producer's events need not be well formed inside,
-                   but their prefixes are checked by the broker */
+                 but their prefixes are checked by the broker */
         SIM_CHECK(sim, false, "events end before their body");
         return;
     }

@@ -63,8 +63,8 @@ static bool can_be(struct sim *sim, const struct td_session *s,
         if (!read_kept(&r, &row))
             return false;
         sub = sim_esub_find(sim, s->number, row.number);
-        if (!sub || row.received < sub->delivered ||
-            row.received > sub->sent || row.missed > sub->gap_told) {
+        if (!sub || row.received < sub->delivered || row.received > sub->sent ||
+            row.missed > sub->gap_told) {
             sim_seen(sim, SIM_SEEN_IMPOSSIBLE);
             return false;
         }
@@ -91,9 +91,9 @@ void sim_resume_before(struct sim *sim, struct sim_link *link,
     struct td_str list;
 
     memset(&m->resume, 0, sizeof(m->resume));
-    m->resume.asked =
-        td_map_bin(f->u.hello.options, "token", &token) && token.data &&
-        td_map_find(f->u.hello.options, "subscriptions", &list);
+    m->resume.asked = td_map_bin(f->u.hello.options, "token", &token) &&
+                      token.data &&
+                      td_map_find(f->u.hello.options, "subscriptions", &list);
     if (!m->resume.asked)
         return;
     m->resume.list = list;
@@ -134,6 +134,8 @@ static void resume_sub(struct sim *sim, struct sim_link *link,
         return;
     note_again(sim, sub, row);
     sim_owe_again(sim, sub, row->received);
+    if (sub->group)
+        sub->group->gap_told -= sub->gap_told - row->missed;
     sub->gap_told = row->missed;
 }
 

@@ -30,7 +30,7 @@ static void note_deliver(struct sim *sim, const struct sim_esub *sub,
         sim_seen(sim, SIM_SEEN_GATHERED);
     if (b->len == TD_BATCHES_MAX || (b->len > 1 && b->bytes > 60000))
         sim_seen(sim, SIM_SEEN_GATHERED_FULL);
-    if (!sub->advised && sub->sent == sub->events_limit &&
+    if (!sub->advised && !sub->group && sub->sent == sub->events_limit &&
         sub->head < sub->tail &&
         sub->ring[sub->head & (sub->ring_cap - 1)] ==
             sim_event_key(sim_producer_index((struct sim *)sim,
@@ -68,6 +68,8 @@ static void sent_deliver(struct sim *sim, struct sim_link *link,
               "too many unanswered DELIVER");
     if (link->messages_out - link->messages_answered == TD_MESSAGES_OUT_MAX)
         sim_seen(sim, SIM_SEEN_MESSAGES_FULL);
+    if (sub->group)
+        sim_forget_ended(sim); /* whoever held what is dealt now */
     sim_owe_begin(sim, sub);
     for (uint32_t i = 0; i < b->len; i++) {
         const struct td_batch *batch = &b->batch[i];
@@ -98,6 +100,8 @@ static void sent_gap(struct sim *sim, struct sim_link *link,
     if (link->gaps_out == SIM_GAPS_MANY)
         sim_seen(sim, SIM_SEEN_GAPS_MANY);
     sub->gap_told += f->u.gap.events;
+    if (sub->group)
+        sub->group->gap_told += f->u.gap.events;
     sim_seen(sim, SIM_SEEN_GAP);
 }
 

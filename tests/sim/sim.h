@@ -12,11 +12,14 @@
  *   net.c               links
  *   broker.c            the broker's process around the engine
  *   model.c             what the engine ought to do, worked out a second time
- *   owed.c, resume.c    … what each subscriber is owed; who may come back
+ *   owed.c, group.c     … what each subscriber is owed, and each group
+ *   resume.c            … who may come back
  *   sent.c              … compared with what it sends
- *   check.c, ledger.c   … and with its state and counters
+ *   check.c, bound.c    … and with its state
+ *   ledger.c            … and its counters
  *   client.c            a client's process around td_client
  *   receive.c, act.c    … what it receives; what it publishes and asks
+ *   final.c             … and what it has in the end
  *   content.c           what the events hold, so that each can be recognised
  *   evil.c              peers that break the rules */
 #ifndef TESTS_SIM_SIM_H
@@ -41,7 +44,8 @@
     X(RESUMED_AGAIN, "… and what was in flight is sent again")                 \
     X(RESUMED_GAP, "… and a gap that was not heard of is told again")          \
     X(RESUMED_LESS, "… without a subscription that ended meanwhile")           \
-    X(LATE, "a client asks to resume what is over")                          \
+    X(RELAPSED, "a link is lost while it resumes a session")                   \
+    X(LATE, "a client asks to resume what is over")                            \
     X(UNKEPT, "what is in flight was let go, so nothing is resumed")           \
     X(IMPOSSIBLE, "counts that cannot be are refused")                         \
     X(FORGED, "a forged token is refused")                                     \
@@ -50,6 +54,7 @@
     X(CLIENT_SILENCE, "a client takes a silent broker for dead")               \
     X(NO_WELCOME, "a greeting is not answered in time")                        \
     X(NEW_EPOCH, "a client is told of a new epoch")                            \
+    X(AGAIN, "… and what comes again is not handled again")                    \
     X(SHUTDOWN, "a broker drains and says goodbye")                            \
     X(BROKER_PAUSED, "the broker stands still for longer than it may be dead") \
     X(CLIENT_PAUSED, "a client stands still until it is taken for dead")       \
@@ -66,6 +71,12 @@
     X(HOLD_DRAINED, "a publisher runs out of credit that is withheld")         \
     X(HOLD_MANY, "a session is under more holds than it remembers")            \
     X(DROPPED_SLOW, "a queue drops its oldest, slow")                          \
+    X(GROUPED, "a group deals to several members")                             \
+    X(ROUND_ROBIN, "… in turn, and their totals are compared")                 \
+    X(KEYED, "… and a key goes on to the member that holds it")                \
+    X(KEY_MOVED, "… and to another when it does not any more")                 \
+    X(MEMBER_LOST, "a member ends with what it was sent")                      \
+    X(JOIN_REFUSED, "a member asks for what its group is not")                 \
     X(DROPPED_OLDEST, "a queue drops its oldest, as asked")                    \
     X(DROPPED_NEWEST, "what does not fit is not queued, as asked")             \
     X(DROPPED_MEMORY, "a queue drops its oldest, memory")                      \

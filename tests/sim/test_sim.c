@@ -1,6 +1,6 @@
 /* Runs the simulation over many seeds.
  *
- *     TIDINGS_SIM_SEEDS=20000 test_sim    how many; default 2000, or 20000
+ *     TIDINGS_SIM_SEEDS=20000 test_sim    how many; default 1200, or 20000
  *                                         with TIDINGS_LONG=1
  *     TIDINGS_SIM_FIRST=5001 test_sim     beginning with another than 1
  *     TIDINGS_SIM_SEED=17 test_sim        that one alone, with its history
@@ -33,7 +33,7 @@ static uint64_t seeds(void)
     const char *is_long = getenv("TIDINGS_LONG");
 
     return number_from("TIDINGS_SIM_SEEDS",
-                       is_long && strcmp(is_long, "1") == 0 ? 20000 : 2000);
+                       is_long && strcmp(is_long, "1") == 0 ? 20000 : 1200);
 }
 
 static void note_running(uint64_t seed)

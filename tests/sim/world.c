@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEAL_MS 60000 /* from the last fault until everything is at rest */
+#define HEAL_MS 150000 /* from the last fault until everything is at rest */
 
 const char *const sim_seen_texts[SIM_SEEN_END] = {
 #define SIM_SEEN_TEXT(name, text) text,
@@ -188,6 +188,11 @@ static void heal(struct sim *sim)
         client->act_ms = sim->now_ms;
     }
     sim_broker_pause(sim, 0);
+    /* A key's events are never let go of: without memory for what its member
+   * is to take, that one's session ends again and again. */
+    sim->config.memory_bytes = TD_MEMORY_BYTES;
+    if (sim->broker.engine)
+        sim->broker.engine->options.memory_bytes = TD_MEMORY_BYTES;
     if (!sim->broker.engine)
         sim->broker.restart_ms = sim->now_ms;
 }
@@ -271,8 +276,7 @@ static void absence(struct sim *sim)
     run_until(sim, 15000, NULL);
     sim->now_ms = 15000;
     client->cut_off_until_ms = sim->now_ms + TD_GRACE_MS + TD_PRODUCER_KEEP_MS -
-                               8000 +
-                               (int64_t)sim_below(&sim->random, 20000);
+                               8000 + (int64_t)sim_below(&sim->random, 20000);
     if (client->link) {
         client->link->client_may_complain = true;
         client->link->broker_may_complain = true;

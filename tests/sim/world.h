@@ -8,18 +8,12 @@
 
 #include "broker/engine/internal.h"
 #include "broker/engine/pack.h"
+#include "client/seen.h"
 #include "client/session.h"
+#include "tests/sim/model.h"
 #include "tests/sim/random.h"
 #include "tests/sim/sim.h"
-
-#define SIM_NEVER         INT64_MAX
-#define SIM_TYPES         20u
-#define SIM_CLIENTS_MAX   6u
-#define SIM_SUBS_MAX      14u /* of one client at a time */
-#define SIM_EVILS         2u  /* clients that break the rules, at most */
-#define SIM_LINKS_MAX     8192u
-#define SIM_PRODUCERS_MAX 512u
-#define SIM_POOL_BYTES    (2u << 20) /* where events take their data from */
+#include "tests/sim/sizes.h"
 
 struct sim;
 
@@ -80,10 +74,18 @@ struct sim_config {
     uint32_t subs_max;
     unsigned tiny_window; /* per mille of subscriptions */
     unsigned tiny_queue;
-    unsigned wide;          /* per mille: patterns that match much */
-    unsigned churn;         /* per mille of acts: subscribe, unsubscribe */
-    unsigned refused;       /* per mille of subscriptions */
-    unsigned drops;         /* … with a policy that drops */
+    unsigned wide;     /* per mille: patterns that match much */
+    unsigned churn;    /* per mille of acts: subscribe, unsubscribe */
+    unsigned refused;  /* per mille of subscriptions */
+    unsigned drops;    /* … with a policy that drops */
+    unsigned relapses; /* per mille of links that resume: lost soon */
+    unsigned grouped;  /* … of a group */
+    unsigned keyed;    /* per mille of events: with a partition key */
+    struct {
+        enum tidings_policy policy;
+        enum tidings_group_policy share;
+        uint64_t queue_events; /* 0: the default */
+    } groups[SIM_GROUPS];
     unsigned advised;       /* … to the broker's own events */
     int64_t handler_us;     /* per event, at most */
     unsigned slow_handlers; /* per mille of clients */
@@ -116,6 +118,7 @@ struct sim_event {
     uint32_t pool_at;
     uint16_t type;
     uint16_t flags;
+    uint8_t partition; /* its key; 0: none */
 };
 
 struct sim_producer {
@@ -217,144 +220,6 @@ void sim_link_close(struct sim *sim, struct sim_link *link, bool clean);
 /* Forgets links that nothing can happen on any more. */
 void sim_links_sweep(struct sim *sim);
 
-/* ---- model.c, owed.c, resume.c, sent.c, check.c, ledger.c ---- */
-
-#define SIM_GAPS_MAX  100u /* told to somebody who says nothing … */
-#define SIM_GAPS_MANY 64u  /* … and where they are held back */
-
-struct sim_span {
-    int64_t begin_ms;
-    int64_t end_ms;
-};
-
-#define SIM_SPANS   64u
-#define SIM_PUSHERS 16u
-
-/* What a subscriber was sent, by tag. */
-struct sim_sent {
-    uint64_t key;
-    uint64_t bytes;
-};
-
-/* A subscription at the broker, as it ought to be. */
-struct sim_esub {
-    struct sim_esub *prev;
-    struct sim_esub *next;
-    uint64_t session;
-    uint64_t number;
-    struct sim_link *link;
-    /* what matched and was not delivered yet, oldest first */
-    uint64_t *ring;
-    uint64_t ring_cap;
-    uint64_t head;
-    uint64_t tail;
-    uint64_t mark; /* tail before the message at hand */
-    uint64_t matched;
-    uint64_t gap_told;
-    uint64_t skipped; /* of the ring, as told; less than gap_told until the
-                         next DELIVER, more until what was told is told again */
-    bool inexact;     /* what was dropped need not be the oldest */
-    struct sim_sent *log;
-    uint64_t log_cap;
-    uint64_t sent; /* events in the log */
-    uint64_t sent_bytes;
-    uint64_t delivered;
-    uint64_t events_limit;
-    uint64_t bytes_limit;
-    bool advised;  /* to the broker's own events: nobody foretells them */
-    bool was_over; /* its bound, in the turn before … */
-    uint64_t was_matched;
-    /* its holds */
-    bool blocking;
-    uint64_t hold;
-    uint64_t slow; /* dropped so far */
-    int64_t since_ms;
-    struct sim_span spans[SIM_SPANS]; /* ring, by number */
-    uint64_t spans_len;
-    struct {
-        const struct sim_link *link;
-        uint64_t events;
-    } pushers[SIM_PUSHERS]; /* during the present hold */
-    uint32_t pushers_len;
-    size_t pattern_len;
-    char pattern[TD_TYPE_BYTES_MAX + 1];
-};
-
-struct sim_count {
-    uint64_t published;
-    uint64_t duplicates;
-    uint64_t unmatched;
-};
-
-struct sim_model {
-    struct sim_esub *subs;
-    uint64_t published;
-    uint64_t duplicates;
-    uint64_t routed;
-    uint64_t unmatched;
-    struct sim_count types[SIM_TYPES];
-    struct sim_count types_before[SIM_TYPES];
-    uint64_t advised; /* the turn before */
-    uint64_t unmatched_before; /* of the message at hand … */
-    uint64_t routed_before;
-    uint64_t published_before;
-    uint64_t duplicates_before;
-    uint64_t taken_before;
-    uint64_t complaints_before; /* breaches and bad frames */
-    struct {
-        bool asked;           /* the message at hand is a HELLO that asks */
-        bool due;             /* … and is to get it */
-        bool alive;           /* … while the old link is not known to be lost */
-        uint64_t session;     /* of its producer, 0: none */
-        struct td_str token;
-        struct td_str list;
-    } resume;
-    struct td_batches batches;
-};
-
-void sim_model_reset(struct sim *sim);
-/* Around each message that the engine is given. */
-void sim_model_before(struct sim *sim, struct sim_link *link,
-                      const struct sim_message *m);
-void sim_model_after(struct sim *sim, struct sim_link *link,
-                     const struct sim_message *m);
-struct sim_esub *sim_esub_find(struct sim *sim, uint64_t session,
-                               uint64_t number);
-struct sim_esub *sim_esub_add(struct sim *sim, struct sim_link *link,
-                              const struct td_sub *from);
-void sim_esub_free(struct sim *sim, struct sim_esub *sub);
-/* An event of a producer, as a ring holds it. */
-uint64_t sim_event_key(uint32_t producer, uint64_t sequence);
-void sim_owe(struct sim *sim, struct sim_esub *sub, uint64_t key);
-/* A DELIVER begins; then each of its events is taken off what is owed. */
-void sim_owe_begin(struct sim *sim, struct sim_esub *sub);
-void sim_owe_less(struct sim *sim, struct sim_esub *sub, uint64_t key,
-                  uint64_t bytes);
-/* What was sent after that many events is owed again. */
-void sim_owe_again(struct sim *sim, struct sim_esub *sub, uint64_t received);
-/* A HELLO, before the engine has it: may its session be resumed? */
-void sim_resume_before(struct sim *sim, struct sim_link *link,
-                       const struct td_frame *f);
-/* Its WELCOME. */
-void sim_resume_welcome(struct sim *sim, struct sim_link *link,
-                        const struct td_frame *f);
-struct td_session *sim_session_numbered(struct sim *sim, uint64_t number);
-/* NULL also while there is no broker. */
-struct td_session *sim_session_of(struct sim *sim, struct td_str producer);
-/* Subscriptions whose session has ended. */
-void sim_forget_ended(struct sim *sim);
-/* The session that the peer has now; NULL: none, or it ends. */
-struct td_session *sim_note_session(struct sim *sim, struct sim_link *link);
-/* Notes which subscriptions hold publishers back, and for how long. */
-void sim_watch_holds(struct sim *sim);
-/* The engine's counters, added up. */
-void sim_ledger_check(struct sim *sim);
-/* A message that the engine sends. */
-void sim_model_sent(struct sim *sim, struct sim_link *link, const void *control,
-                    size_t len, struct td_body *body);
-/* The engine's state, at the end of a turn. */
-void sim_model_check(struct sim *sim);
-
 /* ---- broker.c ---- */
 
 struct sim_broker {
@@ -401,6 +266,9 @@ struct sim_sub {
     uint64_t received;
     uint64_t gaps;
     uint64_t last[SIM_PRODUCERS_MAX]; /* highest sequence of each producer */
+    /* over all sessions: what is left out as seen, and what a handler gets */
+    struct td_seen seen;
+    uint64_t handled[SIM_PRODUCERS_MAX]; /* as last */
 };
 
 struct sim_client {
@@ -429,7 +297,7 @@ struct sim_client {
     uint64_t epochs; /* changes of it */
     uint64_t epochs_told;
     uint64_t anew_told; /* sessions that were not resumed */
-    uint64_t missed; /* GAP events received */
+    uint64_t missed;    /* GAP events received */
     struct td_question question;
     bool asking;
     uint64_t asked_in; /* session */
