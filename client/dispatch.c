@@ -50,7 +50,7 @@ void td_notice_free(struct td_notice *n)
     if (!n)
         return;
     if (n->message)
-        td_message_free(n->message);
+        td_message_unref(n->message);
     td_bus_sub_unref(n->sub);
     free(n);
 }
@@ -91,16 +91,15 @@ static void enter_run(struct td_cursor *cur)
 
 static tidings_err enter(struct td_cursor *cur, struct td_notice *n)
 {
-    const struct td_body *body = n->message->body;
     const char *why;
     tidings_err err =
-        td_batches_read(&cur->batches, n->batches, body->len, &why);
+        td_batches_read(&cur->batches, n->batches, n->body.len, &why);
 
     if (err)
         return err;
     cur->notice = n;
     cur->batch = cur->run = 0;
-    cur->end = body->data;
+    cur->end = (const uint8_t *)n->body.data;
     enter_run(cur);
     return TIDINGS_OK;
 }
@@ -290,7 +289,7 @@ static const char *text_of(struct td_bus *b, const struct td_notice *n,
 
 static void call_on_status(struct td_bus *b, struct td_notice *n)
 {
-    char buffer[sizeof(n->text) + 64];
+    char buffer[TD_NOTICE_TEXT_MAX + 1 + 64];
     const struct tidings_status status = {
         .kind = n->kind,
         .err = n->err,

@@ -56,9 +56,9 @@ static void leave_out(struct td_job *job, struct td_job_run *to,
 }
 
 static void add_runs(struct td_job *job, struct td_bus_sub *sub,
-                     const struct td_batches *tables, bool keyed)
+                     const struct td_batches *tables, const uint8_t *p,
+                     bool keyed)
 {
-    const uint8_t *p = job->message->body->data;
 
     for (uint32_t b = 0; b < tables->len; b++) {
         const struct td_batch *batch = &tables->batch[b];
@@ -91,16 +91,15 @@ tidings_err td_job_new(struct td_job **out, struct td_bus_sub *sub,
 {
     struct td_job *job;
     const char *why;
-    tidings_err err =
-        td_batches_read(tables, d->batches, message->body->len, &why);
+    tidings_err err = td_batches_read(tables, d->batches, d->body.len, &why);
 
     if (err)
         return err;
     job = job_alloc(tables->runs_len, keyed ? count_keyed(tables) : 0);
     if (!job)
         return TIDINGS_ENOMEM;
-    job->message = message;
-    add_runs(job, sub, tables, keyed);
+    job->message = td_message_ref(message);
+    add_runs(job, sub, tables, (const uint8_t *)d->body.data, keyed);
     *out = job;
     return TIDINGS_OK;
 }
@@ -120,7 +119,7 @@ struct td_job *td_job_gap(uint64_t missed, struct td_str reason)
 void td_job_free(struct td_job *job)
 {
     if (job && job->message)
-        td_message_free(job->message);
+        td_message_unref(job->message);
     free(job);
 }
 

@@ -69,8 +69,8 @@ struct td_job {
  *
  * @param keyed   events with a key wait for the worker of that key.
  * @param tables  memory to read the table into.
- * @return TIDINGS_OK, and the message is the job's; TIDINGS_EPROTO: the table
- *         is malformed; TIDINGS_ENOMEM.
+ * @return TIDINGS_OK, and the job has a reference to the message;
+ *         TIDINGS_EPROTO: the table is malformed; TIDINGS_ENOMEM.
  */
 tidings_err td_job_new(struct td_job **out, struct td_bus_sub *sub,
                        struct td_message *message, const struct td_delivery *d,

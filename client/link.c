@@ -11,6 +11,7 @@ struct td_message *td_message_new(const void *control, size_t len,
     if (!m)
         return NULL;
     m->next = NULL;
+    atomic_init(&m->refs, 1);
     m->body = body;
     m->len = len;
     if (len)
@@ -18,9 +19,15 @@ struct td_message *td_message_new(const void *control, size_t len,
     return m;
 }
 
-void td_message_free(struct td_message *m)
+struct td_message *td_message_ref(struct td_message *m)
 {
-    if (!m)
+    atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
+    return m;
+}
+
+void td_message_unref(struct td_message *m)
+{
+    if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1)
         return;
     td_body_unref(m->body);
     free(m);

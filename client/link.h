@@ -8,15 +8,18 @@
 #define TD_LINK_H
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
 #include "proto/body.h"
 #include "tidings/err.h"
 
-/* A message that has arrived; one block. */
+/* A message that has arrived; one block, counted: it may hold deliveries of
+ * several subscriptions. */
 struct td_message {
     struct td_message *next;
+    atomic_uint refs;
     struct td_body *body; /* NULL: none */
     size_t len;
     unsigned char control[];
@@ -24,7 +27,8 @@ struct td_message {
 
 struct td_message *td_message_new(const void *control, size_t len,
                                   struct td_body *body);
-void td_message_free(struct td_message *m);
+struct td_message *td_message_ref(struct td_message *m);
+void td_message_unref(struct td_message *m); /* NULL does nothing */
 
 enum td_receive {
     TD_RECEIVED, /* *out is set */

@@ -14,6 +14,8 @@
 
 struct td_bus_sub;
 
+#define TD_NOTICE_TEXT_MAX 159u /* bytes: what is longer is cut */
+
 enum td_notice_what {
     TD_NOTICE_EVENTS, /* a delivery */
     TD_NOTICE_GAP,    /* a call of on_gap: count events, text is the reason */
@@ -27,14 +29,15 @@ struct td_notice {
     struct td_bus_sub *sub; /* counted; NULL: a status of the bus */
     /* of a delivery */
     struct td_message *message;
-    struct td_str batches; /* in the message */
+    struct td_str batches; /* in the message … */
+    struct td_str body;    /* … and their events */
     uint64_t incarnation;  /* td_client's when it arrived */
     uint64_t events;       /* not yet handled */
     /* of news */
     enum tidings_status_kind kind;
     tidings_err err;
     uint64_t count;
-    char text[160];
+    char text[]; /* at most TD_NOTICE_TEXT_MAX, and a NUL */
 };
 
 struct td_notice_list {

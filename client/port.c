@@ -52,14 +52,17 @@ static struct td_notice *news_new(enum td_notice_what what,
                                   struct td_bus_sub *sub, uint64_t count,
                                   const char *text, size_t len)
 {
-    struct td_notice *n = calloc(1, sizeof(*n));
+    struct td_notice *n;
 
+    if (len > TD_NOTICE_TEXT_MAX)
+        len = TD_NOTICE_TEXT_MAX;
+    n = calloc(1, sizeof(*n) + len + 1);
     if (!n)
         return NULL;
     n->what = what;
     n->sub = sub ? td_bus_sub_ref(sub) : NULL;
     n->count = count;
-    snprintf(n->text, sizeof(n->text), "%.*s", (int)len, text);
+    memcpy(n->text, text, len);
     return n;
 }
 
@@ -127,7 +130,7 @@ struct td_client_port td_bus_port(struct td_bus *b)
 
 /* ---- deliveries ---- */
 
-/* Takes the message over, unless there is no memory. */
+/* false: no memory. */
 static bool push_delivery(struct td_bus *b, struct td_bus_sub *sub,
                           struct td_message *m, const struct td_delivery *d)
 {
@@ -137,8 +140,9 @@ static bool push_delivery(struct td_bus *b, struct td_bus_sub *sub,
         return false;
     n->what = TD_NOTICE_EVENTS;
     n->sub = td_bus_sub_ref(sub);
-    n->message = m;
+    n->message = td_message_ref(m);
     n->batches = d->batches;
+    n->body = d->body;
     n->incarnation = b->client.incarnation;
     n->events = d->events;
     sub->arrived += d->events;
@@ -153,25 +157,20 @@ static void take_delivery(struct td_bus *b, struct td_message *m,
     struct td_bus_sub *sub = owner_of(d->sub);
     bool kept;
 
-    if (!sub || atomic_load(&sub->ended)) {
-        td_message_free(m);
+    if (!sub || atomic_load(&sub->ended))
         return;
-    }
     kept = sub->pool ? td_pool_push(b, sub, m, d) : push_delivery(b, sub, m, d);
-    if (kept)
-        return;
-    td_message_free(m);
-    td_client_lost_delivery(&b->client, d);
+    if (!kept)
+        td_client_lost_delivery(&b->client, d);
 }
 
 void td_bus_take(struct td_bus *b, struct td_message *m, int64_t now_ms)
 {
+    struct td_deliveries all;
     struct td_delivery d;
-    tidings_err err =
-        td_client_message(&b->client, m->control, m->len, m->body, now_ms, &d);
 
-    if (!err && d.sub)
+    td_client_message(&b->client, m->control, m->len, m->body, now_ms, &all);
+    while (!td_client_next(&b->client, &all, &d) && d.sub)
         take_delivery(b, m, &d);
-    else
-        td_message_free(m);
+    td_message_unref(m);
 }

@@ -169,7 +169,7 @@ static tidings_err greeting(struct td_client *c, const struct td_frame *f)
 }
 
 static tidings_err ready(struct td_client *c, const struct td_frame *f,
-                         struct td_delivery *out)
+                         struct td_body *body, struct td_deliveries *out)
 {
     switch (f->op) {
     case TD_TAKEN:
@@ -178,7 +178,7 @@ static tidings_err ready(struct td_client *c, const struct td_frame *f,
         on_reply(c, f);
         return TIDINGS_OK;
     case TD_DELIVER:
-        return td_client_on_deliver(c, f, out);
+        return td_client_on_deliver(c, f, body, out);
     case TD_GAP:
         td_client_on_gap(c, f);
         return TIDINGS_OK;
@@ -218,12 +218,20 @@ static tidings_err decode(struct td_client *c, struct td_frame *f,
     return TIDINGS_OK;
 }
 
+void td_client_lost_breach(struct td_client *c)
+{
+    char text[128];
+
+    snprintf(text, sizeof(text), "the broker broke the protocol: %s",
+             c->breach);
+    td_client_lost(c, TIDINGS_EPROTO, text, c->now_ms);
+}
+
 tidings_err td_client_message(struct td_client *c, const void *control,
                               size_t len, struct td_body *body, int64_t now_ms,
-                              struct td_delivery *out)
+                              struct td_deliveries *out)
 {
     struct td_frame f;
-    char text[128];
     tidings_err err;
 
     memset(out, 0, sizeof(*out));
@@ -237,12 +245,10 @@ tidings_err td_client_message(struct td_client *c, const void *control,
         return TIDINGS_OK;
     }
     if (!err)
-        err = c->state == TD_CLIENT_READY ? ready(c, &f, out) : greeting(c, &f);
-    if (err) {
-        snprintf(text, sizeof(text), "the broker broke the protocol: %s",
-                 c->breach);
-        td_client_lost(c, err, text, now_ms);
-    }
+        err = c->state == TD_CLIENT_READY ? ready(c, &f, body, out)
+                                          : greeting(c, &f);
+    if (err)
+        td_client_lost_breach(c);
     return err;
 }
 

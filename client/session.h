@@ -194,10 +194,19 @@ struct td_client {
     struct td_buf scratch;
 };
 
-/* What a message turned out to hold. */
+/* What a message turned out to hold for handlers: nothing, or deliveries that
+ * td_client_next() hands out. Borrows the message. */
+struct td_deliveries {
+    struct td_reader parts; /* those not handed out */
+    uint32_t left;          /* how many */
+    struct td_str body;     /* theirs */
+};
+
+/* One of them. */
 struct td_delivery {
-    struct td_csub *sub;   /* NULL: nothing to hand to a handler */
+    struct td_csub *sub;   /* NULL: none */
     struct td_str batches; /* in the control frame */
+    struct td_str body;    /* the events of these batches */
     uint64_t tag;
     uint64_t events; /* in the batches, by their table */
 };
@@ -214,7 +223,12 @@ int64_t td_client_tick(struct td_client *c, int64_t now_ms);
  * session is over and the link closed. */
 tidings_err td_client_message(struct td_client *c, const void *control,
                               size_t len, struct td_body *body, int64_t now_ms,
-                              struct td_delivery *out);
+                              struct td_deliveries *out);
+
+/* The next delivery of a message; out->sub is NULL when there are no more. Not
+ * TIDINGS_OK: as td_client_message(). */
+tidings_err td_client_next(struct td_client *c, struct td_deliveries *from,
+                           struct td_delivery *out);
 
 /* The link is lost; with TIDINGS_EPROTO because the broker broke the rules, so
  * that its session is not to be resumed. */

@@ -90,28 +90,72 @@ static bool is_wanted(const struct td_csub *sub)
 }
 
 tidings_err td_client_on_deliver(struct td_client *c, const struct td_frame *f,
-                                 struct td_delivery *out)
+                                 struct td_body *body,
+                                 struct td_deliveries *out)
 {
-    struct td_csub *sub = td_client_sub_find(c, f->u.deliver.subscription);
-    uint64_t events = td_batches_events(f->u.deliver.batches);
-
+    out->parts = td_reader_of(f->u.deliver.parts.data, f->u.deliver.parts.len);
+    out->body.data = (const char *)body->data;
+    out->body.len = body->len;
+    if (!td_read_array(&out->parts, &out->left) || out->left == 0)
+        return td_client_breach(c, "delivered nothing");
     c->messages++;
     if (c->messages - c->messages_told >= CREDIT_MESSAGES)
         td_client_send_credit(c);
     else
         credit_later(c);
-    if (!is_wanted(sub))
-        return TIDINGS_OK; /* for one that has just ended */
-    if (f->u.deliver.tag != sub->received + 1)
-        return td_client_breach(c, "left out a delivery, or repeated one");
-    if (events == 0)
-        return td_client_breach(c, "sent a malformed batch");
-    sub->received += events;
-    out->sub = sub;
-    out->batches = f->u.deliver.batches;
-    out->tag = f->u.deliver.tag;
-    out->events = events;
     return TIDINGS_OK;
+}
+
+/* Takes the next part off; false: it is not well-formed. */
+static bool read_part(struct td_deliveries *from, struct td_part *part,
+                      struct td_delivery *out)
+{
+    uint32_t events;
+    uint32_t bytes;
+
+    if (!td_part_read(&from->parts, part) ||
+        !td_batches_sum(part->batches, &events, &bytes) ||
+        bytes > from->body.len || (--from->left == 0 && bytes < from->body.len))
+        return false;
+    out->batches = part->batches;
+    out->tag = part->tag;
+    out->events = events;
+    out->body.data = from->body.data;
+    out->body.len = bytes;
+    from->body.data += bytes;
+    from->body.len -= bytes;
+    return true;
+}
+
+static tidings_err next(struct td_client *c, struct td_deliveries *from,
+                        struct td_delivery *out)
+{
+    struct td_part part;
+    struct td_csub *sub;
+
+    if (!read_part(from, &part, out))
+        return td_client_breach(c, "sent a malformed delivery");
+    sub = td_client_sub_find(c, part.subscription);
+    if (!is_wanted(sub))
+        return TIDINGS_OK; /* it has just ended */
+    if (part.tag != sub->received + 1)
+        return td_client_breach(c, "left out a delivery, or repeated one");
+    sub->received += out->events;
+    out->sub = sub;
+    return TIDINGS_OK;
+}
+
+tidings_err td_client_next(struct td_client *c, struct td_deliveries *from,
+                           struct td_delivery *out)
+{
+    tidings_err err = TIDINGS_OK;
+
+    out->sub = NULL;
+    while (!err && !out->sub && from->left > 0 && c->state == TD_CLIENT_READY)
+        err = next(c, from, out);
+    if (err)
+        td_client_lost_breach(c);
+    return err;
 }
 
 void td_client_lost_delivery(struct td_client *c, const struct td_delivery *d)

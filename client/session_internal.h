@@ -19,6 +19,8 @@ void td_client_status(struct td_client *c, enum tidings_status_kind kind,
                       tidings_err err, const char *text, uint64_t count);
 /* The broker broke the rules: TIDINGS_EPROTO, and why, a static text. */
 tidings_err td_client_breach(struct td_client *c, const char *why);
+/* … and the link is lost for it. */
+void td_client_lost_breach(struct td_client *c);
 
 /* session_send.c */
 
@@ -66,7 +68,8 @@ void td_client_subs_on_reply(struct td_client *c, const struct td_frame *f);
 /* session_credit.c */
 void td_client_send_credit(struct td_client *c);
 tidings_err td_client_on_deliver(struct td_client *c, const struct td_frame *f,
-                                 struct td_delivery *out);
+                                 struct td_body *body,
+                                 struct td_deliveries *out);
 void td_client_on_gap(struct td_client *c, const struct td_frame *f);
 
 /* session_question.c */

@@ -63,7 +63,6 @@ bool td_pool_push(struct td_bus *b, struct td_bus_sub *sub,
         return false;
     if (err) { /* whoever sent this breaks the rules everywhere */
         td_client_break(&b->client, "the broker sent a malformed batch");
-        td_message_free(m);
         return true;
     }
     job->incarnation = b->client.incarnation;

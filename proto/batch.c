@@ -183,27 +183,30 @@ static bool enter_runs(struct td_reader *r, uint32_t *runs)
            td_read_raw(r, &skipped) && td_read_array(r, runs);
 }
 
-uint64_t td_batches_events(struct td_str wire)
+bool td_batches_sum(struct td_str wire, uint32_t *events, uint32_t *bytes)
 {
     struct td_reader r = td_reader_of(wire.data, wire.len);
     uint32_t batches;
     uint32_t runs;
-    uint64_t events = 0;
 
+    *events = *bytes = 0;
     if (!td_read_array(&r, &batches))
-        return 0;
+        return false;
     while (batches-- > 0) {
         if (!enter_runs(&r, &runs))
-            return 0;
+            return false;
         while (runs-- > 0) {
             struct td_run run;
 
             if (!read_run(&r, &run))
-                return 0;
-            events += run.count;
+                return false;
+            *events += run.count;
+            *bytes += run.bytes;
+            if (*events > TD_EVENTS_MAX || *bytes > TD_BODY_BYTES_MAX)
+                return false;
         }
     }
-    return events;
+    return *events > 0;
 }
 
 /* ---- encoding ---- */

@@ -68,8 +68,9 @@ tidings_err td_batches_decode(struct td_batches *out, struct td_str wire,
 tidings_err td_batches_read(struct td_batches *out, struct td_str wire,
                             size_t body_len, const char **why);
 
-/* Events of a list of batches, by its table alone; 0 if it is malformed. */
-uint64_t td_batches_events(struct td_str wire);
+/* Events and body bytes of a list of batches, by its table alone; false: it is
+ * malformed, or beyond a message's limits. */
+bool td_batches_sum(struct td_str wire, uint32_t *events, uint32_t *bytes);
 
 /* Encoding: the list's head, then of each batch its head and its runs. */
 void td_batches_begin(struct td_buf *b, uint32_t batches);

@@ -85,12 +85,7 @@ static const struct op_row ops[TD_OP_END] = {
                    {F_UINT, AT(reply.code)},
                    {F_STR, AT(reply.text)},
                    {F_ANY, AT(reply.result)}}},
-    [TD_DELIVER] = {"DELIVER",
-                    BROKER,
-                    true,
-                    {{F_UINT, AT(deliver.subscription)},
-                     {F_UINT, AT(deliver.tag)},
-                     {F_ARRAY, AT(deliver.batches)}}},
+    [TD_DELIVER] = {"DELIVER", BROKER, true, {{F_ARRAY, AT(deliver.parts)}}},
     [TD_CREDIT] = {"CREDIT",
                    CLIENT,
                    false,
@@ -292,4 +287,28 @@ bool td_credit_read(struct td_reader *list, struct td_credit *out)
            td_read_uint(&r, &out->taken) &&
            td_read_uint(&r, &out->events_limit) &&
            td_read_uint(&r, &out->bytes_limit);
+}
+
+void td_part_begin(struct td_buf *parts, uint64_t subscription, uint64_t tag)
+{
+    msgpack_packer pk;
+
+    msgpack_packer_init(&pk, parts, td_buf_pack_write);
+    msgpack_pack_array(&pk, 3);
+    msgpack_pack_uint64(&pk, subscription);
+    msgpack_pack_uint64(&pk, tag);
+}
+
+bool td_part_read(struct td_reader *parts, struct td_part *out)
+{
+    struct td_reader r;
+    struct td_str part;
+    uint32_t fields;
+
+    if (!td_read_raw(parts, &part))
+        return false;
+    r = td_reader_of(part.data, part.len);
+    return td_read_array(&r, &fields) && fields >= 3 &&
+           td_read_uint(&r, &out->subscription) &&
+           td_read_uint(&r, &out->tag) && td_read_raw(&r, &out->batches);
 }

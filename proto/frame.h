@@ -33,7 +33,8 @@ enum td_op {
 
 /* A decoded frame borrows the bytes it was decoded from. Fields named as in
  * PROTOCOL.md; td_str fields that are not str or bin hold whole msgpack
- * values: maps, batches, the list of a CREDIT, a REPLY's result. */
+ * values: maps, batches, the lists of a DELIVER and a CREDIT, a REPLY's
+ * result. */
 struct td_frame {
     enum td_op op;
     union {
@@ -80,9 +81,7 @@ struct td_frame {
             struct td_str result;
         } reply;
         struct {
-            uint64_t subscription;
-            uint64_t tag;
-            struct td_str batches;
+            struct td_str parts;
         } deliver;
         struct {
             uint64_t messages;
@@ -115,6 +114,13 @@ struct td_credit {
     uint64_t bytes_limit;
 };
 
+/* One element of a DELIVER's list. */
+struct td_part {
+    uint64_t subscription;
+    uint64_t tag;
+    struct td_str batches;
+};
+
 /* Name of an operation, "PUBLISH"; "?" for none. */
 const char *td_op_name(unsigned op);
 
@@ -138,6 +144,11 @@ void td_frame_encode(struct td_buf *b, const struct td_frame *frame);
 void td_credit_begin(struct td_buf *list, uint32_t rows);
 void td_credit_append(struct td_buf *list, const struct td_credit *row);
 bool td_credit_read(struct td_reader *list, struct td_credit *out);
+
+/* Parts of a DELIVER: the list's head, then of each its begin and its batches.
+ * Reading: td_read_array, then each. */
+void td_part_begin(struct td_buf *parts, uint64_t subscription, uint64_t tag);
+bool td_part_read(struct td_reader *parts, struct td_part *out);
 
 /* A NUL-terminated string as td_str, and an empty msgpack map. */
 struct td_str td_str_of(const char *s);

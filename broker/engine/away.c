@@ -182,6 +182,6 @@ bool td_away_resume(struct td_engine *e, struct td_session *s,
     rewind_listed(s, list, rows);
     end_unlisted(e, s);
     td_session_welcome(e, s, true);
-    td_deliver_all_ready(e, s);
+    td_taken_wake_all(e, s);
     return true;
 }

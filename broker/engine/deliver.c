@@ -1,7 +1,8 @@
 /* From a subscription's queue to its subscriber, within credit.
  *
  * A batch that goes out whole is sent by reference. Many small ones, or a
- * part of one, are copied into one message of at most TD_BATCH_BYTES. */
+ * part of one, are copied into one message of at most TD_BATCH_BYTES, whichever
+ * of the session's subscriptions they are for. */
 #include "broker/engine/internal.h"
 
 #include <string.h>
@@ -11,15 +12,8 @@
 
 #define GAPS_OUT_MAX 64u /* GAP told with no DELIVER to a silent session */
 
-static bool may_send(const struct td_sub *sub)
-{
-    const struct td_session *s = sub->session;
-
-    return !s->doomed && sub->from->len > 0 && sub->sent < sub->events_limit &&
-           s->messages_out - s->messages_seen < TD_MESSAGES_OUT_MAX;
-}
-
-/* The front of what waits, as much as fits: *rest is left of its piece. */
+/* The front of what waits, as much as credit and the bounds allow: *rest is
+ * left of its piece. */
 static bool next_piece(const struct td_sub *sub, uint32_t runs, uint64_t events,
                        uint64_t bytes, struct td_piece *front,
                        struct td_piece *rest)
@@ -27,8 +21,7 @@ static bool next_piece(const struct td_sub *sub, uint32_t runs, uint64_t events,
     uint64_t credit_events = sub->events_limit - sub->sent;
     uint64_t credit_bytes = sub->bytes_limit - sub->sent_bytes;
 
-    return sub->from->len > 0 &&
-           td_piece_cut(td_queue_front(sub->from),
+    return td_piece_cut(td_queue_front(sub->from),
                         events < credit_events ? events : credit_events,
                         bytes < credit_bytes ? bytes : credit_bytes, runs,
                         front, rest);
@@ -47,20 +40,163 @@ static void book(struct td_sub *sub, const struct td_piece *front,
         td_queue_pop(sub->from);
 }
 
-/* tag is the number of the message's first event. */
-static void send_message(struct td_engine *e, struct td_sub *sub, uint64_t tag,
-                         struct td_body *body)
+/* ---- messages ---- */
+
+/* A message in the making: e->picks, all of one session. */
+struct message {
+    struct td_session *session;
+    uint32_t picks;
+    uint32_t batches;
+    uint32_t runs; /* at most so many */
+    uint64_t events;
+    size_t bytes;
+};
+
+/* A list whose length is written when it is known. */
+static size_t begin_list(struct td_buf *table)
 {
-    struct td_session *s = sub->session;
+    td_buf_append(table, "\xdc\0\0", 3); /* array 16 */
+    return table->len;
+}
+
+static void end_list(struct td_buf *table, size_t begin, uint32_t len)
+{
+    if (table->failed)
+        return;
+    table->data[begin - 2] = (uint8_t)(len >> 8);
+    table->data[begin - 1] = (uint8_t)len;
+}
+
+static bool may_send(const struct message *m, const struct td_sub *sub)
+{
+    const struct td_session *s = sub->session;
+
+    return !s->doomed && sub->from->len > 0 && sub->sent < sub->events_limit &&
+           (m->picks > 0 ||
+            s->messages_out - s->messages_seen < TD_MESSAGES_OUT_MAX);
+}
+
+/* Sends e->table. */
+static void send_parts(struct td_engine *e, struct td_session *s,
+                       struct td_body *body)
+{
     struct td_frame f = {.op = TD_DELIVER};
 
-    f.u.deliver.subscription = sub->number;
-    f.u.deliver.tag = tag;
-    f.u.deliver.batches.data = (const char *)e->table.data;
-    f.u.deliver.batches.len = e->table.len;
+    f.u.deliver.parts.data = (const char *)e->table.data;
+    f.u.deliver.parts.len = e->table.len;
     if (s->messages_out++ == s->messages_seen)
         s->unread_ms = e->now_ms;
     td_engine_send(e, s, &f, body);
+}
+
+static bool same_batch(const struct td_pick *a, const struct td_pick *b)
+{
+    return a->sub == b->sub && a->piece.item == b->piece.item &&
+           b->piece.offset >= a->piece.offset + a->piece.bytes;
+}
+
+/* The batch that begins with picks[i], pieces of one item with rising
+ * sequences; returns where the next begins. What a group deals again may come
+ * later than what followed it. */
+static uint32_t pack_batch(struct td_engine *e, const struct message *m,
+                           uint32_t i)
+{
+    struct td_batch batch = e->picks[i].piece.item->batch;
+
+    batch.runs = e->slice;
+    batch.runs_len = 0;
+    do {
+        batch.runs_len +=
+            td_piece_runs(&e->picks[i].piece, e->slice + batch.runs_len,
+                          TD_RUNS_MAX - batch.runs_len);
+        i++;
+    } while (i < m->picks && same_batch(&e->picks[i - 1], &e->picks[i]));
+    td_batch_pack(&e->table, &batch);
+    return i;
+}
+
+/* The same for a part: all of one subscription. */
+static uint32_t pack_part(struct td_engine *e, const struct message *m,
+                          uint32_t i)
+{
+    const struct td_pick *first = &e->picks[i];
+    uint32_t batches = 0;
+    size_t list;
+
+    td_part_begin(&e->table, first->sub->number, first->tag);
+    list = begin_list(&e->table);
+    for (; i < m->picks && e->picks[i].sub == first->sub; batches++)
+        i = pack_batch(e, m, i);
+    end_list(&e->table, list, batches);
+    return i;
+}
+
+static struct td_body *gather(struct td_engine *e, const struct message *m)
+{
+    uint8_t *to;
+    struct td_body *body = td_body_new(m->bytes, &to);
+
+    for (uint32_t i = 0; body && i < m->picks; i++) {
+        const struct td_piece *piece = &e->picks[i].piece;
+
+        memcpy(to, td_piece_data(piece), piece->bytes);
+        to += piece->bytes;
+    }
+    return body;
+}
+
+/* Sends what was picked. */
+static void close_message(struct td_engine *e, struct message *m)
+{
+    struct td_session *s = m->session;
+    struct td_body *body;
+    uint32_t parts = 0;
+    size_t list;
+
+    if (m->picks == 0)
+        return;
+    td_buf_reset(&e->table);
+    list = begin_list(&e->table);
+    for (uint32_t i = 0; i < m->picks; parts++)
+        i = pack_part(e, m, i);
+    end_list(&e->table, list, parts);
+    body = e->table.failed ? NULL : gather(e, m);
+    if (body)
+        send_parts(e, s, body);
+    else /* it is booked as sent, and comes again when this is resumed */
+        td_session_lose(e, s, TIDINGS_ENOMEM, "broker is out of memory");
+    td_body_unref(body);
+    *m = (struct message){.session = s};
+}
+
+static void pick(struct td_engine *e, struct message *m, struct td_sub *sub,
+                 const struct td_piece *front, const struct td_piece *rest)
+{
+    struct td_pick *p = &e->picks[m->picks++];
+    uint32_t end =
+        rest->events > 0 ? rest->run + 1 : front->item->batch.runs_len;
+
+    p->sub = sub;
+    p->piece = *front;
+    p->tag = sub->sent + 1;
+    m->batches += m->picks == 1 || !same_batch(p - 1, p);
+    m->runs += end - front->run;
+    m->events += front->events;
+    m->bytes += front->bytes;
+    book(sub, front, rest);
+}
+
+/* Whether the front of what waits may be copied into a message that has begun:
+ * all of it, it is small, and no GAP is to be told before it. A large batch would be cut to fit, and then
+ * everything after it as well. */
+static bool fits(const struct message *m, const struct td_sub *sub,
+                 struct td_piece *front, struct td_piece *rest)
+{
+    return !td_deliver_has_gaps(sub) && m->batches < TD_BATCHES_MAX &&
+           m->runs < TD_RUNS_MAX && m->bytes < TD_BATCH_BYTES &&
+           next_piece(sub, TD_RUNS_MAX - m->runs, TD_EVENTS_MAX - m->events,
+                      TD_BATCH_BYTES - m->bytes, front, rest) &&
+           rest->events == 0 && front->bytes < ALONE_BYTES;
 }
 
 static bool goes_alone(const struct td_sub *sub, const struct td_piece *piece)
@@ -69,133 +205,44 @@ static bool goes_alone(const struct td_sub *sub, const struct td_piece *piece)
 
     return td_piece_is_whole(piece) && item->offset == 0 &&
            item->body->len == piece->bytes &&
-           (piece->bytes >= ALONE_BYTES || sub->from->len == 1);
+           (piece->bytes >= ALONE_BYTES ||
+            (sub->from->len == 1 && !sub->session->ready));
 }
 
-/* Sends the first item by reference. */
+/* Sends the first item by reference; false: no memory. */
 static bool send_whole(struct td_engine *e, struct td_sub *sub,
                        const struct td_piece *front,
                        const struct td_piece *rest)
 {
     const struct td_str *wire = &front->item->batch.wire;
     struct td_body *body;
-    uint64_t tag = sub->sent + 1;
 
     td_buf_reset(&e->table);
-    td_batches_begin(&e->table, 1);
+    end_list(&e->table, begin_list(&e->table), 1);
+    td_part_begin(&e->table, sub->number, sub->sent + 1);
+    end_list(&e->table, begin_list(&e->table), 1);
     td_buf_append(&e->table, wire->data, wire->len);
     if (e->table.failed)
         return false;
     body = td_body_ref(front->item->body);
     book(sub, front, rest);
-    send_message(e, sub, tag, body);
+    send_parts(e, sub->session, body);
     td_body_unref(body);
     return true;
 }
 
-/* The head of a list of batches, written when their number is known. */
-static void set_count(struct td_buf *table, uint32_t batches)
+bool td_deliver_has_gaps(const struct td_sub *sub)
 {
-    table->data[0] = 0xdc; /* array 16 */
-    table->data[1] = (uint8_t)(batches >> 8);
-    table->data[2] = (uint8_t)batches;
+    for (int why = 0; why < TD_DROPS; why++) {
+        if (sub->group->gap[why] > 0)
+            return true;
+    }
+    return false;
 }
 
-/* What is worth copying into a message that has begun: small, or a part. A
- * large batch would be cut to fit, and then everything after it as well. */
-static bool fits(const struct td_piece *front, const struct td_piece *rest)
+bool td_deliver_gaps_full(const struct td_session *s)
 {
-    return rest->events == 0 && front->bytes < ALONE_BYTES;
-}
-
-/* A message in the making: pieces of one item in a row are one batch, as long
- * as their sequences rise. What a group deals again may come later than what
- * followed it. */
-struct gathering {
-    struct td_body *body;
-    uint8_t *to;
-    size_t room;
-    size_t len;
-    const struct td_item *item; /* of the batch at hand */
-    uint32_t item_end;          /* where in the item its last piece ends */
-    uint32_t item_runs;         /* its runs, in e->slice */
-    uint32_t runs;              /* of the batches before */
-    uint32_t batches;
-    uint64_t events;
-};
-
-static void close_batch(struct td_engine *e, struct gathering *m)
-{
-    struct td_batch part;
-
-    if (!m->item)
-        return;
-    part = m->item->batch;
-    part.runs = e->slice;
-    part.runs_len = m->item_runs;
-    td_batch_pack(&e->table, &part);
-    m->runs += m->item_runs;
-    m->item_runs = 0;
-    m->item = NULL;
-    m->batches++;
-}
-
-static uint32_t runs_left(const struct gathering *m)
-{
-    return TD_RUNS_MAX - m->runs - m->item_runs;
-}
-
-static void add(struct td_engine *e, struct gathering *m,
-                const struct td_piece *piece)
-{
-    if (m->item != piece->item || piece->offset < m->item_end)
-        close_batch(e, m);
-    m->item = piece->item;
-    m->item_end = piece->offset + piece->bytes;
-    m->item_runs += td_piece_runs(piece, e->slice + m->item_runs, runs_left(m));
-    memcpy(m->to + m->len, td_piece_data(piece), piece->bytes);
-    m->len += piece->bytes;
-    m->events += piece->events;
-}
-
-static bool has_room(const struct gathering *m)
-{
-    return m->batches + 1 < TD_BATCHES_MAX && runs_left(m) > 0;
-}
-
-/* Copies pieces into one message until it is full or credit ends. */
-static bool send_gathered(struct td_engine *e, struct td_sub *sub,
-                          struct td_piece *front, struct td_piece *rest)
-{
-    struct gathering m = {
-        .room = front->bytes > TD_BATCH_BYTES ? front->bytes : TD_BATCH_BYTES};
-    uint64_t tag = sub->sent + 1;
-
-    if (sub->from->data < m.room && sub->from->data >= front->bytes)
-        m.room = sub->from->data;
-    td_buf_reset(&e->table);
-    td_buf_append(&e->table, "\xdc\0\0", 3);
-    m.body = e->table.failed ? NULL : td_body_new(m.room, &m.to);
-    if (!m.body)
-        return false;
-    do {
-        add(e, &m, front); /* the item lives on in flight */
-        book(sub, front, rest);
-    } while (!e->table.failed && has_room(&m) &&
-             td_queue_reserve(&sub->flight, 1) == TIDINGS_OK &&
-             next_piece(sub, runs_left(&m), TD_EVENTS_MAX - m.events,
-                        m.room - m.len, front, rest) &&
-             fits(front, rest));
-    close_batch(e, &m);
-    set_count(&e->table, m.batches);
-    m.body->len = m.len;
-    if (e->table.failed) /* events are booked that cannot be told of */
-        td_session_lose(e, sub->session, TIDINGS_ENOMEM,
-                        "broker is out of memory");
-    else
-        send_message(e, sub, tag, m.body);
-    td_body_unref(m.body);
-    return true;
+    return s->gaps_out >= GAPS_OUT_MAX;
 }
 
 void td_deliver_gaps(struct td_engine *e, struct td_sub *sub)
@@ -227,6 +274,8 @@ void td_deliver_gaps(struct td_engine *e, struct td_sub *sub)
     }
 }
 
+/* ---- a subscription ---- */
+
 /* Half of a window is out: the client answers as soon as it can. For less it
  * may take its time (PROTOCOL.md 4, CREDIT). */
 static bool owes_credit(const struct td_sub *sub)
@@ -238,172 +287,105 @@ static bool owes_credit(const struct td_sub *sub)
            (events <= sub->window_events / 2 || bytes <= sub->window_bytes / 2);
 }
 
-void td_deliver(struct td_engine *e, struct td_sub *sub)
+enum step {
+    STEP_DONE, /* something was sent, or picked */
+    STEP_WAIT, /* for credit */
+    STEP_LEAN  /* there is no memory now */
+};
+
+static enum step send_first(struct td_engine *e, struct td_sub *sub,
+                            struct message *m)
 {
     struct td_piece front;
     struct td_piece rest;
 
+    if (!next_piece(sub, TD_RUNS_MAX, TD_EVENTS_MAX, UINT64_MAX, &front, &rest))
+        return STEP_WAIT;
+    /* Cut by credit, and more of that is on its way. */
+    if (rest.events > 0 && owes_credit(sub))
+        return STEP_WAIT;
+    td_deliver_gaps(e, sub);
+    if (sub->session->doomed)
+        return STEP_WAIT; /* the link took no GAP, and takes no DELIVER */
+    if (!goes_alone(sub, &front))
+        pick(e, m, sub, &front, &rest);
+    else if (!send_whole(e, sub, &front, &rest))
+        return STEP_LEAN;
+    return STEP_DONE;
+}
+
+static enum step send_next(struct td_engine *e, struct td_sub *sub,
+                           struct message *m)
+{
+    struct td_piece front;
+    struct td_piece rest;
+
+    if (td_queue_reserve(&sub->flight, 1))
+        return STEP_LEAN;
+    if (m->picks > 0 && fits(m, sub, &front, &rest)) {
+        pick(e, m, sub, &front, &rest);
+        return STEP_DONE;
+    }
+    close_message(e, m);
+    return may_send(m, sub) ? send_first(e, sub, m) : STEP_WAIT;
+}
+
+/* Adds what it has to the message, or sends it in others. What it has to wait
+ * for makes it ready again. */
+static void deliver(struct td_engine *e, struct td_sub *sub, struct message *m)
+{
+    enum step done = STEP_DONE;
+
+    /* Before a DELIVER, credit bounds them; these would pile up unread. */
+    if (sub->from->len == 0 && td_deliver_has_gaps(sub) &&
+        !td_deliver_gaps_full(sub->session)) {
+        close_message(e, m);
+        td_deliver_gaps(e, sub);
+    }
+    while (done == STEP_DONE && may_send(m, sub))
+        done = send_next(e, sub, m);
+    if (done == STEP_LEAN)
+        td_sub_ready(e, sub); /* a later turn tries again */
+    td_group_eased(e, sub->group);
+}
+
+void td_deliver(struct td_engine *e, struct td_sub *sub)
+{
+    struct message m = {.session = sub->session};
+
     if (sub->session->away)
         return;
-    /* Before a DELIVER, credit bounds them; these would pile up unread. */
-    if (sub->from->len == 0 && sub->session->gaps_out < GAPS_OUT_MAX)
-        td_deliver_gaps(e, sub);
-    while (may_send(sub)) {
-        bool sent;
+    deliver(e, sub, &m);
+    close_message(e, &m);
+}
 
-        if (!next_piece(sub, TD_RUNS_MAX, TD_EVENTS_MAX, UINT64_MAX, &front,
-                        &rest))
-            break;
-        /* Cut by credit, and more of that is on its way. */
-        if (rest.events > 0 && owes_credit(sub))
-            break;
-        td_deliver_gaps(e, sub);
-        if (sub->session->doomed)
-            break; /* the link took no GAP, and takes no DELIVER */
-        sent = td_queue_reserve(&sub->flight, 1) == TIDINGS_OK &&
-               (goes_alone(sub, &front) ? send_whole(e, sub, &front, &rest)
-                                        : send_gathered(e, sub, &front, &rest));
-        if (!sent) {
-            td_sub_ready(e, sub); /* no memory now: a later turn tries again */
-            break;
-        }
+/* ---- a session: what is ready now, not what becomes so meanwhile ---- */
+
+static void deliver_session(struct td_engine *e, struct td_session *s)
+{
+    struct message m = {.session = s};
+    struct td_sub *last = s->ready ? s->ready->ready_prev : NULL;
+    struct td_sub *sub = NULL;
+
+    while (sub != last) {
+        sub = s->ready;
+        DL_DELETE2(s->ready, sub, ready_prev, ready_next);
+        sub->ready = false;
+        if (!s->away)
+            deliver(e, sub, &m);
     }
-    td_group_eased(e, sub->group);
+    close_message(e, &m);
 }
 
 void td_deliver_ready(struct td_engine *e)
 {
-    struct td_sub *list = e->ready;
-    struct td_sub *sub;
-    struct td_sub *next;
+    struct td_session *last = e->ready ? e->ready->ready_prev : NULL;
+    struct td_session *s = NULL;
 
-    e->ready = NULL; /* for those that have to wait for memory */
-    DL_FOREACH_SAFE2(list, sub, next, ready_next)
-    {
-        DL_DELETE2(list, sub, ready_prev, ready_next);
-        sub->ready = false;
-        td_deliver(e, sub);
+    while (s != last) {
+        s = e->ready;
+        DL_DELETE2(e->ready, s, ready_prev, ready_next);
+        s->queued = false;
+        deliver_session(e, s);
     }
-}
-
-/* ---- credit ---- */
-
-/* Of a piece that is taken in part: those keys are free. */
-static void trim_keys(struct td_sub *sub)
-{
-    struct td_piece front;
-    struct td_piece rest;
-
-    if (sub->flight.len == 0 ||
-        !td_piece_cut(td_queue_front(&sub->flight),
-                      sub->delivered - sub->flight_first, UINT64_MAX,
-                      UINT32_MAX, &front, &rest))
-        return;
-    td_deal_forget(sub->group, &front);
-    sub->flight_first += front.events;
-    td_queue_set_front(&sub->flight, &rest);
-}
-
-/* Lets go of what is taken, piece by piece. */
-static void trim_flight(struct td_sub *sub)
-{
-    struct td_queue *q = &sub->flight;
-    bool by_key = sub->group->share == TD_BY_KEY;
-
-    while (q->len > 0 &&
-           sub->delivered >= sub->flight_first + td_queue_front(q)->events) {
-        sub->flight_first += td_queue_front(q)->events;
-        if (by_key)
-            td_deal_forget(sub->group, td_queue_front(q));
-        td_queue_pop(q);
-    }
-    if (by_key && sub->delivered > sub->flight_first)
-        trim_keys(sub);
-}
-
-static bool has_gap(const struct td_group *g)
-{
-    for (int why = 0; why < TD_DROPS; why++) {
-        if (g->gap[why] > 0)
-            return true;
-    }
-    return false;
-}
-
-/* If there is something to deal, to send or to tell. */
-static void wake(struct td_engine *e, struct td_sub *sub)
-{
-    struct td_group *g = sub->group;
-
-    if (g->name_len > 0 && g->queue.len > 0)
-        td_group_ready(e, g);
-    if (sub->from->len > 0 || has_gap(g))
-        td_sub_ready(e, sub);
-}
-
-static bool take_row(struct td_engine *e, struct td_session *s,
-                     const struct td_credit *row)
-{
-    struct td_sub *sub = td_sub_find(s, row->subscription);
-    uint64_t taken;
-
-    if (!sub)
-        return true; /* it has just ended */
-    if (row->taken < sub->delivered || row->taken > sub->sent ||
-        row->events_limit < sub->events_limit ||
-        row->bytes_limit < sub->bytes_limit)
-        return false;
-    taken = row->taken - sub->delivered;
-    sub->delivered = row->taken;
-    sub->group->ledger.delivered += taken;
-    e->counters.all.delivered += taken;
-    trim_flight(sub);
-    sub->events_limit = row->events_limit;
-    sub->bytes_limit = row->bytes_limit;
-    wake(e, sub);
-    return true;
-}
-
-void td_deliver_all_ready(struct td_engine *e, struct td_session *s)
-{
-    for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next)
-        wake(e, sub);
-}
-
-void td_deliver_heard(struct td_engine *e, struct td_session *s)
-{
-    bool was_full = s->gaps_out >= GAPS_OUT_MAX;
-
-    s->gaps_out = 0;
-    if (was_full)
-        td_deliver_all_ready(e, s);
-}
-
-void td_deliver_credit(struct td_engine *e, struct td_session *s,
-                       const struct td_frame *f)
-{
-    struct td_reader list =
-        td_reader_of(f->u.credit.list.data, f->u.credit.list.len);
-    bool was_full = s->messages_out - s->messages_seen >= TD_MESSAGES_OUT_MAX;
-    bool good = f->u.credit.messages >= s->messages_seen &&
-                f->u.credit.messages <= s->messages_out;
-    uint32_t rows = 0;
-
-    good = good && td_read_array(&list, &rows);
-    while (good && rows-- > 0) {
-        struct td_credit row;
-
-        good = td_credit_read(&list, &row) && take_row(e, s, &row);
-    }
-    if (!good) {
-        e->counters.breaches++;
-        td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EPROTO,
-                        "CREDIT falls, or takes what was not delivered");
-        return;
-    }
-    if (f->u.credit.messages > s->messages_seen)
-        s->unread_ms = e->now_ms;
-    s->messages_seen = f->u.credit.messages;
-    if (was_full)
-        td_deliver_all_ready(e, s);
 }

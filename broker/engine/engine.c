@@ -161,7 +161,7 @@ static void on_credit(struct td_engine *e, struct td_session *s,
                       const struct td_frame *f, struct td_body *body)
 {
     (void)body;
-    td_deliver_credit(e, s, f);
+    td_taken_credit(e, s, f);
 }
 
 static void on_ping(struct td_engine *e, struct td_session *s,
@@ -249,7 +249,7 @@ void td_engine_message(struct td_engine *e, struct td_str peer, unsigned frames,
     set_now(e, now_ms);
     if (s) {
         s->heard_ms = now_ms;
-        td_deliver_heard(e, s);
+        td_taken_heard(e, s);
     }
     if (frames < 1 || frames > 2 || (frames == 2) != (body != NULL)) {
         refuse(e, peer, s, why);

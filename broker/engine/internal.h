@@ -128,7 +128,7 @@ struct td_group {
 struct td_sub {
     UT_hash_handle hh; /* in its session, by number */
     bool hh_failed;
-    struct td_sub *ready_prev;
+    struct td_sub *ready_prev; /* in its session's list */
     struct td_sub *ready_next;
     bool ready; /* has something to deliver and perhaps credit */
     struct td_sub *group_prev;
@@ -186,6 +186,10 @@ struct td_session {
     int64_t held_ms;      /* since then */
     uint64_t withheld_ms; /* before */
     /* delivering */
+    struct td_sub *ready; /* list by ready_: what goes out together */
+    bool queued;          /* in the engine's list by ready_ */
+    struct td_session *ready_prev;
+    struct td_session *ready_next;
     uint64_t messages_out;
     uint64_t messages_seen;
     int64_t unread_ms; /* since then it has not said that it read any more */
@@ -201,6 +205,13 @@ struct td_session {
     char name[TD_NAME_BYTES_MAX + 1];
     size_t peer_len;
     uint8_t peer[TD_PEER_BYTES_MAX];
+};
+
+/* A piece that is to go out with others. */
+struct td_pick {
+    struct td_sub *sub;
+    uint64_t tag; /* of its first event */
+    struct td_piece piece;
 };
 
 struct td_counters {
@@ -241,7 +252,7 @@ struct td_engine {
     struct td_group *named;   /* by pattern and name */
     struct td_group *dealing; /* list by ready_ */
     struct td_group *news;    /* list by news_ */
-    struct td_sub *ready;     /* list by ready_ */
+    struct td_session *ready; /* list by ready_ */
     size_t subs_len;
     struct td_hold *holds;
     uint64_t next_hold;
@@ -256,7 +267,8 @@ struct td_engine {
     struct td_run runs[TD_RUNS_MAX];  /* … its batch cut to what is new */
     struct td_buf cut;                /* … and that one's table */
     struct td_router *router;         /* … and where it goes */
-    struct td_run slice[TD_RUNS_MAX]; /* deliver.c: the message to be sent */
+    struct td_pick picks[TD_RUNS_MAX]; /* deliver.c: the message to be sent … */
+    struct td_run slice[TD_RUNS_MAX];  /* … a batch of it */
     struct td_buf table;
     struct td_buf control; /* engine.c: the frame to be sent */
 };
@@ -382,11 +394,15 @@ void td_deliver(struct td_engine *e, struct td_sub *sub);
 void td_deliver_ready(struct td_engine *e);
 /* Tells the subscriber what was dropped since it was told last. */
 void td_deliver_gaps(struct td_engine *e, struct td_sub *sub);
+bool td_deliver_has_gaps(const struct td_sub *sub);
+bool td_deliver_gaps_full(const struct td_session *s);
+
+/* taken.c: subscribers' credit */
 /* The session was heard: it may be told of gaps again. */
-void td_deliver_heard(struct td_engine *e, struct td_session *s);
-void td_deliver_credit(struct td_engine *e, struct td_session *s,
+void td_taken_heard(struct td_engine *e, struct td_session *s);
+void td_taken_credit(struct td_engine *e, struct td_session *s,
                        const struct td_frame *f);
-void td_deliver_all_ready(struct td_engine *e, struct td_session *s);
+void td_taken_wake_all(struct td_engine *e, struct td_session *s);
 
 /* stats.c */
 void td_stats_reply(struct td_engine *e, struct td_session *s,

@@ -303,6 +303,8 @@ void td_session_free(struct td_engine *e, struct td_session *s)
     {
         td_sub_end(e, sub, s->doom);
     }
+    if (s->queued)
+        DL_DELETE2(e->ready, s, ready_prev, ready_next);
     td_session_owe_no_more(e, s);
     td_session_let_go(e, s);
     producer_detach(e, s);

@@ -21,10 +21,14 @@ uint64_t td_sub_in_flight(const struct td_sub *sub)
 
 void td_sub_ready(struct td_engine *e, struct td_sub *sub)
 {
-    if (sub->ready)
-        return;
+    struct td_session *s = sub->session;
+
+    if (!sub->ready)
+        DL_APPEND2(s->ready, sub, ready_prev, ready_next);
     sub->ready = true;
-    DL_APPEND2(e->ready, sub, ready_prev, ready_next);
+    if (!s->queued)
+        DL_APPEND2(e->ready, s, ready_prev, ready_next);
+    s->queued = true;
 }
 
 /* ---- options ---- */
@@ -252,7 +256,7 @@ void td_sub_unsubscribe(struct td_engine *e, struct td_session *s,
 void td_sub_end(struct td_engine *e, struct td_sub *sub, enum td_drop why)
 {
     if (sub->ready)
-        DL_DELETE2(e->ready, sub, ready_prev, ready_next);
+        DL_DELETE2(sub->session->ready, sub, ready_prev, ready_next);
     sub->ready = true; /* not again */
     sub->session->patterns_bytes -= sub->group->pattern_len;
     td_group_leave(e, sub->group, sub, why);

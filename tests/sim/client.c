@@ -58,6 +58,8 @@ static void count_out(struct sim *sim, struct sim_link *link,
 {
     struct td_frame f;
     const char *why;
+    uint32_t events;
+    uint32_t bytes;
 
     if (td_frame_decode(&f, control, len, true, &why)) {
         SIM_CHECK(sim, false, "a client sends a bad frame: %s", why);
@@ -65,8 +67,12 @@ static void count_out(struct sim *sim, struct sim_link *link,
     }
     if (f.op != TD_PUBLISH)
         return;
-    link->events_out += td_batches_events(f.u.publish.batches);
-    link->bytes_out += body->len;
+    SIM_CHECK(sim,
+              td_batches_sum(f.u.publish.batches, &events, &bytes) &&
+                  bytes == body->len,
+              "a client sends bad batches");
+    link->events_out += events;
+    link->bytes_out += bytes;
     SIM_CHECK(sim,
               link->events_out <= link->events_limit &&
                   link->bytes_out <= link->bytes_limit,

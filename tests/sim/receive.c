@@ -86,15 +86,15 @@ static void check_seen(struct sim_client *client, struct sim_sub *sub,
 }
 
 static void check_delivery(struct sim_client *client, struct sim_sub *sub,
-                           const struct td_delivery *d,
-                           const struct td_body *body)
+                           const struct td_delivery *d)
 {
     struct sim *sim = client->sim;
     struct td_batches *b = &sim->batches;
-    const uint8_t *at = body->data;
+    const uint8_t *at = (const uint8_t *)d->body.data;
+    const uint8_t *end = at + d->body.len;
     const char *why;
 
-    if (td_batches_decode(b, d->batches, body->data, body->len, &why)) {
+    if (td_batches_decode(b, d->batches, at, d->body.len, &why)) {
         SIM_CHECK(sim, false, "delivery is malformed: %s", why);
         return;
     }
@@ -105,8 +105,7 @@ static void check_delivery(struct sim_client *client, struct sim_sub *sub,
         const struct td_batch *batch = &b->batch[i];
 
         for (uint32_t n = 0; n < batch->runs_len; n++) {
-            check_run(sim, client, sub, batch, &batch->runs[n], &at,
-                      body->data + body->len);
+            check_run(sim, client, sub, batch, &batch->runs[n], &at, end);
             if (!*sub->csub->group)
                 check_seen(client, sub, batch, &batch->runs[n]);
         }
@@ -124,9 +123,10 @@ static void give_work(struct sim_client *client, const struct td_delivery *d,
     }
     w->sub = d->sub->number;
     w->session = client->c.incarnation;
-    w->events = td_batches_events(d->batches);
+    w->events = d->events;
     w->body = td_body_ref(body);
-    w->p = body->data;
+    w->p = (const uint8_t *)d->body.data;
+    w->end = w->p + d->body.len;
     if (!client->work)
         client->handler_ms = client->sim->now_ms;
     *client->work_tail = w;
@@ -154,6 +154,29 @@ static void note_credit(struct sim *sim, struct sim_link *link,
                 f.u.bye.text.data);
 }
 
+static tidings_err next(struct sim_client *client, struct td_deliveries *all,
+                        struct td_delivery *d)
+{
+    tidings_err err;
+
+    sim_starve(client->sim);
+    err = td_client_next(&client->c, all, d);
+    sim_feed(client->sim);
+    return err;
+}
+
+static void take(struct sim_client *client, const struct td_delivery *d,
+                 struct td_body *body)
+{
+    struct sim *sim = client->sim;
+    struct sim_sub *sub = sim_sub_of(client, d->sub);
+
+    SIM_CHECK(sim, sub, "delivery for a subscription that is not there");
+    if (sub && !client->evil)
+        check_delivery(client, sub, d);
+    give_work(client, d, body);
+}
+
 static void receive(struct sim_client *client, struct sim_message *m)
 {
     struct sim *sim = client->sim;
@@ -161,13 +184,16 @@ static void receive(struct sim_client *client, struct sim_message *m)
     uint64_t connects = c->connects;
     uint64_t taken = c->publisher.taken;
     uint64_t resent = c->resent;
+    struct td_deliveries all;
     struct td_delivery d;
     tidings_err err;
 
     note_credit(sim, client->link, m);
     sim_starve(sim);
-    err = td_client_message(c, m->control, m->len, m->body, sim->now_ms, &d);
+    err = td_client_message(c, m->control, m->len, m->body, sim->now_ms, &all);
     sim_feed(sim);
+    while (!err && !(err = next(client, &all, &d)) && d.sub)
+        take(client, &d, m->body);
     SIM_CHECK(sim, !err || client->evil,
               "client %u says that the broker broke the protocol",
               client->index);
@@ -175,14 +201,6 @@ static void receive(struct sim_client *client, struct sim_message *m)
         sim_seen(sim, SIM_SEEN_COVERED);
     if (c->resent > resent)
         sim_seen(sim, SIM_SEEN_RESENT);
-    if (!err && d.sub) {
-        struct sim_sub *sub = sim_sub_of(client, d.sub);
-
-        SIM_CHECK(sim, sub, "delivery for a subscription that is not there");
-        if (sub && !client->evil)
-            check_delivery(client, sub, &d, m->body);
-        give_work(client, &d, m->body);
-    }
     sim_message_free(m);
 }
 
@@ -226,8 +244,7 @@ static void handle_piece(struct sim_client *client)
     struct sim_work *w = client->work;
     uint64_t n =
         client->handler_us ? 1 + sim_below(&sim->random, w->events) : w->events;
-    const uint8_t *end =
-        td_events_skip(w->p, w->body->data + w->body->len, (uint32_t)n);
+    const uint8_t *end = td_events_skip(w->p, w->end, (uint32_t)n);
     struct td_csub *csub;
 
     if (!end) { /* an evil producer's events need not be well formed inside,

@@ -39,35 +39,39 @@ static void note_deliver(struct sim *sim, const struct sim_esub *sub,
         sim_seen(sim, SIM_SEEN_SPLIT);
 }
 
-static void sent_deliver(struct sim *sim, struct sim_link *link,
-                         const struct td_frame *f, struct td_body *body)
+static void check_window(struct sim *sim, struct sim_link *link)
+{
+    uint64_t unanswered = ++link->messages_out - link->messages_answered;
+
+    link->gaps_out = 0;
+    SIM_CHECK(sim, unanswered <= TD_MESSAGES_OUT_MAX,
+              "too many unanswered DELIVER");
+    if (unanswered == TD_MESSAGES_OUT_MAX)
+        sim_seen(sim, SIM_SEEN_MESSAGES_FULL);
+}
+
+/* What is of one subscription; returns its body bytes. */
+static uint32_t sent_part(struct sim *sim, struct sim_link *link,
+                          const struct td_part *part, struct td_body *body,
+                          const uint8_t *at)
 {
     struct sim_esub *sub =
-        sim_esub_find(sim, link->session, f->u.deliver.subscription);
+        sim_esub_find(sim, link->session, part->subscription);
     struct td_batches *b = &sim->batches;
-    const uint8_t *at = body->data;
+    uint32_t events = 0;
+    uint32_t bytes = 0;
     const char *why;
 
     SIM_CHECK(sim, sub, "DELIVER for no subscription");
-    if (!sub)
-        return;
     SIM_CHECK(sim,
-              !td_batches_decode(b, f->u.deliver.batches, body->data, body->len,
-                                 &why),
-              "DELIVER is malformed: %s", why);
+              td_batches_sum(part->batches, &events, &bytes) &&
+                  bytes <= (size_t)(body->data + body->len - at) &&
+                  !td_batches_decode(b, part->batches, at, bytes, &why),
+              "DELIVER is malformed");
     if (sim->failed)
-        return;
-    SIM_CHECK(sim, f->u.deliver.tag == sub->sent + 1, "tag %llu after %llu",
-              (unsigned long long)f->u.deliver.tag,
-              (unsigned long long)sub->sent);
-    link->messages_out++;
-    link->gaps_out = 0;
-    SIM_CHECK(sim,
-              link->messages_out - link->messages_answered <=
-                  TD_MESSAGES_OUT_MAX,
-              "too many unanswered DELIVER");
-    if (link->messages_out - link->messages_answered == TD_MESSAGES_OUT_MAX)
-        sim_seen(sim, SIM_SEEN_MESSAGES_FULL);
+        return 0;
+    SIM_CHECK(sim, part->tag == sub->sent + 1, "tag %llu after %llu",
+              (unsigned long long)part->tag, (unsigned long long)sub->sent);
     if (sub->group)
         sim_forget_ended(sim); /* whoever held what is dealt now */
     sim_owe_begin(sim, sub);
@@ -81,6 +85,35 @@ static void sent_deliver(struct sim *sim, struct sim_link *link,
     SIM_CHECK(sim, sub->sent <= sub->events_limit, "event credit exceeded");
     SIM_CHECK(sim, sub->sent_bytes <= sub->bytes_limit, "byte credit exceeded");
     note_deliver(sim, sub, b, body);
+    return bytes;
+}
+
+static void sent_deliver(struct sim *sim, struct sim_link *link,
+                         const struct td_frame *f, struct td_body *body)
+{
+    const struct td_str *raw = &f->u.deliver.parts;
+    struct td_reader parts = td_reader_of(raw->data, raw->len);
+    const uint8_t *at = body->data;
+    uint64_t seen[TD_BATCHES_MAX];
+    struct td_part part;
+    uint32_t n = 0;
+
+    check_window(sim, link);
+    SIM_CHECK(sim, td_read_array(&parts, &n) && n > 0 && n <= TD_BATCHES_MAX,
+              "DELIVER of %u parts", n);
+    if (n > 1)
+        sim_seen(sim, SIM_SEEN_TOGETHER);
+    for (uint32_t i = 0; i < n && !sim->failed; i++) {
+        SIM_CHECK(sim, td_part_read(&parts, &part), "a part is malformed");
+        for (uint32_t k = 0; k < i; k++)
+            SIM_CHECK(sim, seen[k] != part.subscription,
+                      "a subscription stands twice in a DELIVER");
+        seen[i] = part.subscription;
+        if (!sim->failed)
+            at += sent_part(sim, link, &part, body, at);
+    }
+    SIM_CHECK(sim, sim->failed || at == body->data + body->len,
+              "body and parts do not meet");
 }
 
 static void sent_gap(struct sim *sim, struct sim_link *link,

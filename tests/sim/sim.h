@@ -60,6 +60,7 @@
     X(CLIENT_PAUSED, "a client stands still until it is taken for dead")       \
     X(BY_REFERENCE, "a body goes out as it came in")                           \
     X(GATHERED, "one DELIVER carries several batches")                         \
+    X(TOGETHER, "one DELIVER carries several subscriptions' events")           \
     X(GATHERED_FULL, "a DELIVER of several batches is full")                   \
     X(MATCHED_PART, "a subscription matches some runs of a batch")             \
     X(SPLIT, "credit ends in the middle of a batch")                           \

@@ -256,7 +256,8 @@ struct sim_work {
     uint64_t session;
     uint64_t events;
     struct td_body *body;
-    const uint8_t *p;
+    const uint8_t *p; /* the next event, in the body … */
+    const uint8_t *end;
 };
 
 /* A subscription as its owner sees it. */

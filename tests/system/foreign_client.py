@@ -97,8 +97,13 @@ class Client:
             self.replies[fields[0]] = fields[1:4]
         elif op == DELIVER:
             self.messages += 1
-            if fields[0] in self.subs:  # not unsubscribed meanwhile
-                self._on_deliver(self.subs[fields[0]], fields[2], fields[-1])
+            parts, body = fields[0], fields[-1]
+            for number, _tag, batches in parts:
+                size = sum(run[2] for batch in batches for run in batch[3])
+                if number in self.subs:  # not unsubscribed meanwhile
+                    self._on_deliver(self.subs[number], batches, body[:size])
+                body = body[size:]
+            assert not body, "run tables and body do not meet"
         elif op == GAP:
             self.missed += fields[1]
             if fields[0] in self.subs:

@@ -57,6 +57,12 @@ class Raw:
             "expected %r, got %r" % ([op, *fields], str(got)[:200]))
         return got
 
+    def delivery(self, *fields, skip=()):
+        """The same for a DELIVER of one part, which must begin with fields."""
+        parts = self.expect(DELIVER, skip=skip)[1]
+        assert len(parts) == 1 and tuple(parts[0][:len(fields)]) == fields, str(parts)[:200]
+        return parts[0]
+
     def ping(self, skip=()):
         self.send([PING, 77])
         self.expect(PONG, 77, skip=skip)
@@ -326,7 +332,7 @@ def with_events(raw, count=3):
     raw.subscribe(pattern="also.fine")
     raw.expect(REPLY, 1, 0)
     raw.publish([["also.fine", count, count * N, 1, 0]], EVENT * count)
-    raw.expect(DELIVER, 1, skip=(TAKEN,))
+    raw.delivery(1, skip=(TAKEN,))
 
 
 CASES.update({
@@ -363,8 +369,7 @@ def window_of_one_event_is_kept():
     raw.expect(REPLY, 1, 0)
     raw.publish([["also.fine", 3, 3 * N, 1, 0]], EVENT * 3)
     for n in (1, 2, 3):
-        got = raw.expect(DELIVER, 1, n, skip=(TAKEN,))
-        runs = got[3][0][3]
+        runs = raw.delivery(1, n, skip=(TAKEN,))[2][0][3]
         assert [r[:2] + r[3:4] for r in runs] == [["also.fine", 1, n]], runs
         raw.ping(skip=(TAKEN,))  # a second DELIVER would come before PONG
         raw.send([CREDIT, n, [[1, n, n + 1, 4 << 20]]])
@@ -380,14 +385,14 @@ def slow_subscriber_costs_two_seconds_then_is_told_its_gap():
     raw.publish([["also.slow", 100, 100 * N, 1, 0]], EVENT * 100)
     taken = raw.expect(TAKEN, 100)
     assert taken[2] == raw.welcome[5], "credit is not withheld: %r" % taken
-    slow.expect(DELIVER, 1, 1)
+    slow.delivery(1, 1)
     while taken[2] == raw.welcome[5]:
         taken = raw.expect(TAKEN, 100)
     assert 1.5 < time.monotonic() - start < 4, "withheld for %.1f s" % (time.monotonic() - start)
     slow.send([CREDIT, 1, [[1, 1, 1000, 4 << 20]]])
     gap = slow.expect(GAP, 1)
     assert gap[3] == "slow" and 89 <= gap[2] < 99, gap
-    rest = sum(run[1] for batch in slow.expect(DELIVER, 1, 2)[3] for run in batch[3])
+    rest = sum(run[1] for batch in slow.delivery(1, 2)[2] for run in batch[3])
     assert 1 + gap[2] + rest == 100, "%d dropped, %d delivered" % (gap[2], 1 + rest)
     slow.close()
     raw.close()

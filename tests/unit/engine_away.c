@@ -46,7 +46,7 @@ void check_delivered(struct fixture *f, const char *peer, uint32_t from,
     for (uint32_t i = 0; i < n; i++)
         assert_int_equal(seen[i], from + i);
     for (uint32_t i = 0; find(f, peer, TD_DELIVER, i); i++) {
-        assert_int_equal(frame(f, peer, TD_DELIVER, i)->u.deliver.tag, tag);
+        assert_int_equal(part(f, peer, i)->tag, tag);
         tag += delivered(f, peer, i)->events;
     }
 }

@@ -262,21 +262,74 @@ struct td_frame *frame(struct fixture *f, const char *peer, enum td_op op,
     return &s->frame;
 }
 
-static const struct td_batches *batches_of(struct fixture *f,
-                                           const struct sent *s)
+/* A part of a message: f->part, and its batches decoded. */
+static void open_part(struct fixture *f, struct td_reader *parts,
+                      const uint8_t **body, const uint8_t *end)
 {
+    uint32_t events;
+    uint32_t bytes;
     const char *why;
 
-    assert_ok(td_batches_decode(&f->batches, s->frame.u.deliver.batches,
-                                s->body->data, s->body->len, &why));
-    return &f->batches;
+    assert_true(td_part_read(parts, &f->part));
+    assert_true(td_batches_sum(f->part.batches, &events, &bytes));
+    assert_true(bytes <= (size_t)(end - *body));
+    assert_ok(
+        td_batches_decode(&f->batches, f->part.batches, *body, bytes, &why));
+    *body += bytes;
+}
+
+bool part_of(struct fixture *f, struct sent *s, uint32_t nth)
+{
+    const struct td_str *raw = &s->frame.u.deliver.parts;
+    struct td_reader parts = td_reader_of(raw->data, raw->len);
+    const uint8_t *body = s->body->data;
+    const uint8_t *end = body + s->body->len;
+    uint32_t n;
+
+    assert_true(td_read_array(&parts, &n) && n > 0);
+    while (n-- > 0) {
+        open_part(f, &parts, &body, end);
+        if (nth-- == 0)
+            return true;
+    }
+    assert_ptr_equal(body, end);
+    return false;
+}
+
+static uint32_t parts_in(const struct sent *s)
+{
+    const struct td_str *raw = &s->frame.u.deliver.parts;
+    struct td_reader parts = td_reader_of(raw->data, raw->len);
+    uint32_t n;
+
+    assert_true(td_read_array(&parts, &n));
+    return n;
+}
+
+/* false: there are fewer parts. */
+static bool find_part(struct fixture *f, const char *peer, uint32_t nth)
+{
+    struct sent *s;
+
+    for (uint32_t i = 0; (s = find(f, peer, TD_DELIVER, i)); i++) {
+        if (nth < parts_in(s))
+            return part_of(f, s, nth);
+        nth -= parts_in(s);
+    }
+    return false;
 }
 
 const struct td_batches *delivered(struct fixture *f, const char *peer,
                                    uint32_t nth)
 {
-    frame(f, peer, TD_DELIVER, nth);
-    return batches_of(f, find(f, peer, TD_DELIVER, nth));
+    assert_true(find_part(f, peer, nth));
+    return &f->batches;
+}
+
+const struct td_part *part(struct fixture *f, const char *peer, uint32_t nth)
+{
+    assert_true(find_part(f, peer, nth));
+    return &f->part;
 }
 
 uint32_t messages_to(struct fixture *f, const char *peer)
@@ -290,22 +343,20 @@ uint32_t messages_to(struct fixture *f, const char *peer)
 
 uint64_t events_to(struct fixture *f, const char *peer)
 {
-    struct sent *s;
     uint64_t events = 0;
 
-    for (uint32_t i = 0; (s = find(f, peer, TD_DELIVER, i)); i++)
-        events += batches_of(f, s)->events;
+    for (uint32_t i = 0; find_part(f, peer, i); i++)
+        events += f->batches.events;
     return events;
 }
 
 uint32_t sequences_to(struct fixture *f, const char *peer, uint64_t *out,
                       uint32_t max)
 {
-    struct sent *s;
     uint32_t n = 0;
 
-    for (uint32_t i = 0; (s = find(f, peer, TD_DELIVER, i)); i++) {
-        const struct td_batches *b = batches_of(f, s);
+    for (uint32_t i = 0; find_part(f, peer, i); i++) {
+        const struct td_batches *b = &f->batches;
 
         for (uint32_t r = 0; r < b->runs_len; r++) {
             for (uint32_t k = 0; k < b->runs[r].count && n < max; k++)

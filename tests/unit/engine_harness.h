@@ -33,6 +33,7 @@ struct fixture {
     bool starved;
     uint8_t tokens; /* made so far */
     struct td_batches batches;
+    struct td_part part;
     struct td_buf stats; /* the answer to the last STATS of the judge */
 };
 
@@ -118,9 +119,12 @@ struct sent *find(struct fixture *f, const char *peer, enum td_op op,
 /* The same; the test fails if there is none. */
 struct td_frame *frame(struct fixture *f, const char *peer, enum td_op op,
                        uint32_t nth);
-/* Batches of the n-th DELIVER to the peer. */
+/* Of all parts of DELIVERs to the peer the n-th: its batches, and itself. */
 const struct td_batches *delivered(struct fixture *f, const char *peer,
                                    uint32_t nth);
+/* The same of one DELIVER, f->part and f->batches; false: it has fewer. */
+bool part_of(struct fixture *f, struct sent *s, uint32_t nth);
+const struct td_part *part(struct fixture *f, const char *peer, uint32_t nth);
 /* Events of all DELIVER to the peer, and how many messages those are. */
 uint64_t events_to(struct fixture *f, const char *peer);
 uint32_t messages_to(struct fixture *f, const char *peer);

@@ -67,13 +67,14 @@ struct td_body *publish(struct fixture *f, const char *peer, uint64_t flags,
                         const struct piece *pieces, uint32_t n)
 {
     uint8_t producer[TD_PRODUCER_BYTES];
-    struct td_run runs[8] = {0};
+    struct td_run runs[100] = {0};
     struct td_batch batch = {.runs = runs, .runs_len = n};
     struct td_frame out = {.op = TD_PUBLISH};
     struct td_body *body = body_of(pieces, n);
     struct td_buf table = {0};
     struct td_buf b = {0};
 
+    assert_true(n <= TD_ARRAY_LEN(runs));
     producer_of(producer, peer);
     batch.producer.data = (const char *)producer;
     batch.producer.len = sizeof(producer);

@@ -44,19 +44,42 @@ static void on_reply(struct oom_broker *b, struct oom_peer *p,
     }
 }
 
+static void on_part(struct oom_broker *b, struct oom_peer *p,
+                    const struct td_part *part, struct td_str *body)
+{
+    struct oom_sub *sub = &p->subs[part->subscription];
+    const char *why;
+    uint32_t events;
+    uint32_t bytes;
+
+    assert_true(part->subscription < OOM_SUBS && sub->live);
+    assert_int_equal(part->tag, sub->received + 1);
+    assert_true(td_batches_sum(part->batches, &events, &bytes));
+    assert_true(bytes <= body->len);
+    if (td_batches_decode(&b->batches, part->batches,
+                          (const uint8_t *)body->data, bytes, &why))
+        fail_msg("DELIVER: %s", why);
+    body->data += bytes;
+    body->len -= bytes;
+    sub->received += events;
+    sub->bytes += bytes;
+}
+
 static void on_deliver(struct oom_broker *b, struct oom_peer *p,
                        const struct td_frame *f, const struct td_body *body)
 {
-    struct oom_sub *sub = &p->subs[f->u.deliver.subscription];
-    const char *why;
+    struct td_reader parts =
+        td_reader_of(f->u.deliver.parts.data, f->u.deliver.parts.len);
+    struct td_str left = {(const char *)body->data, body->len};
+    struct td_part part;
+    uint32_t n;
 
-    assert_true(f->u.deliver.subscription < OOM_SUBS && sub->live);
-    assert_int_equal(f->u.deliver.tag, sub->received + 1);
-    if (td_batches_decode(&b->batches, f->u.deliver.batches, body->data,
-                          body->len, &why))
-        fail_msg("DELIVER: %s", why);
-    sub->received += b->batches.events;
-    sub->bytes += b->batches.bytes;
+    assert_true(td_read_array(&parts, &n) && n > 0);
+    while (n-- > 0) {
+        assert_true(td_part_read(&parts, &part));
+        on_part(b, p, &part, &left);
+    }
+    assert_int_equal(left.len, 0);
     p->messages++;
 }
 

@@ -138,11 +138,18 @@ static tidings_err give_message(struct fixture *f, const char *text,
                                 struct td_body *body)
 {
     struct td_buf b = {0};
+    struct td_deliveries all;
+    struct td_delivery d;
     tidings_err err;
 
     td_mp(&b, text);
-    err = td_client_message(&f->client, b.data, b.len, body, f->now,
-                            &f->delivery);
+    err = td_client_message(&f->client, b.data, b.len, body, f->now, &all);
+    f->deliveries = 0;
+    memset(&f->delivery, 0, sizeof(f->delivery));
+    while (!err && !(err = td_client_next(&f->client, &all, &d)) && d.sub) {
+        f->delivery = d;
+        f->deliveries++;
+    }
     td_buf_fini(&b);
     td_body_unref(body);
     return err;
@@ -153,9 +160,17 @@ tidings_err give(struct fixture *f, const char *text)
     return give_message(f, text, NULL);
 }
 
+tidings_err give_bytes(struct fixture *f, const char *text, size_t len)
+{
+    static const uint8_t zeros[100];
+
+    assert_true(len <= sizeof(zeros));
+    return give_message(f, text, td_body_copy(zeros, len));
+}
+
 tidings_err give_body(struct fixture *f, const char *text)
 {
-    return give_message(f, text, td_body_copy("", 0));
+    return give_bytes(f, text, 0);
 }
 
 tidings_err deliver_events(struct fixture *f, unsigned subscription,
@@ -171,9 +186,18 @@ tidings_err deliver_events(struct fixture *f, unsigned subscription,
     body = td_body_copy(bytes.data, bytes.len);
     td_buf_fini(&bytes);
     snprintf(text, sizeof(text),
-             "[8 %u %u [[b(16) \"/s\" 0 [[\"a\" %u %u 1 0]]]]]", subscription,
-             tag, events, 6 * events);
+             "[8 [[%u %u [[b(16) \"/s\" 0 [[\"a\" %u %u 1 0]]]]]]]",
+             subscription, tag, events, 6 * events);
     return give_message(f, text, body);
+}
+
+uint32_t events_of(struct td_str batches)
+{
+    uint32_t events;
+    uint32_t bytes;
+
+    assert_true(td_batches_sum(batches, &events, &bytes));
+    return events;
 }
 
 tidings_err deliver(struct fixture *f, unsigned subscription, unsigned tag)

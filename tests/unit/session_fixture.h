@@ -36,7 +36,8 @@ struct fixture {
     uint32_t status_len;
     uint64_t gap_events; /* told to the port's gap, which the status follows */
     char gap_reason[40];
-    struct td_delivery delivery;
+    struct td_delivery delivery; /* the last of the last message … */
+    unsigned deliveries;         /* … that had so many */
 };
 
 int setup(void **state);
@@ -51,9 +52,12 @@ void forget(struct fixture *f);
 void tick(struct fixture *f);
 /* A message without a body, in the notation of tests/support/mp.h. */
 tidings_err give(struct fixture *f, const char *text);
-/* The same with an empty body. */
+/* The same with a body of so many bytes that are no events; or an empty one. */
+tidings_err give_bytes(struct fixture *f, const char *text, size_t len);
 tidings_err give_body(struct fixture *f, const char *text);
 /* DELIVER of one event of 6 bytes, or of so many. */
+/* Events of a PUBLISH's batches. */
+uint32_t events_of(struct td_str batches);
 tidings_err deliver(struct fixture *f, unsigned subscription, unsigned tag);
 tidings_err deliver_events(struct fixture *f, unsigned subscription,
                            unsigned tag, unsigned events);

@@ -372,6 +372,8 @@ static void test_batches_events_counts_what_decode_counts(void **state)
     struct td_buf t = {0};
     struct td_buf body = {0};
     const char *why;
+    uint32_t events;
+    uint32_t bytes;
 
     (void)state;
     for (size_t i = 0; i < TD_ARRAY_LEN(good); i++) {
@@ -381,19 +383,22 @@ static void test_batches_events_counts_what_decode_counts(void **state)
         td_mp(&body, good[i].body);
         assert_ok(decode(&t, &body, &why));
         assert_row(good[i].table,
-                   td_batches_events(td_mp_str(&t)) == batches.events);
+                   td_batches_sum(td_mp_str(&t), &events, &bytes) &&
+                       events == batches.events && bytes == batches.bytes);
     }
     for (size_t i = 0; i < TD_ARRAY_LEN(shapeless); i++) {
         td_buf_reset(&t);
         td_mp(&t, shapeless[i]);
-        assert_row(shapeless[i], td_batches_events(td_mp_str(&t)) == 0);
+        assert_row(shapeless[i],
+                   !td_batches_sum(td_mp_str(&t), &events, &bytes));
     }
     td_buf_fini(&t);
     td_buf_fini(&body);
 }
 
 /* limits.h: a message of the most runs, all of the longest type, and of the
- * most batches, all of the longest source, goes into one control frame. */
+ * most batches, all of the longest source and each for a subscription of its
+ * own, goes into one control frame. */
 static void test_batch_table_at_its_limits_fits_a_control_frame(void **state)
 {
     static char type[TD_TYPE_BYTES_MAX];
@@ -422,12 +427,13 @@ static void test_batch_table_at_its_limits_fits_a_control_frame(void **state)
         runs[i].first = INT64_MAX - TD_EVENTS_MAX + i * runs[i].count;
         runs[i].flags = TD_RUN_FLAGS_ALL;
     }
-    td_batches_begin(&table, TD_BATCHES_MAX);
-    for (uint32_t i = 0; i < TD_BATCHES_MAX; i++)
+    td_batches_begin(&table, TD_BATCHES_MAX); /* as many parts */
+    for (uint32_t i = 0; i < TD_BATCHES_MAX; i++) {
+        td_part_begin(&table, INT32_MAX, INT64_MAX);
+        td_batches_begin(&table, 1);
         td_batch_pack(&table, &batch);
-    frame.u.deliver.subscription = INT32_MAX;
-    frame.u.deliver.tag = INT64_MAX;
-    frame.u.deliver.batches = td_mp_str(&table);
+    }
+    frame.u.deliver.parts = td_mp_str(&table);
     td_frame_encode(&control, &frame);
 
     assert_true(control.len <= TD_CONTROL_BYTES_MAX);

@@ -267,8 +267,9 @@ static void receive(struct fixture *f, struct client *c, uint32_t messages)
         if (s->frame.op != TD_DELIVER)
             continue;
         messages--;
-        assert_int_equal(s->frame.u.deliver.tag, c->received + 1);
-        c->received += td_batches_events(s->frame.u.deliver.batches);
+        assert_true(part_of(f, s, 0));
+        assert_int_equal(f->part.tag, c->received + 1);
+        c->received += f->batches.events;
         c->messages++;
     }
     forget(f);

@@ -134,8 +134,7 @@ static void test_engine_delivers_what_credit_allows_before_the_end(void **state)
         givef(f, "sub", "[9 %u []]", (unsigned)messages);
         publish_one(f, "pub", "a", 3, 5, 18);
         flush(f);
-        assert_row(options[i],
-                   frame(f, "sub", TD_DELIVER, 0)->u.deliver.tag == 1);
+        assert_row(options[i], part(f, "sub", 0)->tag == 1);
         teardown((void **)&f);
     }
     (void)state;
@@ -177,7 +176,7 @@ static void test_engine_stays_within_the_credit_for_events(void **state)
     give(f, "sub", "[9 1 [[1 3 7 2000000]]]");
     flush(f);
     assert_int_equal(events_to(f, "sub"), 7);
-    assert_int_equal(frame(f, "sub", TD_DELIVER, 1)->u.deliver.tag, 4);
+    assert_int_equal(part(f, "sub", 1)->tag, 4);
     assert_int_equal(delivered(f, "sub", 1)->runs[0].first, 4);
     assert_false(td_engine_is_idle(f->engine));
     give(f, "sub", "[9 2 [[1 7 100 2000000]]]");
@@ -219,9 +218,99 @@ static void test_engine_gathers_small_batches(void **state)
     flush(f);
     assert_int_equal(delivered(f, "sub", 0)->len, TD_BATCHES_MAX);
     assert_int_equal(delivered(f, "sub", 1)->len, 6);
-    assert_int_equal(frame(f, "sub", TD_DELIVER, 1)->u.deliver.tag,
-                     2 * TD_BATCHES_MAX + 1);
+    assert_int_equal(part(f, "sub", 1)->tag, 2 * TD_BATCHES_MAX + 1);
     assert_int_equal(events_to(f, "sub"), 2 * (TD_BATCHES_MAX + 6));
+}
+
+/* A subscription of "sub" to each of the types t1, t2, …, next to "a". */
+static void subscribe_types(struct fixture *f, uint32_t types)
+{
+    for (uint32_t i = 1; i <= types; i++)
+        givef(f, "sub", "[5 %u %u \"t%u\" " WIDE "]", 1 + i, 1 + i, i);
+    flush(f);
+    forget(f);
+}
+
+/* An event of each of those types, in one batch. */
+static void publish_types(struct fixture *f, uint32_t types, uint64_t first)
+{
+    struct piece pieces[TD_BATCHES_MAX + 6];
+    char names[TD_BATCHES_MAX + 6][8];
+
+    for (uint32_t i = 0; i < types; i++) {
+        snprintf(names[i], sizeof(names[i]), "t%u", i + 1);
+        pieces[i] = (struct piece){names[i], 1, 8, first + i, NULL};
+    }
+    publish(f, "pub", 0, pieces, types);
+}
+
+/* What is small goes out together, whichever subscription it is for. */
+static void test_engine_delivers_a_session_s_subscriptions_together(
+    void **state)
+{
+    const uint32_t types = TD_BATCHES_MAX + 6;
+    struct fixture *f = *state;
+
+    begin(f, "a", WIDE);
+    subscribe_types(f, types);
+    for (uint32_t turn = 0; turn < 2; turn++) {
+        publish_types(f, types, 1 + turn * types);
+        flush(f);
+        assert_int_equal(messages_to(f, "sub"), 2 * (turn + 1));
+    }
+    for (uint32_t i = 0; i < 2 * types; i++) {
+        assert_int_equal(part(f, "sub", i)->subscription, 2 + i % types);
+        assert_int_equal(f->part.tag, 1 + i / types);
+        assert_int_equal(f->batches.runs[0].first, 1 + i);
+    }
+    assert_int_equal(events_to(f, "sub"), 2 * types);
+    give(f, "sub", "[9 5 []]"); /* messages are counted, not parts */
+    flush(f);
+    assert_bye(f, "beyond", "sub", TIDINGS_EPROTO);
+}
+
+/* A batch that is large goes out alone, between messages of what is small;
+ * one that has events for several is counted for each. */
+static void test_engine_delivers_what_is_large_alone(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, "a", WIDE);
+    subscribe_types(f, 3);
+    publish_types(f, 2, 1);
+    publish_one(f, "pub", "a", 20, 1000, 3);
+    publish_one(f, "pub", "t3", 1, 8, 23);
+    flush(f);
+    assert_int_equal(messages_to(f, "sub"), 3);
+    assert_int_equal(part(f, "sub", 0)->subscription, 2);
+    assert_int_equal(part(f, "sub", 1)->subscription, 3);
+    assert_int_equal(part(f, "sub", 2)->subscription, 1);
+    assert_int_equal(part(f, "sub", 3)->subscription, 4);
+}
+
+/* A gap is told before what comes after it, and nothing that was picked for
+ * others is held up or lost by that. */
+static void test_engine_tells_a_gap_between_what_goes_together(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, "a", WIDE);
+    subscribe_types(f, 1);
+    give(f, "sub",
+         "[5 9 9 \"b\" {\"events\" 1 \"bytes\" 2000000 "
+         "\"queue_events\" 2 \"policy\" \"drop_oldest\"}]");
+    publish_one(f, "pub", "b", 9, 8, 1);
+    flush(f);
+    forget(f);
+    publish_one(f, "pub", "b", 9, 8, 10); /* its credit is used up */
+    give(f, "sub", "[9 1 [[9 1 100 2000000]]]");
+    publish_types(f, 1, 19);
+    publish_one(f, "pub", "b", 1, 8, 20);
+    flush(f);
+    assert_true(missed_by(f, "sub", "oldest") > 0);
+    assert_true(find(f, "sub", TD_GAP, 0) < find(f, "sub", TD_DELIVER, 0) ||
+                part(f, "sub", 0)->subscription == 2);
+    assert_int_equal(events_to(f, "sub") + missed_by(f, "sub", NULL), 1 + 18);
 }
 
 static void test_engine_leaves_few_messages_unanswered(void **state)
@@ -251,6 +340,9 @@ int main(void)
         TEST(test_engine_stays_within_the_credit_for_events),
         TEST(test_engine_stays_within_the_credit_for_bytes),
         TEST(test_engine_gathers_small_batches),
+        TEST(test_engine_delivers_a_session_s_subscriptions_together),
+        TEST(test_engine_delivers_what_is_large_alone),
+        TEST(test_engine_tells_a_gap_between_what_goes_together),
         TEST(test_engine_leaves_few_messages_unanswered),
     };
 

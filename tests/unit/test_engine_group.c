@@ -154,7 +154,7 @@ static void test_engine_tags_each_members_events_densely(void **state)
         uint64_t next = 1;
 
         for (uint32_t i = 0; find(f, names[m], TD_DELIVER, i); i++) {
-            assert_int_equal(frame(f, names[m], TD_DELIVER, i)->u.deliver.tag,
+            assert_int_equal(part(f, names[m], i)->tag,
                              next);
             next += delivered(f, names[m], i)->events;
         }

@@ -15,7 +15,7 @@ static void test_engine_drops_from_the_largest_queue_for_memory(void **state)
         assert_true(td_engine_held_bytes(f->engine) <= 100000);
     }
     flush(f);
-    give(f, "sub", "[9 2 [[1 1 100 2000000] [2 1 100 2000000]]]");
+    give(f, "sub", "[9 1 [[1 1 100 2000000] [2 1 100 2000000]]]");
     flush(f);
     assert_int_equal(frame(f, "sub", TD_GAP, 0)->u.gap.subscription, 1);
     assert_memory_equal(frame(f, "sub", TD_GAP, 0)->u.gap.reason.data, "memory",
@@ -176,7 +176,7 @@ static void test_engine_bounds_the_queues_of_one_session(void **state)
     assert_int_equal(sub_of(f, "sub", 2)->group->ledger.dropped[TD_DROP_MEMORY],
                      0);
     assert_int_equal(sub_of(f, "c", 1)->group->queue.events, 8);
-    give(f, "sub", "[9 2 [[1 1 100 2000000] [2 1 100 2000000]]]");
+    give(f, "sub", "[9 1 [[1 1 100 2000000] [2 1 100 2000000]]]");
     flush(f);
     assert_int_equal(missed_by(f, "sub", "memory"),
                      f->engine->counters.all.dropped[TD_DROP_MEMORY]);

@@ -15,8 +15,8 @@ static void test_engine_passes_a_whole_batch_on_by_reference(void **state)
     body = publish(f, "pub", 0, pieces, 2);
     flush(f);
     assert_ptr_equal(find(f, "sub", TD_DELIVER, 0)->body, body);
-    assert_int_equal(frame(f, "sub", TD_DELIVER, 0)->u.deliver.subscription, 1);
-    assert_int_equal(frame(f, "sub", TD_DELIVER, 0)->u.deliver.tag, 1);
+    assert_int_equal(part(f, "sub", 0)->subscription, 1);
+    assert_int_equal(part(f, "sub", 0)->tag, 1);
     b = delivered(f, "sub", 0);
     assert_int_equal(b->len, 1);
     assert_int_equal(b->runs_len, 2);
@@ -43,7 +43,7 @@ static void test_engine_gathers_the_runs_that_match(void **state)
     assert_int_equal(b->runs[0].first, 1);
     assert_int_equal(b->runs[1].first, 4);
     assert_int_equal(b->events, 4);
-    assert_int_equal(frame(f, "sub", TD_DELIVER, 1)->u.deliver.subscription, 2);
+    assert_int_equal(part(f, "sub", 1)->subscription, 2);
     b = delivered(f, "sub", 1);
     assert_int_equal(b->runs_len, 1);
     assert_int_equal(b->runs[0].first, 7);
@@ -59,9 +59,8 @@ static void test_engine_gathers_once_for_all(void **state)
                                    {"b", 1, 100, 2, NULL}};
 
     begin(f, "a", WIDE);
-    give(f, "sub", "[5 2 2 \"*\" " WIDE "]");
-    hello(f, "sub2");
-    give(f, "sub2", "[5 1 1 \"a\" " WIDE "]");
+    subscriber(f, "all", "*", WIDE);
+    subscriber(f, "sub2", "a", WIDE);
     flush(f);
     publish(f, "pub", 0, pieces, 2);
     flush(f);

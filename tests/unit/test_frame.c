@@ -31,7 +31,8 @@ static const struct {
     {"[6 1 2]", TD_UNSUBSCRIBE, CLIENT},
     {"[7 1 0 \"\" nil]", TD_REPLY, BROKER},
     {"[7 1 14 \"in use\" {\"a\" [1 2]}]", TD_REPLY, BROKER},
-    {"[8 3 100 [[b(16) \"/s\" 0 [[\"a\" 1 9 1 0]]]]]", TD_DELIVER, BROKER},
+    {"[8 [[3 100 [[b(16) \"/s\" 0 [[\"a\" 1 9 1 0]]]]]]]", TD_DELIVER, BROKER},
+    {"[8 []]", TD_DELIVER, BROKER},
     {"[9 0 []]", TD_CREDIT, CLIENT},
     {"[9 4 [[1 2 3 4] [5 6 7 8]]]", TD_CREDIT, CLIENT},
     {"[10 1 500 \"slow\"]", TD_GAP, BROKER},
@@ -113,11 +114,9 @@ static void test_frame_fields_land_in_their_members(void **state)
     assert_int_equal(f.u.welcome.bytes_limit, 6);
 
     td_buf_reset(&b);
-    td_mp(&b, "[8 1 2 [3]]");
+    td_mp(&b, "[8 [[1 2 [3]]]]");
     assert_ok(decode(&f, &b, BROKER, &why));
-    assert_int_equal(f.u.deliver.subscription, 1);
-    assert_int_equal(f.u.deliver.tag, 2);
-    assert_int_equal(f.u.deliver.batches.len, 2);
+    assert_int_equal(f.u.deliver.parts.len, 6);
     td_buf_fini(&b);
 }
 
@@ -149,7 +148,9 @@ static const struct {
     {"[2 1 2 3 4 5 6 {}]", CLIENT},
     {"[4 1 2 3]", CLIENT},
     {"[7 1 0 \"\" nil]", CLIENT},
-    {"[8 1 2 []]", CLIENT},
+    {"[8 []]", CLIENT},
+    {"[8 1 2 []]", BROKER},
+    {"[8 {}]", BROKER},
     {"[10 1 2 \"slow\"]", CLIENT},
     {"[1 \"tidings\" 1 1 b(16) \"\" {}]", BROKER},
     {"[3 0 []]", BROKER},
@@ -421,6 +422,55 @@ static void test_credit_row_is_four_integers(void **state)
     }
 }
 
+static void test_parts_there_and_back(void **state)
+{
+    struct td_buf list = {0};
+    struct td_part part;
+    struct td_reader r;
+
+    (void)state;
+    td_part_begin(&list, 7, INT64_MAX);
+    td_mp(&list, "[8]");
+    td_part_begin(&list, INT32_MAX, 1);
+    td_mp(&list, "[]");
+    r = td_reader_of(list.data, list.len);
+    assert_true(td_part_read(&r, &part));
+    assert_int_equal(part.subscription, 7);
+    assert_int_equal(part.tag, INT64_MAX);
+    assert_int_equal(part.batches.len, 2);
+    assert_true(td_part_read(&r, &part));
+    assert_int_equal(part.subscription, INT32_MAX);
+    assert_int_equal(part.batches.len, 1);
+    assert_false(td_part_read(&r, &part));
+    td_buf_fini(&list);
+}
+
+static void test_part_is_two_integers_and_batches(void **state)
+{
+    static const struct {
+        const char *text;
+        bool good;
+    } rows[] = {
+        {"[1 2 []]", true},    {"[1 2 [] \"later\"]", true},
+        {"[1 2]", false},      {"[]", false},
+        {"7", false},          {"{1 2 3 []}", false},
+        {"[-1 2 []]", false},  {"[1 -2 []]", false},
+        {"[1 2.0 []]", false}, {"[9223372036854775808 2 []]", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        struct td_buf b = {0};
+        struct td_part part;
+        struct td_reader r;
+
+        td_mp(&b, rows[i].text);
+        r = td_reader_of(b.data, b.len);
+        assert_row(rows[i].text, td_part_read(&r, &part) == rows[i].good);
+        td_buf_fini(&b);
+    }
+}
+
 /* ---- memory ---- */
 
 static tidings_err encode_frame(void *arg)
@@ -461,6 +511,8 @@ int main(void)
         cmocka_unit_test(test_frame_constants_are_whole_values),
         cmocka_unit_test(test_credit_rows_there_and_back),
         cmocka_unit_test(test_credit_row_is_four_integers),
+        cmocka_unit_test(test_parts_there_and_back),
+        cmocka_unit_test(test_part_is_two_integers_and_batches),
         cmocka_unit_test(test_frame_encode_tells_each_failing_allocation),
     };
 

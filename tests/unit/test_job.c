@@ -41,7 +41,7 @@ static int teardown(void **state)
     if (f->job)
         td_job_free(f->job);
     else
-        td_message_free(f->message);
+        td_message_unref(f->message);
     td_seen_fini(&f->sub.seen);
     td_packer_fini(&f->packer);
     free(f);
@@ -88,6 +88,8 @@ static void deliver(struct fixture *f)
     assert_non_null(f->message);
     f->delivery.batches.data = (const char *)f->message->control;
     f->delivery.batches.len = f->message->len;
+    f->delivery.body.data = (const char *)f->message->body->data;
+    f->delivery.body.len = f->message->body->len;
     f->delivery.events = out->events;
     td_outgoing_free(out);
 }

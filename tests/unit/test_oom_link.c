@@ -120,7 +120,7 @@ static tidings_err exchange(void *arg)
             err = TIDINGS_ENOMEM;
         } else {
             assert_int_equal(m->body->len, body_sizes[i]);
-            td_message_free(m);
+            td_message_unref(m);
         }
     }
     backend->free(link);
@@ -148,7 +148,7 @@ static void test_link_in_process_is_lost_when_a_message_is(void **state)
     assert_ok(backend->open(link));
     assert_true(backend->send(link, "\x90", 1, NULL)); /* its BYE has memory */
     assert_int_equal(receive(backend, link, &m, &why), TD_RECEIVED);
-    td_message_free(m);
+    td_message_unref(m);
 
     td_alloc_arm_all(TD_ALLOC_ONE, 1);
     assert_false(backend->send(link, "\x90", 1, NULL));
@@ -162,7 +162,7 @@ static void test_link_in_process_is_lost_when_a_message_is(void **state)
     assert_ok(backend->open(link));
     assert_true(backend->send(link, "\x90", 1, NULL));
     assert_int_equal(receive(backend, link, &m, &why), TD_RECEIVED);
-    td_message_free(m);
+    td_message_unref(m);
     backend->free(link);
     assert_int_equal(td_alloc_live(), before);
 }
@@ -181,7 +181,7 @@ static void test_link_in_process_is_closed_with_messages_unread(void **state)
     for (int i = 0; i < 100; i++)
         assert_true(backend->send(link, "\x90", 1, NULL));
     assert_int_equal(receive(backend, link, &m, &why), TD_RECEIVED);
-    td_message_free(m);
+    td_message_unref(m);
     backend->free(link);
     assert_int_equal(td_alloc_live(), before);
 }

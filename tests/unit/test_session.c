@@ -142,7 +142,7 @@ static void test_session_ends_with_a_broker_that_breaks_the_rules(void **state)
         {true, "[4 0 999 1000000]"}, /* limits fall */
         {true, "[4 0 1000 999999]"},
         {true, "[3 0 []]"},
-        {true, "[8 1 1 []]"}, /* without its body */
+        {true, "[8 []]"}, /* without its body */
         {true, "[1 \"tidings\" 1 1 b(16) \"\" {}]"},
         {true, "[60]"},
         {true, "[]"},

@@ -159,6 +159,67 @@ static void test_session_counts_what_arrives(void **state)
     assert_int_equal(f->client.messages, 3);
 }
 
+/* Two subscriptions' events of 6 bytes each in one message, and a third's that
+ * has just ended between them. */
+#define PART(sub, tag, count, bytes)                                           \
+    "[" #sub " " #tag " [[b(16) \"/s\" 0 [[\"a\" " #count " " #bytes " 1 "     \
+                                                                     "0]]]]]"
+
+static void test_session_takes_a_message_apart(void **state)
+{
+    struct fixture *f = *state;
+    struct td_csub *one;
+    struct td_csub *two;
+
+    greet(f, WELCOME);
+    one = subscribe_live(f, 100);
+    two = subscribe_live(f, 100);
+    assert_int_equal(one->number, 1);
+    assert_int_equal(two->number, 2);
+    assert_ok(give_bytes(
+        f, "[8 [" PART(1, 1, 3, 18) PART(9, 7, 1, 6) PART(2, 1, 2, 12) "]]",
+        36));
+    assert_int_equal(f->deliveries, 2);
+    assert_ptr_equal(f->delivery.sub, two);
+    assert_int_equal(f->delivery.events, 2);
+    assert_int_equal(f->delivery.body.len, 12);
+    assert_int_equal(one->received, 3);
+    assert_int_equal(two->received, 2);
+    assert_int_equal(f->client.messages, 1);
+}
+
+/* What comes before the part that is wrong has arrived. */
+static void test_session_ends_in_the_middle_of_a_message(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t body;
+    } rows[] = {
+        {"[8 [" PART(1, 1, 3, 18) PART(2, 2, 1, 6) "]]", 24}, /* a hole */
+        {"[8 [" PART(1, 1, 3, 18) PART(1, 1, 1, 6) "]]", 24}, /* again */
+        {"[8 [" PART(1, 1, 3, 18) PART(2, 1, 1, 6) "]]", 23}, /* too few */
+        {"[8 [" PART(1, 1, 3, 18) PART(2, 1, 1, 6) "]]", 25}, /* too many */
+        {"[8 [" PART(1, 1, 3, 18) "7]]", 24},
+        {"[8 [" PART(1, 1, 3, 18) "[2 1 []]]]", 24},
+    };
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        struct fixture *f;
+        struct td_csub *sub;
+
+        assert_int_equal(setup((void **)&f), 0);
+        greet(f, WELCOME);
+        sub = subscribe_live(f, 100);
+        subscribe_live(f, 100);
+        assert_row(rows[i].text,
+                   give_bytes(f, rows[i].text, rows[i].body) == TIDINGS_EPROTO);
+        assert_row(rows[i].text, f->deliveries == 1 && !f->open);
+        assert_int_equal(sub->received, 3);
+        teardown((void **)&f);
+    }
+    (void)state;
+}
+
 /* Tags follow one another, or something is lost that nobody told of. */
 static void test_session_ends_with_a_broker_that_miscounts(void **state)
 {
@@ -185,11 +246,16 @@ static void test_session_ends_with_a_broker_that_miscounts(void **state)
 static void test_session_ends_with_a_broker_whose_batches_are_none(void **state)
 {
     static const char *const rows[] = {
-        "[8 1 1 []]",
-        "[8 1 1 [[]]]",
-        "[8 1 1 [7]]",
-        "[8 1 1 [[b(16) \"/s\" 0 []]]]",
-        "[8 1 1 [[b(16) \"/s\" 0 [[\"a\"]]]]]",
+        "[8 []]",
+        "[8 [7]]",
+        "[8 [[1 1]]]",
+        "[8 [[1 1 7]]]",
+        "[8 [[1 1 []]]]",
+        "[8 [[1 1 [[]]]]]",
+        "[8 [[1 1 [7]]]]",
+        "[8 [[1 1 [[b(16) \"/s\" 0 []]]]]]",
+        "[8 [[1 1 [[b(16) \"/s\" 0 [[\"a\"]]]]]]]",
+        "[8 [[1 1 [[b(16) \"/s\" 0 [[\"a\" 1 2 1 0]]]]]]]", /* no body */
     };
 
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
@@ -264,6 +330,8 @@ int main(void)
         TEST(test_session_tells_no_credit_of_what_has_ended),
         TEST(test_session_is_done_with_credit_once_closed),
         TEST(test_session_counts_what_arrives),
+        TEST(test_session_takes_a_message_apart),
+        TEST(test_session_ends_in_the_middle_of_a_message),
         TEST(test_session_ends_with_a_broker_that_miscounts),
         TEST(test_session_ends_with_a_broker_whose_batches_are_none),
         TEST(test_session_tells_of_gaps),

@@ -25,8 +25,7 @@ static void test_session_makes_batches_of_load(void **state)
     assert_null(find(f, TD_PUBLISH, 1));
     assert_ok(give(f, "[4 1 1000 1000000]"));
     assert_null(find(f, TD_PUBLISH, 2));
-    assert_int_equal(
-        td_batches_events(frame(f, TD_PUBLISH, 1)->u.publish.batches), 99);
+    assert_int_equal(events_of(frame(f, TD_PUBLISH, 1)->u.publish.batches), 99);
 }
 
 static void test_session_keeps_within_its_credit(void **state)

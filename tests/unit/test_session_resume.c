@@ -338,8 +338,7 @@ static void test_resume_publishes_from_zero_and_again(void **state)
     reopen(f);
     greet(f, "[2 1 7 1 1 2 1000000 {" TOKEN " \"resumed\" true}]");
 
-    assert_int_equal(
-        td_batches_events(frame(f, TD_PUBLISH, 0)->u.publish.batches), 2);
+    assert_int_equal(events_of(frame(f, TD_PUBLISH, 0)->u.publish.batches), 2);
     assert_null(find(f, TD_PUBLISH, 1));
     assert_int_equal(f->client.events_out, 2);
     assert_int_equal(f->client.resent, 2);
