@@ -82,6 +82,31 @@ struct td_body *td_body_copy(const void *data, size_t len)
     return body;
 }
 
+struct slice {
+    struct td_body body; /* first: it is handed out as this */
+    struct td_body *of;
+};
+
+static void release_slice(struct td_body *self)
+{
+    td_body_unref(((struct slice *)self)->of);
+    free(self);
+}
+
+struct td_body *td_body_slice(struct td_body *of, size_t offset, size_t len)
+{
+    struct slice *slice = malloc(sizeof(*slice));
+
+    if (!slice)
+        return NULL;
+    atomic_init(&slice->body.refs, 1);
+    slice->body.data = of->data + offset;
+    slice->body.len = len;
+    slice->body.release = release_slice;
+    slice->of = td_body_ref(of);
+    return &slice->body;
+}
+
 struct td_body *td_body_ref(struct td_body *body)
 {
     atomic_fetch_add_explicit(&body->refs, 1, memory_order_relaxed);

@@ -25,6 +25,9 @@ struct td_body *td_body_new(size_t len, uint8_t **data);
 /* A body with a copy of the bytes; NULL without memory. */
 struct td_body *td_body_copy(const void *data, size_t len);
 
+/* A part of another body, which it keeps; NULL without memory. */
+struct td_body *td_body_slice(struct td_body *of, size_t offset, size_t len);
+
 struct td_body *td_body_ref(struct td_body *body);
 
 /* NULL does nothing. */

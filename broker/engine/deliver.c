@@ -1,14 +1,14 @@
 /* From a subscription's queue to its subscriber, within credit.
  *
- * A batch that goes out whole is sent by reference. Many small ones, or a
- * part of one, are copied into one message of at most TD_BATCH_BYTES, whichever
- * of the session's subscriptions they are for. */
+ * A large batch, or a large part of one, is sent alone and by reference. What is
+ * small is copied into one message of at most TD_BATCH_BYTES, whichever of the
+ * session's subscriptions it is for. */
 #include "broker/engine/internal.h"
 
 #include <string.h>
 
 #define ALONE_BYTES                                                            \
-    (16u << 10) /* from here copying costs more than a message */
+    (16u << 10) /* large: from here copying costs more than a message */
 
 #define GAPS_OUT_MAX 64u /* GAP told with no DELIVER to a silent session */
 
@@ -50,6 +50,7 @@ struct message {
     uint32_t runs; /* at most so many */
     uint64_t events;
     size_t bytes;
+    bool large; /* what it begins with is */
 };
 
 /* A list whose length is written when it is known. */
@@ -131,11 +132,16 @@ static uint32_t pack_part(struct td_engine *e, const struct message *m,
     return i;
 }
 
-static struct td_body *gather(struct td_engine *e, const struct message *m)
+static struct td_body *body_of(struct td_engine *e, const struct message *m)
 {
+    const struct td_item *first = e->picks[0].piece.item;
+    struct td_body *body;
     uint8_t *to;
-    struct td_body *body = td_body_new(m->bytes, &to);
 
+    if (m->large)
+        return td_body_slice(
+            first->body, first->offset + e->picks[0].piece.offset, m->bytes);
+    body = td_body_new(m->bytes, &to);
     for (uint32_t i = 0; body && i < m->picks; i++) {
         const struct td_piece *piece = &e->picks[i].piece;
 
@@ -160,7 +166,7 @@ static void close_message(struct td_engine *e, struct message *m)
     for (uint32_t i = 0; i < m->picks; parts++)
         i = pack_part(e, m, i);
     end_list(&e->table, list, parts);
-    body = e->table.failed ? NULL : gather(e, m);
+    body = e->table.failed ? NULL : body_of(e, m);
     if (body)
         send_parts(e, s, body);
     else /* it is booked as sent, and comes again when this is resumed */
@@ -179,6 +185,7 @@ static void pick(struct td_engine *e, struct message *m, struct td_sub *sub,
     p->sub = sub;
     p->piece = *front;
     p->tag = sub->sent + 1;
+    m->large = m->large || front->bytes >= ALONE_BYTES;
     m->batches += m->picks == 1 || !same_batch(p - 1, p);
     m->runs += end - front->run;
     m->events += front->events;
@@ -186,14 +193,14 @@ static void pick(struct td_engine *e, struct message *m, struct td_sub *sub,
     book(sub, front, rest);
 }
 
-/* Whether the front of what waits may be copied into a message that has begun:
- * all of it, it is small, and no GAP is to be told before it. A large batch would be cut to fit, and then
- * everything after it as well. */
+/* Whether all of what is at the front may be copied into a message that has
+ * begun: it is small, and no GAP is to be told before it. */
 static bool fits(const struct message *m, const struct td_sub *sub,
                  struct td_piece *front, struct td_piece *rest)
 {
-    return !td_deliver_has_gaps(sub) && m->batches < TD_BATCHES_MAX &&
-           m->runs < TD_RUNS_MAX && m->bytes < TD_BATCH_BYTES &&
+    return !m->large && !td_deliver_has_gaps(sub) &&
+           m->batches < TD_BATCHES_MAX && m->runs < TD_RUNS_MAX &&
+           m->bytes < TD_BATCH_BYTES &&
            next_piece(sub, TD_RUNS_MAX - m->runs, TD_EVENTS_MAX - m->events,
                       TD_BATCH_BYTES - m->bytes, front, rest) &&
            rest->events == 0 && front->bytes < ALONE_BYTES;

@@ -57,6 +57,28 @@ static void test_body_new_is_filled_by_its_maker(void **state)
     td_body_unref(body);
 }
 
+/* A slice keeps what it is of. */
+static void test_body_slice_is_a_part_of_another(void **state)
+{
+    struct foreign f;
+    struct td_body *slice;
+    struct td_body *of_slice;
+
+    (void)state;
+    foreign_init(&f);
+    slice = td_body_slice(&f.body, 1, 3);
+    assert_non_null(slice);
+    assert_int_equal(slice->len, 3);
+    assert_memory_equal(slice->data, "yte", 3);
+    of_slice = td_body_slice(slice, 2, 1);
+    td_body_unref(&f.body);
+    td_body_unref(slice);
+    assert_int_equal(atomic_load(&f.released), 0);
+    assert_memory_equal(of_slice->data, "e", 1);
+    td_body_unref(of_slice);
+    assert_int_equal(atomic_load(&f.released), 1);
+}
+
 static void test_body_may_be_empty(void **state)
 {
     struct td_body *body = td_body_copy(NULL, 0);
@@ -149,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_body_copy_has_its_own_bytes),
         cmocka_unit_test(test_body_new_is_filled_by_its_maker),
+        cmocka_unit_test(test_body_slice_is_a_part_of_another),
         cmocka_unit_test(test_body_may_be_empty),
         cmocka_unit_test(test_body_unref_of_null_does_nothing),
         cmocka_unit_test(test_body_is_released_by_the_last_unref),
