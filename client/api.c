@@ -78,7 +78,9 @@ tidings_err td_why_not(struct td_bus *b, const char *what)
                        what, b->url);
     return td_fail(b->client.last_err == TIDINGS_EVERSION ? TIDINGS_EVERSION
                                                           : TIDINGS_EUNREACH,
-                   "no broker answers at %s: %s", b->url, b->client.last_text);
+                   b->client.connects ? "lost the broker at %s: %s"
+                                      : "no broker answers at %s: %s",
+                   b->url, b->client.last_text);
 }
 
 /* ---- the bus ---- */
@@ -145,7 +147,7 @@ static bool is_taken(struct td_bus *b, void *arg)
 
     if (b->client.publisher.taken >= *sequence)
         return true;
-    td_client_ask(&b->client);
+    td_client_ask(&b->client, *sequence);
     return false;
 }
 

@@ -48,6 +48,7 @@ static void add_call(struct tidings_sub_info *out, const struct td_call *call,
     out->delivered += td_call_get(&call->passed) -
                       td_call_get(&call->duplicates) -
                       td_call_get(&call->unreadable);
+    out->unreadable += td_call_get(&call->unreadable);
     out->failed += td_call_get(&call->failed);
     out->late += td_call_get(&call->late);
     out->handler_us += td_call_get(&call->us);

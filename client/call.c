@@ -84,13 +84,16 @@ tidings_err td_call_handler(struct td_call *call, struct td_bus *b,
 }
 
 void td_call_unreadable(struct td_call *call, struct td_bus *b,
-                        struct td_bus_sub *sub, const struct td_view *view)
+                        struct td_bus_sub *sub, const struct td_view *view,
+                        tidings_err err)
 {
     td_call_end(call, sub);
     td_call_add(&call->passed, 1);
     td_call_add(&call->unreadable, 1);
-    tell(b, sub, TIDINGS_BAD_EVENT, TIDINGS_EPROTO,
-         "event cannot be read: skipped", view, view->id);
+    tell(b, sub, TIDINGS_BAD_EVENT, err,
+         err == TIDINGS_ENOMEM ? "no memory to read an event: skipped"
+                               : "event cannot be read: skipped",
+         view, view->id);
     call->now_us = td_now_us();
 }
 

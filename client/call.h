@@ -54,9 +54,10 @@ void td_call_end(struct td_call *call, const struct td_bus_sub *sub);
 tidings_err td_call_handler(struct td_call *call, struct td_bus *b,
                             struct td_bus_sub *sub, const struct td_view *view);
 
-/* The event at the view cannot be read: that is counted and told. */
+/* The event at the view could not be opened: that is counted and told. */
 void td_call_unreadable(struct td_call *call, struct td_bus *b,
-                        struct td_bus_sub *sub, const struct td_view *view);
+                        struct td_bus_sub *sub, const struct td_view *view,
+                        tidings_err err);
 
 /* For the keeper: when the call that runs will be late, INT64_MAX: none runs.
  * 0: it is late, which has been counted, and is to be told: *ms it has been

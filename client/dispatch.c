@@ -154,9 +154,10 @@ static uint32_t pass_one(struct td_bus *b, struct td_bus_sub *sub,
                          struct section *s)
 {
     struct td_cursor *cur = b->cursor;
+    tidings_err err = td_view_open(&cur->view, &cur->p, cur->end);
 
-    if (!td_view_open(&cur->view, &cur->p, cur->end)) {
-        td_call_unreadable(&sub->call, b, sub, &cur->view);
+    if (err) {
+        td_call_unreadable(&sub->call, b, sub, &cur->view, err);
         return 1;
     }
     s->calls++;

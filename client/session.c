@@ -117,7 +117,8 @@ static void lost_broken(struct td_client *c)
     if (c->broken_by)
         td_client_lost(c, TIDINGS_EPROTO, c->broken_by, c->now_ms);
     else
-        td_client_lost(c, TIDINGS_EUNREACH, "link lost", c->now_ms);
+        td_client_lost(c, TIDINGS_EUNREACH, "the connection was lost",
+                       c->now_ms);
 }
 
 static void open_link(struct td_client *c)
@@ -201,8 +202,11 @@ static void on_bye(struct td_client *c, const struct td_frame *f)
 
     if (code != TIDINGS_ETIMEDOUT)
         c->resumable = false;
-    snprintf(text, sizeof(text), "%.*s", (int)f->u.bye.text.len,
-             f->u.bye.text.data);
+    if (!code && f->u.bye.text.len == 0)
+        snprintf(text, sizeof(text), "the broker said goodbye");
+    else
+        snprintf(text, sizeof(text), "%.*s", (int)f->u.bye.text.len,
+                 f->u.bye.text.data);
     td_client_lost(c, code ? code : TIDINGS_EUNREACH, text, c->now_ms);
 }
 

@@ -179,6 +179,7 @@ struct td_client {
     int64_t sent_base_us; /* time of the first event of the batch sent last */
     uint64_t asked;       /* last sequence of the batch that asked for TAKEN; 0:
                        none is out, so the link counts as idle */
+    uint64_t wanted;      /* somebody waits until all up to it is taken */
     /* subscribing */
     struct td_csub *subs;
     struct td_csub *buckets[TD_SUB_BUCKETS];
@@ -276,8 +277,10 @@ uint64_t td_client_unconfirmed(const struct td_client *c);
 tidings_err td_client_publish(struct td_client *c,
                               const struct td_packing *event);
 
-/* Asks the broker to say what it has taken, unless it has been asked. */
-void td_client_ask(struct td_client *c);
+/* Somebody waits until everything up to this sequence is taken: sends it,
+ * within credit, and asks the broker to say so, unless it has been asked. Who
+ * else waits is next when that is taken; so it is called again and again. */
+void td_client_ask(struct td_client *c, uint64_t sequence);
 
 /* ---- subscribing ---- */
 

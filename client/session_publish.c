@@ -11,15 +11,26 @@
 
 /* ---- sending ---- */
 
-/* Whether an answer is wanted at once, so that what is published until then
- * makes one batch. Not for a batch that comes long after the one before: its
- * answer would only get in the way of its delivery. */
+/* Whether somebody waits for this sequence, or for a later one, and the broker
+ * has not been asked for it. */
+static bool is_wanted(const struct td_client *c, uint64_t sequence)
+{
+    return c->wanted >= sequence && sequence > c->asked &&
+           sequence > c->publisher.taken;
+}
+
+/* Whether an answer is wanted at once: somebody waits for it; or so that what
+ * is published until then makes one batch. Not for a batch that comes long
+ * after the one before: its answer would only get in the way of its delivery.
+ */
 static bool asks(struct td_client *c, const struct td_outgoing *out)
 {
     uint64_t since_us = (uint64_t)out->base_us - (uint64_t)c->sent_base_us;
 
     c->sent_base_us = out->base_us;
-    return !c->asked && (since_us < SPARSE_US || out->events > 1);
+    if (c->asked || (since_us >= SPARSE_US && out->events == 1))
+        return out->last >= c->wanted && is_wanted(c, c->wanted);
+    return true;
 }
 
 static bool send_batch(struct td_client *c, const struct td_outgoing *out)
@@ -64,8 +75,17 @@ static void guard(struct td_client *c, bool on)
         port->guard(port->ctx, on);
 }
 
+/* With the guard: whether the open batch has events that somebody waits for. */
+static bool open_is_wanted(const struct td_client *c)
+{
+    const struct td_packer *p = &c->packer;
+
+    return c->state == TD_CLIENT_READY && p->events > 0 &&
+           is_wanted(c, p->sequence - p->events + 1);
+}
+
 /* While an answer is out the open batch goes on filling, so that load makes
- * batches. */
+ * batches; unless somebody waits for what is in it. */
 void td_client_pump(struct td_client *c)
 {
     struct td_outgoing *list;
@@ -78,7 +98,7 @@ void td_client_pump(struct td_client *c)
         quiet =
             c->state == TD_CLIENT_READY && !c->asked && !c->publisher.unsent;
         guard(c, true);
-        if (quiet)
+        if (quiet || open_is_wanted(c))
             td_packer_close(&c->packer);
         list = td_packer_take(&c->packer);
         /* With the guard, so that the next event to be packed sees it. */
@@ -150,16 +170,31 @@ tidings_err td_client_publish(struct td_client *c,
     return err;
 }
 
-void td_client_ask(struct td_client *c)
+/* The last of what was sent on this link. */
+static uint64_t sent_here(const struct td_client *c)
+{
+    const struct td_publisher *p = &c->publisher;
+
+    return p->unsent ? p->unsent->last - p->unsent->events : p->sent;
+}
+
+void td_client_ask(struct td_client *c, uint64_t sequence)
 {
     struct td_frame f = {.op = TD_PING};
+    uint64_t sent;
 
+    /* One at a time: what others wait for meanwhile makes one batch. */
+    if (c->wanted <= c->publisher.taken)
+        c->wanted = sequence;
     td_client_pump(c);
+    sent = sent_here(c);
+    if (sequence > sent)
+        sequence = sent;
     /* A PING is answered with TAKEN first, if there is any to tell; what was
      * sent before it has then been taken. */
-    if (c->state == TD_CLIENT_READY && !c->asked && c->publisher.head &&
-        c->publisher.head != c->publisher.unsent && td_client_send(c, &f, NULL))
-        c->asked = c->publisher.sent;
+    if (c->state == TD_CLIENT_READY && is_wanted(c, sequence) &&
+        td_client_send(c, &f, NULL))
+        c->asked = sent;
 }
 
 /* ---- taken ---- */

@@ -34,13 +34,13 @@ void td_view_next(struct td_view *v)
     td_id_increment(v->id);
 }
 
-bool td_view_open(struct td_view *v, const uint8_t **p, const uint8_t *end)
+tidings_err td_view_open(struct td_view *v, const uint8_t **p, const uint8_t *end)
 {
     struct tidings_event *event = &v->event;
     struct td_event wire;
 
     if (!td_event_open(&wire, p, end))
-        return false;
+        return TIDINGS_EPROTO;
     if (v->has_attrs || wire.attrs.len) /* also fields like subject */
         memset(event, 0, sizeof(*event));
     v->has_attrs = wire.attrs.len > 0;
@@ -52,7 +52,8 @@ bool td_view_open(struct td_view *v, const uint8_t **p, const uint8_t *end)
     event->data = wire.data.data;
     event->data_len = wire.data.len;
     if (!td_event_is_time(event->time_us))
-        return false;
-    return wire.attrs.len == 0 ||
-           td_event_decode(event, &v->scratch, wire.attrs) == TIDINGS_OK;
+        return TIDINGS_EPROTO;
+    return wire.attrs.len == 0
+               ? TIDINGS_OK
+               : td_event_decode(event, &v->scratch, wire.attrs);
 }

@@ -33,8 +33,8 @@ void td_view_run(struct td_view *v, struct td_str type);
 void td_view_at(struct td_view *v, const char *producer, uint64_t sequence);
 void td_view_next(struct td_view *v);
 
-/* Opens the event at *p, which lies before end, and moves *p past it; false:
- * it cannot be read. */
-bool td_view_open(struct td_view *v, const uint8_t **p, const uint8_t *end);
+/* Opens the event at *p, which lies before end, and moves *p past it.
+ * TIDINGS_EPROTO: it cannot be read; TIDINGS_ENOMEM. */
+tidings_err td_view_open(struct td_view *v, const uint8_t **p, const uint8_t *end);
 
 #endif

@@ -119,9 +119,10 @@ static void set_view(struct td_worker *w, const struct td_piece *piece)
 static void handle(struct td_worker *w, const uint8_t **p, const uint8_t *end)
 {
     struct td_pool *pool = w->pool;
+    tidings_err err = td_view_open(&w->view, p, end);
 
-    if (!td_view_open(&w->view, p, end)) {
-        td_call_unreadable(&w->call, pool->bus, pool->sub, &w->view);
+    if (err) {
+        td_call_unreadable(&w->call, pool->bus, pool->sub, &w->view, err);
         return;
     }
     w->calls++;

@@ -133,23 +133,14 @@ tidings_err td_msgpack_to_text(struct td_text *t, const void *data, size_t len)
     struct tidings_value checked;
     msgpack_unpacked tree;
     size_t used = 0;
-    tidings_err err;
+    tidings_err err = TIDINGS_ENOMEM; /* it was checked: nothing else is left */
 
     if (tidings_value_read(&checked, data, len))
         return td_json_fail(TIDINGS_EINVAL, "not one msgpack value");
 
     msgpack_unpacked_init(&tree);
-    switch (msgpack_unpack_next(&tree, data, len, &used)) {
-    case MSGPACK_UNPACK_SUCCESS:
+    if (msgpack_unpack_next(&tree, data, len, &used) == MSGPACK_UNPACK_SUCCESS)
         err = say(t, &tree.data);
-        break;
-    case MSGPACK_UNPACK_NOMEM_ERROR:
-        err = TIDINGS_ENOMEM;
-        break;
-    default:
-        err = td_json_fail(TIDINGS_EINVAL, "not one msgpack value");
-        break;
-    }
     msgpack_unpacked_destroy(&tree);
     return err;
 }

@@ -124,7 +124,7 @@ static bool obeyed(uint32_t code)
 static void put_escaped(struct td_text *t, uint32_t code)
 {
     static const char shorts[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* pairs */
-    char out[8];
+    char out[12];
 
     for (const char *pair = shorts; *pair; pair += 2) {
         if ((unsigned char)*pair == code) {

@@ -158,9 +158,8 @@ static tidings_err put_data(struct td_text *t,
     td_text_cut(t, before);
     tidings_set_detail("");
     if (form == TD_FORM_MSGPACK) { /* absent would now mean JSON */
-        err = put_string(t, "datacontenttype", TD_MSGPACK_TYPE);
-        if (err)
-            return err;
+        put_name(t, "datacontenttype");
+        td_text_string(t, TD_MSGPACK_TYPE, strlen(TD_MSGPACK_TYPE));
     }
     put_base64(t, "data_base64", event->data, event->data_len);
     return TIDINGS_OK;

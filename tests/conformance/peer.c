@@ -1,260 +1,10 @@
 /* Peers that are not of this library, over real sockets: brokers that refuse,
- * end sessions or send nonsense, and a publisher of broken events. Only the
- * backends with sockets can meet them. */
+ * end sessions, say things twice or send nonsense, and a publisher of broken
+ * events. Only the backends with sockets can meet them. */
+#include "tests/conformance/broker.h"
 #include "tests/conformance/conformance.h"
 
-#include <msgpack.h>
-#include <stdlib.h>
 #include <zmq.h>
-
-#define LOOK_MS 20 /* between two looks at the stop flag */
-#define EPOCH   1000
-
-/* Operations, PROTOCOL.md 4. */
-enum op {
-    HELLO = 1,
-    WELCOME = 2,
-    PUBLISH = 3,
-    SUBSCRIBE = 5,
-    UNSUBSCRIBE = 6,
-    REPLY = 7,
-    DELIVER = 8,
-    PING = 11,
-    PONG = 12,
-    BYE = 14
-};
-
-/* ---- frames ---- */
-
-struct frame {
-    msgpack_sbuffer bytes;
-    msgpack_packer pk;
-};
-
-static void frame_begin(struct frame *f, unsigned fields, enum op op)
-{
-    msgpack_sbuffer_init(&f->bytes);
-    msgpack_packer_init(&f->pk, &f->bytes, msgpack_sbuffer_write);
-    msgpack_pack_array(&f->pk, fields + 1);
-    msgpack_pack_uint8(&f->pk, op);
-}
-
-static void put_text(struct frame *f, const char *text)
-{
-    msgpack_pack_str(&f->pk, strlen(text));
-    msgpack_pack_str_body(&f->pk, text, strlen(text));
-}
-
-static void put_bin(struct frame *f, const void *data, size_t len)
-{
-    msgpack_pack_bin(&f->pk, len);
-    msgpack_pack_bin_body(&f->pk, data, len);
-}
-
-/* ---- a broker that plays a part ---- */
-
-enum part {
-    OTHER_VERSION, /* BYE to every HELLO */
-    REFUSING,      /* refuses every SUBSCRIBE */
-    FORGETFUL,     /* ends the first session when it is published to; then
-                      it is another, and refuses */
-    BABBLING       /* sends a broken DELIVER to the first subscription */
-};
-
-struct broker {
-    enum part part;
-    void *context;
-    void *router;
-    char endpoint[256];
-    pthread_t thread;
-    atomic_bool stop;
-    atomic_uint hellos;
-    unsigned subscribes;
-};
-
-static void send_to(struct broker *b, zmq_msg_t *peer, struct frame *f,
-                    const char *body)
-{
-    zmq_msg_t id;
-
-    zmq_msg_init(&id);
-    zmq_msg_copy(&id, peer);
-    zmq_msg_send(&id, b->router, ZMQ_SNDMORE);
-    zmq_send(b->router, f->bytes.data, f->bytes.size, body ? ZMQ_SNDMORE : 0);
-    if (body)
-        zmq_send(b->router, body, strlen(body), 0);
-    msgpack_sbuffer_destroy(&f->bytes);
-}
-
-static void send_bye(struct broker *b, zmq_msg_t *peer, tidings_err code)
-{
-    struct frame f;
-
-    frame_begin(&f, 2, BYE);
-    msgpack_pack_int(&f.pk, code);
-    put_text(&f, "the part says so");
-    send_to(b, peer, &f, NULL);
-}
-
-static void send_welcome(struct broker *b, zmq_msg_t *peer, uint64_t epoch)
-{
-    struct frame f;
-
-    frame_begin(&f, 7, WELCOME);
-    msgpack_pack_uint64(&f.pk, 1); /* version */
-    msgpack_pack_uint64(&f.pk, epoch);
-    msgpack_pack_uint64(&f.pk, 1);       /* session */
-    msgpack_pack_uint64(&f.pk, 0);       /* taken */
-    msgpack_pack_uint64(&f.pk, 65536);   /* events_limit */
-    msgpack_pack_uint64(&f.pk, 8 << 20); /* bytes_limit */
-    msgpack_pack_map(&f.pk, 0);
-    send_to(b, peer, &f, NULL);
-}
-
-static void send_reply(struct broker *b, zmq_msg_t *peer, uint64_t request,
-                       tidings_err code)
-{
-    struct frame f;
-
-    frame_begin(&f, 4, REPLY);
-    msgpack_pack_uint64(&f.pk, request);
-    msgpack_pack_int(&f.pk, code);
-    put_text(&f, "the part says so");
-    msgpack_pack_nil(&f.pk);
-    send_to(b, peer, &f, NULL);
-}
-
-/* A table that promises more than its body holds. */
-static void send_babble(struct broker *b, zmq_msg_t *peer, uint64_t number)
-{
-    struct frame f;
-
-    frame_begin(&f, 3, DELIVER);
-    msgpack_pack_uint64(&f.pk, number);
-    msgpack_pack_uint64(&f.pk, 1);
-    msgpack_pack_array(&f.pk, 1);
-    msgpack_pack_array(&f.pk, 4);
-    put_bin(&f, "0123456789abcdef", 16);
-    put_text(&f, "/babble");
-    msgpack_pack_int64(&f.pk, 0);
-    msgpack_pack_array(&f.pk, 1);
-    msgpack_pack_array(&f.pk, 5);
-    put_text(&f, "babble");
-    msgpack_pack_uint64(&f.pk, 3);   /* count */
-    msgpack_pack_uint64(&f.pk, 999); /* bytes */
-    msgpack_pack_uint64(&f.pk, 1);   /* first */
-    msgpack_pack_uint64(&f.pk, 0);   /* flags */
-    send_to(b, peer, &f, "no events");
-}
-
-static void on_hello(struct broker *b, zmq_msg_t *peer)
-{
-    unsigned nth = atomic_fetch_add(&b->hellos, 1);
-
-    if (b->part == OTHER_VERSION)
-        send_bye(b, peer, TIDINGS_EVERSION);
-    else
-        send_welcome(b, peer, EPOCH + nth);
-}
-
-static void on_subscribe(struct broker *b, zmq_msg_t *peer, uint64_t request,
-                         uint64_t number)
-{
-    bool first = b->subscribes++ == 0;
-
-    send_reply(b, peer, request,
-               b->part == REFUSING || (b->part == FORGETFUL && !first)
-                   ? TIDINGS_ENOTSUP
-                   : TIDINGS_OK);
-    if (b->part == BABBLING && first)
-        send_babble(b, peer, number);
-}
-
-static void on_message(struct broker *b, zmq_msg_t *peer,
-                       const msgpack_object_array *fields)
-{
-    const msgpack_object *f = fields->ptr;
-
-    switch (f[0].via.u64) {
-    case HELLO:
-        on_hello(b, peer);
-        break;
-    case PUBLISH:
-        if (b->part == FORGETFUL && atomic_load(&b->hellos) == 1)
-            send_bye(b, peer, TIDINGS_ESHUTDOWN);
-        break;
-    case SUBSCRIBE:
-        on_subscribe(b, peer, f[1].via.u64, f[2].via.u64);
-        break;
-    case UNSUBSCRIBE:
-        send_reply(b, peer, f[1].via.u64, TIDINGS_OK);
-        break;
-    default:
-        break;
-    }
-}
-
-static void receive(struct broker *b)
-{
-    msgpack_unpacked u;
-    zmq_msg_t peer;
-    zmq_msg_t control;
-    zmq_msg_t rest;
-
-    zmq_msg_init(&peer);
-    zmq_msg_init(&control);
-    zmq_msg_init(&rest);
-    msgpack_unpacked_init(&u);
-    zmq_msg_recv(&peer, b->router, 0);
-    zmq_msg_recv(&control, b->router, 0);
-    if (zmq_msg_more(&control))
-        zmq_msg_recv(&rest, b->router, 0);
-    if (msgpack_unpack_next(&u, zmq_msg_data(&control), zmq_msg_size(&control),
-                            NULL) == MSGPACK_UNPACK_SUCCESS)
-        on_message(b, &peer, &u.data.via.array);
-    msgpack_unpacked_destroy(&u);
-    zmq_msg_close(&rest);
-    zmq_msg_close(&control);
-    zmq_msg_close(&peer);
-}
-
-static void *broker_main(void *arg)
-{
-    struct broker *b = arg;
-
-    while (!atomic_load(&b->stop)) {
-        zmq_pollitem_t item = {.socket = b->router, .events = ZMQ_POLLIN};
-
-        if (zmq_poll(&item, 1, LOOK_MS) > 0)
-            receive(b);
-    }
-    return NULL;
-}
-
-static void broker_start(struct broker *b, enum part part)
-{
-    char url[256];
-    size_t size = sizeof(b->endpoint);
-
-    memset(b, 0, sizeof(*b));
-    b->part = part;
-    b->context = zmq_ctx_new();
-    b->router = zmq_socket(b->context, ZMQ_ROUTER);
-    assert_non_null(b->router);
-    zmq_setsockopt(b->router, ZMQ_LINGER, &(int){0}, sizeof(int));
-    assert_int_equal(zmq_bind(b->router, conf_free_url(url)), 0);
-    assert_int_equal(
-        zmq_getsockopt(b->router, ZMQ_LAST_ENDPOINT, b->endpoint, &size), 0);
-    assert_int_equal(pthread_create(&b->thread, NULL, broker_main, b), 0);
-}
-
-static void broker_stop(struct broker *b)
-{
-    atomic_store(&b->stop, true);
-    pthread_join(b->thread, NULL);
-    zmq_close(b->router);
-    zmq_ctx_term(b->context);
-}
 
 /* ---- against such brokers ---- */
 
@@ -340,6 +90,130 @@ static void test_refused_renewal_is_told(void **state)
     assert_ok(err); /* it is over, and now forgotten */
 }
 
+/* What the first broker delivered is not delivered again by the second. */
+static void test_events_of_another_epoch_are_not_delivered_twice(void **state)
+{
+    struct conf *c = *state;
+    struct tally *t = conf_tally(c);
+    struct tally *s = conf_tally(c);
+    const struct tidings_options o = {
+        .on_status = tally_status, .on_status_arg = s, .close_timeout_ms = -1};
+    int64_t end = td_proc_now_ms() + CONF_MS;
+    struct tidings_sub_info info;
+    struct broker b;
+    tidings_bus *bus;
+    tidings_sub *sub;
+    bool once;
+    bool rest;
+
+    if (!conf_has_daemon())
+        skip();
+    broker_start(&b, REPEATING);
+    assert_ok(tidings_open(&bus, b.endpoint, &o));
+    assert_ok(tidings_subscribe(&sub, bus, "twice", tally_event, t, NULL));
+    once = tally_wait(t, 3, CONF_MS);
+    assert_ok(tidings_publish(bus, "go", NULL, 0));
+    rest = tally_wait(t, 5, CONF_MS);
+    do
+        assert_ok(tidings_sub_info(&info, sub));
+    while (info.delivered < 5 && td_proc_now_ms() < end); /* it returns */
+    assert_err(tidings_close(bus), TIDINGS_ETIMEDOUT);    /* it took nothing */
+    broker_stop(&b);
+
+    assert_true(once);
+    assert_true(rest);
+    assert_int_equal(tally_count(t), 5);
+    assert_string_equal(tally_now(t).id + 27, "0000000000005");
+    assert_int_equal(info.duplicates, 2);
+    assert_int_equal(info.delivered, 5);
+    assert_int_equal(tally_now(s).statuses[TIDINGS_NEW_EPOCH], 1);
+    assert_int_equal(tally_now(s).statuses[TIDINGS_GAP], 0);
+}
+
+struct news {
+    unsigned calls;
+    unsigned gaps;
+    char first[256]; /* text */
+};
+
+static void on_news(void *arg, const struct tidings_status *status)
+{
+    struct news *news = arg;
+
+    if (news->calls++ == 0)
+        snprintf(news->first, sizeof(news->first), "%s", status->text);
+    news->gaps += status->kind == TIDINGS_GAP;
+}
+
+/* A program that never looks: the latest news are kept, and the first of them
+ * says how many are not. */
+static void test_news_that_were_dropped_are_counted(void **state)
+{
+    struct conf *c = *state;
+    struct tally *t = conf_tally(c);
+    struct news news = {0};
+    const struct tidings_options o = {
+        .own_loop = true, .on_status = on_news, .on_status_arg = &news};
+    int64_t end = td_proc_now_ms() + CONF_MS;
+    struct tidings_info info = {0};
+    unsigned dropped = 0;
+    struct broker b;
+    tidings_bus *bus;
+
+    if (!conf_has_daemon())
+        skip();
+    broker_start(&b, MISSING);
+    assert_ok(tidings_open(&bus, b.endpoint, &o));
+    assert_ok(tidings_subscribe(NULL, bus, "twice", tally_event, t, NULL));
+    while (info.waiting < 3 && td_proc_now_ms() < end)
+        assert_ok(tidings_info(&info, bus)); /* they come after the gaps */
+    while (tally_count(t) < 3 && td_proc_now_ms() < end)
+        assert_ok(tidings_dispatch(NULL, bus, 1000));
+    assert_ok(tidings_close(bus));
+    broker_stop(&b);
+
+    assert_int_equal(tally_count(t), 3);
+    assert_int_equal(sscanf(news.first,
+                            "(%u notices before this one were "
+                            "dropped) missed 1 events",
+                            &dropped),
+                     1);
+    assert_true(dropped > 0);
+    assert_int_equal(news.gaps, news.calls); /* TIDINGS_UP is gone */
+    assert_int_equal(dropped + news.calls, 1 + GAPS);
+    assert_int_equal(info.missed, GAPS);
+}
+
+static void test_lost_broker_is_told_apart_from_none(void **state)
+{
+    struct conf *c = *state;
+    struct tally *s = conf_tally(c);
+    const struct tidings_options o = {.on_status = tally_status,
+                                      .on_status_arg = s};
+    struct broker b;
+    tidings_bus *bus;
+    char before[512];
+    tidings_err err;
+    bool down;
+
+    if (!conf_has_daemon())
+        skip();
+    broker_start(&b, REFUSING);
+    assert_ok(tidings_open(&bus, b.endpoint, &o));
+    assert_ok(tidings_wait(bus, CONF_MS));
+    broker_stop(&b);
+    down = tally_wait_status(s, TIDINGS_DOWN, 1, CONF_MS);
+    err = tidings_wait(bus, 0);
+    snprintf(before, sizeof(before), "%s", tidings_detail());
+    assert_ok(tidings_close(bus));
+
+    assert_true(down);
+    assert_err(err, TIDINGS_EUNREACH);
+    assert_int_equal(tally_now(s).status.err, TIDINGS_EUNREACH);
+    assert_string_equal(tally_now(s).status_text, "connection lost");
+    assert_ptr_equal(strstr(before, "lost the broker at "), before);
+}
+
 static void check_babble(struct conf *c, bool own_loop)
 {
     struct tally *t = conf_tally(c);
@@ -407,22 +281,12 @@ static void send_broken(void *dealer, const char *producer)
                                "\xc4\x01\xc1"
                                "\xc4\x09\x93\x00\xc4\x00\x81\xa2ID\x01"
                                "\xc4\x04\x92\x00\xc4\x00";
+    static const struct run run = {"broken.x", 4, sizeof(body) - 1, 1};
     struct frame f;
 
     frame_begin(&f, 2, PUBLISH);
     msgpack_pack_uint64(&f.pk, 1); /* flags */
-    msgpack_pack_array(&f.pk, 1);
-    msgpack_pack_array(&f.pk, 4);
-    put_bin(&f, producer, 16);
-    put_text(&f, "/broken");
-    msgpack_pack_int64(&f.pk, 0);
-    msgpack_pack_array(&f.pk, 1);
-    msgpack_pack_array(&f.pk, 5);
-    put_text(&f, "broken.x");
-    msgpack_pack_uint64(&f.pk, 4);
-    msgpack_pack_uint64(&f.pk, sizeof(body) - 1);
-    msgpack_pack_uint64(&f.pk, 1);
-    msgpack_pack_uint64(&f.pk, 0);
+    put_batch(&f, producer, &run);
     send_frame(dealer, &f, body, sizeof(body) - 1);
 }
 
@@ -435,6 +299,8 @@ static void test_events_that_cannot_be_read_are_told_and_skipped(void **state)
     const struct tidings_options o = {.on_status = tally_status,
                                       .on_status_arg = s};
     tidings_bus *bus;
+    tidings_sub *sub;
+    struct tidings_sub_info info;
     struct tally *t;
     void *context;
     void *dealer;
@@ -443,7 +309,8 @@ static void test_events_that_cannot_be_read_are_told_and_skipped(void **state)
     if (!conf_has_daemon())
         skip();
     bus = conf_open(c, &o);
-    t = conf_subscribe(c, bus, "broken.*");
+    t = conf_tally(c);
+    assert_ok(tidings_subscribe(&sub, bus, "broken.*", tally_event, t, NULL));
     context = zmq_ctx_new();
     dealer = zmq_socket(context, ZMQ_DEALER);
     assert_non_null(dealer);
@@ -459,6 +326,8 @@ static void test_events_that_cannot_be_read_are_told_and_skipped(void **state)
     zmq_close(dealer);
     zmq_ctx_term(context);
 
+    assert_ok(tidings_sub_info(&info, sub));
+    assert_int_equal(info.unreadable, 2);
     assert_int_equal(tally_count(t), 2);
     assert_int_equal(tally_now(s).status.err, TIDINGS_EPROTO);
     assert_non_null(tally_now(s).status.sub);
@@ -474,6 +343,9 @@ int conf_run_peer(void)
         CONF_TEST(test_another_version_is_told_apart),
         CONF_TEST(test_refused_subscription_is_the_callers_error),
         CONF_TEST(test_refused_renewal_is_told),
+        CONF_TEST(test_events_of_another_epoch_are_not_delivered_twice),
+        CONF_TEST(test_news_that_were_dropped_are_counted),
+        CONF_TEST(test_lost_broker_is_told_apart_from_none),
         CONF_TEST(test_malformed_delivery_ends_the_session),
         CONF_TEST(test_events_that_cannot_be_read_are_told_and_skipped),
     };

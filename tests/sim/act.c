@@ -165,7 +165,7 @@ void sim_act(struct sim_client *client)
     else if (sim_chance(r, cf->churn))
         unsubscribe(client);
     if (sim_chance(r, 100))
-        td_client_ask(&client->c);
+        td_client_ask(&client->c, client->c.packer.sequence);
     if (sim_chance(r, 30))
         ask(client, sim_chance(r, 500) ? TD_STATS : TD_PING);
 }

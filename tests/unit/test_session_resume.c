@@ -332,7 +332,7 @@ static void test_resume_publishes_from_zero_and_again(void **state)
     assert_ok(publish(f, 10));
     assert_ok(publish(f, 10));
     assert_ok(give(f, "[4 0 3 1000000]"));
-    td_client_ask(&f->client);
+    td_client_ask(&f->client, f->client.packer.sequence);
     assert_ok(give(f, "[4 1 3 1000000]"));
     lose(f);
     reopen(f);

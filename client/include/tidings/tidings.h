@@ -509,6 +509,8 @@ struct tidings_sub_info {
     uint64_t missed;     /* events the broker dropped, as far as told */
     uint64_t duplicates; /* events that another broker had delivered before:
                             not handed over again */
+    uint64_t unreadable; /* events that were malformed, or that there was no
+                            memory to open: skipped, TIDINGS_BAD_EVENT */
     uint64_t late;       /* calls that took longer than handler_timeout_ms */
     unsigned running;    /* handlers that run at this moment */
     uint64_t handler_us;     /* time that handlers took, added up */
