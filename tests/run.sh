@@ -58,13 +58,14 @@ while (($#)); do
 done
 [[ $dir || $coverage == OFF ]] || dir=$root/build-coverage
 dir=$(realpath -m "${dir:-$root/build-tests${sanitize:+-${sanitize//,/-}}}")
-[[ $sanitize || $coverage == ON ]] && slower=$((slower * 4))
+bench=ON # to see that it compiles
+[[ $sanitize || $coverage == ON ]] && slower=$((slower * 4)) bench=OFF
 
 need_packages "${build_packages[@]}" "${cli_packages[@]}" libcmocka-dev \
     libuv1-dev g++ procps python3 python3-zmq python3-msgpack
 
 echo "building into $dir"
-build "$dir" -DTIDINGS_TESTS=ON -DTIDINGS_WERROR=ON -DTIDINGS_BENCH=ON \
+build "$dir" -DTIDINGS_TESTS=ON -DTIDINGS_WERROR=ON -DTIDINGS_BENCH=$bench \
     -DTIDINGS_SANITIZE="$sanitize" -DTIDINGS_TEST_SLOWER="$slower" \
     -DTIDINGS_COVERAGE="$coverage"
 [[ $coverage == OFF ]] || find "$dir" -name '*.gcda' -delete # of earlier runs
@@ -79,10 +80,12 @@ if [[ $sanitize == thread ]] && setarch -R true 2>/dev/null; then
     run=(setarch -R) # gcc 12's runtime cannot place itself in newer layouts
 fi
 
+# Two for each core: see tests/CMakeLists.txt.
 report=$dir/ctest.xml
 rm -f "$report"
 code=0
-"${run[@]}" ctest --test-dir "$dir" --output-on-failure --parallel 2 \
+"${run[@]}" ctest --test-dir "$dir" --output-on-failure \
+    --parallel "$((2 * $(nproc)))" \
     --no-tests=error --output-junit "$report" "${select[@]}" </dev/null ||
     code=$?
 

@@ -20,9 +20,7 @@
 #endif
 
 #define START_MS 10000 /* tidingsd under a sanitizer on a busy machine */
-#define LOOK_MS                                                                \
-    2 /* between two looks at a child: waitpid has no
-                          deadline of its own */
+#define LOOK_MS  2 /* between two looks at a child: waitpid has no deadline */
 #define ARGS_MAX 32
 
 int64_t td_proc_now_ms(void)

@@ -11,7 +11,7 @@
 
 typedef void (*row_fn)(struct tidings_value row, void *arg);
 
-static uint64_t number(struct tidings_value map, const char *key)
+uint64_t ledger_number(struct tidings_value map, const char *key)
 {
     uint64_t value;
 
@@ -60,7 +60,7 @@ static uint64_t each_row(tidings_bus *bus, const char *kind, row_fn visit,
             tidings_stats_rows(&bytes, &len, bus, kind, from, SYS_WAIT_MS));
         assert_ok(tidings_value_read(&map, bytes, len));
         rows = rows_of(map, kind);
-        total = number(map, key);
+        total = ledger_number(map, key);
         if (tidings_value_count(rows) == 0 && from < total)
             fail_msg("no more than %" PRIu64 " of %" PRIu64 " %s are listed",
                      from, total, kind);
@@ -91,23 +91,23 @@ static uint64_t all_reasons(struct tidings_value reasons)
     return sum;
 }
 
-static struct ledger_row read_fate(struct tidings_value map)
+struct ledger_row ledger_read_row(struct tidings_value map)
 {
     struct tidings_value reasons;
     struct ledger_row row = {
         .rows = 1,
-        .matched = number(map, "matched"),
-        .delivered = number(map, "delivered"),
-        .pending = number(map, "pending"),
+        .matched = ledger_number(map, "matched"),
+        .delivered = ledger_number(map, "delivered"),
+        .pending = ledger_number(map, "pending"),
     };
 
     assert_ok(tidings_get(&reasons, map, "dropped"));
     row.dropped = all_reasons(reasons);
-    row.slow = number(reasons, "slow");
-    row.oldest = number(reasons, "oldest");
-    row.newest = number(reasons, "newest");
-    row.session_lost = number(reasons, "session_lost");
-    row.unsubscribed = number(reasons, "unsubscribed");
+    row.slow = ledger_number(reasons, "slow");
+    row.oldest = ledger_number(reasons, "oldest");
+    row.newest = ledger_number(reasons, "newest");
+    row.session_lost = ledger_number(reasons, "session_lost");
+    row.unsubscribed = ledger_number(reasons, "unsubscribed");
     if (row.matched != row.delivered + row.pending + row.dropped)
         fail_msg("matched %" PRIu64 " delivered %" PRIu64 " pending %" PRIu64
                  " dropped %" PRIu64,
@@ -115,16 +115,20 @@ static struct ledger_row read_fate(struct tidings_value map)
     return row;
 }
 
-static void add_fate(struct tidings_value map, void *arg)
+void ledger_add_row(struct ledger_row *sum, struct tidings_value map)
 {
-    struct ledger_row *sum = arg;
-    struct ledger_row row = read_fate(map);
+    struct ledger_row row = ledger_read_row(map);
 
     sum->rows++;
     sum->matched += row.matched;
     sum->delivered += row.delivered;
     sum->pending += row.pending;
     sum->dropped += row.dropped;
+}
+
+static void add_fate(struct tidings_value map, void *arg)
+{
+    ledger_add_row(arg, map);
 }
 
 /* A member's row tells what was dealt to it: its group's has the rest. */
@@ -134,7 +138,7 @@ static void add_plain(struct tidings_value map, void *arg)
 
     assert_ok(tidings_get_string(group, sizeof(group), map, "group"));
     if (group[0])
-        read_fate(map);
+        ledger_read_row(map);
     else
         add_fate(map, arg);
 }
@@ -156,8 +160,8 @@ static void find_group(struct tidings_value map, void *arg)
     if (strcmp(pattern, s->pattern) != 0 || strcmp(group, s->group) != 0)
         return;
     assert_int_equal(s->row.rows, 0); /* one of each name */
-    s->row = read_fate(map);
-    s->row.members = number(map, "members");
+    s->row = ledger_read_row(map);
+    s->row.members = ledger_number(map, "members");
 }
 
 struct ledger_row ledger_group(tidings_bus *bus, const char *pattern,
@@ -189,17 +193,13 @@ struct ledger_row ledger_group_done(tidings_bus *bus, const char *pattern,
 
 /* ---- published = duplicates + routed + unmatched ---- */
 
-struct flow {
-    uint64_t published, duplicates, routed, unmatched;
-};
-
-static struct flow read_flow(struct tidings_value map)
+struct ledger_flow ledger_read_flow(struct tidings_value map)
 {
-    struct flow f = {
-        .published = number(map, "published"),
-        .duplicates = number(map, "duplicates"),
-        .routed = number(map, "routed"),
-        .unmatched = number(map, "unmatched"),
+    struct ledger_flow f = {
+        .published = ledger_number(map, "published"),
+        .duplicates = ledger_number(map, "duplicates"),
+        .routed = ledger_number(map, "routed"),
+        .unmatched = ledger_number(map, "unmatched"),
     };
 
     if (f.published != f.duplicates + f.routed + f.unmatched)
@@ -211,8 +211,8 @@ static struct flow read_flow(struct tidings_value map)
 
 static void add_flow(struct tidings_value map, void *arg)
 {
-    struct flow *sum = arg;
-    struct flow f = read_flow(map);
+    struct ledger_flow *sum = arg;
+    struct ledger_flow f = ledger_read_flow(map);
 
     sum->published += f.published;
     sum->duplicates += f.duplicates;
@@ -224,23 +224,23 @@ static void add_flow(struct tidings_value map, void *arg)
 
 /* Totals and, if asked for, the sums beside them. */
 static void read_totals(tidings_bus *bus, struct ledger_row *fate,
-                        struct flow *flow, bool compare)
+                        struct ledger_flow *flow, bool compare)
 {
     struct tidings_value map;
     struct tidings_value sums;
     struct ledger_row other;
-    struct flow types;
+    struct ledger_flow types;
     void *bytes;
     size_t len;
 
     assert_ok(tidings_stats_rows(&bytes, &len, bus, "none", 0, SYS_WAIT_MS));
     assert_ok(tidings_value_read(&map, bytes, len));
-    *fate = read_fate(map);
-    *flow = read_flow(map);
+    *fate = ledger_read_row(map);
+    *flow = ledger_read_flow(map);
     if (compare) {
         assert_ok(tidings_get(&sums, map, "sums"));
-        other = read_fate(sums);
-        types = read_flow(sums);
+        other = ledger_read_row(sums);
+        types = ledger_read_flow(sums);
         assert_memory_equal(&other, fate, sizeof(other));
         assert_memory_equal(&types, flow, sizeof(types));
     }
@@ -261,7 +261,7 @@ void ledger_rest(tidings_bus *bus)
 struct ledger_row ledger_totals(tidings_bus *bus)
 {
     struct ledger_row fate;
-    struct flow flow;
+    struct ledger_flow flow;
 
     read_totals(bus, &fate, &flow, false);
     return fate;
@@ -270,16 +270,16 @@ struct ledger_row ledger_totals(tidings_bus *bus)
 static void just_look(struct tidings_value row, void *arg)
 {
     (void)arg;
-    number(row, "session");
-    number(row, "away_ms");
+    ledger_number(row, "session");
+    ledger_number(row, "away_ms");
 }
 
 struct ledger_pages ledger_check(tidings_bus *bus)
 {
     struct ledger_row alive = {0};
     struct ledger_row totals;
-    struct flow types = {0};
-    struct flow flow;
+    struct ledger_flow types = {0};
+    struct ledger_flow flow;
     struct ledger_pages pages = {
         .subscriptions = each_row(bus, "subscriptions", add_plain, &alive),
         .groups = each_row(bus, "groups", add_fate, &alive),

@@ -18,7 +18,19 @@ struct ledger_row {
     uint64_t matched, delivered, pending;
     uint64_t dropped; /* for whatever reason; of those: */
     uint64_t slow, oldest, newest, session_lost, unsubscribed;
+    uint64_t blocked_ms; /* of sys_row() alone */
 };
+
+struct ledger_flow {
+    uint64_t published, duplicates, routed, unmatched;
+};
+
+/* What one map of the counters says, checked: every sum of it holds. */
+uint64_t ledger_number(struct tidings_value map, const char *key);
+struct ledger_row ledger_read_row(struct tidings_value map);
+struct ledger_flow ledger_read_flow(struct tidings_value map);
+/** Add what it matched, delivered, has pending and dropped. */
+void ledger_add_row(struct ledger_row *sum, struct tidings_value map);
 
 /** The row of a group. */
 struct ledger_row ledger_group(tidings_bus *bus, const char *pattern,

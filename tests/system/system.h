@@ -8,6 +8,7 @@
 #include "tests/support/td_test.h"
 
 #include "tests/support/proc.h"
+#include "tests/system/ledger.h"
 #include "tests/system/watch.h"
 #include "tidings/tidings.h"
 
@@ -77,7 +78,10 @@ struct sys_info {
 /** Ask a worker for its counters. */
 struct sys_info sys_worker_info(struct td_proc *p);
 
-/* ---- the broker's counters: PROTOCOL.md 7 ---- */
+/** Have a publishing worker stop, and have all it published taken, once. */
+struct sys_info sys_publisher_stop(struct td_proc *p);
+
+/* ---- the broker's counters: PROTOCOL.md 7, counters.c ---- */
 
 struct sys_counters {
     uint64_t epoch, published, duplicates, routed, unmatched;
@@ -87,16 +91,15 @@ struct sys_counters {
     uint64_t bad_frames, breaches, silent;
 };
 
-struct sys_row {
-    uint64_t matched, delivered, pending, dropped, blocked_ms;
-    size_t rows; /* how many subscriptions have the pattern; all are added */
-};
-
 /** Read the counters, and check that every sum of theirs holds. */
 struct sys_counters sys_counters(tidings_bus *bus);
 
-/** The counters of the subscriptions with exactly this pattern. */
-struct sys_row sys_row(tidings_bus *bus, const char *pattern);
+/** The sum of the subscriptions with exactly this pattern. */
+struct ledger_row sys_row(tidings_bus *bus, const char *pattern);
+/** Wait until there is one subscription with this pattern, … */
+void sys_until_subscribed(tidings_bus *bus, const char *pattern);
+/** … until nothing waits for those that have it. */
+void sys_until_caught_up(tidings_bus *bus, const char *pattern);
 
 /** Look until is(counters, arg); fails when it is not within timeout_ms. */
 struct sys_counters sys_counters_until(tidings_bus *bus,

@@ -10,8 +10,8 @@ import sys
 import threading
 import unittest
 
-import test_cli as cli
-from test_cli import DONE, FAILED
+import cli
+from cli import DONE, FAILED
 
 try:
     import msgpack

@@ -12,9 +12,9 @@ import signal
 import sys
 import unittest
 
-import test_cli as cli
+import cli
 import test_cli_audit as audit
-from test_cli import DONE, FAILED, NO_BROKER, TIMED_OUT, until
+from cli import DONE, FAILED, NO_BROKER, TIMED_OUT, until
 
 PUBLISH, TAKEN, SUBSCRIBE = 3, 4, 5
 

@@ -14,8 +14,9 @@ import tempfile
 import time
 import unittest
 
-import test_cli as cli
-from test_cli import DONE, FAILED, TIDINGS, USAGE, WAIT_S, until
+import cli
+from cli import (DONE, FAILED, NO_BROKER, TIMED_OUT, TIDINGS, USAGE, WAIT_S,
+                      until)
 
 QUEUE_EVENTS = 100  # small: to overflow it takes more than a window
 
@@ -223,6 +224,41 @@ class LinkLost(unittest.TestCase):
             finally:
                 pub.end()
                 broker.end()
+
+    def test_pub_whose_broker_does_not_come_back_says_how_far_it_came(self):
+        broker = cli.Broker()
+        pub = cli.Process(TIDINGS, "pub", "lost", "{}", "--url", broker.url,
+                          "--timeout", "0.5", "--count", "1000000000")
+        try:
+            self.assertTrue(until(lambda: self.published(broker.url) > 10000))
+            broker.signal(signal.SIGKILL)
+            self.assertEqual(pub.ended(), NO_BROKER, pub.all)
+            said = "\n".join(pub.all["err"])
+            self.assertRegex(said, r"the broker was lost: \d+ of \d+ events "
+                                   r"were taken")
+            self.assertIn("no broker answers at " + broker.url, said)
+            self.assertRegex(said, r"\d+ of \d+ events not taken by the "
+                                   r"broker in time")
+        finally:
+            pub.end()
+            broker.end()
+
+    def test_pub_into_a_broker_that_takes_nothing_gives_up(self):
+        broker = cli.Broker()
+        pub = cli.Process(TIDINGS, "pub", "stuck", "{}", "--url", broker.url,
+                          "--timeout", "0.5", "--count", "1000000000")
+        try:
+            self.assertTrue(until(lambda: self.published(broker.url) > 10000))
+            broker.signal(signal.SIGSTOP)
+            self.assertEqual(pub.ended(), TIMED_OUT, pub.all)
+            said = "\n".join(pub.all["err"])
+            self.assertRegex(said, r"the broker takes no more: \d+ events "
+                                   r"published")
+            self.assertIn("tidings stats shows who is slow", said)
+        finally:
+            broker.signal(signal.SIGCONT)
+            pub.end()
+            broker.end()
 
     @staticmethod
     def published(url):

@@ -17,8 +17,8 @@ import termios
 import threading
 import time
 
-import test_cli as cli
-from test_cli import DONE, FAILED, NO_BROKER, TIDINGS, USAGE, WAIT_S, until
+import cli
+from cli import DONE, FAILED, NO_BROKER, TIDINGS, USAGE, WAIT_S, until
 
 LINES, COLUMNS = 24, 80
 

@@ -207,7 +207,7 @@ static void test_foreign_keeps_up_within_its_credit(void **state)
     struct fixture *f = *state;
     const char *args[] = {f->broker.endpoint[0], "sub", "load.>", "30000",
                           NULL};
-    struct sys_row row;
+    struct ledger_row row;
 
     python_start(&f->python, "foreign_client.py", args);
     sys_expect(&f->python, "ready");

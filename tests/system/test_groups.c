@@ -1,8 +1,9 @@
-/* Groups over processes: how work is shared, and what a member that dies,
- * stands still or leaves costs the others (PROTOCOL.md 6). */
+/* Groups over processes: how work is shared (PROTOCOL.md 6). What a member that
+ * dies, stands still or leaves costs the others is in test_members.c. */
 #include "tests/system/system.h"
 
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -15,19 +16,6 @@
 #define KEYS       12
 #define EACH_KEY   10 /* events of each */
 #define QUICK_RATE "rate=4000"
-#define WINDOW     500
-#define WINDOW_ARG "window_events=500"
-#define LOAD_RATE  "rate=20000"
-#define ENOUGH     5000 /* events: the load is on */
-
-/* A handler's record of every number, so that a loss or a repetition shows. */
-struct tally {
-    pthread_mutex_t mutex;
-    uint64_t events;
-    uint64_t twice;
-    uint64_t beyond;
-    bool seen[400000];
-};
 
 struct fixture {
     struct td_daemon broker;
@@ -37,18 +25,12 @@ struct fixture {
     struct sys_peer peer;
     struct sys_peer inside[2];
     struct td_chaos *chaos;
-    struct tally tally;
 };
 
 static int setup(void **state)
 {
-    struct fixture *f = calloc(1, sizeof(*f));
-
-    if (!f)
-        return -1;
-    pthread_mutex_init(&f->tally.mutex, NULL);
-    *state = f;
-    return 0;
+    *state = calloc(1, sizeof(struct fixture));
+    return *state ? 0 : -1;
 }
 
 static int teardown(void **state)
@@ -64,7 +46,6 @@ static int teardown(void **state)
     sys_peer_close(&f->peer);
     td_chaos_stop(f->chaos);
     td_daemon_end(&f->broker);
-    pthread_mutex_destroy(&f->tally.mutex);
     free(f);
     return 0;
 }
@@ -264,162 +245,6 @@ static void test_group_of_least_pending_prefers_the_quick(void **state)
     assert_true(events[1] > 0);
 }
 
-/* ---- members that die, stand still or leave ---- */
-
-static tidings_err on_tally(void *arg, const struct tidings_event *event)
-{
-    struct tally *t = arg;
-    uint64_t n = 0;
-
-    if (event->data_len == sizeof(n))
-        memcpy(&n, event->data, sizeof(n));
-    pthread_mutex_lock(&t->mutex);
-    if (n == 0 || n >= TD_ARRAY_LEN(t->seen)) {
-        t->beyond++;
-    } else {
-        t->twice += t->seen[n];
-        t->seen[n] = true;
-    }
-    t->events++;
-    pthread_mutex_unlock(&t->mutex);
-    return TIDINGS_OK;
-}
-
-static uint64_t tallied(struct fixture *f)
-{
-    uint64_t events;
-
-    pthread_mutex_lock(&f->tally.mutex);
-    events = f->tally.events;
-    pthread_mutex_unlock(&f->tally.mutex);
-    return events;
-}
-
-static void expect_no_repeats(struct fixture *f)
-{
-    uint64_t twice;
-    uint64_t beyond;
-
-    pthread_mutex_lock(&f->tally.mutex);
-    twice = f->tally.twice;
-    beyond = f->tally.beyond;
-    pthread_mutex_unlock(&f->tally.mutex);
-    assert_int_equal(twice, 0);
-    assert_int_equal(beyond, 0);
-}
-
-static bool is_tallied(const struct sys_counters *c, const void *arg)
-{
-    const void *const *pair = arg;
-
-    (void)c;
-    return tallied((struct fixture *)pair[0]) >= *(const uint64_t *)pair[1];
-}
-
-static void expect_tally(struct fixture *f, uint64_t at_least)
-{
-    const void *pair[] = {f, &at_least};
-
-    sys_counters_until(f->peer.bus, is_tallied, pair, SYS_WAIT_MS);
-}
-
-/* Two members here and one in a process, under load. */
-static void start_load(struct fixture *f, const char *const *extra)
-{
-    struct tidings_sub_options options = {.group = "g",
-                                          .window_events = WINDOW};
-    const char *load[] = {LOAD_RATE, NULL};
-
-    start(f, extra);
-    join(f, 1, "group_policy=round_robin", WINDOW_ARG);
-    for (int i = 0; i < 2; i++) {
-        sys_peer_open(&f->inside[i], f->broker.endpoint[0], "inside");
-        assert_ok(tidings_subscribe(NULL, f->inside[i].bus, "work.>", on_tally,
-                                    &f->tally, &options));
-    }
-    sys_worker(&f->publisher, f->broker.endpoint[0], "pub", "work.x", load);
-    expect_tally(f, ENOUGH);
-}
-
-static uint64_t stop_load(struct fixture *f)
-{
-    struct sys_info info;
-
-    assert_true(td_proc_say(&f->publisher, "stop"));
-    assert_string_equal(sys_expect(&f->publisher, "stopped flush="), "OK");
-    info = sys_worker_info(&f->publisher);
-    assert_int_equal(info.taken, info.published);
-    return info.published;
-}
-
-static void test_group_member_killed_loses_only_what_was_sent_to_it(
-    void **state)
-{
-    const char *grace[] = {"--grace", "1", NULL};
-    struct fixture *f = *state;
-    struct ledger_row row;
-    uint64_t published;
-
-    start_load(f, grace);
-    sys_kill(&f->members[0]);
-    expect_tally(f, tallied(f) + ENOUGH); /* the others go on */
-    published = stop_load(f);
-
-    row = ledger_group_done(f->peer.bus, "work.>", "g", published);
-    print_message("killed under load: %" PRIu64 " lost of %" PRIu64 "\n",
-                  row.dropped, published);
-    assert_int_equal(row.members, 2);
-    assert_true(row.dropped <= WINDOW);
-    assert_int_equal(row.session_lost, row.dropped);
-    assert_int_equal(row.delivered + row.session_lost, published);
-    expect_no_repeats(f);
-    assert_true(tallied(f) <= row.delivered); /* the rest was the dead one's */
-}
-
-static void test_group_goes_on_while_a_member_stands_still(void **state)
-{
-    struct fixture *f = *state;
-    struct ledger_row row;
-    uint64_t published;
-
-    start_load(f, NULL);
-    assert_true(td_proc_freeze(&f->members[0], SYS_WAIT_MS));
-    expect_tally(f, tallied(f) + 4 * ENOUGH);
-    published = stop_load(f);
-    assert_true(td_proc_signal(&f->members[0], SIGCONT));
-    row = ledger_group_done(f->peer.bus, "work.>", "g", published);
-    assert_int_equal(row.dropped, 0);
-    assert_int_equal(row.members, MEMBERS);
-    expect_no_repeats(f);
-    assert_int_equal(tallied(f) + sys_worker_info(&f->members[0]).events,
-                     published);
-}
-
-static void test_group_ends_with_its_last_member(void **state)
-{
-    struct fixture *f = *state;
-
-    start(f, NULL);
-    join(f, 1, "group_policy=random", "queue_events=1000");
-    publish(f, 1, 10);
-    ledger_group_done(f->peer.bus, "work.>", "g", 10);
-    td_proc_hang_up(&f->members[0]);
-    assert_string_equal(sys_expect(&f->members[0], "closed "), "OK");
-    assert_true(td_proc_wait(&f->members[0], SYS_WAIT_MS));
-    td_proc_end(&f->members[0]);
-    assert_int_equal(ledger_group(f->peer.bus, "work.>", "g").rows, 0);
-    publish(f, 11, 20);
-    assert_int_equal(sys_counters(f->peer.bus).unmatched, 10);
-
-    /* Another of that name has its own policies, and none of the old events. */
-    join(f, 1, "group_policy=key", "queue_events=2000");
-    publish(f, 21, 30);
-    assert_int_equal(
-        ledger_group_done(f->peer.bus, "work.>", "g", 10).delivered, 10);
-    assert_int_equal(sys_worker_info(&f->members[0]).events, 10);
-    ledger_check(f->peer.bus);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -429,9 +254,6 @@ int main(void)
         TEST(test_group_by_key_gives_a_key_to_one_process),
         TEST(test_group_by_key_keeps_the_order_of_each_key),
         TEST(test_group_of_least_pending_prefers_the_quick),
-        TEST(test_group_member_killed_loses_only_what_was_sent_to_it),
-        TEST(test_group_goes_on_while_a_member_stands_still),
-        TEST(test_group_ends_with_its_last_member),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

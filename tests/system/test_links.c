@@ -2,7 +2,7 @@
  * in one direction or both, up and down again and again. What a publisher had
  * accepted arrives once, in order and whole, and so does what a subscriber
  * behind the link is to see, since it is back within the grace time. N09,
- * another service in the broker's place, is in test_restart.c; the same links
+ * another service in the broker's place, is in test_port.c; the same links
  * in namespaces of the kernel are in test_namespaces.c. */
 #include "tests/system/system.h"
 

@@ -50,17 +50,6 @@ static int teardown(void **state)
 
 /* ---- steps ---- */
 
-static bool has_loop(const struct sys_counters *c, const void *arg)
-{
-    (void)c;
-    return sys_row(*(tidings_bus *const *)arg, "load.*").rows == 1;
-}
-
-static void wait_subscribed(struct fixture *f)
-{
-    sys_counters_until(f->peer.bus, has_loop, &f->peer.bus, SYS_WAIT_MS);
-}
-
 static void start_loop(struct fixture *f, const char *url, const char *pattern,
                        unsigned count)
 {
@@ -82,7 +71,7 @@ static void start(struct fixture *f, unsigned count)
     sys_broker_start(&f->broker, NULL);
     start_loop(f, f->broker.endpoint[0], "load.*", count);
     sys_peer_open(&f->peer, f->broker.endpoint[0], "");
-    wait_subscribed(f);
+    sys_until_subscribed(f->peer.bus, "load.*");
 }
 
 static tidings_err publish_number(tidings_bus *bus, unsigned n)
@@ -162,7 +151,7 @@ static void test_loop_goes_on_after_the_link_was_lost(void **state)
     expect_numbers(f, 1, EVENTS);
     sys_kill(&f->broker.proc);
     sys_broker_restart(&f->broker, NULL);
-    wait_subscribed(f);
+    sys_until_subscribed(f->peer.bus, "load.*");
     publish(f, EVENTS + 1, 2 * EVENTS);
     expect_numbers(f, EVENTS + 1, 2 * EVENTS);
     expect_end(f);

@@ -119,28 +119,18 @@ static void stop_one(struct fixture *f)
     check_watcher(f);
 }
 
-static bool caught_up(const struct sys_counters *c, const void *arg)
-{
-    struct sys_row row = sys_row(*(tidings_bus *const *)arg, "load.main");
-
-    (void)c;
-    return row.pending == 0;
-}
-
 /* Continued, it goes on: what it saw and what it was told it missed is all
  * that matched. */
 static void continue_one(struct fixture *f)
 {
     struct sys_info publisher;
     struct sys_info info;
-    struct sys_row row;
+    struct ledger_row row;
 
     assert_true(td_proc_signal(&f->stopped, SIGCONT));
-    assert_true(td_proc_say(&f->publisher, "stop"));
-    assert_string_equal(sys_expect(&f->publisher, "stopped flush="), "OK");
-    sys_counters_until(f->watcher.bus, caught_up, &f->watcher.bus, SYS_WAIT_MS);
+    publisher = sys_publisher_stop(&f->publisher);
+    sys_until_caught_up(f->watcher.bus, "load.main");
 
-    publisher = sys_worker_info(&f->publisher);
     info = sys_worker_info(&f->stopped);
     row = sys_row(f->watcher.bus, "load.main");
     assert_int_equal(info.connects, 1); /* the same session all the time */
@@ -227,12 +217,6 @@ static void test_peers_killed_and_stopped_leave_the_others_alone(void **state)
     assert_int_equal(sys_worker_info(&f->silent).connects, 2);
 }
 
-static bool row_is_there(const struct sys_counters *c, const void *arg)
-{
-    (void)c;
-    return sys_row(*(tidings_bus *const *)arg, "load.main").rows == 1;
-}
-
 /* Killed while it is being served at full speed: its connection is closed by
  * the kernel at once, and nobody else notices. */
 static void test_peers_killed_at_full_speed_leave_the_others_alone(void **state)
@@ -249,8 +233,7 @@ static void test_peers_killed_at_full_speed_leave_the_others_alone(void **state)
     sys_worker(&f->publisher, url, "pub", "load.main", NULL);
     sys_worker(&f->doomed, url, "pub", "load.doomed", NULL);
     assert_true(watch_until_events(&f->watcher.watch, 50000, SYS_WAIT_MS));
-    sys_counters_until(f->watcher.bus, row_is_there, &f->watcher.bus,
-                       SYS_WAIT_MS);
+    sys_until_subscribed(f->watcher.bus, "load.main");
 
     watch_mark(&f->watcher.watch);
     sys_kill(&f->killed);
@@ -258,8 +241,7 @@ static void test_peers_killed_at_full_speed_leave_the_others_alone(void **state)
     seen = watch_now(&f->watcher.watch);
     assert_true(watch_until_events(&f->watcher.watch, seen.events + 300000,
                                    SYS_WAIT_MS));
-    assert_true(td_proc_say(&f->publisher, "stop"));
-    assert_string_equal(sys_expect(&f->publisher, "stopped flush="), "OK");
+    sys_publisher_stop(&f->publisher);
 
     seen = watch_now(&f->watcher.watch);
     assert_int_equal(seen.wrong, 0);

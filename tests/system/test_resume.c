@@ -92,15 +92,7 @@ static void start_load(struct fixture *f, const char *pace)
 /* The publisher's events are all taken, once; how many. */
 static uint64_t stop_load(struct fixture *f)
 {
-    struct sys_info info;
-
-    assert_true(td_proc_say(&f->publisher, "stop"));
-    assert_string_equal(sys_expect(&f->publisher, "stopped flush="), "OK");
-    info = sys_worker_info(&f->publisher);
-    assert_int_equal(info.published, info.packed);
-    assert_int_equal(info.taken, info.published);
-    assert_int_equal(info.unconfirmed, 0);
-    return info.published;
+    return sys_publisher_stop(&f->publisher).published;
 }
 
 static bool has_all(const struct watch *w, void *arg)

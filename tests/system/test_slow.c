@@ -101,14 +101,6 @@ static void check_healthy(struct fixture *f, int cost_ms, uint64_t at_least)
     assert_true(longest_ms <= cost_ms + SLACK_MS * SLOW);
 }
 
-static bool caught_up(const struct sys_counters *c, const void *arg)
-{
-    struct sys_row row = sys_row(*(tidings_bus *const *)arg, "load.*");
-
-    (void)c;
-    return row.pending == 0;
-}
-
 /* What it saw and what it was told it missed is all that was published. */
 static void check_slow(struct fixture *f)
 {
@@ -117,11 +109,9 @@ static void check_slow(struct fixture *f)
     struct sys_info slow;
 
     assert_true(td_proc_signal(&f->slow, SIGCONT));
-    assert_true(td_proc_say(&f->publisher, "stop"));
-    assert_string_equal(sys_expect(&f->publisher, "stopped flush="), "OK");
-    sys_counters_until(bus, caught_up, &bus, SYS_WAIT_MS);
+    publisher = sys_publisher_stop(&f->publisher);
+    sys_until_caught_up(bus, "load.*");
 
-    publisher = sys_worker_info(&f->publisher);
     slow = sys_worker_info(&f->slow);
     assert_int_equal(slow.connects, 1);
     assert_int_equal(slow.wrong, 0);

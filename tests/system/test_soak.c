@@ -209,9 +209,7 @@ static void check_end(struct fixture *f, int seconds)
 {
     struct sys_info info;
 
-    assert_true(td_proc_say(&f->steady, "stop"));
-    assert_string_equal(sys_expect(&f->steady, "stopped flush="), "OK");
-    info = sys_worker_info(&f->steady);
+    info = sys_publisher_stop(&f->steady);
     assert_true(
         watch_until_events(&f->watcher.watch, info.published, SYS_WAIT_MS));
     assert_int_equal(watch_now(&f->watcher.watch).events, info.published);

@@ -11,7 +11,7 @@
 #include "tidings/tidings.h"
 
 #define N_MAX      5000
-#define SOON_MS    100   /* for calls that may fail */
+#define SOON_MS    25    /* for calls that may fail */
 #define AT_ONCE_MS 20    /* between looks */
 #define LONG_MS    30000 /* for those that may not */
 #define EVENTS     6

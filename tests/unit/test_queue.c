@@ -1,17 +1,9 @@
-/* Items, pieces and queues: what waits for a subscription or a group. */
-#include "tests/support/td_test.h"
+/* Queues of pieces: what waits for a subscription or a group. */
+#include "tests/unit/queue_items.h"
 
 #include <stdlib.h>
 
-#include "broker/engine/queue.h"
-#include "proto/limits.h"
 #include "tests/support/alloc.h"
-
-#define EVENT_BYTES 10u /* bin, array, dt, bin, four bytes of data */
-#define ANY         UINT64_MAX
-#define RUNS_ANY    UINT32_MAX
-
-static const uint8_t producer[TD_PRODUCER_BYTES] = "0123456789abcde";
 
 struct fixture {
     struct td_queue queue;
@@ -38,48 +30,6 @@ static int teardown(void **state)
     return 0;
 }
 
-/* A body whose event n holds first + n. */
-static struct td_body *body_of(uint32_t first, uint32_t events)
-{
-    const struct td_str none = {NULL, 0};
-    uint8_t *data;
-    struct td_body *body = td_body_new(events * EVENT_BYTES, &data);
-
-    for (uint32_t n = first; body && n < first + events; n++)
-        data = td_event_put(data, 0, &n, sizeof(n), none);
-    return body;
-}
-
-/* An item of runs with these counts; sequences begin at first. */
-static struct td_item *item_of(size_t *held, uint32_t first,
-                               const uint32_t *counts, uint32_t runs_len)
-{
-    struct td_run runs[4] = {0};
-    struct td_batch batch = {
-        .producer = {(const char *)producer, sizeof(producer)},
-        .source = {"/s", 2},
-        .runs = runs,
-        .runs_len = runs_len,
-        .wire = {"table", 5},
-    };
-    struct td_body *body;
-    struct td_item *item;
-
-    for (uint32_t i = 0; i < runs_len; i++) {
-        runs[i].type.data = i % 2 ? "b" : "a";
-        runs[i].type.len = 1;
-        runs[i].first = first + batch.events;
-        runs[i].count = counts[i];
-        runs[i].bytes = counts[i] * EVENT_BYTES;
-        batch.events += counts[i];
-        batch.bytes += runs[i].bytes;
-    }
-    body = body_of(first, batch.events);
-    item = body ? td_item_new(&batch, body, 0, held) : NULL;
-    td_body_unref(body);
-    return item;
-}
-
 static void push_to(struct fixture *f, struct td_queue *q, uint32_t first,
                     const uint32_t *counts, uint32_t runs_len)
 {
@@ -97,54 +47,6 @@ static void push(struct fixture *f, uint32_t first, uint32_t count)
     push_to(f, &f->queue, first, &count, 1);
 }
 
-/* The piece holds the events from first on, bytes and table alike. */
-static void check_piece(const struct td_piece *piece, uint32_t first)
-{
-    struct td_run runs[4];
-    uint32_t runs_len = td_piece_runs(piece, runs, 4);
-    const uint8_t *p = td_piece_data(piece);
-    const uint8_t *end = p + piece->bytes;
-    uint32_t events = 0;
-    uint32_t bytes = 0;
-
-    for (uint32_t i = 0; i < runs_len; i++) {
-        assert_int_equal(runs[i].first, first + events);
-        assert_true(runs[i].count > 0);
-        events += runs[i].count;
-        bytes += runs[i].bytes;
-    }
-    assert_int_equal(events, piece->events);
-    assert_int_equal(bytes, piece->bytes);
-    for (uint32_t n = first; n < first + events; n++) {
-        struct td_event event;
-
-        assert_true(td_event_open(&event, &p, end));
-        assert_memory_equal(event.data.data, &n, sizeof(n));
-    }
-    assert_ptr_equal(p, end);
-}
-
-/* The queue holds count events from first on, in order, and counts them. */
-static void check_queue(const struct td_queue *q, uint32_t first,
-                        uint32_t count)
-{
-    uint32_t next = first;
-    uint64_t bytes = 0;
-
-    for (uint32_t i = 0; i < q->len; i++) {
-        const struct td_piece *piece = td_queue_nth(q, i);
-        const struct td_item *item = piece->item;
-
-        check_piece(piece, next);
-        next += piece->events;
-        bytes += item->cost - item->batch.bytes + piece->bytes;
-    }
-    assert_int_equal(next, first + count);
-    assert_int_equal(q->events, count);
-    assert_int_equal(q->data, count * EVENT_BYTES);
-    assert_int_equal(q->bytes, bytes);
-}
-
 static void count_gone(void *ctx, const struct td_piece *piece)
 {
     struct fixture *f = ctx;
@@ -156,224 +58,6 @@ static void count_gone(void *ctx, const struct td_piece *piece)
 static uint64_t drop(struct fixture *f, uint64_t events, uint64_t bytes)
 {
     return td_queue_drop(&f->queue, events, bytes, count_gone, f);
-}
-
-/* ---- items ---- */
-
-static void test_item_counts_what_it_keeps_until_it_is_gone(void **state)
-{
-    const uint32_t counts[] = {2, 3};
-    size_t held = 7;
-    struct td_item *item = item_of(&held, 1, counts, 2);
-
-    (void)state;
-    assert_non_null(item);
-    assert_int_equal(held, 7 + item->cost);
-    assert_true(item->cost >= 5 * EVENT_BYTES + sizeof(struct td_item));
-    item->refs++;
-    td_item_unref(item);
-    assert_int_equal(held, 7 + item->cost);
-    td_item_unref(item);
-    assert_int_equal(held, 7);
-    td_item_unref(NULL);
-}
-
-/* ---- pieces ---- */
-
-/* From {1, 4, 1, 6}, what each bound leaves of the front. */
-static void test_piece_is_cut_by_events_bytes_and_runs(void **state)
-{
-    static const uint32_t counts[] = {1, 4, 1, 6};
-    static const struct {
-        const char *row;
-        uint64_t events;
-        uint64_t bytes;
-        uint32_t runs;
-        uint32_t front;
-    } rows[] = {
-        {"all", ANY, ANY, RUNS_ANY, 12},
-        {"exactly all", 12, 12 * EVENT_BYTES, 4, 12},
-        {"events within a run", 3, ANY, RUNS_ANY, 3},
-        {"events at a run's end", 5, ANY, RUNS_ANY, 5},
-        {"one event", 1, ANY, RUNS_ANY, 1},
-        {"all but one", 11, ANY, RUNS_ANY, 11},
-        {"bytes of one", ANY, EVENT_BYTES, RUNS_ANY, 1},
-        {"bytes of one and most of a second", ANY, 2 * EVENT_BYTES - 1,
-         RUNS_ANY, 1},
-        {"bytes at a run's end", ANY, 6 * EVENT_BYTES, RUNS_ANY, 6},
-        {"bytes, one too few for all", ANY, 12 * EVENT_BYTES - 1, RUNS_ANY, 11},
-        {"one run", ANY, ANY, 1, 1},
-        {"two runs", ANY, ANY, 2, 5},
-        {"three runs", ANY, ANY, 3, 6},
-        {"runs before events", 8, ANY, 2, 5},
-        {"events before runs", 4, ANY, 2, 4},
-        {"bytes before both", 4, 3 * EVENT_BYTES, 2, 3},
-        {"no event", 0, ANY, RUNS_ANY, 0},
-        {"no byte", ANY, 0, RUNS_ANY, 0},
-        {"too few bytes", ANY, EVENT_BYTES - 1, RUNS_ANY, 0},
-        {"no run", ANY, ANY, 0, 0},
-    };
-    size_t held = 0;
-    struct td_item *item = item_of(&held, 1, counts, 4);
-
-    (void)state;
-    assert_non_null(item);
-    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
-        struct td_piece all = td_piece_of(item);
-        struct td_piece front;
-        struct td_piece rest;
-        bool cut = td_piece_cut(&all, rows[i].events, rows[i].bytes,
-                                rows[i].runs, &front, &rest);
-
-        assert_row(rows[i].row, cut == (rows[i].front > 0));
-        if (!cut)
-            continue;
-        assert_row(rows[i].row, front.events == rows[i].front);
-        assert_row(rows[i].row, rest.events == 12 - rows[i].front);
-        assert_row(rows[i].row, td_piece_is_whole(&front) == !rest.events);
-        check_piece(&front, 1);
-        if (rest.events > 0)
-            check_piece(&rest, 1 + front.events);
-    }
-    td_item_unref(item);
-}
-
-/* However the bounds fall, all events come once and in order. */
-static void test_piece_is_cut_anywhere_again_and_again(void **state)
-{
-    static const uint32_t counts[] = {1, 4, 1, 6};
-    static const struct {
-        uint32_t runs;
-        uint64_t events;
-        uint64_t bytes;
-    } rows[] = {
-        {4, 1, ANY},
-        {4, 3, ANY},
-        {1, ANY, ANY},
-        {2, 5, ANY},
-        {4, ANY, EVENT_BYTES},
-        {4, ANY, 4 * EVENT_BYTES - 1},
-        {3, 7, 5 * EVENT_BYTES},
-    };
-    size_t held = 0;
-    struct td_item *item = item_of(&held, 1, counts, 4);
-
-    (void)state;
-    assert_non_null(item);
-    for (size_t row = 0; row < TD_ARRAY_LEN(rows); row++) {
-        struct td_piece rest = td_piece_of(item);
-        uint32_t next = 1;
-
-        while (rest.events > 0) {
-            struct td_piece all = rest;
-            struct td_piece front;
-            struct td_run runs[4];
-
-            assert_true(td_piece_cut(&all, rows[row].events, rows[row].bytes,
-                                     rows[row].runs, &front, &rest));
-            assert_true(front.events <= rows[row].events);
-            assert_true(front.bytes <= rows[row].bytes);
-            assert_true(td_piece_runs(&front, runs, 4) <= rows[row].runs);
-            check_piece(&front, next);
-            next += front.events;
-        }
-        assert_int_equal(next, 13);
-    }
-    td_item_unref(item);
-}
-
-/* An item whose table says 3 events of 30 bytes, over these bytes. */
-static struct td_item *liar(size_t *held, const uint8_t *bytes)
-{
-    struct td_run run = {{"a", 1}, 3, 30, 1, 0};
-    struct td_batch batch = {
-        .producer = {(const char *)producer, sizeof(producer)},
-        .source = {"/s", 2},
-        .runs = &run,
-        .runs_len = 1,
-        .events = 3,
-        .bytes = 30,
-        .wire = {"table", 5},
-    };
-    struct td_body *body = td_body_copy(bytes, 30);
-    struct td_item *item = body ? td_item_new(&batch, body, 0, held) : NULL;
-
-    td_body_unref(body);
-    return item;
-}
-
-/* Bodies of this process's own packer are not walked when they come. What lies
- * about its lengths is never read past its end, and no byte or event gets lost
- * or is counted twice. */
-static void test_piece_survives_lengths_that_lie(void **state)
-{
-    static const struct {
-        const char *row;
-        uint8_t bytes[30];
-    } rows[] = {
-        {"no event", {0xff, 0xff, 0xff}},
-        {"longer than all", {0xc4, 0xff}},
-        {"one byte too long", {0xc4, 29}},
-        {"much longer", {0xc6, 0xff, 0xff, 0xff, 0xff}},
-        {"all in one", {0xc4, 28}},
-        {"empty ones", {0xc4, 0, 0xc4, 0, 0xc4, 0}},
-        {"good, then bad", {0xc4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0xff}},
-        {"the last is cut off", {0xc4, 8, 0, 0, 0, 0, 0, 0, 0, 0,    0xc4,
-                                 8,    0, 0, 0, 0, 0, 0, 0, 0, 0xc4, 9}},
-    };
-    (void)state;
-    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
-        size_t held = 0;
-        struct td_item *item = liar(&held, rows[i].bytes);
-        struct td_piece rest = td_piece_of(item);
-        uint32_t events = 0;
-
-        assert_non_null(item);
-        while (rest.events > 0) {
-            struct td_piece all = rest;
-            struct td_piece front;
-            struct td_run runs[2];
-
-            if (!td_piece_cut(&all, 1, ANY, RUNS_ANY, &front, &rest) &&
-                !td_piece_cut(&all, ANY, ANY, RUNS_ANY, &front, &rest))
-                break;
-            events += front.events;
-            assert_row(rows[i].row, front.offset + front.bytes <= 30);
-            assert_row(rows[i].row, front.events + rest.events == all.events);
-            assert_row(rows[i].row, rest.events == 0 ||
-                                        front.bytes + rest.bytes == all.bytes);
-            assert_row(rows[i].row, td_piece_runs(&front, runs, 2) == 1 &&
-                                        runs[0].count == front.events);
-        }
-        assert_row(rows[i].row, events == 3);
-        td_item_unref(item);
-        assert_row(rows[i].row, held == 0);
-    }
-}
-
-/* The same in queues: moved, returned, dropped. */
-static void test_queue_survives_lengths_that_lie(void **state)
-{
-    static const uint8_t bytes[30] = {0xc4, 8, [10] = 0xff};
-    struct fixture *f = *state;
-    struct td_item *item = liar(&f->held, bytes);
-    struct td_piece piece;
-
-    assert_non_null(item);
-    piece = td_piece_of(item);
-    assert_ok(td_queue_push(&f->queue, &piece));
-    assert_int_equal(td_queue_move(&f->other, &f->queue, 2, ANY), 1);
-    assert_int_equal(td_queue_move(&f->other, &f->queue, 1, ANY), 0);
-    assert_int_equal(td_queue_move(&f->other, &f->queue, ANY, ANY), 2);
-    assert_int_equal(f->other.events, 3);
-    assert_ok(td_queue_reserve(&f->queue, f->other.len + 1));
-    td_queue_return(&f->queue, &f->other, 3);
-    assert_int_equal(f->queue.events + f->other.events, 3);
-    td_queue_move(&f->queue, &f->other, ANY, ANY);
-    assert_int_equal(drop(f, 2, ANY), 1);
-    assert_int_equal(drop(f, 1, ANY), 2); /* cannot be cut: all of it */
-    assert_int_equal(f->queue.len, 0);
-    td_item_unref(item);
 }
 
 /* ---- the ring ---- */
@@ -594,6 +278,32 @@ static void test_queue_drops_whole_pieces_for_bytes(void **state)
     assert_int_equal(f->queue.bytes, 0);
 }
 
+/* Moved, returned and dropped: what lies about its lengths is not counted
+ * twice, and no event of it gets lost. */
+static void test_queue_survives_lengths_that_lie(void **state)
+{
+    static const uint8_t bytes[30] = {0xc4, 8, [10] = 0xff};
+    struct fixture *f = *state;
+    struct td_item *item = item_that_lies(&f->held, bytes);
+    struct td_piece piece;
+
+    assert_non_null(item);
+    piece = td_piece_of(item);
+    assert_ok(td_queue_push(&f->queue, &piece));
+    assert_int_equal(td_queue_move(&f->other, &f->queue, 2, ANY), 1);
+    assert_int_equal(td_queue_move(&f->other, &f->queue, 1, ANY), 0);
+    assert_int_equal(td_queue_move(&f->other, &f->queue, ANY, ANY), 2);
+    assert_int_equal(f->other.events, 3);
+    assert_ok(td_queue_reserve(&f->queue, f->other.len + 1));
+    td_queue_return(&f->queue, &f->other, 3);
+    assert_int_equal(f->queue.events + f->other.events, 3);
+    td_queue_move(&f->queue, &f->other, ANY, ANY);
+    assert_int_equal(drop(f, 2, ANY), 1);
+    assert_int_equal(drop(f, 1, ANY), 2); /* cannot be cut: all of it */
+    assert_int_equal(f->queue.len, 0);
+    td_item_unref(item);
+}
+
 /* ---- without memory ---- */
 
 static tidings_err push_many(void *arg)
@@ -665,11 +375,6 @@ static void test_queue_reserves_room(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_item_counts_what_it_keeps_until_it_is_gone),
-        cmocka_unit_test(test_piece_is_cut_by_events_bytes_and_runs),
-        cmocka_unit_test(test_piece_is_cut_anywhere_again_and_again),
-        cmocka_unit_test(test_piece_survives_lengths_that_lie),
-        TEST(test_queue_survives_lengths_that_lie),
         TEST(test_queue_counts_what_waits),
         TEST(test_queue_is_pushed_and_popped_at_both_ends),
         TEST(test_queue_replaces_its_ends_by_parts),
@@ -680,6 +385,7 @@ int main(void)
         TEST(test_queue_drops_the_oldest_and_shows_them),
         TEST(test_queue_drops_part_of_an_item),
         TEST(test_queue_drops_whole_pieces_for_bytes),
+        TEST(test_queue_survives_lengths_that_lie),
         TEST(test_queue_without_memory_changes_nothing),
         TEST(test_queue_moves_less_without_memory),
         TEST(test_queue_reserves_room),

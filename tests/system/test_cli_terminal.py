@@ -1,0 +1,95 @@
+#!/usr/bin/env python3
+"""`tidings` on a terminal: columns, colours, progress.
+
+    TIDINGS_BIN=build/bin tests/system/test_cli_terminal.py [-v] [TestCase.test_name]
+"""
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+
+import cli
+from cli import DONE, TIDINGS, WAIT_S, WithBroker
+
+
+class OnTerminal(WithBroker):
+    def open_terminal(self):
+        try:
+            return pty.openpty()
+        except OSError as error:
+            self.skipTest("needs a pseudo terminal: %s" % error)
+
+    def read_terminal(self, *args, publish, **changes):
+        """What `tidings ARGS` prints on a terminal, to its end."""
+        leader, follower = self.open_terminal()
+        try:
+            process = self.start(*args, stdout=follower,
+                                 env=self.env(**changes))
+            process.until("subscribed", "err")
+            publish()
+            os.close(follower)
+            follower = None
+            return self.read_all(leader)
+        finally:
+            os.close(leader)
+            if follower is not None:
+                os.close(follower)
+
+    def read_all(self, leader):
+        text = b""
+        deadline = time.monotonic() + WAIT_S
+        while select.select([leader], [], [], deadline - time.monotonic())[0]:
+            try:
+                got = os.read(leader, 65536)
+            except OSError:  # EIO: the other end is closed
+                got = b""
+            if not got:
+                return text.decode()
+            text += got
+        raise AssertionError("no end of output: %r" % text)
+
+    def publish(self):
+        self.check(DONE, "pub", "short", "1", "-a",
+                   "time=2024-02-29T12:34:56.789Z")
+        self.check(DONE, "pub", "much.longer.type", '{"a": "\x1b"}'.replace(
+            "\x1b", "\\u001b"), "-a", "source=/x")
+        self.check(DONE, "pub", "short", "3")
+
+    def test_columns_are_aligned_and_coloured(self):
+        text = self.read_terminal("sub", "--count", "3", ">",
+                                  publish=self.publish)
+        self.assertIn("\x1b[", text)
+        lines = re.sub("\x1b\\[[0-9;]*m", "", text).splitlines()
+        self.assertEqual(len(lines), 3)
+        self.assertEqual(lines[0], "12:34:56.789  short  /tidings  1")
+        self.assertIn('{"a":"\\u001b"}', lines[1])
+        self.assertEqual(lines[1].index("/x"), lines[2].index("/tidings"))
+        self.assertEqual(lines[1].index("{"), lines[2].index("3", 14))
+
+    def test_no_colour_where_none_is_wanted(self):
+        for changes in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+            text = self.read_terminal("sub", "--count", "3", ">",
+                                      publish=self.publish, **changes)
+            self.assertNotIn("\x1b", text)
+            self.assertEqual(len(text.splitlines()), 3)
+
+    def test_long_publishing_shows_progress_and_a_summary(self):
+        leader, follower = self.open_terminal()
+        self.addCleanup(os.close, leader)
+        with subprocess.Popen(
+                [TIDINGS, "pub", "bar", "{}", "--count", "100", "--rate",
+                 "100"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=follower, env=self.env()) as process:
+            os.close(follower)
+            text = self.read_all(leader)
+            self.assertEqual(process.stdout.read(), b"")
+            self.assertEqual(process.wait(timeout=WAIT_S), DONE)
+        self.assertRegex(text, r"\r\[#+ *\] +\d+ %  \d+ of 100 ")
+        self.assertRegex(text, r"100 events in \d+\.\d\d s, \d+/s\r\n$")
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(sys.modules[__name__], "cli_terminal"))
