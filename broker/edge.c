@@ -171,6 +171,7 @@ static void drain(struct td_edge *edge, int stop_fd)
 {
     int64_t now = now_ms();
     int64_t end = now + TD_STOP_MS;
+    int64_t input_end = now + TD_STOP_INPUT_MS; /* some never stop sending */
     bool stop = false;
     bool busy = true;
     struct signalfd_siginfo first;
@@ -187,7 +188,7 @@ static void drain(struct td_edge *edge, int stop_fd)
         if (wait_input(edge, stop_fd, next, &stop))
             break;
         now = now_ms();
-        busy = receive_turn(edge, now);
+        busy = receive_turn(edge, now) && now < input_end;
     }
     td_engine_flush(edge->engine, now);
     td_engine_stop(edge->engine, now);

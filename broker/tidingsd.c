@@ -1,9 +1,11 @@
 /* tidingsd: options, signals, and the edge between them. */
 #include "broker/edge.h"
+#include "broker/lines.h"
 #include "broker/options.h"
 
 #include <errno.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,20 +41,46 @@ static int catch_signals(void)
     return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static void write_log(void *ctx, enum td_log_level level, const char *id,
-                      const char *text)
+static void write_line(enum td_log_level level, const char *id,
+                       const char *text)
 {
     static const char *const names[] = {"error", "warn", "info", "debug"};
     struct timespec t;
     struct tm utc;
     char time_text[32];
 
-    (void)ctx;
     clock_gettime(CLOCK_REALTIME, &t);
     gmtime_r(&t.tv_sec, &utc);
     strftime(time_text, sizeof(time_text), "%Y-%m-%dT%H:%M:%S", &utc);
     fprintf(stderr, "%s.%03ldZ %-5s %s %s\n", time_text, t.tv_nsec / 1000000,
             names[level], id, text);
+}
+
+/* The log's sink: of the edge's thread and of the guard's. */
+struct sink {
+    pthread_mutex_t mutex;
+    struct td_lines lines;
+};
+
+static void write_log(void *ctx, enum td_log_level level, const char *id,
+                      const char *text)
+{
+    struct sink *sink = ctx;
+    struct timespec now;
+    uint64_t left_out;
+    const char *kind;
+    char more[80];
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    pthread_mutex_lock(&sink->mutex);
+    while ((kind = td_lines_next(&sink->lines, now.tv_sec, &left_out))) {
+        snprintf(more, sizeof(more), "%llu more lines of %s were left out",
+                 (unsigned long long)left_out, kind);
+        write_line(TD_LOG_WARN, "LOG", more);
+    }
+    if (td_lines_allow(&sink->lines, id, now.tv_sec))
+        write_line(level, id, text);
+    pthread_mutex_unlock(&sink->mutex);
 }
 
 /* Differs after each start, also when the clock has stepped back. */
@@ -98,12 +126,13 @@ static tidings_err listen_all(struct td_edge *edge,
 
 static int run(const struct td_options *options)
 {
+    struct sink sink = {.mutex = PTHREAD_MUTEX_INITIALIZER};
     const struct td_edge_options edge_options = {
         .epoch = new_epoch(),
         .memory_bytes = options->memory_bytes,
         .session_bytes = options->session_bytes,
         .grace_ms = options->grace_ms,
-        .log = {.level = options->log_level, .write = write_log},
+        .log = {.level = options->log_level, .write = write_log, .ctx = &sink},
     };
     struct td_edge *edge = NULL;
     int signals = catch_signals();

@@ -74,6 +74,7 @@
 #define TD_CLOSE_MS 2000      /* default close_timeout_ms */
 #define TD_TIMEOUT_MS_MAX (24 * 3600 * 1000)
 #define TD_STOP_MS 4000       /* SIGTERM to exit; 5 s is promised */
+#define TD_STOP_INPUT_MS 250  /* of it: what was sent before is surely here */
 #define TD_PRODUCER_KEEP_MS 600000 /* how long a lost publisher may stay away */
 #define TD_PRODUCERS_MAX 65536u    /* 64 bytes each */
 

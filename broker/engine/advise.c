@@ -84,25 +84,31 @@ void td_advise_session(struct td_engine *e, const struct td_session *s, bool up,
 
 /* ---- queues ---- */
 
-static void remember(struct td_engine *e, struct td_group *g,
+static void remember(struct td_engine *e, struct td_trouble *t,
                      struct td_news *news, uint64_t events)
 {
     news->events += events;
-    if (g->newsworthy)
+    if (t->newsworthy)
         return;
-    g->newsworthy = true;
-    DL_APPEND2(e->news, g, news_prev, news_next);
+    t->newsworthy = true;
+    DL_APPEND2(e->news, t, news_prev, news_next);
 }
 
 void td_advise_slow(struct td_engine *e, struct td_group *g)
 {
-    remember(e, g, &g->slow, 1);
+    struct td_trouble *t = td_group_trouble(g);
+
+    if (t)
+        remember(e, t, &t->slow, 1);
 }
 
 void td_advise_drop(struct td_engine *e, struct td_group *g, enum td_drop why,
                     uint64_t events)
 {
-    remember(e, g, &g->drops[why], events);
+    struct td_trouble *t = td_group_trouble(g);
+
+    if (t)
+        remember(e, t, &t->drops[why], events);
 }
 
 static void pack_group(msgpack_packer *pk, const struct td_group *g)
@@ -139,8 +145,8 @@ static void publish_news(struct td_engine *e, struct td_group *g,
 }
 
 /* reason: NULL for a slow one. */
-static void tell(struct td_engine *e, struct td_group *g, struct td_news *news,
-                 const char *reason)
+static void tell(struct td_engine *e, struct td_trouble *t,
+                 struct td_news *news, const char *reason)
 {
     uint64_t events = news->events;
 
@@ -148,7 +154,7 @@ static void tell(struct td_engine *e, struct td_group *g, struct td_news *news,
         return;
     news->events = 0; /* publishing may drop, and so be news again */
     news->next_ms = e->now_ms + TD_ADVISE_MS;
-    publish_news(e, g, reason, events);
+    publish_news(e, t->group, reason, events);
 }
 
 static int64_t due(const struct td_news *news, int64_t next)
@@ -157,31 +163,43 @@ static int64_t due(const struct td_news *news, int64_t next)
 }
 
 /* Returns when there is more to tell. */
-static int64_t tell_all(struct td_engine *e, struct td_group *g)
+static int64_t tell_all(struct td_engine *e, struct td_trouble *t)
 {
     int64_t next = TD_NEVER;
 
-    tell(e, g, &g->slow, NULL);
+    tell(e, t, &t->slow, NULL);
     for (int why = 0; why < TD_DROPS; why++)
-        tell(e, g, &g->drops[why], td_drop_names[why]);
-    next = due(&g->slow, next);
+        tell(e, t, &t->drops[why], td_drop_names[why]);
+    next = due(&t->slow, next);
     for (int why = 0; why < TD_DROPS; why++)
-        next = due(&g->drops[why], next);
+        next = due(&t->drops[why], next);
     return next;
+}
+
+void td_advise_end(struct td_engine *e, struct td_group *g)
+{
+    struct td_trouble *t = g->trouble;
+
+    if (!t)
+        return;
+    t->slow.next_ms = e->now_ms;
+    for (int why = 0; why < TD_DROPS; why++)
+        t->drops[why].next_ms = e->now_ms;
+    tell_all(e, t);
 }
 
 int64_t td_advise_tick(struct td_engine *e)
 {
-    struct td_group *after;
+    struct td_trouble *after;
     int64_t next = TD_NEVER;
 
-    for (struct td_group *g = e->news; g; g = after) {
-        int64_t later = tell_all(e, g);
+    for (struct td_trouble *t = e->news; t; t = after) {
+        int64_t later = tell_all(e, t);
 
-        after = g->news_next; /* telling may have added some */
+        after = t->news_next; /* telling may have added some */
         if (later == TD_NEVER) {
-            DL_DELETE2(e->news, g, news_prev, news_next);
-            g->newsworthy = false;
+            DL_DELETE2(e->news, t, news_prev, news_next);
+            t->newsworthy = false;
         }
         if (later < next)
             next = later;

@@ -14,11 +14,8 @@ void td_away_begin(struct td_engine *e, struct td_session *s)
     DL_APPEND2(e->away, s, away_prev, away_next);
     e->away_len++;
     td_session_owe_no_more(e, s);
-    td_session_let_go(e, s);
-    for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next) {
-        if (td_group_is_away(sub->group))
-            td_group_end_hold(e, sub->group);
-    }
+    for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next)
+        td_group_pass_hold(e, sub->group, NULL);
 }
 
 void td_away_tick(struct td_engine *e)
@@ -59,6 +56,34 @@ static bool is_same(const uint8_t *a, const char *b, size_t len)
     for (size_t i = 0; i < len; i++)
         differs |= a[i] ^ (uint8_t)b[i];
     return differs == 0;
+}
+
+static bool has_its_token(const struct td_session *s)
+{
+    return s->heard_ms > s->welcomed_ms;
+}
+
+/* The WELCOME with its token may have been lost: then it has the one before. */
+static bool is_token(const struct td_session *s, struct td_str token)
+{
+    return token.len == TD_TOKEN_BYTES &&
+           (is_same(s->token, token.data, token.len) ||
+            (!has_its_token(s) &&
+             is_same(s->token_before, token.data, token.len)));
+}
+
+/* A client that showed the one before may have the next already: it stays. */
+static void change_token(struct td_engine *e, struct td_session *s,
+                         struct td_str shown)
+{
+    const struct td_port *port = &e->options.port;
+    uint8_t token[TD_TOKEN_BYTES];
+
+    if (!is_same(s->token, shown.data, shown.len) ||
+        !port->random(port->ctx, token, sizeof(token)))
+        return;
+    memcpy(s->token_before, s->token, sizeof(token));
+    memcpy(s->token, token, sizeof(token));
 }
 
 /* Whether all that the client claims can be; makes room for what goes back. */
@@ -131,7 +156,6 @@ static void move_to(struct td_engine *e, struct td_session *s,
         td_engine_bye(e, old, TIDINGS_EEXIST, "resumed over another link");
         HASH_DELETE(hh_peer, e->peers, s);
         td_session_owe_no_more(e, s);
-        td_session_let_go(e, s);
     }
     s->away = false;
     s->hh_failed = false;
@@ -142,11 +166,11 @@ static void move_to(struct td_engine *e, struct td_session *s,
 
 static void begin_again(struct td_engine *e, struct td_session *s)
 {
-    s->heard_ms = e->now_ms;
+    s->heard_ms = s->welcomed_ms = e->now_ms;
     s->events_in = s->bytes_in = 0;
     s->events_limit = s->bytes_limit = 0;
     s->messages_out = s->messages_seen = 0;
-    s->gaps_out = 0;
+    s->gaps_out = s->gaps_asked = s->gaps_read = 0;
     e->counters.resumed++;
 }
 
@@ -159,10 +183,16 @@ bool td_away_resume(struct td_engine *e, struct td_session *s,
     uint32_t rows;
 
     if (s->doomed || !e->options.port.random || e->options.grace_ms <= 0 ||
-        !td_map_bin(hello->u.hello.options, "token", &token) ||
-        token.len != sizeof(s->token) ||
-        !is_same(s->token, token.data, token.len) ||
-        !td_map_find(hello->u.hello.options, "subscriptions", &raw))
+        !td_map_bin(hello->u.hello.options, "token", &token) || !token.data)
+        return false;
+    if (!is_token(s, token)) {
+        if (!has_its_token(s))
+            return false;
+        td_engine_bye(e, peer, TIDINGS_EEXIST,
+                      "an old HELLO: the session goes on over another link");
+        return true;
+    }
+    if (!td_map_find(hello->u.hello.options, "subscriptions", &raw))
         return false;
     list = td_reader_of(raw.data, raw.len);
     if (!td_read_array(&list, &rows) || rows > TD_SUBSCRIPTIONS_MAX ||
@@ -178,9 +208,12 @@ bool td_away_resume(struct td_engine *e, struct td_session *s,
         td_engine_bye(e, peer, TIDINGS_ENOMEM, "broker is out of memory");
         return true;
     }
+    change_token(e, s, token);
     begin_again(e, s);
     rewind_listed(s, list, rows);
+    s->away = true; /* until its WELCOME, which nothing may come before */
     end_unlisted(e, s);
+    s->away = false;
     td_session_welcome(e, s, true);
     td_taken_wake_all(e, s);
     return true;

@@ -1,4 +1,5 @@
-/* Publishers' credit: told when it is used, withheld while a queue is full. */
+/* Publishers' credit: told when it is used, withheld while a queue is full. A
+ * session that is away, or comes back, stays under the holds that it was. */
 #include "broker/engine/internal.h"
 
 void td_session_limits(struct td_engine *e, struct td_session *s)
@@ -127,6 +128,7 @@ void td_session_release(struct td_engine *e)
         if (still_held(e, s))
             continue;
         td_session_let_go(e, s);
-        td_session_owe(e, s, true);
+        if (!s->away)
+            td_session_owe(e, s, true);
     }
 }

@@ -50,7 +50,7 @@ static uint64_t holds(const struct td_sub *sub)
 /* Members in the order of their turn, each once. */
 static struct td_sub *first_turn(struct td_group *g)
 {
-    return g->turn ? g->turn : g->members;
+    return g->named->turn ? g->named->turn : g->members;
 }
 
 static struct td_sub *next_turn(struct td_group *g, struct td_sub *sub)
@@ -80,7 +80,7 @@ static void want_equal(struct td_engine *e, struct td_group *g,
             if (extra > 0) {
                 sub->want++;
                 extra--;
-                g->turn = next; /* who gets none of the rest is first */
+                g->named->turn = next; /* who gets none of the rest is first */
             }
         }
         sub = next;
@@ -116,7 +116,7 @@ static void want_random(struct td_engine *e, struct td_group *g,
         nth_open(g, r, td_engine_random(e) % r->open)->want += n;
         events -= n;
     }
-    g->turn = nth_open(g, r, td_engine_random(e) % r->open);
+    g->named->turn = nth_open(g, r, td_engine_random(e) % r->open);
 }
 
 /* The level to which members are filled up: the lowest ones first. */
@@ -229,12 +229,12 @@ void td_deal(struct td_engine *e, struct td_group *g)
 void td_deal_ready(struct td_engine *e)
 {
     while (e->dealing) {
-        struct td_group *g = e->dealing;
+        struct td_named *named = e->dealing;
 
-        DL_DELETE2(e->dealing, g, ready_prev, ready_next);
-        g->ready = false;
-        if (g->share != TD_BY_KEY)
-            td_deal(e, g);
+        DL_DELETE2(e->dealing, named, ready_prev, ready_next);
+        named->ready = false;
+        if (named->group->share != TD_BY_KEY)
+            td_deal(e, named->group);
     }
 }
 
@@ -298,15 +298,15 @@ static bool next_event(struct walk *w)
 static bool deal_one(struct td_engine *e, struct td_group *g,
                      const struct walk *w)
 {
-    struct td_sub *to = w->key ? td_keys_holder(&g->keys, w->key) : NULL;
+    struct td_sub *to = w->key ? td_keys_holder(&g->named->keys, w->key) : NULL;
 
     if (!to)
         to = least(g);
-    if (w->key && !td_keys_take(&g->keys, w->key, to))
+    if (w->key && !td_keys_take(&g->named->keys, w->key, to))
         return false;
     if (td_queue_push(&to->own, &w->event)) {
         if (w->key)
-            td_keys_release(&g->keys, w->key);
+            td_keys_release(&g->named->keys, w->key);
         return false;
     }
     td_sub_ready(e, to);
@@ -330,6 +330,6 @@ void td_deal_forget(struct td_group *g, const struct td_piece *piece)
 
     while (next_event(&w)) {
         if (w.key)
-            td_keys_release(&g->keys, w.key);
+            td_keys_release(&g->named->keys, w.key);
     }
 }

@@ -10,8 +10,6 @@
 #define ALONE_BYTES                                                            \
     (16u << 10) /* large: from here copying costs more than a message */
 
-#define GAPS_OUT_MAX 64u /* GAP told with no DELIVER to a silent session */
-
 /* The front of what waits, as much as credit and the bounds allow: *rest is
  * left of its piece. */
 static bool next_piece(const struct td_sub *sub, uint32_t runs, uint64_t events,
@@ -198,9 +196,8 @@ static void pick(struct td_engine *e, struct message *m, struct td_sub *sub,
 static bool fits(const struct message *m, const struct td_sub *sub,
                  struct td_piece *front, struct td_piece *rest)
 {
-    return !m->large && !td_deliver_has_gaps(sub) &&
-           m->batches < TD_BATCHES_MAX && m->runs < TD_RUNS_MAX &&
-           m->bytes < TD_BATCH_BYTES &&
+    return !m->large && !td_gaps_wait(sub) && m->batches < TD_BATCHES_MAX &&
+           m->runs < TD_RUNS_MAX && m->bytes < TD_BATCH_BYTES &&
            next_piece(sub, TD_RUNS_MAX - m->runs, TD_EVENTS_MAX - m->events,
                       TD_BATCH_BYTES - m->bytes, front, rest) &&
            rest->events == 0 && front->bytes < ALONE_BYTES;
@@ -238,49 +235,6 @@ static bool send_whole(struct td_engine *e, struct td_sub *sub,
     return true;
 }
 
-bool td_deliver_has_gaps(const struct td_sub *sub)
-{
-    for (int why = 0; why < TD_DROPS; why++) {
-        if (sub->group->gap[why] > 0)
-            return true;
-    }
-    return false;
-}
-
-bool td_deliver_gaps_full(const struct td_session *s)
-{
-    return s->gaps_out >= GAPS_OUT_MAX;
-}
-
-void td_deliver_gaps(struct td_engine *e, struct td_sub *sub)
-{
-    struct td_session *s = sub->session;
-    uint64_t *gap = sub->group->gap;
-
-    if (s->away || s->doomed)
-        return; /* another member, or when it is back */
-    for (int why = 0; why < TD_DROPS; why++) {
-        struct td_frame f = {.op = TD_GAP};
-
-        if (gap[why] == 0 || s->doomed)
-            continue; /* what the link does not take is told when it is back */
-        f.u.gap.subscription = sub->number;
-        f.u.gap.events = gap[why];
-        f.u.gap.reason = td_str_of(td_drop_names[why]);
-        if (why != TD_DROP_UNSUBSCRIBED)
-            td_log(&e->options.log, TD_LOG_WARN, "GAP",
-                   "session %llu %s subscription %llu missed %llu events: %s",
-                   (unsigned long long)s->number, s->name,
-                   (unsigned long long)sub->number,
-                   (unsigned long long)gap[why], td_drop_names[why]);
-        sub->gap_told += gap[why];
-        sub->gap_last = (enum td_drop)why;
-        gap[why] = 0;
-        s->gaps_out++;
-        td_engine_send(e, s, &f, NULL);
-    }
-}
-
 /* ---- a subscription ---- */
 
 /* Half of a window is out: the client answers as soon as it can. For less it
@@ -311,7 +265,7 @@ static enum step send_first(struct td_engine *e, struct td_sub *sub,
     /* Cut by credit, and more of that is on its way. */
     if (rest.events > 0 && owes_credit(sub))
         return STEP_WAIT;
-    td_deliver_gaps(e, sub);
+    td_gaps_tell(e, sub);
     if (sub->session->doomed)
         return STEP_WAIT; /* the link took no GAP, and takes no DELIVER */
     if (!goes_alone(sub, &front))
@@ -344,10 +298,10 @@ static void deliver(struct td_engine *e, struct td_sub *sub, struct message *m)
     enum step done = STEP_DONE;
 
     /* Before a DELIVER, credit bounds them; these would pile up unread. */
-    if (sub->from->len == 0 && td_deliver_has_gaps(sub) &&
-        !td_deliver_gaps_full(sub->session)) {
+    if (sub->from->len == 0 && td_gaps_wait(sub) &&
+        !td_gaps_full(sub->session)) {
         close_message(e, m);
-        td_deliver_gaps(e, sub);
+        td_gaps_tell(e, sub);
     }
     while (done == STEP_DONE && may_send(m, sub))
         done = send_next(e, sub, m);

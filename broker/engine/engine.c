@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FAREWELL_BYTES 512u /* kept, so that a BYE needs no memory */
+
 uint64_t td_engine_random(struct td_engine *e)
 {
     e->random ^= e->random << 13; /* xorshift64 */
@@ -35,6 +37,10 @@ tidings_err td_engine_new(struct td_engine **out,
 
     if (!e)
         return TIDINGS_ENOMEM;
+    if (!td_buf_reserve(&e->control, FAREWELL_BYTES)) {
+        free(e);
+        return TIDINGS_ENOMEM;
+    }
     e->options = *options;
     if (e->options.memory_bytes == 0)
         e->options.memory_bytes = TD_MEMORY_BYTES;
@@ -179,10 +185,8 @@ static void on_ping(struct td_engine *e, struct td_session *s,
 static void on_pong(struct td_engine *e, struct td_session *s,
                     const struct td_frame *f, struct td_body *body)
 {
-    (void)e;
-    (void)s;
-    (void)f;
-    (void)body; /* being heard is all that it is for */
+    (void)body;
+    td_gaps_pong(e, s, f->u.pong.token);
 }
 
 static void on_stats(struct td_engine *e, struct td_session *s,
@@ -247,10 +251,8 @@ void td_engine_message(struct td_engine *e, struct td_str peer, unsigned frames,
     struct td_frame f;
 
     set_now(e, now_ms);
-    if (s) {
+    if (s)
         s->heard_ms = now_ms;
-        td_taken_heard(e, s);
-    }
     if (frames < 1 || frames > 2 || (frames == 2) != (body != NULL)) {
         refuse(e, peer, s, why);
         return;

@@ -88,40 +88,55 @@ struct td_news {
     int64_t next_ms;
 };
 
+/* What a group needs only once it holds publishers back, or has dropped
+ * something: made then. Without memory for it a group drops instead of
+ * holding back, and what it dropped is no news: it is counted all the same. */
+struct td_trouble {
+    struct td_group *group;
+    struct td_block block;
+    struct td_hold hold;        /* in the engine's holds while blocking … */
+    struct td_session *charged; /* … at the cost of this one's budget */
+    struct td_news slow;
+    struct td_news drops[TD_DROPS];
+    bool newsworthy; /* in the engine's list by news_ */
+    struct td_trouble *news_prev;
+    struct td_trouble *news_next;
+};
+
+/* What a group needs only if it has a name. */
+struct td_named {
+    UT_hash_handle hh; /* by pattern and name */
+    bool hh_failed;
+    bool ready; /* has something to deal */
+    struct td_named *ready_prev;
+    struct td_named *ready_next;
+    struct td_group *group;
+    struct td_sub *turn; /* whose it is next; NULL: the first member's */
+    struct td_keys keys; /* share TD_BY_KEY */
+};
+
 /* Whoever shares the events of one pattern: the members of a named group, or
- * one subscription, which is then a group without a name. */
+ * one subscription, which is then a group without a name. There may be very
+ * many of those, so that they are kept small. */
 struct td_group {
     struct td_trie_entry entry; /* first: the trie hands it back */
-    UT_hash_handle hh;          /* by pattern and name; none without a name */
-    bool hh_failed;
-    struct td_group *prev; /* list of all */
+    struct td_group *prev;      /* list of all */
     struct td_group *next;
-    struct td_group *ready_prev;
-    struct td_group *ready_next;
-    bool ready;             /* has something to deal */
-    struct td_sub *members; /* list by group_, in order of joining */
+    struct td_named *named;     /* NULL: it has no name */
+    struct td_trouble *trouble; /* NULL: there was none */
+    struct td_sub *members;     /* list by group_, in order of joining */
     uint32_t members_len;
-    struct td_sub *turn; /* whose it is next; NULL: the first member's */
+    uint32_t route_class; /* publish.c, during one batch … */
+    uint64_t route_stamp; /* … this one */
     enum td_share share;
     enum td_policy policy;
     struct td_queue queue;
     uint64_t queue_events_max;
     uint64_t queue_bytes_max;
     struct td_ledger ledger;
-    struct td_block block;
-    struct td_hold hold;        /* in the engine's holds while blocking … */
-    struct td_session *charged; /* … at the cost of this one's budget */
-    uint64_t gap[TD_DROPS];     /* dropped, and nobody told yet */
-    struct td_news slow;
-    struct td_news drops[TD_DROPS];
-    bool newsworthy; /* in the engine's list by news_ */
-    struct td_group *news_prev;
-    struct td_group *news_next;
-    struct td_keys keys;  /* share TD_BY_KEY */
-    uint32_t route_class; /* publish.c, during one batch */
-    uint64_t route_stamp;
-    size_t pattern_len;
-    size_t name_len;
+    uint64_t gap[TD_DROPS]; /* dropped, and nobody told yet */
+    uint16_t pattern_len;
+    uint16_t name_len;
     char text[]; /* the pattern, a NUL, the name */
 };
 
@@ -166,8 +181,11 @@ struct td_session {
     struct td_session *away_next;
     struct td_session *doomed_next;
     uint64_t number;
-    uint8_t token[TD_TOKEN_BYTES];
-    int64_t heard_ms;
+    uint8_t token[TD_TOKEN_BYTES]; /* another in each WELCOME … */
+    uint8_t
+        token_before[TD_TOKEN_BYTES]; /* … until that is known to have come */
+    int64_t welcomed_ms;
+    int64_t heard_ms; /* after it was welcomed: it has its token */
     struct td_producer *producer;
     bool away;       /* its link is lost … */
     int64_t away_ms; /* … since then */
@@ -192,8 +210,10 @@ struct td_session {
     struct td_session *ready_next;
     uint64_t messages_out;
     uint64_t messages_seen;
-    int64_t unread_ms; /* since then it has not said that it read any more */
-    uint32_t gaps_out; /* GAP told since it was heard last */
+    int64_t unread_ms;   /* since then it has not said that it read any more */
+    uint64_t gaps_out;   /* GAP told on this link … */
+    uint64_t gaps_asked; /* … before the last PING, whose token this is … */
+    uint64_t gaps_read;  /* … and before the last that was answered */
     struct td_sub *subs;
     struct td_block block; /* the budget of all its queues … */
     uint32_t blocking;     /* … and how many of them hold publishers back */
@@ -249,9 +269,9 @@ struct td_engine {
     struct td_routes routes;
     struct td_group *groups;  /* list of all */
     size_t groups_len;        /* of those with a name */
-    struct td_group *named;   /* by pattern and name */
-    struct td_group *dealing; /* list by ready_ */
-    struct td_group *news;    /* list by news_ */
+    struct td_named *named;   /* by pattern and name */
+    struct td_named *dealing; /* list by ready_ */
+    struct td_trouble *news;  /* list by news_ */
     struct td_session *ready; /* list by ready_ */
     size_t subs_len;
     struct td_hold *holds;
@@ -263,12 +283,12 @@ struct td_engine {
     uint8_t producer[TD_PRODUCER_BYTES]; /* of advisories … */
     uint64_t advised;                    /* … and their last sequence */
     /* scratch, so that a turn allocates little */
-    struct td_batches batches;        /* publish.c: the message at hand */
-    struct td_run runs[TD_RUNS_MAX];  /* … its batch cut to what is new */
-    struct td_buf cut;                /* … and that one's table */
-    struct td_router *router;         /* … and where it goes */
+    struct td_batches batches;         /* publish.c: the message at hand */
+    struct td_run runs[TD_RUNS_MAX];   /* … its batch cut to what is new */
+    struct td_buf cut;                 /* … and that one's table */
+    struct td_router *router;          /* … and where it goes */
     struct td_pick picks[TD_RUNS_MAX]; /* deliver.c: the message to be sent … */
-    struct td_run slice[TD_RUNS_MAX];  /* … a batch of it */
+    struct td_run slice[TD_RUNS_MAX]; /* … a batch of it */
     struct td_buf table;
     struct td_buf control; /* engine.c: the frame to be sent */
 };
@@ -313,7 +333,8 @@ void td_session_release(struct td_engine *e);
 
 /* away.c: sessions whose link is lost */
 void td_away_begin(struct td_engine *e, struct td_session *s);
-/* Takes the session up again under another peer; false: that cannot be. */
+/* Takes the session up again under another peer, or refuses a HELLO that comes
+ * late; false: neither, a new session is to begin. */
 bool td_away_resume(struct td_engine *e, struct td_session *s,
                     struct td_str peer, const struct td_frame *hello);
 void td_away_tick(struct td_engine *e);
@@ -327,7 +348,7 @@ void td_publish_own(struct td_engine *e, const struct td_batch *batch,
                     struct td_body *body);
 void td_router_free(struct td_router *r);
 
-/* group.c: the queue that members share, and its bounds */
+/* group.c: groups and their members */
 /* Finds the one of that name on that pattern, NULL if there is none. */
 struct td_group *td_group_find(struct td_engine *e, struct td_str pattern,
                                struct td_str name);
@@ -338,29 +359,48 @@ void td_group_join(struct td_engine *e, struct td_group *g, struct td_sub *sub);
 /* What it was dealt and not sent goes back; the last one ends the group. */
 void td_group_leave(struct td_engine *e, struct td_group *g, struct td_sub *sub,
                     enum td_drop why);
-void td_group_free(struct td_engine *e, struct td_group *g, enum td_drop why);
+struct td_str td_group_pattern(const struct td_group *g);
+struct td_str td_group_name(const struct td_group *g);
+void td_group_ready(struct td_engine *e, struct td_group *g);
+bool td_group_is_away(const struct td_group *g); /* all its members are */
+
+/* bound.c: what waits for a group, and the bounds of that */
 /* Queues an item; keeps the bounds, blocks or drops. from: whose it is, NULL:
  * the broker's. */
 void td_group_push(struct td_engine *e, struct td_group *g,
                    struct td_session *from, struct td_item *item);
 /* An item that there was no memory for. */
 void td_group_lose(struct td_engine *e, struct td_group *g, uint64_t events);
-void td_group_ready(struct td_engine *e, struct td_group *g);
 /* What waits only for the turn's end goes now. */
 void td_group_serve(struct td_engine *e, struct td_group *g);
-/* After its queue has shrunk: lets publishers go when it is half empty. */
-void td_group_eased(struct td_engine *e, struct td_group *g);
+/* Drops the oldest until at most so many wait. */
 void td_group_drop(struct td_engine *e, struct td_group *g, enum td_drop why,
                    uint64_t events, uint64_t bytes);
+/* Counts what was dropped, and has it told. */
+void td_group_book(struct td_engine *e, struct td_group *g, enum td_drop why,
+                   uint64_t events);
 uint64_t td_group_waiting(const struct td_group *g); /* events */
 uint64_t td_group_waiting_bytes(const struct td_group *g);
 uint64_t td_group_pending(const struct td_group *g);
-bool td_group_is_away(const struct td_group *g); /* all its members are */
-struct td_str td_group_pattern(const struct td_group *g);
-struct td_str td_group_name(const struct td_group *g);
+bool td_group_is_over(const struct td_group *g); /* one of its bounds */
+
+/* hold.c: groups that hold publishers back */
+/* NULL: no memory. */
+struct td_trouble *td_group_trouble(struct td_group *g);
+bool td_group_is_holding(const struct td_group *g);
+uint64_t td_group_blocked_ms(struct td_engine *e, struct td_group *g);
+/* Its queue is over its bound: holds back whose events they are, or drops. */
+void td_group_hold(struct td_engine *e, struct td_group *g,
+                   struct td_session *from);
+/* After its queue has shrunk: lets publishers go when it is half empty. */
+void td_group_eased(struct td_engine *e, struct td_group *g);
+/* After a member has left, NULL: or is away: somebody else's budget is charged,
+ * or it waits for nobody any more, and drops. */
+void td_group_pass_hold(struct td_engine *e, struct td_group *g,
+                        const struct td_session *left);
+void td_group_end_hold(struct td_engine *e, struct td_group *g);
 /* The broker was stopped itself: its holds are not charged for it. */
 void td_group_forgive_holds(struct td_engine *e, int64_t pause_ms);
-void td_group_end_hold(struct td_engine *e, struct td_group *g);
 /* Ends holds whose budget is spent; returns when the next one is. */
 int64_t td_group_tick_holds(struct td_engine *e);
 
@@ -392,16 +432,19 @@ uint64_t td_sub_in_flight(const struct td_sub *sub); /* events */
 /* deliver.c */
 void td_deliver(struct td_engine *e, struct td_sub *sub);
 void td_deliver_ready(struct td_engine *e);
+
+/* gaps.c */
+bool td_gaps_wait(const struct td_sub *sub); /* to be told */
+/* Unread are as many as may be, but for those just before a DELIVER. */
+bool td_gaps_full(const struct td_session *s);
 /* Tells the subscriber what was dropped since it was told last. */
-void td_deliver_gaps(struct td_engine *e, struct td_sub *sub);
-bool td_deliver_has_gaps(const struct td_sub *sub);
-bool td_deliver_gaps_full(const struct td_session *s);
+void td_gaps_tell(struct td_engine *e, struct td_sub *sub);
+/* The session has answered a PING: what was told before that, it has read. */
+void td_gaps_pong(struct td_engine *e, struct td_session *s, uint64_t token);
 
 /* taken.c: subscribers' credit */
-/* The session was heard: it may be told of gaps again. */
-void td_taken_heard(struct td_engine *e, struct td_session *s);
 void td_taken_credit(struct td_engine *e, struct td_session *s,
-                       const struct td_frame *f);
+                     const struct td_frame *f);
 void td_taken_wake_all(struct td_engine *e, struct td_session *s);
 
 /* stats.c */
@@ -423,6 +466,9 @@ void td_advise_session(struct td_engine *e, const struct td_session *s, bool up,
 void td_advise_slow(struct td_engine *e, struct td_group *g);
 void td_advise_drop(struct td_engine *e, struct td_group *g, enum td_drop why,
                     uint64_t events);
+/* The group is about to end, and its members are still there: what has waited
+ * is told now. */
+void td_advise_end(struct td_engine *e, struct td_group *g);
 /* Tells what has waited; returns when there is more to tell. */
 int64_t td_advise_tick(struct td_engine *e);
 

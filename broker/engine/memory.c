@@ -47,7 +47,9 @@ static struct td_group *largest_named(struct td_engine *e)
 {
     struct td_group *found = NULL;
 
-    for (struct td_group *g = e->named; g; g = g->hh.next) {
+    for (struct td_named *named = e->named; named; named = named->hh.next) {
+        struct td_group *g = named->group;
+
         if (!found || td_group_waiting_bytes(g) > td_group_waiting_bytes(found))
             found = g;
     }

@@ -7,7 +7,8 @@
 
 static void route_free(struct td_route *route)
 {
-    free(route->entries);
+    if (route->entries != route->one)
+        free(route->entries);
     free(route);
 }
 
@@ -33,12 +34,16 @@ static bool collect(void *ctx, struct td_trie_entry *entry)
     struct td_route *route = ctx;
 
     if (route->len == route->cap) {
-        uint32_t cap = route->cap ? route->cap * 2 : 4;
+        bool inside = route->entries == route->one;
+        uint32_t cap = route->cap * 4;
         struct td_trie_entry **entries =
-            realloc(route->entries, cap * sizeof(struct td_trie_entry *));
+            realloc(inside ? NULL : route->entries,
+                    cap * sizeof(struct td_trie_entry *));
 
         if (!entries)
             return false;
+        if (inside)
+            entries[0] = route->one[0];
         route->entries = entries;
         route->cap = cap;
     }
@@ -81,6 +86,8 @@ static struct td_route *route_add(struct td_routes *r, struct td_str type)
         free(route);
         return NULL;
     }
+    route->entries = route->one;
+    route->cap = 1;
     route->generation = r->generation - 1; /* not filled yet */
     return route;
 }

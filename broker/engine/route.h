@@ -26,6 +26,7 @@ struct td_route {
     uint64_t generation;
     struct td_type_count count;
     struct td_trie_entry **entries;
+    struct td_trie_entry *one[1]; /* … while there is no more */
     uint32_t len;
     uint32_t cap;
     size_t type_len;

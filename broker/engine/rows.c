@@ -56,7 +56,6 @@ static void subs_pack(struct td_engine *e, msgpack_packer *pk, void *row)
     struct td_sub *sub = row;
     struct td_group *g = sub->group;
 
-    td_block_left(&g->block, e->now_ms); /* books what is running */
     msgpack_pack_map(pk, 11);
     td_pack_uint(pk, "session", sub->session->number);
     td_pack_str(pk, "name", td_str_of(sub->session->name));
@@ -68,7 +67,7 @@ static void subs_pack(struct td_engine *e, msgpack_packer *pk, void *row)
         pack_member(pk, sub);
     else
         pack_ledger(pk, g);
-    td_pack_uint(pk, "blocked_ms", g->name_len ? 0 : g->block.total_ms);
+    td_pack_uint(pk, "blocked_ms", g->named ? 0 : td_group_blocked_ms(e, g));
 }
 
 /* ---- groups ---- */
@@ -81,8 +80,8 @@ static size_t groups_count(const struct td_engine *e)
 static void groups_each(struct td_engine *e,
                         bool (*visit)(void *ctx, void *row), void *ctx)
 {
-    for (struct td_group *g = e->named; g; g = g->hh.next) {
-        if (!visit(ctx, g))
+    for (struct td_named *named = e->named; named; named = named->hh.next) {
+        if (!visit(ctx, named->group))
             return;
     }
 }
@@ -91,7 +90,6 @@ static void groups_pack(struct td_engine *e, msgpack_packer *pk, void *row)
 {
     struct td_group *g = row;
 
-    td_block_left(&g->block, e->now_ms);
     msgpack_pack_map(pk, 10);
     td_pack_str(pk, "pattern", td_group_pattern(g));
     td_pack_str(pk, "group", td_group_name(g));
@@ -99,7 +97,7 @@ static void groups_pack(struct td_engine *e, msgpack_packer *pk, void *row)
     td_pack_str(pk, "policy", td_str_of(td_policy_names[g->policy]));
     td_pack_uint(pk, "members", g->members_len);
     pack_ledger(pk, g);
-    td_pack_uint(pk, "blocked_ms", g->block.total_ms);
+    td_pack_uint(pk, "blocked_ms", td_group_blocked_ms(e, g));
 }
 
 /* ---- types ---- */

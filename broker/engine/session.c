@@ -139,7 +139,8 @@ static struct td_session *session_new(struct td_engine *e, struct td_str peer,
         free(s);
         return NULL;
     }
-    s->heard_ms = e->now_ms;
+    memcpy(s->token_before, s->token, sizeof(s->token));
+    s->heard_ms = s->welcomed_ms = e->now_ms;
     memcpy(s->name, f->u.hello.name.data, f->u.hello.name.len);
     for (char *c = s->name; *c; c++) {
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
@@ -231,9 +232,12 @@ static void find_silent(struct td_engine *e, int64_t pause_ms)
     HASH_ITER(hh, e->sessions, s, next)
     {
         s->heard_ms += pause_ms;
+        s->welcomed_ms += pause_ms;
         s->away_ms += pause_ms; /* nobody could come back */
         if (s->heard_ms > e->now_ms)
             s->heard_ms = e->now_ms; /* heard of after the pause */
+        if (s->welcomed_ms > s->heard_ms)
+            s->welcomed_ms = s->heard_ms;
         if (s->away_ms > e->now_ms)
             s->away_ms = e->now_ms; /* lost after it: the list stays in order */
         if (s->doomed || s->away || e->now_ms - s->heard_ms < TD_DEAD_MS)
@@ -260,13 +264,28 @@ void td_session_tick(struct td_engine *e)
 
 /* ---- the end ---- */
 
+/* Of what nobody was told, as the broker sees it. */
+static const char *reason_of(tidings_err code)
+{
+    switch (code) {
+    case TIDINGS_OK:
+        return "closed";
+    case TIDINGS_EUNREACH:
+        return "the connection was lost";
+    case TIDINGS_ELIMIT:
+        return "it was away when others needed its place";
+    default:
+        return tidings_err_text(code);
+    }
+}
+
 static void doom(struct td_engine *e, struct td_session *s, tidings_err code,
                  const char *text)
 {
     struct td_str peer = {(const char *)s->peer, s->peer_len};
 
     s->doomed = true;
-    s->reason = text ? text : code ? tidings_err_text(code) : "closed";
+    s->reason = text ? text : reason_of(code);
     LL_PREPEND2(e->doomed, s, doomed_next);
     if (text && !s->away)
         td_engine_bye(e, peer, code, text);
@@ -338,6 +357,8 @@ void td_session_free_all(struct td_engine *e)
     struct td_session *next;
 
     e->doomed = NULL;
+    for (s = e->sessions; s; s = s->hh.next)
+        s->doomed = true; /* so that nothing is sent any more */
     HASH_ITER(hh, e->sessions, s, next)
     {
         td_session_free(e, s);

@@ -245,7 +245,7 @@ void td_sub_unsubscribe(struct td_engine *e, struct td_session *s,
         td_deliver(e, sub);
         if (g->members_len == 1)
             g->gap[TD_DROP_UNSUBSCRIBED] += td_group_waiting(g);
-        td_deliver_gaps(e, sub);
+        td_gaps_tell(e, sub);
         td_sub_end(e, sub, TD_DROP_UNSUBSCRIBED);
     }
     td_engine_reply(e, s, f->u.unsubscribe.request,

@@ -42,7 +42,7 @@ static void wake(struct td_engine *e, struct td_sub *sub)
 
     if (g->name_len > 0 && g->queue.len > 0)
         td_group_ready(e, g);
-    if (sub->from->len > 0 || td_deliver_has_gaps(sub))
+    if (sub->from->len > 0 || td_gaps_wait(sub))
         td_sub_ready(e, sub);
 }
 
@@ -73,15 +73,6 @@ void td_taken_wake_all(struct td_engine *e, struct td_session *s)
 {
     for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next)
         wake(e, sub);
-}
-
-void td_taken_heard(struct td_engine *e, struct td_session *s)
-{
-    bool was_full = td_deliver_gaps_full(s);
-
-    s->gaps_out = 0;
-    if (was_full)
-        td_taken_wake_all(e, s);
 }
 
 void td_taken_credit(struct td_engine *e, struct td_session *s,

@@ -68,34 +68,26 @@ static void watch(struct sim *sim, struct sim_watch *w, bool blocking)
 
 /* ---- queues ---- */
 
-/* Dealt by key, a piece is cut up after there was found to be room for it, and
- * each part counts as if it kept the tables of the whole. */
-static bool is_cut_up(const struct td_group *g)
-{
-    return g->share == TD_BY_KEY && g->policy == TD_DROP_THE_NEWEST;
-}
-
 static bool is_over(const struct td_group *g)
 {
     return td_group_waiting(g) > g->queue_events_max ||
-           (td_group_waiting_bytes(g) > g->queue_bytes_max && !is_cut_up(g));
+           td_group_waiting_bytes(g) > g->queue_bytes_max;
 }
 
 static void watch_queue(struct sim *sim, struct sim_bound *b,
-                        const struct td_group *g, uint64_t matched)
+                        const struct td_group *g)
 {
     bool was_blocking = b->watch.blocking;
     bool over = is_over(g);
+    uint64_t hold = g->trouble ? g->trouble->hold.number : 0;
 
-    if (!over || b->hold != g->hold.number)
+    if (!over || b->hold != hold)
         b->pushers_len = 0; /* from here on they are counted anew */
-    b->hold = g->hold.number;
-    watch(sim, &b->watch, g->block.blocking);
+    b->hold = hold;
+    watch(sim, &b->watch, td_group_is_holding(g));
     if (!was_blocking && b->watch.blocking)
         sim_seen(sim, SIM_SEEN_HOLD);
     if (was_blocking && !b->watch.blocking) {
-        b->was_over = over;
-        b->was_matched = matched;
         sim_seen(sim, g->ledger.dropped[TD_DROP_SLOW] > b->slow
                           ? SIM_SEEN_HOLD_SPENT
                           : SIM_SEEN_HOLD_EASED);
@@ -130,7 +122,7 @@ static bool is_charged(const struct td_engine *e, const struct td_session *s)
         return false;
     DL_FOREACH(e->groups, g)
     {
-        if (g->block.blocking && g->charged == s)
+        if (td_group_is_holding(g) && g->trouble->charged == s)
             return true;
     }
     return false;
@@ -149,10 +141,9 @@ void sim_watch_holds(struct sim *sim)
             struct sim_esub *sub = sim_esub_find(sim, s->number, real->number);
 
             if (sub && !sub->group)
-                watch_queue(sim, &sub->bound, real->group, sub->matched);
+                watch_queue(sim, &sub->bound, real->group);
             else if (sub && real == real->group->members)
-                watch_queue(sim, &sub->group->bound, real->group,
-                            sub->group->matched);
+                watch_queue(sim, &sub->group->bound, real->group);
         }
     }
 }
@@ -169,7 +160,7 @@ void sim_watches_free(struct sim *sim)
     }
 }
 
-/* By link: a session that is resumed has credit anew. */
+/* By session: one that is resumed has no credit anew. */
 void sim_bound_push(struct sim *sim, struct sim_bound *b,
                     const struct sim_link *link)
 {
@@ -177,23 +168,24 @@ void sim_bound_push(struct sim *sim, struct sim_bound *b,
 
     if (!b->watch.blocking || b->pushed == 0)
         return;
-    while (i < b->pushers_len && b->pushers[i].link != link)
+    while (i < b->pushers_len && b->pushers[i].session != link->session)
         i++;
     if (i == SIM_PUSHERS)
         return;
     if (i == b->pushers_len) {
-        b->pushers[b->pushers_len++].link = link;
+        b->pushers[b->pushers_len++].session = link->session;
         b->pushers[i].events = 0;
     }
     b->pushers[i].events += b->pushed;
     SIM_CHECK(sim, b->pushers[i].events <= TD_PUBLISH_EVENTS,
-              "%llu events of one link came into a queue that holds it back",
+              "%llu events of one session came into a queue that holds it "
+              "back",
               (unsigned long long)b->pushers[i].events);
 }
 
 /* A queue is over its bound only while it holds publishers back. Or because
- * what was sent came back to it, or its hold ended when its session went away:
- * until the next event comes, which it drops for, or which it drops. */
+ * something came back to it, perhaps behind the turn's last event: until the
+ * next event comes, which it drops for, or which it drops. */
 void sim_bound_check(struct sim *sim, struct sim_bound *b,
                      const struct td_group *g, uint64_t matched)
 {
@@ -202,19 +194,20 @@ void sim_bound_check(struct sim *sim, struct sim_bound *b,
     bool over = is_over(g);
 
     SIM_CHECK(sim,
-              !over || g->block.blocking ||
+              !over || td_group_is_holding(g) || b->came_back ||
                   (b->was_over && (b->was_matched == matched ||
                                    (g->policy == TD_DROP_THE_NEWEST &&
                                     events <= b->was_events))),
               "queue of %llu events, %llu bytes is over its bound",
               (unsigned long long)events, (unsigned long long)bytes);
+    b->came_back = false;
     b->was_over = over;
     b->was_matched = matched;
     b->was_events = events;
     SIM_CHECK(sim,
-              !g->block.blocking || events > g->queue_events_max / 2 ||
+              !td_group_is_holding(g) || events > g->queue_events_max / 2 ||
                   bytes > g->queue_bytes_max / 2,
               "a queue that is half empty holds publishers back");
-    SIM_CHECK(sim, !g->block.blocking || !td_group_is_away(g),
+    SIM_CHECK(sim, !td_group_is_holding(g) || !td_group_is_away(g),
               "a queue of nobody holds publishers back");
 }

@@ -32,7 +32,8 @@ static void note_drops(struct sim *sim, const struct td_group *g)
         (g->policy == TD_BLOCK || !dropped[TD_DROP_SLOW]) &&
             (g->policy == TD_DROP_THE_OLDEST || !dropped[TD_DROP_OLDEST]) &&
             (g->policy == TD_DROP_THE_NEWEST || !dropped[TD_DROP_NEWEST]) &&
-            (g->policy == TD_BLOCK || !g->block.total_ms),
+            (g->policy == TD_BLOCK || !g->trouble ||
+             !g->trouble->block.total_ms),
         "%s does what another policy does", td_policy_names[g->policy]);
 }
 
@@ -144,7 +145,7 @@ static void check_away(struct sim *sim, const struct td_session *s)
 {
     const struct td_engine *e = sim->broker.engine;
 
-    SIM_CHECK(sim, !s->held && !s->owed, "session %llu is away, and held",
+    SIM_CHECK(sim, !s->owed, "session %llu is away, and owed",
               (unsigned long long)s->number);
     SIM_CHECK(sim,
               sim->now_ms - s->away_ms <

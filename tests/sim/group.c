@@ -103,6 +103,9 @@ void sim_egroup_leave(struct sim *sim, struct sim_esub *sub)
         sim_seen(sim, SIM_SEEN_MEMBER_LOST);
     lose(g, sub);
     g->rr_fresh = true;
+    /* The others are dealt what it had, in more and smaller pieces, each of
+     * which counts as if it kept the tables of the whole. */
+    g->bound.came_back = g->bound.came_back || g->share == TD_BY_KEY;
     if (--g->members == 0)
         group_free(sim, g);
 }
@@ -317,7 +320,7 @@ static bool has_room(const struct td_sub *sub, const struct td_queue *queue)
 static void check_dealt(struct sim *sim, const struct td_group *g)
 {
     if (g->queue.len == 0 ||
-        (g->ready && sim->broker.wake_ms <= sim->now_ms + 20))
+        (g->named->ready && sim->broker.wake_ms <= sim->now_ms + 20))
         return;
     for (const struct td_sub *m = g->members; m; m = m->group_next)
         SIM_CHECK(sim, !has_room(m, &g->queue) || sim->config.starved,
@@ -360,7 +363,9 @@ void sim_egroups_check(struct sim *sim)
 {
     uint32_t n = 0;
 
-    for (struct td_group *g = sim->broker.engine->named; g; g = g->hh.next) {
+    for (struct td_named *named = sim->broker.engine->named; named;
+         named = named->hh.next) {
+        struct td_group *g = named->group;
         struct sim_egroup *eg = find(sim, g);
 
         n++;

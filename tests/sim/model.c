@@ -213,7 +213,6 @@ void sim_model_before(struct sim *sim, struct sim_link *link,
     const struct td_session *s = sim_broker_session(sim, link);
     struct td_frame f;
 
-    link->gaps_out = 0;
     sim->model.batches.len = 0;
     sim->model.complaints_before = c->breaches + c->bad_frames;
     sim_hash(sim, &link->number, sizeof(link->number));
@@ -232,6 +231,10 @@ void sim_model_before(struct sim *sim, struct sim_link *link,
     if (f.op == TD_PUBLISH) {
         sim_forget_ended(sim);
         expect(sim, link, &f, m);
+    }
+    if (f.op == TD_PONG && f.u.pong.token == link->asked) {
+        link->gaps_out -= link->gaps_asked;
+        link->gaps_asked = 0;
     }
 }
 

@@ -14,7 +14,7 @@ struct sim;
 struct sim_link;
 struct sim_message;
 
-#define SIM_GAPS_MAX  100u /* told to somebody who says nothing … */
+#define SIM_GAPS_MAX  100u /* told to somebody who does not answer … */
 #define SIM_GAPS_MANY 64u  /* … and where they are held back */
 
 struct sim_span {
@@ -36,7 +36,8 @@ struct sim_watch {
 
 /* A queue's bound and its hold. */
 struct sim_bound {
-    bool was_over; /* in the turn before … */
+    bool came_back; /* something did, in this turn */
+    bool was_over;  /* in the turn before … */
     uint64_t was_matched;
     uint64_t was_events;
     struct sim_watch watch;
@@ -44,7 +45,7 @@ struct sim_bound {
     uint64_t slow;   /* dropped so far */
     uint64_t pushed; /* by the message at hand */
     struct {
-        const struct sim_link *link;
+        uint64_t session;
         uint64_t events;
     } pushers[SIM_PUSHERS]; /* during the present hold */
     uint32_t pushers_len;

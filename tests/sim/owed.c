@@ -182,18 +182,12 @@ void sim_owe_less(struct sim *sim, struct sim_esub *sub, uint64_t key,
 }
 
 /* What comes back may be more than the queue has room for. */
-static void excuse(struct sim_bound *bound)
-{
-    bound->was_over = true;
-    bound->was_events = UINT64_MAX;
-}
-
 void sim_owe_again(struct sim *sim, struct sim_esub *sub, uint64_t received)
 {
     if (sub->sent <= received)
         return;
     sub->inexact = true; /* it is older than what was dropped before */
-    excuse(sub->group ? &sub->group->bound : &sub->bound);
+    (sub->group ? &sub->group->bound : &sub->bound)->came_back = true;
     while (sub->sent > received) {
         const struct sim_sent *last = &sub->log[--sub->sent];
 

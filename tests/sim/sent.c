@@ -43,7 +43,7 @@ static void check_window(struct sim *sim, struct sim_link *link)
 {
     uint64_t unanswered = ++link->messages_out - link->messages_answered;
 
-    link->gaps_out = 0;
+    link->gaps_out = link->gaps_asked = 0;
     SIM_CHECK(sim, unanswered <= TD_MESSAGES_OUT_MAX,
               "too many unanswered DELIVER");
     if (unanswered == TD_MESSAGES_OUT_MAX)
@@ -126,9 +126,10 @@ static void sent_gap(struct sim *sim, struct sim_link *link,
     SIM_CHECK(sim, f->u.gap.events > 0, "GAP of nothing");
     if (!sub)
         return;
-    /* Somebody who does not read must not be flooded with bad news. */
+    /* Somebody who does not read must not be flooded with bad news; that it
+     * says something, perhaps long ago, does not show that it reads. */
     SIM_CHECK(sim, ++link->gaps_out <= SIM_GAPS_MAX || link->evil,
-              "link %u: %u GAP since it was heard or delivered to",
+              "link %u: %u GAP since it was known to read, or delivered to",
               link->number, link->gaps_out);
     if (link->gaps_out == SIM_GAPS_MANY)
         sim_seen(sim, SIM_SEEN_GAPS_MANY);
@@ -136,6 +137,12 @@ static void sent_gap(struct sim *sim, struct sim_link *link,
     if (sub->group)
         sub->group->gap_told += f->u.gap.events;
     sim_seen(sim, SIM_SEEN_GAP);
+}
+
+static void sent_ping(struct sim_link *link, const struct td_frame *f)
+{
+    link->asked = f->u.ping.token;
+    link->gaps_asked = link->gaps_out;
 }
 
 static void sent_welcome(struct sim *sim, struct sim_link *link,
@@ -216,6 +223,9 @@ void sim_model_sent(struct sim *sim, struct sim_link *link, const void *control,
         break;
     case TD_GAP:
         sent_gap(sim, link, &f);
+        break;
+    case TD_PING:
+        sent_ping(link, &f);
         break;
     case TD_WELCOME:
         sent_welcome(sim, link, &f);

@@ -194,7 +194,9 @@ struct sim_link {
     uint32_t producer;
     uint64_t messages_out;
     uint64_t messages_answered;
-    uint32_t gaps_out; /* since the peer was last heard or delivered to */
+    uint32_t gaps_out;   /* since a PING that it answered, or a DELIVER … */
+    uint32_t gaps_asked; /* … and of them, before the last PING … */
+    uint64_t asked;      /* … which has this token */
     uint64_t events_in;
     uint64_t told_events_limit;
     uint64_t told_bytes_limit;

@@ -173,7 +173,11 @@ def forge(url, producer, count):
     for digit in producer if producer != "-" else "":
         number = number * 32 + "0123456789ABCDEFGHJKMNPQRSTVWXYZ".index(digit)
     forged = {"token": os.urandom(16), "subscriptions": [[n, 0, 0] for n in range(1, count + 1)]}
-    client = Client(url, producer=number.to_bytes(16, "big") if number else None, options=forged)
+    try:
+        client = Client(url, producer=number.to_bytes(16, "big") if number else None, options=forged)
+    except Refused as no:
+        print("refused", no.args[0])
+        return
     print("resumed", client.resumed)
     client.close()
 

@@ -206,7 +206,7 @@ static void find_keys(struct td_group *g, const struct td_queue *q,
             }
             if (hash == 0)
                 continue;
-            HASH_FIND(hh, g->keys.table, &hash, sizeof(hash), key);
+            HASH_FIND(hh, g->named->keys.table, &hash, sizeof(hash), key);
             assert_true(key && key->holder == holder && key->events-- > 0);
         }
     }
@@ -220,9 +220,9 @@ static void check_keys(struct td_group *g)
     uint64_t counts[1024];
     uint32_t n = 0;
 
-    if (HASH_COUNT(g->keys.table) > TD_ARRAY_LEN(counts))
+    if (HASH_COUNT(g->named->keys.table) > TD_ARRAY_LEN(counts))
         return;
-    HASH_ITER(hh, g->keys.table, key, next)
+    HASH_ITER(hh, g->named->keys.table, key, next)
     {
         counts[n++] = key->events;
     }
@@ -231,7 +231,7 @@ static void check_keys(struct td_group *g)
         find_keys(g, &sub->flight, sub);
     }
     n = 0;
-    HASH_ITER(hh, g->keys.table, key, next)
+    HASH_ITER(hh, g->named->keys.table, key, next)
     {
         assert_true(key->events == 0); /* all were found */
         key->events = counts[n++];
@@ -256,7 +256,7 @@ static void check_group(struct td_group *g)
     }
     assert_true(members == g->members_len && members > 0);
     check_queue(&g->queue);
-    if (g->block.blocking)
+    if (td_group_is_holding(g))
         assert_false(td_group_is_away(g));
     if (g->share == TD_BY_KEY) {
         assert_true(g->queue.len == 0);
@@ -276,7 +276,7 @@ static void check_session(const struct td_session *s)
     assert_true(patterns == s->patterns_bytes);
     assert_true(s->messages_out - s->messages_seen <= TD_MESSAGES_OUT_MAX);
     if (s->away)
-        assert_false(s->held || s->owed);
+        assert_false(s->owed);
 }
 
 static void check_inside(struct td_engine *e)

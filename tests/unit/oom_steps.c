@@ -189,6 +189,7 @@ const struct oom_step oom_resumed[] = {
     {.op = PUB, .peer = 0, .text = "a.b 2 10"},
     {.op = GONE, .peer = 0}, /* a publisher */
     {.op = RESUME, .peer = 0},
+    {.op = PASS, .n = 2500}, /* it was held back, and is until the budget ends */
     {.op = PUB, .peer = 0, .n = 2, .text = "a.b 4 10"},
     {.op = DEAF, .peer = 1},
     {.op = PUB, .peer = 0, .text = "a.b 4 10"},

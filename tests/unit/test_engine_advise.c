@@ -118,7 +118,7 @@ static void test_engine_advises_of_sessions(void **state)
     assert_int_equal(count(data, "session"), 2);
     assert_true(is_text(text_of(data, "name"), "x"));
     assert_true(flag_of(data, "away"));
-    assert_true(text_of(data, "reason").len > 0);
+    assert_true(is_text(text_of(data, "reason"), "the connection was lost"));
     hello_with(f, "x/2", "{\"token\" <c4 10 02*16> \"subscriptions\" []}");
     flush(f);
     assert_int_equal(told(f, "$tidings.session.up", &data), 2);
@@ -260,8 +260,9 @@ static void test_engine_does_not_advise_for_ever(void **state)
     (void)state;
 }
 
-/* A queue that is over while its news waits takes it along. */
-static void test_engine_forgets_the_news_of_who_is_gone(void **state)
+/* A queue that is over while its news waits tells it before, also within a
+ * second of the last. */
+static void test_engine_advises_of_drops_before_the_end(void **state)
 {
     struct fixture *f = *state;
     struct td_str data;
@@ -270,10 +271,37 @@ static void test_engine_forgets_the_news_of_who_is_gone(void **state)
     hello(f, "pub");
     subscriber(f, "s", "a", TINY " \"policy\" \"drop_newest\"}");
     publish_one(f, "pub", "a", 50, 3, 1);
+    flush(f);
+    flush(f);
+    assert_int_equal(told(f, "$tidings.drop", &data), 1);
+    assert_int_equal(count(data, "events"), 45);
+    publish_one(f, "pub", "a", 7, 3, 51);
     give(f, "s", "[6 1 1]");
     flush(f);
+    assert_int_equal(told(f, "$tidings.drop", &data), 2);
+    assert_int_equal(count(data, "events"), 7);
+    assert_int_equal(count(data, "subscription"), 1);
     pass(f, 3000);
-    assert_int_equal(told(f, "$tidings.drop", &data), 0);
+    assert_int_equal(told(f, "$tidings.drop", &data), 2);
+    assert_null(f->engine->news);
+}
+
+/* What it has to tell in the end is nothing to itself: a GAP has just told all
+ * that it misses. */
+static void test_engine_advises_nobody_of_its_own_end(void **state)
+{
+    struct fixture *f = *state;
+
+    hello(f, "pub");
+    subscriber(f, "s", "$tidings.drop", TINY " \"policy\" \"drop_newest\"}");
+    give(f, "s", "[5 2 2 \"a\" " TINY " \"policy\" \"drop_newest\"}]");
+    publish_one(f, "pub", "a", 50, 3, 1);
+    pass(f, 3000);
+    publish_one(f, "pub", "a", 50, 3, 51);
+    give(f, "s", "[14 0 \"\"]");
+    flush(f);
+    assert_null(f->engine->groups);
+    assert_null(f->engine->news);
 }
 
 int main(void)
@@ -286,7 +314,8 @@ int main(void)
         TEST(test_engine_advises_of_what_is_slow),
         TEST(test_engine_advises_of_drops_once_a_second),
         TEST(test_engine_does_not_advise_for_ever),
-        TEST(test_engine_forgets_the_news_of_who_is_gone),
+        TEST(test_engine_advises_of_drops_before_the_end),
+        TEST(test_engine_advises_nobody_of_its_own_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -203,12 +203,14 @@ static void test_engine_is_held_back_by_a_session_within_its_budget(
     }
 }
 
-/* A reader that stands still must not be buried under bad news. */
-static void test_engine_tells_a_silent_peer_few_gaps(void **state)
+/* A reader that stands still must not be buried under bad news, and what it
+ * said before it was told them does not show that it reads. */
+static void test_engine_tells_few_gaps_that_are_not_read(void **state)
 {
     struct fixture *f = *state;
     uint32_t gaps = 0;
     uint64_t told = 0;
+    uint64_t token;
 
     begin(f, "a",
           "{\"events\" 1 \"bytes\" 2000000 \"queue_events\" 1 "
@@ -217,17 +219,102 @@ static void test_engine_tells_a_silent_peer_few_gaps(void **state)
     flush(f);
     for (uint32_t i = 0; i < 1000; i++) {
         publish_one(f, "pub", "a", 1, 0, 2 + i);
+        give(f, "sub", "[11 1]");
         f->now += 10;
         flush(f);
     }
     while (find(f, "sub", TD_GAP, gaps))
         told += frame(f, "sub", TD_GAP, gaps++)->u.gap.events;
     assert_true(gaps > 0 && gaps < 100);
-    give(f, "sub", "[11 1]"); /* it is alive: the rest in one */
+    token = frame(f, "sub", TD_PING, 0)->u.ping.token;
+    assert_null(find(f, "sub", TD_PING, 1));
+    givef(f, "sub", "[12 %u]", (unsigned)token + 1);
+    flush(f);
+    assert_null(find(f, "sub", TD_GAP, gaps));
+    givef(f, "sub", "[12 %u]", (unsigned)token); /* it reads: the rest in one */
     flush(f);
     told += frame(f, "sub", TD_GAP, gaps)->u.gap.events;
     assert_null(find(f, "sub", TD_GAP, gaps + 1));
     assert_int_equal(told, 1000);
+}
+
+/* ---- holds whose members change ---- */
+
+/* Nobody waits for who is away, and the queue is not left over its bound. */
+static void test_engine_drops_when_the_slow_one_is_away(void **state)
+{
+    struct fixture *f = *state;
+    const struct td_group *g;
+
+    begin(f, "a", TINY);
+    publish_one(f, "pub", "a", 21, 0, 1);
+    flush(f);
+    g = sub_of(f, "sub", 1)->group;
+    assert_int_equal(td_group_waiting(g), 20);
+    gone(f, "sub");
+    flush(f);
+    assert_int_equal(f->engine->away_len, 1);
+    assert_null(f->engine->holds);
+    assert_int_equal(td_group_waiting(g), 5);
+    assert_int_equal(g->ledger.dropped[TD_DROP_SLOW], 15);
+}
+
+#define SHARED                                                                 \
+    "{\"events\" 1 \"bytes\" 2000000 \"queue_events\" 10 \"group\" \"g\"}"
+
+/* Whose budget is charged leaves: another member's is, and nothing is lost. */
+static void test_engine_charges_another_member_for_its_hold(void **state)
+{
+    struct fixture *f = *state;
+    const struct td_group *g;
+
+    hello(f, "pub");
+    subscriber(f, "m0", "a", SHARED);
+    subscriber(f, "m1", "a", SHARED);
+    publish_one(f, "pub", "a", 22, 0, 1);
+    flush(f);
+    g = sub_of(f, "m1", 1)->group;
+    assert_true(g->trouble->charged == session_of(f, "m0"));
+    pass(f, TD_BLOCK_MS / 2);
+    give(f, "m0", "[14 0 \"\"]");
+    flush(f);
+    assert_true(td_group_is_holding(g));
+    assert_true(g->trouble->charged == session_of(f, "m1"));
+    assert_non_null(f->engine->held);
+    assert_int_equal(g->ledger.dropped[TD_DROP_SLOW], 0);
+    pass(f, TD_BLOCK_MS / 2); /* its own budget goes on */
+    assert_false(td_group_is_holding(g));
+    assert_int_equal(td_group_waiting(g), 5);
+    assert_null(f->engine->held);
+    give(f, "m1", "[14 0 \"\"]");
+    flush(f);
+    assert_null(f->engine->groups);
+}
+
+/* The member that is left has no budget to be charged. */
+static void test_engine_drops_when_no_budget_is_left_to_charge(void **state)
+{
+    struct fixture *f = *state;
+    const struct td_group *g;
+
+    hello(f, "pub");
+    subscriber(f, "m0", "a", SHARED);
+    subscriber(f, "m1", "a", SHARED);
+    give(f, "m1",
+         "[5 1 2 \"b\" {\"events\" 1 \"bytes\" 2000000 "
+         "\"queue_events\" 10}]");
+    publish_one(f, "pub", "b", 20, 0, 1);
+    flush(f);
+    pass(f, TD_BLOCK_MS);
+    publish_one(f, "pub", "a", 22, 0, 21);
+    flush(f);
+    g = sub_of(f, "m1", 1)->group;
+    assert_true(g->trouble->charged == session_of(f, "m0"));
+    give(f, "m0", "[14 0 \"\"]");
+    flush(f);
+    assert_false(td_group_is_holding(g));
+    assert_int_equal(td_group_waiting(g), 5);
+    assert_null(f->engine->held);
 }
 
 int main(void)
@@ -242,7 +329,10 @@ int main(void)
         TEST(test_engine_counts_all_queues_of_a_session_together),
         TEST(test_engine_counts_the_same_time_once),
         TEST(test_engine_is_held_back_by_a_session_within_its_budget),
-        TEST(test_engine_tells_a_silent_peer_few_gaps),
+        TEST(test_engine_tells_few_gaps_that_are_not_read),
+        TEST_RESUMABLE(test_engine_drops_when_the_slow_one_is_away),
+        TEST(test_engine_charges_another_member_for_its_hold),
+        TEST(test_engine_drops_when_no_budget_is_left_to_charge),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

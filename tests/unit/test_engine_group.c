@@ -1,6 +1,9 @@
 /* The engine: the life of groups. Who gets what is in test_deal.c. */
 #include "tests/unit/engine_harness.h"
 
+#define GROUP_BYTES_MAX                                                        \
+    288u /* on 64 bits; more is paid for each subscription */
+
 #define G     "\"group\" \"g\""
 #define GROUP "{" ROOM " " G "}"
 #define ONE   "\"events\" 1 \"bytes\" 2000000 "
@@ -154,8 +157,7 @@ static void test_engine_tags_each_members_events_densely(void **state)
         uint64_t next = 1;
 
         for (uint32_t i = 0; find(f, names[m], TD_DELIVER, i); i++) {
-            assert_int_equal(part(f, names[m], i)->tag,
-                             next);
+            assert_int_equal(part(f, names[m], i)->tag, next);
             next += delivered(f, names[m], i)->events;
         }
         assert_true(next > 12);
@@ -255,6 +257,21 @@ static void test_engine_deals_on_when_the_next_in_turn_leaves(void **state)
 
 #define SMALL "{" ONE G " \"queue_events\" 10}"
 
+/* There may be a hundred thousand of them: what few need is kept elsewhere. */
+static void test_engine_keeps_an_idle_subscription_small(void **state)
+{
+    struct fixture *f = *state;
+    const struct td_group *g;
+
+    begin(f, "a", WIDE);
+    publish_one(f, "pub", "a", 10, 3, 1);
+    flush(f);
+    g = sub_of(f, "sub", 1)->group;
+    assert_null(g->trouble);
+    assert_null(g->named);
+    assert_true(sizeof(*g) <= GROUP_BYTES_MAX);
+}
+
 static void test_engine_blocks_for_a_group(void **state)
 {
     struct fixture *f = *state;
@@ -312,6 +329,7 @@ int main(void)
         TEST(test_engine_ends_a_group_with_its_last_member),
         TEST(test_engine_gives_back_what_was_not_sent),
         TEST(test_engine_deals_on_when_the_next_in_turn_leaves),
+        TEST(test_engine_keeps_an_idle_subscription_small),
         TEST(test_engine_blocks_for_a_group),
         TEST(test_engine_bounds_a_groups_queue),
     };

@@ -273,7 +273,7 @@ static void test_engine_forgets_the_keys_it_drops(void **state)
     take_all(f, "m0");
     take_all(f, "m1");
     flush(f);
-    assert_null(sub_of(f, "m0", 1)->group->keys.table);
+    assert_null(sub_of(f, "m0", 1)->group->named->keys.table);
     assert_int_equal(events_to(f, "m0") + events_to(f, "m1") +
                          missed_by(f, "m0", "oldest") +
                          missed_by(f, "m1", "oldest"),
@@ -334,7 +334,33 @@ static void test_engine_deals_what_lies_about_its_key(void **state)
     }
     take_all(f, "m0");
     take_all(f, "m1");
-    assert_null(sub_of(f, "m0", 1)->group->keys.table);
+    assert_null(sub_of(f, "m0", 1)->group->named->keys.table);
+}
+
+/* Each event of another key is a piece of its own, and keeps the tables: there
+ * is room for as many as fit with them, and for no more. */
+static void test_engine_bounds_a_queue_by_key_in_bytes(void **state)
+{
+    struct fixture *f = *state;
+    const struct td_group *g;
+    const struct td_piece *piece;
+    uint64_t waiting;
+
+    begin_members(f, 2,
+                  "{\"events\" 1 \"bytes\" 2000000 \"queue_bytes\" 4000 "
+                  "\"policy\" \"drop_newest\" " KEY "}");
+    publish_keys(f, 1, "abababababababababababababababababababababababab");
+    g = sub_of(f, "m0", 1)->group;
+    waiting = td_group_waiting_bytes(g);
+    piece = td_queue_back(&sub_of(f, "m0", 1)->own);
+    assert_true(waiting <= 4000);
+    assert_true(waiting + piece->item->cost - piece->item->batch.bytes +
+                    piece->bytes >
+                4000);
+    assert_true(td_group_waiting(g) > 2);
+    assert_int_equal(td_group_pending(g) + g->ledger.dropped[TD_DROP_NEWEST],
+                     48);
+    assert_int_equal(g->ledger.dropped[TD_DROP_MEMORY], 0);
 }
 
 /* ---- all together ---- */
@@ -443,6 +469,7 @@ int main(void)
         TEST(test_engine_loses_only_what_was_sent_to_the_lost),
         TEST(test_engine_forgets_the_keys_it_drops),
         TEST(test_engine_deals_what_lies_about_its_key),
+        TEST(test_engine_bounds_a_queue_by_key_in_bytes),
         TEST(test_engine_keeps_each_key_in_order),
     };
 

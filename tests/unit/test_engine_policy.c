@@ -96,6 +96,35 @@ static void test_engine_keeps_the_part_of_a_batch_that_fits(void **state)
     assert_int_equal(events_to(f, "sub"), 10 + 1 + 5);
 }
 
+/* What its credit carries goes out in between: nothing is dropped for it. */
+static void test_engine_drops_no_newest_that_there_is_credit_for(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, "a", "{" ROOM " \"queue_events\" 10 \"policy\" \"drop_newest\"}");
+    publish_one(f, "pub", "a", 55, 3, 1);
+    flush(f);
+    check_sequences(f, 1, 55, 0);
+    assert_int_equal(f->engine->counters.all.dropped[TD_DROP_NEWEST], 0);
+}
+
+/* With credit for a part: that, what the queue holds, and no more. */
+static void test_engine_drops_the_newest_behind_its_credit(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f, "a",
+          "{\"events\" 20 \"bytes\" 2000000 \"queue_events\" 10 "
+          "\"policy\" \"drop_newest\"}");
+    publish_one(f, "pub", "a", 55, 3, 1);
+    assert_int_equal(sub_of(f, "sub", 1)->group->queue.events, 10);
+    publish_one(f, "pub", "a", 5, 3, 56);
+    flush(f);
+    drain(f, "sub");
+    check_sequences(f, 1, 30, 0);
+    assert_int_equal(missed_by(f, "sub", "newest"), 30);
+}
+
 /* ---- bounds of bytes ---- */
 
 /* What one event of so much data costs in a queue, alone in its batch. */
@@ -282,6 +311,8 @@ int main(void)
         TEST(test_engine_drops_the_oldest_of_one_batch),
         TEST(test_engine_drops_the_newest_beyond_the_bound),
         TEST(test_engine_keeps_the_part_of_a_batch_that_fits),
+        TEST(test_engine_drops_no_newest_that_there_is_credit_for),
+        TEST(test_engine_drops_the_newest_behind_its_credit),
         TEST(test_engine_bounds_a_queue_in_bytes),
         TEST(test_engine_drops_what_can_never_fit),
         TEST(test_engine_never_queues_beyond_the_bounds),

@@ -196,8 +196,7 @@ static void test_engine_ends_what_is_not_listed(void **state)
     flush(f);
     assert_int_equal(f->engine->subs_len, 1);
     check_delivered(f, "sub/2", 2, 4);
-    assert_int_equal(part(f, "sub/2", 0)->subscription,
-                     2);
+    assert_int_equal(part(f, "sub/2", 0)->subscription, 2);
     assert_int_equal(missed_by(f, "sub/2", NULL), 0);
     gone(f, "sub/2");
     come_back(f, "sub/3", "[]");
