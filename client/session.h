@@ -55,15 +55,11 @@ enum td_csub_state {
 
 /* One subscription; owned by the client, freed with td_client_unsubscribed. */
 struct td_csub {
-    struct td_csub *prev;
-    struct td_csub *next;
+    /* first what each delivery touches */
     uint32_t number;
     enum td_csub_state state;
-    bool wants_rest;  /* while ending: it is told what is left behind */
-    bool renewing;    /* it has been live before: a refusal is news */
-    uint64_t request; /* SUBSCRIBE or UNSUBSCRIBE; ENDING: 0, not sent yet */
-    tidings_err code;
-    char text[128];
+    struct td_csub *bucket_next; /* of the same bucket, by number */
+    void *owner;                 /* the bus's side of it */
     /* totals of this session, however many links it has had */
     uint64_t received; /* events that have arrived */
     uint64_t missed;   /* events that it was told to have missed */
@@ -71,19 +67,24 @@ struct td_csub {
     uint64_t taken_bytes;
     uint64_t told; /* taken, as the broker knows it */
     uint64_t told_bytes;
-    bool dirty; /* taken != told: in the client's list by dirty_ */
     struct td_csub *dirty_prev;
     struct td_csub *dirty_next;
-    struct td_csub *bucket_next; /* of the same bucket, by number */
-    /* as asked for */
-    uint64_t window_events;
+    uint64_t window_events; /* as asked for, like what follows below */
     uint64_t window_bytes;
+    bool grouped;    /* in a group */
+    bool dirty;      /* taken != told: in the client's list by dirty_ */
+    bool wants_rest; /* while ending: it is told what is left behind */
+    bool renewing;   /* it has been live before: a refusal is news */
+    struct td_csub *prev;
+    struct td_csub *next;
+    uint64_t request; /* SUBSCRIBE or UNSUBSCRIBE; ENDING: 0, not sent yet */
+    tidings_err code;
+    char text[128];
     uint64_t queue_events; /* 0: the broker's default, or the group's */
     uint64_t queue_bytes;  /* the same */
     enum tidings_policy policy;
     char group[TD_GROUP_BYTES_MAX + 1]; /* "": none */
     enum tidings_group_policy group_policy;
-    void *owner; /* the bus's side of it */
     size_t pattern_len;
     char pattern[];
 };
@@ -105,8 +106,8 @@ struct td_question {
     size_t result_len;
 };
 
-/* Subscriptions are found by number: at most four to a bucket on average. */
-#define TD_SUB_BUCKETS 256u
+/* Subscriptions are found by number: mostly one to a bucket. */
+#define TD_SUB_BUCKETS 1024u
 
 /* What the session does to the world; none may call back into it. */
 struct td_client_port {

@@ -62,7 +62,7 @@ static bool is_credit_due(const struct td_csub *sub)
 {
     return sub->taken - sub->told >= (sub->window_events + 1) / 2 ||
            sub->taken_bytes - sub->told_bytes >= sub->window_bytes / 2 ||
-           (*sub->group && sub->taken == sub->received);
+           (sub->grouped && sub->taken == sub->received);
 }
 
 void td_client_handled(struct td_client *c, struct td_csub *sub,

@@ -46,6 +46,7 @@ static void take_options(struct td_csub *sub,
     sub->queue_bytes = o->queue_bytes;
     sub->policy = o->policy;
     sub->group_policy = o->group_policy;
+    sub->grouped = o->group && *o->group;
     if (o->group)
         snprintf(sub->group, sizeof(sub->group), "%s", o->group);
 }

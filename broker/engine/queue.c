@@ -233,10 +233,10 @@ static tidings_err grow(struct td_queue *q, uint32_t cap)
 
 tidings_err td_queue_reserve(struct td_queue *q, uint32_t pieces)
 {
-    uint32_t cap = q->cap ? q->cap : 4;
+    uint32_t cap = q->cap ? q->cap : 1; /* there are many, and mostly of one */
 
     while (cap - q->len < pieces)
-        cap *= 2;
+        cap = cap == 1 ? 4 : cap * 2;
     return cap == q->cap ? TIDINGS_OK : grow(q, cap);
 }
 

@@ -342,7 +342,7 @@ static void test_queue_moves_less_without_memory(void **state)
 
     for (uint32_t i = 0; i < 10; i++)
         push(f, 1 + i, 1);
-    td_alloc_fail(2); /* the second size of the ring */
+    td_alloc_fail(3); /* the third size of the ring: 1, 4, 8 */
     assert_int_equal(td_queue_move(&f->other, &f->queue, ANY, ANY), 4);
     assert_true(td_alloc_failed());
     check_queue(&f->other, 1, 4);
