@@ -124,6 +124,21 @@ void sys_until_subscribed(tidings_bus *bus, const char *pattern)
     sys_counters_until(bus, is_subscribed, &s, SYS_WAIT_MS);
 }
 
+static bool is_gone(const struct sys_counters *c, const void *arg)
+{
+    const struct sought *s = arg;
+
+    (void)c;
+    return sys_row(s->bus, s->pattern).rows == 0;
+}
+
+void sys_until_gone(tidings_bus *bus, const char *pattern)
+{
+    const struct sought s = {.bus = bus, .pattern = pattern};
+
+    sys_counters_until(bus, is_gone, &s, SYS_WAIT_MS);
+}
+
 static bool is_caught_up(const struct sys_counters *c, const void *arg)
 {
     const struct sought *s = arg;

@@ -191,6 +191,17 @@ struct ledger_row ledger_group_done(tidings_bus *bus, const char *pattern,
     }
 }
 
+void ledger_group_gone(tidings_bus *bus, const char *pattern, const char *group)
+{
+    int64_t deadline_ms = td_proc_now_ms() + LEDGER_WAIT_MS;
+
+    while (ledger_group(bus, pattern, group).rows > 0) {
+        if (td_proc_now_ms() > deadline_ms)
+            fail_msg("%s of %s is still there", group, pattern);
+        poll(NULL, 0, LOOK_MS);
+    }
+}
+
 /* ---- published = duplicates + routed + unmatched ---- */
 
 struct ledger_flow ledger_read_flow(struct tidings_value map)

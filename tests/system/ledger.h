@@ -36,6 +36,10 @@ void ledger_add_row(struct ledger_row *sum, struct tidings_value map);
 struct ledger_row ledger_group(tidings_bus *bus, const char *pattern,
                                const char *group);
 
+/** Wait until it has ended: a BYE may be on its way. */
+void ledger_group_gone(tidings_bus *bus, const char *pattern,
+                       const char *group);
+
 /** Wait until nothing waits in it, or is on its way; then its row. */
 struct ledger_row ledger_group_done(tidings_bus *bus, const char *pattern,
                                     const char *group, uint64_t matched);

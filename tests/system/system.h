@@ -98,6 +98,8 @@ struct sys_counters sys_counters(tidings_bus *bus);
 struct ledger_row sys_row(tidings_bus *bus, const char *pattern);
 /** Wait until there is one subscription with this pattern, … */
 void sys_until_subscribed(tidings_bus *bus, const char *pattern);
+/** … until there is none any more: a BYE may be on its way, … */
+void sys_until_gone(tidings_bus *bus, const char *pattern);
 /** … until nothing waits for those that have it. */
 void sys_until_caught_up(tidings_bus *bus, const char *pattern);
 

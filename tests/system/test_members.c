@@ -218,7 +218,7 @@ static void test_group_ends_with_its_last_member(void **state)
     assert_string_equal(sys_expect(&f->outside, "closed "), "OK");
     assert_true(td_proc_wait(&f->outside, SYS_WAIT_MS));
     td_proc_end(&f->outside);
-    assert_int_equal(ledger_group(f->peer.bus, "work.>", "g").rows, 0);
+    ledger_group_gone(f->peer.bus, "work.>", "g");
     publish(f, 11, 20);
     assert_int_equal(sys_counters(f->peer.bus).unmatched, 10);
 
