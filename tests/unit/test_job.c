@@ -38,10 +38,8 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    if (f->job)
-        td_job_free(f->job);
-    else
-        td_message_unref(f->message);
+    td_job_free(f->job);
+    td_message_unref(f->message);
     td_seen_fini(&f->sub.seen);
     td_packer_fini(&f->packer);
     free(f);
