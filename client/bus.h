@@ -70,6 +70,7 @@ struct td_bus {
     _Atomic int64_t keeper_ms; /* when the keeper looks next */
 
     struct td_bus_sub *subs;
+    bool has_workers;        /* some subscription has, or had, workers */
     struct td_pool *retired; /* pools of subscriptions that are over */
     struct td_notices notices;
     uint64_t waiting_events;

@@ -151,15 +151,45 @@ static bool push_delivery(struct td_bus *b, struct td_bus_sub *sub,
     return true;
 }
 
+/* A message is kept whole until all that is in it is handled. The dispatcher
+ * takes it in order, but workers go at their own pace: a small part that waits
+ * for one of them would keep everybody's, so it is copied. */
+static struct td_message *part_of(const struct td_bus *b, struct td_message *m,
+                                  struct td_delivery *d)
+{
+    struct td_message *part;
+    struct td_body *body;
+
+    if (!b->has_workers || d->body.len >= m->body->len / 2)
+        return td_message_ref(m);
+    body = td_body_copy(d->body.data, d->body.len);
+    part = body ? td_message_new(d->batches.data, d->batches.len, body) : NULL;
+    if (!part) {
+        td_body_unref(body);
+        return NULL;
+    }
+    d->batches.data = (const char *)part->control;
+    d->body.data = (const char *)body->data;
+    return part;
+}
+
 static void take_delivery(struct td_bus *b, struct td_message *m,
-                          const struct td_delivery *d)
+                          struct td_delivery *d)
 {
     struct td_bus_sub *sub = owner_of(d->sub);
+    struct td_message *part;
     bool kept;
 
     if (!sub || atomic_load(&sub->ended))
         return;
-    kept = sub->pool ? td_pool_push(b, sub, m, d) : push_delivery(b, sub, m, d);
+    part = part_of(b, m, d);
+    if (!part)
+        kept = false;
+    else if (sub->pool)
+        kept = td_pool_push(b, sub, part, d);
+    else
+        kept = push_delivery(b, sub, part, d);
+    td_message_unref(part);
     if (!kept)
         td_client_lost_delivery(&b->client, d);
 }

@@ -216,6 +216,7 @@ tidings_err td_pool_new(struct td_bus *b, struct td_bus_sub *sub,
     if (!pool)
         return TIDINGS_ENOMEM;
     sub->pool = pool;
+    b->has_workers = true;
     pthread_mutex_lock(&pool->lock); /* they begin when all are there */
     while (pool->len < options->workers && start_worker(pool, pool->len))
         pool->len++;

@@ -234,8 +234,11 @@ static void push(struct td_engine *e, struct td_session *s,
 {
     struct td_router *r = e->router;
     struct match_class *c = &r->classes[g->route_class];
+    /* A body is kept whole, so only for what is most of it: otherwise a few
+     * bytes that wait would hold a megabyte that nobody counts. */
+    bool keeps = batch->bytes >= body->len / 2;
 
-    if (!c->item && c->depth == batch->runs_len)
+    if (!c->item && c->depth == batch->runs_len && keeps)
         c->item = td_item_new(batch, body, offset, &e->held_bytes);
     else if (!c->item)
         c->item = gather(e, batch, body, g->route_class);

@@ -3,6 +3,7 @@
 #include "tests/conformance/conformance.h"
 
 #include <dirent.h>
+#include <malloc.h>
 #include <sched.h>
 #include <stdlib.h>
 
@@ -283,6 +284,88 @@ static void test_small_windows_still_deliver_all(void **state)
         assert_int_equal(info.delivered, 2000 * (i + 1));
         assert_int_equal(x.calls, 2000);
     }
+}
+
+struct gate {
+    atomic_uint calls;
+    atomic_bool open;
+};
+
+static tidings_err wait_at_gate(void *arg, const struct tidings_event *event)
+{
+    struct gate *x = arg;
+    int64_t end = td_proc_now_ms() + CONF_MS;
+
+    (void)event;
+    atomic_fetch_add(&x->calls, 1);
+    while (!atomic_load(&x->open) && td_proc_now_ms() < end)
+        conf_pause_us(1000);
+    return TIDINGS_OK;
+}
+
+static tidings_err pass(void *arg, const struct tidings_event *event)
+{
+    (void)event;
+    atomic_fetch_add((atomic_uint *)arg, 1);
+    return TIDINGS_OK;
+}
+
+#define ROUNDS 200
+#define OTHERS 10 /* that share messages with what waits */
+#define EACH   (10u << 10)
+#define KEPT_BYTES                                                             \
+    (8u << 20) /* of 20 MB; the pool of bodies holds most of it */
+
+static size_t allocated(void)
+{
+    struct mallinfo2 info = mallinfo2();
+
+    return info.uordblks + info.hblkhd;
+}
+
+/* One event for the slow one, and one for each of the others. */
+static void publish_round(tidings_bus *bus)
+{
+    static const char data[EACH];
+    char type[20];
+
+    assert_ok(tidings_publish(bus, "first", NULL, 0)); /* leaves alone */
+    for (int i = 0; i < OTHERS; i++) {
+        snprintf(type, sizeof(type), "passed.%d", i);
+        assert_ok(tidings_publish(bus, type, data, EACH));
+        if (i == OTHERS / 2)
+            assert_ok(tidings_publish(bus, "kept", "few", 3));
+    }
+    assert_ok(tidings_flush(bus, CONF_MS));
+}
+
+/* What waits for a worker does not keep what came in the same message. */
+static void test_workers_keep_no_more_than_waits_for_them(void **state)
+{
+    const struct tidings_sub_options slow = {.workers = 1};
+    struct conf *c = *state;
+    struct gate x = {0};
+    atomic_uint passed = 0;
+    tidings_bus *bus = conf_open(c, NULL);
+    tidings_bus *pub = conf_open(c, NULL);
+    char pattern[20];
+    size_t before;
+
+    if (CONF_SLOW > 1)
+        skip(); /* sanitizers keep what is freed */
+    assert_ok(tidings_subscribe(NULL, bus, "kept", wait_at_gate, &x, &slow));
+    for (int i = 0; i < OTHERS; i++) {
+        snprintf(pattern, sizeof(pattern), "passed.%d", i);
+        assert_ok(tidings_subscribe(NULL, bus, pattern, pass, &passed, NULL));
+    }
+    before = allocated();
+    for (unsigned n = 1; n <= ROUNDS; n++) {
+        publish_round(pub);
+        assert_true(reaches(&passed, OTHERS * n));
+    }
+    assert_true(allocated() < before + KEPT_BYTES);
+    atomic_store(&x.open, true);
+    assert_true(reaches(&x.calls, ROUNDS));
 }
 
 /* ---- failing ---- */
@@ -685,6 +768,7 @@ int conf_run_workers(void)
         CONF_TEST(test_failures_are_told_one_at_a_time),
         CONF_TEST(test_unsubscribe_while_failures_are_told),
         CONF_TEST(test_every_call_inside_a_worker),
+        CONF_TEST(test_workers_keep_no_more_than_waits_for_them),
         CONF_TEST(test_a_handler_waits_for_workers),
         CONF_TEST(test_threads_live_as_long_as_their_subscription),
         CONF_TEST(test_no_worker_calls_after_unsubscribe_returned),

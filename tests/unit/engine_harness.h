@@ -85,6 +85,9 @@ struct piece {
 /* One PUBLISH with one batch; its body, to be compared with and no more. */
 struct td_body *publish(struct fixture *f, const char *peer, uint64_t flags,
                         const struct piece *pieces, uint32_t n);
+/* The same, each piece a batch of its own. */
+struct td_body *publish_apart(struct fixture *f, const char *peer,
+                              const struct piece *pieces, uint32_t n);
 struct td_body *publish_one(struct fixture *f, const char *peer,
                             const char *type, uint32_t count, uint32_t size,
                             uint64_t first);

@@ -63,12 +63,24 @@ static void set_run(struct td_run *run, const struct piece *piece)
     run->flags = piece->keys ? TD_RUN_KEY : 0;
 }
 
-struct td_body *publish(struct fixture *f, const char *peer, uint64_t flags,
-                        const struct piece *pieces, uint32_t n)
+/* Batches of so many runs each. */
+static void pack_batches(struct td_buf *table, struct td_batch *batch,
+                         uint32_t batches)
+{
+    td_batches_begin(table, batches);
+    while (batches-- > 0) {
+        td_batch_pack(table, batch);
+        batch->runs += batch->runs_len;
+    }
+}
+
+static struct td_body *send_pieces(struct fixture *f, const char *peer,
+                                   uint64_t flags, const struct piece *pieces,
+                                   uint32_t n, uint32_t batches)
 {
     uint8_t producer[TD_PRODUCER_BYTES];
     struct td_run runs[100] = {0};
-    struct td_batch batch = {.runs = runs, .runs_len = n};
+    struct td_batch batch = {.runs = runs, .runs_len = n / batches};
     struct td_frame out = {.op = TD_PUBLISH};
     struct td_body *body = body_of(pieces, n);
     struct td_buf table = {0};
@@ -81,8 +93,7 @@ struct td_body *publish(struct fixture *f, const char *peer, uint64_t flags,
     batch.source = td_str_of("/test");
     for (uint32_t i = 0; i < n; i++)
         set_run(&runs[i], &pieces[i]);
-    td_batches_begin(&table, 1);
-    td_batch_pack(&table, &batch);
+    pack_batches(&table, &batch, batches);
     out.u.publish.flags = flags;
     out.u.publish.batches.data = (const char *)table.data;
     out.u.publish.batches.len = table.len;
@@ -93,6 +104,18 @@ struct td_body *publish(struct fixture *f, const char *peer, uint64_t flags,
     td_buf_fini(&b);
     td_body_unref(body);
     return body;
+}
+
+struct td_body *publish(struct fixture *f, const char *peer, uint64_t flags,
+                        const struct piece *pieces, uint32_t n)
+{
+    return send_pieces(f, peer, flags, pieces, n, 1);
+}
+
+struct td_body *publish_apart(struct fixture *f, const char *peer,
+                              const struct piece *pieces, uint32_t n)
+{
+    return send_pieces(f, peer, 0, pieces, n, n);
 }
 
 struct td_body *publish_one(struct fixture *f, const char *peer,

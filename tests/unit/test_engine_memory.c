@@ -26,6 +26,27 @@ static void test_engine_drops_from_the_largest_queue_for_memory(void **state)
     assert_int_equal(td_engine_held_bytes(f->engine), 0);
 }
 
+/* What waits keeps the body that it came in only if it is much of that. */
+static void test_engine_keeps_no_large_body_for_little(void **state)
+{
+    struct fixture *f = *state;
+    const struct piece little[] = {{"a", 1, 10, 1, NULL},
+                                   {"huge", 1, 1 << 20, 2, NULL}};
+    const struct piece most[] = {{"a", 1, 10000, 3, NULL},
+                                 {"other", 1, 9000, 4, NULL}};
+    const struct td_queue *q;
+    struct td_body *body;
+
+    begin(f, "a", "{\"events\" 1 \"bytes\" 2000000}");
+    q = &sub_of(f, "sub", 1)->group->queue;
+    publish_apart(f, "pub", little, 2);
+    assert_int_equal(q->len, 1);
+    assert_true(td_queue_back(q)->item->body->len < 100);
+    body = publish_apart(f, "pub", most, 2);
+    assert_int_equal(q->len, 2);
+    assert_ptr_equal(td_queue_back(q)->item->body, body);
+}
+
 /* ---- what was sent and is not taken ---- */
 
 #define BOUND 100000u
@@ -225,6 +246,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_engine_drops_from_the_largest_queue_for_memory),
+        TEST(test_engine_keeps_no_large_body_for_little),
         TEST(test_engine_lets_go_of_what_was_sent),
         TEST(test_engine_ends_who_reads_nothing),
         TEST(test_engine_drops_what_waits_for_who_is_away),
