@@ -202,6 +202,21 @@ static void test_engine_takes_what_came_before_bye(void **state)
     assert_int_equal(sessions(f), 1);
 }
 
+/* Within a batch the codec sees it; from batch to batch only the engine. */
+static void test_engine_ends_who_goes_back(void **state)
+{
+    struct fixture *f = *state;
+    const struct piece rising[] = {{"a", 2, 5, 1, NULL}, {"b", 2, 5, 3, NULL}};
+    const struct piece falling[] = {{"a", 2, 5, 7, NULL}, {"b", 2, 5, 5, NULL}};
+
+    begin(f, "*", WIDE);
+    publish_apart(f, "pub", rising, 2);
+    publish_apart(f, "pub", falling, 2);
+    flush(f);
+    assert_int_equal(events_to(f, "sub"), 4);
+    assert_bye(f, "falling", "pub", TIDINGS_EPROTO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +230,7 @@ int main(void)
         TEST(test_engine_says_so_when_a_quarter_of_credit_is_used),
         TEST(test_engine_says_what_it_has_taken_before_pong),
         TEST(test_engine_takes_what_came_before_bye),
+        TEST(test_engine_ends_who_goes_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
