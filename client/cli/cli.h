@@ -13,7 +13,7 @@
 #define TD_EXIT_MAP(X)                                                         \
     X(DONE, 0, "done; for sub also when a signal ended it")                    \
     X(FAILED, 1, "something failed")                                           \
-    X(USAGE, 2, "the command line is wrong")                                   \
+    X(USAGE, 2, "the command line is wrong, or the broker refuses it")         \
     X(NO_BROKER, 3, "no broker")                                               \
     X(TIMED_OUT, 4, "timed out")
 

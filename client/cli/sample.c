@@ -5,6 +5,8 @@
 
 #include "client/cli/stop.h"
 
+#define NAME_BYTES 64 /* of a map among the totals */
+
 const struct td_kind td_kinds[TD_KINDS] = {
     {"types",
      1,
@@ -51,6 +53,7 @@ const struct td_kind td_kinds[TD_KINDS] = {
       {"published", true, true},
       {"pending", true, false},
       {"queued_bytes", true, false},
+      {"blocked_ms", true, false},
       {"withheld_ms", true, false},
       {NULL, false, false}}},
 };
@@ -199,15 +202,33 @@ static bool only_grows(const char *key)
     return true;
 }
 
+/* "dropped.slow" is in a map, "dropped" the sum of that. */
+static tidings_err count_at(uint64_t *out, const struct td_sample *sample,
+                            const char *key)
+{
+    struct tidings_value map = td_pages_totals(&sample->pages);
+    const char *dot = strchr(key, '.');
+    char name[NAME_BYTES];
+    tidings_err err;
+
+    if (!dot)
+        return td_count(out, map, key);
+    if ((size_t)(dot - key) >= sizeof(name))
+        return TIDINGS_ENOTFOUND;
+    memcpy(name, key, (size_t)(dot - key));
+    name[dot - key] = '\0';
+    err = tidings_get(&map, map, name);
+    return err ? err : td_count(out, map, dot + 1);
+}
+
 bool td_sample_total_rate(double *out, const struct td_sample *now,
                           const struct td_sample *before, const char *key)
 {
     double seconds = seconds_between(now, before);
     uint64_t is, was;
 
-    if (seconds <= 0 || !only_grows(key) ||
-        td_count(&is, td_pages_totals(&now->pages), key) ||
-        td_count(&was, td_pages_totals(&before->pages), key) || is < was)
+    if (seconds <= 0 || !only_grows(key) || count_at(&is, now, key) ||
+        count_at(&was, before, key) || is < was)
         return false;
     *out = (double)(is - was) / seconds;
     return true;

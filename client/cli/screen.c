@@ -92,10 +92,13 @@ static void put_rows(const struct td_top *top)
 static void put_head(const struct td_top *top)
 {
     char line[512], span[TD_SPAN_BYTES], sort[64];
+    int len = snprintf(line, sizeof(line), "tidings top  %.200s",
+                       td_url(top->settings));
 
-    snprintf(line, sizeof(line),
-             "tidings top  %.200s  epoch %" PRIu64 "  up %s",
-             td_url(top->settings), top->epoch, td_span(span, top->uptime_ms));
+    if (top->sample.kind) /* the broker has answered */
+        snprintf(line + len, sizeof(line) - (size_t)len,
+                 "  epoch %" PRIu64 "  up %s", top->epoch,
+                 td_span(span, top->uptime_ms));
     put_text(0, 0, line);
     put_text(1, 0, top->totals);
 

@@ -199,9 +199,10 @@ static int not_subscribed(const struct td_settings *settings, tidings_err err,
 {
     if (err == TIDINGS_EUNREACH)
         return td_no_broker(settings);
-    if (err != TIDINGS_EINVAL)
+    if (err != TIDINGS_EINVAL && err != TIDINGS_ENOTSUP &&
+        err != TIDINGS_ELIMIT)
         return td_complain_err(err, pattern);
-    td_complain("%s: %s", pattern, td_why(err)); /* an option, or the group's */
+    td_complain("%s: %s", pattern, td_why(err)); /* refused as it stands */
     return TD_EXIT_USAGE;
 }
 

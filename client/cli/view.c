@@ -54,6 +54,7 @@ static const struct view {
      {{"published/s", "published", true},
       {"published", "published", false},
       {"pending", "pending", false},
+      {"blocked_ms", "blocked_ms", false},
       {"withheld_ms", "withheld_ms", false},
       {"away_ms", "away_ms", false},
       {"session", "session", false},

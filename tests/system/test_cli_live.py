@@ -72,6 +72,10 @@ class Groups(cli.WithBroker):
             done = self.check(USAGE, "sub", "--group", "g2", *args, "same")
             self.assertIn("tidings: same: ", done.err)
 
+    def test_what_the_broker_refuses_is_the_command_lines_fault(self):
+        done = self.check(USAGE, "sub", "--queue-bytes", "1G", "much")
+        self.assertIn("tidings: much: queue_bytes is more than", done.err)
+
     def test_an_event_of_two_patterns_is_printed_for_each_group(self):
         sub = self.sub("--group", "g3", "--json", "--count", "2", "two.*",
                        "two.a")
@@ -131,7 +135,8 @@ class Rows(cli.WithBroker):
             ("subscriptions", "pattern", "rows.*", ["session", "pending"]),
             ("groups", "group", "crew", ["members", "group_policy"]),
             ("types", "type", "rows.a", ["published", "routed", "bytes"]),
-            ("sessions", "name", "tidings-sub", ["queued_bytes"]),
+            ("sessions", "name", "tidings-sub", ["queued_bytes",
+                                                 "blocked_ms"]),
         ]
         for kind, key, value, columns in rows:
             answer = json.loads(self.check(DONE, "stats", "--rows", kind,
@@ -178,6 +183,9 @@ class Rows(cli.WithBroker):
             line = watch.until("published ")
             self.assertRegex(line, r"^published +\d+ +\S+$")
             watch.until("session ")
+        for _ in range(2):  # the first look has nothing to compare with
+            line = watch.until("dropped.slow ")
+        self.assertRegex(line, r"^dropped\.slow +\d+ +\d\S*$")
         watch.signal(signal.SIGTERM)
         self.assertEqual(watch.ended(), DONE)
 

@@ -182,6 +182,14 @@ class Screen(OnTerminal):
         self.terminal.press(b"q")
         self.restored(top, DONE)
 
+    def test_nothing_is_said_of_the_broker_before_it_answers(self):
+        for _ in range(5):
+            top = self.top()
+            self.terminal.shows(r"epoch [1-9]")
+            self.terminal.press(b"q")
+            self.restored(top, DONE)
+            self.assertNotIn(b"epoch 0", self.terminal.raw)
+
     def test_tab_goes_through_the_kinds_and_keys_sort(self):
         self.sub("--group", "crew", "top.keys")
         top = self.top()
@@ -313,7 +321,8 @@ class Once(cli.WithBroker):
     def test_once_has_each_kind(self):
         self.sub("--group", "g", "once.kinds")
         for kind, text in (("subscriptions", "once.kinds"), ("groups", "g"),
-                           ("sessions", "tidings-sub")):
+                           ("sessions", "tidings-sub"),
+                           ("sessions", "blocked_ms")):
             out = self.check(DONE, "top", "--once", "--interval", "0.1",
                              "--rows", kind).out
             self.assertIn(text, out.split("\n\n")[1])

@@ -404,7 +404,8 @@ struct tidings_sub_options {
  * @param options  borrowed during the call; NULL: the defaults.
  * @return TIDINGS_OK         the broker has it.
  *         TIDINGS_EINVAL     pattern or an option; nothing is subscribed.
- *         TIDINGS_ELIMIT     1024 subscriptions on this bus.
+ *         TIDINGS_ELIMIT     1024 subscriptions on this bus, or as many in the
+ *                            broker, or members in the group, as it allows.
  *         TIDINGS_EUNREACH   no broker within timeout_ms; nothing subscribed.
  *         TIDINGS_ETIMEDOUT  connected, but no answer; nothing subscribed.
  *         TIDINGS_ECLOSED, TIDINGS_EFORKED, TIDINGS_ENOMEM
