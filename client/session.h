@@ -161,9 +161,10 @@ struct td_client {
     uint64_t epoch;
     uint64_t connects;    /* greetings */
     uint64_t incarnation; /* of those, that began a session and resumed none */
-    bool resumable;       /* there is a session to resume, with this token */
+    bool resumable;       /* there is a session to resume */
     bool resuming;        /* the HELLO that is out asks for it */
-    uint8_t token[TD_TOKEN_BYTES];
+    bool has_token;       /* proves whose the producer is, resumed or not */
+    uint8_t token[TD_TOKEN_BYTES]; /* of the last WELCOME that had one */
     uint64_t resent;
     uint64_t missed;
     /* publishing */

@@ -32,16 +32,23 @@ static void pack_subscriptions(struct td_client *c, msgpack_packer *pk)
     }
 }
 
-static void pack_resume(struct td_client *c)
+/* The token also when there is nothing to resume: the broker remembers the
+ * producer for longer than its session. */
+static void pack_options(struct td_client *c)
 {
     msgpack_packer pk;
 
+    td_client_options_begin(c, c->resuming ? 2 : c->has_token ? 1 : 0);
     msgpack_packer_init(&pk, &c->scratch, td_buf_pack_write);
-    td_client_option_key(c, "token");
-    msgpack_pack_bin(&pk, sizeof(c->token));
-    msgpack_pack_bin_body(&pk, c->token, sizeof(c->token));
-    td_client_option_key(c, "subscriptions");
-    pack_subscriptions(c, &pk);
+    if (c->has_token) {
+        td_client_option_key(c, "token");
+        msgpack_pack_bin(&pk, sizeof(c->token));
+        msgpack_pack_bin_body(&pk, c->token, sizeof(c->token));
+    }
+    if (c->resuming) {
+        td_client_option_key(c, "subscriptions");
+        pack_subscriptions(c, &pk);
+    }
 }
 
 void td_client_hello(struct td_client *c)
@@ -49,9 +56,7 @@ void td_client_hello(struct td_client *c)
     struct td_frame f = {.op = TD_HELLO};
 
     c->resuming = c->resumable;
-    td_client_options_begin(c, c->resuming ? 2 : 0);
-    if (c->resuming)
-        pack_resume(c);
+    pack_options(c);
     f.u.hello.magic = td_str_of(TD_PROTOCOL_MAGIC);
     f.u.hello.version_min = TD_PROTOCOL_VERSION;
     f.u.hello.version_max = TD_PROTOCOL_VERSION;
@@ -66,6 +71,7 @@ void td_client_hello(struct td_client *c)
 
 struct greeting {
     struct td_str token; /* data NULL: none, so it cannot be resumed */
+    uint64_t grace_ms;   /* 0: nor then */
     bool resumed;
     bool new_epoch;
 };
@@ -74,6 +80,7 @@ static bool read_limits(struct td_str limits, struct greeting *g)
 {
     return td_map_bin(limits, "token", &g->token) &&
            (!g->token.data || g->token.len == TD_TOKEN_BYTES) &&
+           td_map_uint(limits, "grace_ms", &g->grace_ms) &&
            td_map_bool(limits, "resumed", &g->resumed);
 }
 
@@ -105,9 +112,11 @@ static void begin(struct td_client *c, const struct td_frame *f,
     c->events_limit = f->u.welcome.events_limit;
     c->bytes_limit = f->u.welcome.bytes_limit;
     c->messages = c->messages_told = 0;
-    c->resumable = g->token.data != NULL;
-    if (c->resumable)
+    c->resumable = g->token.data && g->grace_ms > 0;
+    if (g->token.data) {
+        c->has_token = true;
         memcpy(c->token, g->token.data, sizeof(c->token));
+    }
 }
 
 /* What the user is to know of a session that is not the one before. */
@@ -135,7 +144,7 @@ static void tell_anew(struct td_client *c, const struct greeting *g,
 
 tidings_err td_client_on_welcome(struct td_client *c, const struct td_frame *f)
 {
-    struct greeting g = {.resumed = false};
+    struct greeting g = {.grace_ms = TD_GRACE_MS};
     const char *wrong = wrong_with(c, f, &g);
     uint64_t again;
 

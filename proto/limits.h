@@ -54,6 +54,7 @@
 #define TD_MESSAGES_OUT_MAX 256u        /* DELIVER unanswered by one session */
 #define TD_SNDHWM 1024                  /* messages; 4 x TD_MESSAGES_OUT_MAX, rest is control */
 #define TD_SUBSCRIPTIONS_MAX 1024u      /* per session */
+#define TD_MEMBERS_MAX 1024u            /* of a group: dealing looks at each */
 #define TD_BLOCK_MS 2000                /* budget of policy block … */
 #define TD_BLOCK_WINDOW_MS 10000        /* … in any window of this length */
 #define TD_COPY_BYTES 8192u             /* smaller bodies are copied: libzmq pins 15 kB */
@@ -76,12 +77,15 @@
 #define TD_STOP_MS 4000       /* SIGTERM to exit; 5 s is promised */
 #define TD_STOP_INPUT_MS 250  /* of it: what was sent before is surely here */
 #define TD_PRODUCER_KEEP_MS 600000 /* how long a lost publisher may stay away */
-#define TD_PRODUCERS_MAX 65536u    /* 64 bytes each */
+#define TD_PRODUCERS_MAX 65536u    /* 170 bytes each */
 
 /* ---- tables ---- */
 #define TD_TYPES_CACHED_MAX 131072u /* match cache and counters, 200 B each; the
                                        oldest goes */
+#define TD_ROUTES_ENTRIES_MAX 1048576u /* of all cached matches, 8 B each */
 #define TD_SESSIONS_MAX 16384u
+#define TD_SUBSCRIPTIONS_ALL_MAX 262144u /* 16 for each session, 1 KiB each */
+#define TD_TRIE_BYTES_MAX (128u << 20)   /* tokens of patterns: 512 B for each */
 #define TD_GUARD_RESERVE 64u /* descriptors kept back for the broker's own files */
 #define TD_GUARD_TELL_S 60   /* between two lines of the log about them */
 #define TD_STATS_ROWS_MAX 250u /* of 35 values: within TD_SCAN_NODES_MAX */

@@ -14,22 +14,12 @@ const char *const td_drop_names[TD_DROPS] = {
 
 uint64_t td_group_waiting(const struct td_group *g)
 {
-    uint64_t events = g->queue.events;
-
-    for (const struct td_sub *sub = g->name_len ? g->members : NULL; sub;
-         sub = sub->group_next)
-        events += sub->own.events;
-    return events;
+    return g->queue.events + (g->named ? g->named->dealt.events : 0);
 }
 
 uint64_t td_group_waiting_bytes(const struct td_group *g)
 {
-    uint64_t bytes = g->queue.bytes;
-
-    for (const struct td_sub *sub = g->name_len ? g->members : NULL; sub;
-         sub = sub->group_next)
-        bytes += sub->own.bytes;
-    return bytes;
+    return g->queue.bytes + (g->named ? g->named->dealt.bytes : 0);
 }
 
 uint64_t td_group_pending(const struct td_group *g)
@@ -45,6 +35,29 @@ bool td_group_is_over(const struct td_group *g)
 {
     return td_group_waiting(g) > g->queue_events_max ||
            td_group_waiting_bytes(g) > g->queue_bytes_max;
+}
+
+/* Share TD_BY_KEY: so much waits for members that are away that it alone would
+ * keep publishers held back. */
+static bool waits_for_away(const struct td_group *g)
+{
+    uint64_t events = 0;
+    uint64_t bytes = 0;
+
+    if (g->share != TD_BY_KEY)
+        return false;
+    for (const struct td_sub *sub = g->members; sub; sub = sub->group_next) {
+        events += sub->session->away ? sub->own.events : 0;
+        bytes += sub->session->away ? sub->own.bytes : 0;
+    }
+    return events > g->queue_events_max / 2 || bytes > g->queue_bytes_max / 2;
+}
+
+void td_group_keep_flowing(struct td_engine *e, struct td_group *g)
+{
+    if ((td_group_is_over(g) || td_group_is_holding(g)) && waits_for_away(g) &&
+        td_group_let_go(e, g))
+        td_group_serve(e, g);
 }
 
 /* ---- dropping ---- */
@@ -74,7 +87,7 @@ void td_group_book(struct td_engine *e, struct td_group *g, enum td_drop why,
 
 static void forget(void *ctx, const struct td_piece *piece)
 {
-    td_deal_forget(ctx, piece);
+    td_deal_forget(ctx, piece, 0);
 }
 
 /* The queue of its members that holds most; with its own it is that one. */
@@ -103,6 +116,10 @@ void td_group_drop(struct td_engine *e, struct td_group *g, enum td_drop why,
 {
     uint64_t dropped = 0;
 
+    /* Before anything is dropped it goes where it can. */
+    if ((td_group_waiting(g) > events || td_group_waiting_bytes(g) > bytes) &&
+        td_group_let_go(e, g))
+        td_group_serve(e, g);
     while (td_group_waiting(g) > events || td_group_waiting_bytes(g) > bytes) {
         struct td_queue *q = fullest(g);
         bool dealt = q != &g->queue && g->share == TD_BY_KEY;
@@ -187,6 +204,7 @@ static void push_what_fits(struct td_engine *e, struct td_group *g,
             rest = left;
             served = false;
         } else if (!served) {
+            td_group_let_go(e, g);
             td_group_serve(e, g);
             served = true;
         } else {
@@ -212,6 +230,7 @@ void td_group_push(struct td_engine *e, struct td_group *g,
     td_group_book(e, g, TD_DROP_MEMORY, take(e, g, &piece));
     if (td_group_is_over(g))
         td_group_serve(e, g);
+    td_group_keep_flowing(e, g);
     if (!td_group_is_over(g))
         return;
     if (g->policy == TD_BLOCK)

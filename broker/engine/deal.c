@@ -176,7 +176,6 @@ static void (*const wants[TD_SHARES])(struct td_engine *e, struct td_group *g,
     [TD_ROUND_ROBIN] = want_equal,
     [TD_RANDOM] = want_random,
     [TD_LEAST_PENDING] = want_level,
-    [TD_BY_KEY] = want_level, /* what could not be dealt when it came */
 };
 
 /* ---- dealing ---- */
@@ -220,8 +219,12 @@ static bool deal_round(struct td_engine *e, struct td_group *g)
     return dealt > 0;
 }
 
+static void deal_waiting_by_key(struct td_engine *e, struct td_group *g);
+
 void td_deal(struct td_engine *e, struct td_group *g)
 {
+    if (g->share == TD_BY_KEY)
+        deal_waiting_by_key(e, g);
     while (g->queue.len > 0 && deal_round(e, g))
         ;
 }
@@ -233,25 +236,33 @@ void td_deal_ready(struct td_engine *e)
 
         DL_DELETE2(e->dealing, named, ready_prev, ready_next);
         named->ready = false;
-        if (named->group->share != TD_BY_KEY)
-            td_deal(e, named->group);
+        td_deal(e, named->group);
     }
 }
 
 /* ---- by key ---- */
 
-/* The member that holds fewest events; one whose link is up, if there is. */
-static struct td_sub *least(struct td_group *g)
-{
-    struct td_sub *found = g->members;
+/* The first member that holds fewest events, of those whose link is up. While
+ * a piece is dealt members only come to hold more: until the last one that held
+ * so few has been found, the next cannot be before the one found last. */
+struct least {
+    struct td_sub *sub; /* found last; NULL: none was */
+    uint64_t holds;     /* then */
+};
 
-    for (struct td_sub *sub = g->members; sub; sub = sub->group_next) {
-        if (found->session->away != sub->session->away
-                ? found->session->away
-                : holds(sub) < holds(found))
-            found = sub;
+static struct td_sub *least(struct td_group *g, struct least *l)
+{
+    for (; l->sub; l->sub = l->sub->group_next) {
+        if (!l->sub->session->away && holds(l->sub) == l->holds)
+            return l->sub;
     }
-    return found;
+    for (struct td_sub *sub = g->members; sub; sub = sub->group_next) {
+        if (!sub->session->away && (!l->sub || holds(sub) < l->holds)) {
+            l->sub = sub;
+            l->holds = holds(sub);
+        }
+    }
+    return l->sub;
 }
 
 /* A walk over a piece's events. */
@@ -296,12 +307,12 @@ static bool next_event(struct walk *w)
 
 /* One event to the member that is to have it; false: there is no memory. */
 static bool deal_one(struct td_engine *e, struct td_group *g,
-                     const struct walk *w)
+                     const struct walk *w, struct least *l)
 {
     struct td_sub *to = w->key ? td_keys_holder(&g->named->keys, w->key) : NULL;
 
     if (!to)
-        to = least(g);
+        to = least(g, l);
     if (w->key && !td_keys_take(&g->named->keys, w->key, to))
         return false;
     if (td_queue_push(&to->own, &w->event)) {
@@ -313,23 +324,64 @@ static bool deal_one(struct td_engine *e, struct td_group *g,
     return true;
 }
 
-uint64_t td_deal_by_key(struct td_engine *e, struct td_group *g,
-                        const struct td_piece *piece)
+/* Somebody's link is up. */
+static uint64_t deal_piece(struct td_engine *e, struct td_group *g,
+                           const struct td_piece *piece)
 {
     struct walk w = {.left = *piece};
+    struct least l = {NULL, 0};
     uint64_t lost = 0;
 
     while (next_event(&w))
-        lost += !deal_one(e, g, &w);
+        lost += !deal_one(e, g, &w, &l);
     return lost + w.left.events;
 }
 
-void td_deal_forget(struct td_group *g, const struct td_piece *piece)
+static void deal_waiting_by_key(struct td_engine *e, struct td_group *g)
+{
+    uint64_t lost = 0;
+
+    if (g->queue.len == 0 || td_group_is_away(g))
+        return;
+    for (; g->queue.len > 0; td_queue_pop(&g->queue))
+        lost += deal_piece(e, g, td_queue_front(&g->queue));
+    td_group_book(e, g, TD_DROP_MEMORY, lost);
+}
+
+uint64_t td_deal_by_key(struct td_engine *e, struct td_group *g,
+                        const struct td_piece *piece)
+{
+    if (td_group_is_away(g))
+        return td_queue_push(&g->queue, piece) ? piece->events : 0;
+    deal_waiting_by_key(e, g); /* it came before */
+    return deal_piece(e, g, piece);
+}
+
+void td_deal_forget(struct td_group *g, const struct td_piece *piece,
+                    uint64_t skip)
 {
     struct walk w = {.left = *piece};
 
     while (next_event(&w)) {
-        if (w.key)
+        if (skip > 0)
+            skip--;
+        else if (w.key)
             td_keys_release(&g->named->keys, w.key);
     }
+}
+
+void td_deal_forget_all(struct td_group *g, const struct td_queue *q,
+                        uint64_t skip)
+{
+    for (uint32_t i = 0; i < q->len; i++) {
+        const struct td_piece *piece = td_queue_nth(q, i);
+
+        td_deal_forget(g, piece, skip);
+        skip -= skip < piece->events ? skip : piece->events;
+    }
+}
+
+uint64_t td_deal_loose(const struct td_sub *sub)
+{
+    return sub->loose > sub->flight_first ? sub->loose - sub->flight_first : 0;
 }

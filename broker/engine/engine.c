@@ -219,9 +219,27 @@ static void (*const handlers[TD_OP_END])(struct td_engine *e,
     [TD_BYE] = on_bye,
 };
 
+/* Over a link that is lost. Whoever said goodbye does not come back; whoever
+ * is still there may. */
+static void on_late(struct td_engine *e, struct td_str peer,
+                    struct td_session *s, const struct td_frame *f)
+{
+    if (f->op == TD_BYE) {
+        on_bye(e, s, f, NULL);
+    } else if (f->op == TD_HELLO) { /* of whomever */
+        td_session_unlink(e, s);
+        td_session_hello(e, peer, NULL, f);
+    } else {
+        td_engine_bye(e, peer, TIDINGS_ETIMEDOUT,
+                      "the link was lost: the session may be resumed");
+    }
+}
+
 static void refuse(struct td_engine *e, struct td_str peer,
                    struct td_session *s, const char *why)
 {
+    if (s && s->away)
+        return; /* its link is lost, and with it what was said over it */
     e->counters.bad_frames++;
     if (s)
         td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EPROTO, why);
@@ -251,7 +269,7 @@ void td_engine_message(struct td_engine *e, struct td_str peer, unsigned frames,
     struct td_frame f;
 
     set_now(e, now_ms);
-    if (s)
+    if (s && !s->away)
         s->heard_ms = now_ms;
     if (frames < 1 || frames > 2 || (frames == 2) != (body != NULL)) {
         refuse(e, peer, s, why);
@@ -265,7 +283,11 @@ void td_engine_message(struct td_engine *e, struct td_str peer, unsigned frames,
         refuse(e, peer, s, "body frame missing, or not asked for");
         return;
     }
-    if (f.op == TD_HELLO)
+    if (s && !s->away && f.op != TD_HELLO)
+        td_producer_heard(s->producer);
+    if (s && s->away)
+        on_late(e, peer, s, &f);
+    else if (f.op == TD_HELLO)
         td_session_hello(e, peer, s, &f);
     else if (s)
         handlers[f.op](e, s, &f, body);
@@ -278,7 +300,7 @@ void td_engine_gone(struct td_engine *e, struct td_str peer, int64_t now_ms)
     struct td_session *s = session_of(e, peer);
 
     set_now(e, now_ms);
-    if (s)
+    if (s && !s->away)
         td_session_lose(e, s, TIDINGS_EUNREACH, NULL);
 }
 

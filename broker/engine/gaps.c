@@ -18,17 +18,28 @@ bool td_gaps_full(const struct td_session *s)
     return s->gaps_out - s->gaps_read >= GAPS_OUT_MAX;
 }
 
+/* One that nobody can answer who has not read it. */
+static uint64_t make_token(struct td_engine *e)
+{
+    const struct td_port *port = &e->options.port;
+    uint64_t token;
+
+    if (!port->random || !port->random(port->ctx, &token, sizeof(token)))
+        token = td_engine_random(e);
+    return token >> 1; /* numbers on the wire have 63 bits */
+}
+
 /* Nothing counts the GAPs that were received, and what a peer says may have
  * been said before it was told of any. Its PONG to this was not. */
 static void ask_if_read(struct td_engine *e, struct td_session *s)
 {
-    const struct td_frame ping = {.op = TD_PING,
-                                  .u.ping = {.token = s->gaps_out}};
+    struct td_frame ping = {.op = TD_PING};
 
     if (s->gaps_asked > s->gaps_read ||
         s->gaps_out - s->gaps_read < GAPS_OUT_MAX / 2)
         return; /* it has been asked, or need not be yet */
     s->gaps_asked = s->gaps_out;
+    ping.u.ping.token = s->gaps_token = make_token(e);
     td_engine_send(e, s, &ping, NULL);
 }
 
@@ -66,9 +77,9 @@ void td_gaps_pong(struct td_engine *e, struct td_session *s, uint64_t token)
 {
     bool was_full = td_gaps_full(s);
 
-    if (token != s->gaps_asked)
-        return;
-    s->gaps_read = token;
+    if (s->gaps_asked <= s->gaps_read || token != s->gaps_token)
+        return; /* it was not asked, or has answered */
+    s->gaps_read = s->gaps_asked;
     ask_if_read(e, s); /* more were told while it was asked */
     if (was_full)
         td_taken_wake_all(e, s);

@@ -120,30 +120,30 @@ void td_group_join(struct td_engine *e, struct td_group *g, struct td_sub *sub)
 {
     sub->group = g;
     sub->from = g->name_len > 0 ? &sub->own : &g->queue;
+    sub->own.sum = g->named ? &g->named->dealt : NULL;
     DL_APPEND2(g->members, sub, group_prev, group_next);
     g->members_len++;
     td_group_ready(e, g);
 }
 
-/* What the member was dealt and not sent; for lack of memory it is lost. */
-static void give_back(struct td_group *g, struct td_sub *sub)
+/* What the member was dealt and not sent; the first so many hold no key. False:
+ * there is no memory, and nothing has changed. */
+static bool give_back(struct td_group *g, struct td_sub *sub, uint64_t skip)
 {
-    uint64_t events = sub->own.events;
-
-    if (events == 0 || td_queue_reserve(&g->queue, sub->own.len + 1))
-        return;
-    td_queue_return(&g->queue, &sub->own, events);
+    if (td_queue_reserve(&g->queue, sub->own.len + 1))
+        return false;
+    if (g->share == TD_BY_KEY)
+        td_deal_forget_all(g, &sub->own, skip);
+    td_queue_return(&g->queue, &sub->own, sub->own.events);
+    return true;
 }
 
-/* Share TD_BY_KEY: what came back goes to the members that are left. */
-static void deal_again(struct td_engine *e, struct td_group *g)
+/* Its own queue, for lack of memory; the first so many hold no key. */
+static uint64_t lose_own(struct td_group *g, struct td_sub *sub, uint64_t skip)
 {
-    while (g->share == TD_BY_KEY && g->queue.len > 0) {
-        struct td_piece piece = *td_queue_front(&g->queue);
-
-        td_group_book(e, g, TD_DROP_MEMORY, td_deal_by_key(e, g, &piece));
-        td_queue_pop(&g->queue);
-    }
+    if (g->share == TD_BY_KEY)
+        td_deal_forget_all(g, &sub->own, skip);
+    return td_queue_drop(&sub->own, 0, 0, NULL, NULL);
 }
 
 void td_group_leave(struct td_engine *e, struct td_group *g, struct td_sub *sub,
@@ -156,26 +156,70 @@ void td_group_leave(struct td_engine *e, struct td_group *g, struct td_sub *sub,
         td_advise_end(e, g);
     }
     lost = td_sub_in_flight(sub);
-    for (; g->share == TD_BY_KEY && sub->flight.len > 0;
-         td_queue_pop(&sub->flight))
-        td_deal_forget(g, td_queue_front(&sub->flight));
+    if (g->share == TD_BY_KEY)
+        td_deal_forget_all(g, &sub->flight, td_deal_loose(sub));
     if (g->named && g->named->turn == sub)
         g->named->turn = sub->group_next;
     DL_DELETE2(g->members, sub, group_prev, group_next);
     g->members_len--;
-    for (uint32_t i = 0; g->share == TD_BY_KEY && i < sub->own.len; i++)
-        td_deal_forget(g, td_queue_nth(&sub->own, i));
-    give_back(g, sub);
-    lost += sub->own.events;
+    if (!give_back(g, sub, 0))
+        lost += lose_own(g, sub, 0);
     g->ledger.dropped[why] += lost;
     e->counters.all.dropped[why] += lost;
     if (g->members_len == 0) {
         group_free(e, g, why);
         return;
     }
-    deal_again(e, g);
+    if (g->share == TD_BY_KEY)
+        td_deal(e, g);
     td_group_pass_hold(e, g, sub->session);
     td_group_ready(e, g);
+}
+
+/* ---- members that are away ---- */
+
+void td_group_away(struct td_engine *e, struct td_sub *sub)
+{
+    struct td_group *g = sub->group;
+
+    if (g->name_len > 0 && give_back(g, sub, 0)) {
+        if (g->share == TD_BY_KEY) /* to itself, if it was sent more of a key */
+            td_deal(e, g);
+        td_group_ready(e, g);
+        td_group_keep_flowing(e, g);
+    }
+    td_group_pass_hold(e, g, NULL);
+}
+
+void td_group_rewound(struct td_engine *e, struct td_sub *sub)
+{
+    struct td_group *g = sub->group;
+    uint64_t loose = sub->loose > sub->sent ? sub->loose - sub->sent : 0;
+
+    if (loose == 0)
+        return;
+    sub->loose = sub->sent;
+    if (!give_back(g, sub, loose))
+        td_group_book(e, g, TD_DROP_MEMORY, lose_own(g, sub, loose));
+    td_group_ready(e, g);
+}
+
+bool td_group_let_go(struct td_engine *e, struct td_group *g)
+{
+    bool moved = false;
+
+    if (g->share != TD_BY_KEY || td_group_is_away(g))
+        return false;
+    for (struct td_sub *sub = g->members; sub; sub = sub->group_next) {
+        if (!sub->session->away || sub->own.len == 0 || !give_back(g, sub, 0))
+            continue;
+        td_deal_forget_all(g, &sub->flight, td_deal_loose(sub));
+        sub->loose = sub->sent;
+        moved = true;
+    }
+    if (moved)
+        td_deal(e, g);
+    return moved;
 }
 
 bool td_group_is_away(const struct td_group *g)

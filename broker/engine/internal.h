@@ -68,7 +68,11 @@ struct td_producer {
     struct td_producer *next;
     bool hh_failed;
     uint8_t id[TD_PRODUCER_BYTES];
-    uint64_t taken;             /* highest sequence */
+    uint8_t token[TD_TOKEN_BYTES];        /* another in each WELCOME … */
+    uint8_t token_before[TD_TOKEN_BYTES]; /* … this one too until … */
+    bool told;      /* … the last is known to have come: so far it is not */
+    bool guarded;   /* one has come: its next HELLO has to show one */
+    uint64_t taken; /* highest sequence */
     struct td_session *session; /* NULL: its session is over … */
     int64_t ended_ms;           /* … since then */
 };
@@ -111,8 +115,9 @@ struct td_named {
     struct td_named *ready_prev;
     struct td_named *ready_next;
     struct td_group *group;
-    struct td_sub *turn; /* whose it is next; NULL: the first member's */
-    struct td_keys keys; /* share TD_BY_KEY */
+    struct td_sub *turn;       /* whose it is next; NULL: the first member's */
+    struct td_keys keys;       /* share TD_BY_KEY */
+    struct td_queue_sum dealt; /* of its members' own queues */
 };
 
 /* Whoever shares the events of one pattern: the members of a named group, or
@@ -160,19 +165,21 @@ struct td_sub {
     uint64_t sent;          /* events; sent - delivered are in flight */
     uint64_t sent_bytes;
     uint64_t delivered;
+    uint64_t loose; /* share TD_BY_KEY: what was sent up to here holds no key */
     uint64_t events_limit;
     uint64_t bytes_limit;
     uint64_t window_events; /* the first credit */
     uint64_t window_bytes;
-    uint64_t gap_told; /* events, since it began */
-    enum td_drop gap_last;
-    uint64_t want; /* deal.c, during one deal */
+    uint64_t gap_told;     /* events, since it began */
+    enum td_drop gap_last; /* reason: also of what is told again */
+    uint64_t want; /* deal.c, during one deal; away.c, during one HELLO */
 };
 
 struct td_session {
     UT_hash_handle hh;      /* by number: all */
-    UT_hash_handle hh_peer; /* by peer: those that are not away */
+    UT_hash_handle hh_peer; /* by peer: of those away, the link that is lost */
     bool hh_failed;
+    bool linked;                  /* is in that table */
     struct td_session *told_prev; /* list of those owed a TAKEN */
     struct td_session *told_next;
     struct td_session *held_prev; /* list of those whose credit is withheld */
@@ -181,11 +188,7 @@ struct td_session {
     struct td_session *away_next;
     struct td_session *doomed_next;
     uint64_t number;
-    uint8_t token[TD_TOKEN_BYTES]; /* another in each WELCOME … */
-    uint8_t
-        token_before[TD_TOKEN_BYTES]; /* … until that is known to have come */
-    int64_t welcomed_ms;
-    int64_t heard_ms; /* after it was welcomed: it has its token */
+    int64_t heard_ms;
     struct td_producer *producer;
     bool away;       /* its link is lost … */
     int64_t away_ms; /* … since then */
@@ -212,7 +215,8 @@ struct td_session {
     uint64_t messages_seen;
     int64_t unread_ms;   /* since then it has not said that it read any more */
     uint64_t gaps_out;   /* GAP told on this link … */
-    uint64_t gaps_asked; /* … before the last PING, whose token this is … */
+    uint64_t gaps_asked; /* … before the last PING … */
+    uint64_t gaps_token; /* … which had this token … */
     uint64_t gaps_read;  /* … and before the last that was answered */
     struct td_sub *subs;
     struct td_block block; /* the budget of all its queues … */
@@ -317,8 +321,29 @@ void td_session_lose(struct td_engine *e, struct td_session *s,
                      tidings_err code, const char *text);
 void td_session_reap(struct td_engine *e); /* parts with the doomed */
 void td_session_tick(struct td_engine *e);
+void td_session_unlink(struct td_engine *e, struct td_session *s);
 void td_session_free(struct td_engine *e, struct td_session *s);
 void td_session_free_all(struct td_engine *e);
+
+/* producer.c */
+struct td_producer *td_producer_find(struct td_engine *e, struct td_str id);
+/* Made if need be; NULL: no memory. */
+struct td_producer *td_producer_get(struct td_engine *e, struct td_str id);
+/* The session is its own from now on; the one before ends. */
+void td_producer_attach(struct td_engine *e, struct td_producer *p,
+                        struct td_session *s);
+void td_producer_detach(struct td_engine *e, struct td_session *s);
+void td_producer_tick(struct td_engine *e); /* forgets */
+/* Whether that is a token of its; data NULL: none was shown. */
+bool td_producer_knows(const struct td_producer *p, struct td_str shown);
+/* Whether who shows that may have a session of it. */
+bool td_producer_admits(const struct td_producer *p, struct td_str shown);
+/* The token of the next WELCOME, after that one was shown; false: there is
+ * none to be had. Without random bytes there are no tokens. */
+bool td_producer_renew(struct td_engine *e, struct td_producer *p,
+                       struct td_str shown);
+/* Something came after the WELCOME: so did that, and the token in it. */
+void td_producer_heard(struct td_producer *p);
 
 /* credit.c: publishers' */
 void td_session_limits(struct td_engine *e, struct td_session *s);
@@ -333,10 +358,11 @@ void td_session_release(struct td_engine *e);
 
 /* away.c: sessions whose link is lost */
 void td_away_begin(struct td_engine *e, struct td_session *s);
-/* Takes the session up again under another peer, or refuses a HELLO that comes
- * late; false: neither, a new session is to begin. */
+/* Takes the session up again under another peer, if the token shown is good;
+ * false: a new session is to begin. */
 bool td_away_resume(struct td_engine *e, struct td_session *s,
-                    struct td_str peer, const struct td_frame *hello);
+                    struct td_str peer, const struct td_frame *hello,
+                    struct td_str token);
 void td_away_tick(struct td_engine *e);
 
 /* publish.c */
@@ -359,6 +385,15 @@ void td_group_join(struct td_engine *e, struct td_group *g, struct td_sub *sub);
 /* What it was dealt and not sent goes back; the last one ends the group. */
 void td_group_leave(struct td_engine *e, struct td_group *g, struct td_sub *sub,
                     enum td_drop why);
+/* Its link is lost: what it was dealt and not sent goes to the others, but for
+ * keys of which it was sent others that are not taken. */
+void td_group_away(struct td_engine *e, struct td_sub *sub);
+/* It is back, and what it has not got was put back into its own queue: what
+ * holds no key of that is dealt anew. */
+void td_group_rewound(struct td_engine *e, struct td_sub *sub);
+/* Share TD_BY_KEY: members that are away lose their keys, and what waits for
+ * them goes to the others. False: there is nothing, or nobody is there. */
+bool td_group_let_go(struct td_engine *e, struct td_group *g);
 struct td_str td_group_pattern(const struct td_group *g);
 struct td_str td_group_name(const struct td_group *g);
 void td_group_ready(struct td_engine *e, struct td_group *g);
@@ -379,6 +414,8 @@ void td_group_drop(struct td_engine *e, struct td_group *g, enum td_drop why,
 /* Counts what was dropped, and has it told. */
 void td_group_book(struct td_engine *e, struct td_group *g, enum td_drop why,
                    uint64_t events);
+/* What keeps it over its bound is not left to members that are away. */
+void td_group_keep_flowing(struct td_engine *e, struct td_group *g);
 uint64_t td_group_waiting(const struct td_group *g); /* events */
 uint64_t td_group_waiting_bytes(const struct td_group *g);
 uint64_t td_group_pending(const struct td_group *g);
@@ -412,12 +449,18 @@ uint64_t td_session_queued(const struct td_session *s); /* bytes */
 /* deal.c */
 void td_deal(struct td_engine *e, struct td_group *g);
 void td_deal_ready(struct td_engine *e);
-/* Share TD_BY_KEY: deals a piece at once, to the members' own queues. Returns
- * how many events were lost for lack of memory. */
+/* Share TD_BY_KEY: deals a piece at once, to the members' own queues; while all
+ * are away it waits in the group's. Returns how many events were lost for lack
+ * of memory. */
 uint64_t td_deal_by_key(struct td_engine *e, struct td_group *g,
                         const struct td_piece *piece);
-/* Those events are not with their member any more. */
-void td_deal_forget(struct td_group *g, const struct td_piece *piece);
+/* Those events, past the first so many, are not with their member any more. */
+void td_deal_forget(struct td_group *g, const struct td_piece *piece,
+                    uint64_t skip);
+void td_deal_forget_all(struct td_group *g, const struct td_queue *q,
+                        uint64_t skip);
+/* How many of the first that it was sent and has not taken hold no key. */
+uint64_t td_deal_loose(const struct td_sub *sub);
 
 /* sub.c */
 void td_sub_subscribe(struct td_engine *e, struct td_session *s,

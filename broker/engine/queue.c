@@ -240,18 +240,34 @@ tidings_err td_queue_reserve(struct td_queue *q, uint32_t pieces)
     return cap == q->cap ? TIDINGS_OK : grow(q, cap);
 }
 
-static void count(struct td_queue *q, const struct td_piece *piece)
+static void add(struct td_queue *q, const struct td_piece *piece,
+                uint64_t bytes)
 {
     q->events += piece->events;
     q->data += piece->bytes;
-    q->bytes += cost_of(piece);
+    q->bytes += bytes;
+    if (!q->sum)
+        return;
+    q->sum->events += piece->events;
+    q->sum->bytes += bytes;
+}
+
+static void count(struct td_queue *q, const struct td_piece *piece)
+{
+    add(q, piece, cost_of(piece));
 }
 
 static void discount(struct td_queue *q, const struct td_piece *piece)
 {
+    uint64_t bytes = cost_of(piece);
+
     q->events -= piece->events;
     q->data -= piece->bytes;
-    q->bytes -= cost_of(piece);
+    q->bytes -= bytes;
+    if (!q->sum)
+        return;
+    q->sum->events -= piece->events;
+    q->sum->bytes -= bytes;
 }
 
 /* The same item, and the next byte of it. */
@@ -268,9 +284,7 @@ tidings_err td_queue_push(struct td_queue *q, const struct td_piece *piece)
     if (last && joins(last, piece)) {
         last->events += piece->events;
         last->bytes += piece->bytes;
-        q->events += piece->events;
-        q->data += piece->bytes;
-        q->bytes += piece->bytes;
+        add(q, piece, piece->bytes);
         return TIDINGS_OK;
     }
     if (q->len == q->cap && td_queue_reserve(q, 1))
@@ -291,9 +305,7 @@ tidings_err td_queue_push_front(struct td_queue *q,
 
         both.events += first->events;
         both.bytes += first->bytes;
-        q->events += piece->events;
-        q->data += piece->bytes;
-        q->bytes += piece->bytes;
+        add(q, piece, piece->bytes);
         *first = both;
         return TIDINGS_OK;
     }

@@ -60,14 +60,21 @@ uint32_t td_piece_runs(const struct td_piece *piece, struct td_run *runs,
 
 /* ---- queues: each piece in one holds a reference ---- */
 
+/* Of several queues together. */
+struct td_queue_sum {
+    uint64_t events;
+    uint64_t bytes;
+};
+
 struct td_queue {
     struct td_piece *ring;
     uint32_t cap; /* a power of two */
     uint32_t head;
-    uint32_t len;    /* pieces */
-    uint64_t events; /* of all pieces */
-    uint64_t bytes;  /* what they would cost if nobody shared them */
-    uint64_t data;   /* body bytes of their events */
+    uint32_t len;             /* pieces */
+    uint64_t events;          /* of all pieces */
+    uint64_t bytes;           /* what they would cost if nobody shared them */
+    uint64_t data;            /* body bytes of their events */
+    struct td_queue_sum *sum; /* NULL, or that it is counted in too */
 };
 
 void td_queue_fini(struct td_queue *q);

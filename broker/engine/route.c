@@ -5,10 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void route_free(struct td_route *route)
+/* Its list goes; it is filled again when it is used. */
+static void drop_list(struct td_routes *r, struct td_route *route)
 {
-    if (route->entries != route->one)
+    if (route->entries != route->one) {
+        DL_DELETE(r->lists, route);
+        r->listed -= route->len;
         free(route->entries);
+    }
+    route->entries = route->one;
+    route->len = 0;
+    route->generation = r->generation - 1;
+}
+
+static void route_free(struct td_routes *r, struct td_route *route)
+{
+    drop_list(r, route);
     free(route);
 }
 
@@ -20,8 +32,11 @@ void td_routes_fini(struct td_routes *r)
     HASH_ITER(hh, r->cache, route, next)
     {
         HASH_DELETE(hh, r->cache, route);
-        route_free(route);
+        route_free(r, route);
     }
+    free(r->found);
+    r->found = NULL;
+    r->found_len = r->found_cap = 0;
 }
 
 void td_routes_changed(struct td_routes *r)
@@ -31,23 +46,53 @@ void td_routes_changed(struct td_routes *r)
 
 static bool collect(void *ctx, struct td_trie_entry *entry)
 {
-    struct td_route *route = ctx;
+    struct td_routes *r = ctx;
 
-    if (route->len == route->cap) {
-        bool inside = route->entries == route->one;
-        uint32_t cap = route->cap * 4;
-        struct td_trie_entry **entries =
-            realloc(inside ? NULL : route->entries,
-                    cap * sizeof(struct td_trie_entry *));
+    if (r->found_len == r->found_cap) {
+        uint32_t cap = r->found_cap ? r->found_cap * 2 : 16;
+        struct td_trie_entry **found =
+            realloc(r->found, cap * sizeof(struct td_trie_entry *));
 
-        if (!entries)
+        if (!found)
             return false;
-        if (inside)
-            entries[0] = route->one[0];
-        route->entries = entries;
-        route->cap = cap;
+        r->found = found;
+        r->found_cap = cap;
     }
-    route->entries[route->len++] = entry;
+    r->found[r->found_len++] = entry;
+    return true;
+}
+
+/* Makes room for what was found: the oldest lists go, and with TD_ROUTES_ENTRIES_MAX
+ * or more for one type all of them. */
+static bool make_list(struct td_routes *r, struct td_route *route)
+{
+    struct td_trie_entry **entries;
+
+    while (r->lists && r->listed + r->found_len > TD_ROUTES_ENTRIES_MAX)
+        drop_list(r, r->lists);
+    entries = malloc(r->found_len * sizeof(struct td_trie_entry *));
+    if (!entries)
+        return false;
+    route->entries = entries;
+    r->listed += r->found_len;
+    DL_APPEND(r->lists, route);
+    return true;
+}
+
+static bool fill(struct td_routes *r, const struct td_trie *trie,
+                 struct td_route *route)
+{
+    r->found_len = 0;
+    if (!td_trie_match(trie, route->type, route->type_len, collect, r))
+        return false;
+    drop_list(r, route);
+    if (r->found_len > 1 && !make_list(r, route))
+        return false;
+    if (r->found_len > 0)
+        memcpy(route->entries, r->found,
+               r->found_len * sizeof(struct td_trie_entry *));
+    route->len = r->found_len;
+    route->generation = r->generation;
     return true;
 }
 
@@ -67,7 +112,7 @@ static void forget_oldest(struct td_routes *r)
 
     td_type_count_add(&r->other, &route->count);
     HASH_DELETE(hh, r->cache, route);
-    route_free(route);
+    route_free(r, route);
 }
 
 static struct td_route *route_add(struct td_routes *r, struct td_str type)
@@ -87,27 +132,27 @@ static struct td_route *route_add(struct td_routes *r, struct td_str type)
         return NULL;
     }
     route->entries = route->one;
-    route->cap = 1;
     route->generation = r->generation - 1; /* not filled yet */
     return route;
+}
+
+static struct td_route *route_of(struct td_routes *r, struct td_str type)
+{
+    struct td_route *route;
+
+    HASH_FIND(hh, r->cache, type.data, type.len, route);
+    return route ? route : route_add(r, type);
 }
 
 struct td_route *td_routes_find(struct td_routes *r, const struct td_trie *trie,
                                 struct td_str type)
 {
-    struct td_route *route;
+    struct td_route *route = route_of(r, type);
 
-    HASH_FIND(hh, r->cache, type.data, type.len, route);
-    if (!route)
-        route = route_add(r, type);
     if (!route)
         return NULL;
-    if (route->generation != r->generation) {
-        route->len = 0;
-        if (!td_trie_match(trie, type.data, type.len, collect, route))
-            return NULL;
-        route->generation = r->generation;
-    }
+    if (route->generation != r->generation && !fill(r, trie, route))
+        return NULL;
     return route;
 }
 

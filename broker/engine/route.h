@@ -28,7 +28,9 @@ struct td_route {
     struct td_trie_entry **entries;
     struct td_trie_entry *one[1]; /* … while there is no more */
     uint32_t len;
-    uint32_t cap;
+    struct td_route
+        *prev; /* among those whose entries are a list of their own */
+    struct td_route *next;
     size_t type_len;
     char type[];
 };
@@ -37,7 +39,12 @@ struct td_route {
 struct td_routes {
     struct td_route *cache; /* oldest first */
     uint64_t generation;
-    struct td_type_count other; /* of types that are in it no more */
+    struct td_type_count other;   /* of types that are in it no more */
+    struct td_route *lists;       /* those with a list, filled first first */
+    size_t listed;                /* entries in those lists */
+    struct td_trie_entry **found; /* scratch: what a type matches */
+    uint32_t found_len;
+    uint32_t found_cap;
 };
 
 void td_routes_fini(struct td_routes *r);

@@ -5,66 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- producers ---- */
-
-static void producer_forget(struct td_engine *e, struct td_producer *p)
-{
-    DL_DELETE(e->orphans, p);
-    HASH_DELETE(hh, e->producers, p);
-    free(p);
-}
-
-static struct td_producer *producer_get(struct td_engine *e, struct td_str id)
-{
-    struct td_producer *p;
-
-    HASH_FIND(hh, e->producers, id.data, id.len, p);
-    if (p)
-        return p;
-    if (HASH_COUNT(e->producers) >= TD_PRODUCERS_MAX && e->orphans)
-        producer_forget(e, e->orphans);
-    p = calloc(1, sizeof(*p));
-    if (!p)
-        return NULL;
-    memcpy(p->id, id.data, sizeof(p->id));
-    HASH_ADD(hh, e->producers, id, sizeof(p->id), p);
-    if (p->hh_failed) {
-        free(p);
-        return NULL;
-    }
-    DL_APPEND(e->orphans, p); /* until a session takes it */
-    p->ended_ms = e->now_ms;
-    return p;
-}
-
-static void producer_attach(struct td_engine *e, struct td_producer *p,
-                            struct td_session *s)
-{
-    if (p->session) {
-        td_session_doom(e, p->session, TD_DROP_SESSION_LOST, TIDINGS_EEXIST,
-                        "another session of this producer has begun");
-        p->session->producer = NULL;
-    } else {
-        DL_DELETE(e->orphans, p);
-    }
-    p->session = s;
-    s->producer = p;
-}
-
-static void producer_detach(struct td_engine *e, struct td_session *s)
-{
-    struct td_producer *p = s->producer;
-
-    if (!p)
-        return;
-    s->producer = NULL;
-    p->session = NULL;
-    p->ended_ms = e->now_ms;
-    DL_APPEND(e->orphans, p);
-    if (p->taken == 0) /* nothing to remember */
-        producer_forget(e, p);
-}
-
 /* ---- greeting ---- */
 
 static void pack_key(msgpack_packer *pk, const char *name)
@@ -82,20 +22,21 @@ static void pack_limit(msgpack_packer *pk, const char *name, uint64_t value)
 static void pack_limits(const struct td_engine *e, const struct td_session *s,
                         bool resumed, msgpack_packer *pk)
 {
-    bool resumable = e->options.port.random && e->options.grace_ms > 0;
+    const struct td_producer *p = s->producer;
+    int64_t grace_ms = e->options.grace_ms;
 
-    msgpack_pack_map(pk, resumable ? 6 : 4);
+    msgpack_pack_map(pk, p->told ? 6 : 4);
     pack_limit(pk, "body_max", TD_BODY_BYTES_MAX);
     pack_limit(pk, "control_max", TD_CONTROL_BYTES_MAX);
     pack_limit(pk, "heartbeat_ms", TD_HEARTBEAT_MS);
     pack_key(pk, "resumed");
     resumed ? msgpack_pack_true(pk) : msgpack_pack_false(pk);
-    if (!resumable)
+    if (!p->told)
         return;
-    pack_limit(pk, "grace_ms", (uint64_t)e->options.grace_ms);
+    pack_limit(pk, "grace_ms", grace_ms > 0 ? (uint64_t)grace_ms : 0);
     pack_key(pk, "token");
-    msgpack_pack_bin(pk, sizeof(s->token));
-    msgpack_pack_bin_body(pk, s->token, sizeof(s->token));
+    msgpack_pack_bin(pk, sizeof(p->token));
+    msgpack_pack_bin_body(pk, p->token, sizeof(p->token));
 }
 
 void td_session_welcome(struct td_engine *e, struct td_session *s, bool resumed)
@@ -123,24 +64,17 @@ void td_session_welcome(struct td_engine *e, struct td_session *s, bool resumed)
     td_engine_send(e, s, &f, NULL);
     td_log(&e->options.log, TD_LOG_INFO, "SESSION-UP", "session %llu %s%s",
            (unsigned long long)s->number, s->name, resumed ? " again" : "");
-    td_advise_session(e, s, true, resumed);
 }
 
 static struct td_session *session_new(struct td_engine *e, struct td_str peer,
                                       const struct td_frame *f)
 {
-    const struct td_port *port = &e->options.port;
     struct td_session *s = calloc(1, sizeof(*s));
 
     if (!s)
         return NULL;
     s->number = ++e->next_session;
-    if (port->random && !port->random(port->ctx, s->token, sizeof(s->token))) {
-        free(s);
-        return NULL;
-    }
-    memcpy(s->token_before, s->token, sizeof(s->token));
-    s->heard_ms = s->welcomed_ms = e->now_ms;
+    s->heard_ms = e->now_ms;
     memcpy(s->name, f->u.hello.name.data, f->u.hello.name.len);
     for (char *c = s->name; *c; c++) {
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
@@ -160,25 +94,24 @@ static bool session_add(struct td_engine *e, struct td_session *s)
     HASH_ADD(hh_peer, e->peers, peer, s->peer_len, s);
     if (s->hh_failed)
         HASH_DELETE(hh, e->sessions, s);
-    return !s->hh_failed;
+    s->linked = !s->hh_failed;
+    return s->linked;
 }
 
 static void begin(struct td_engine *e, struct td_str peer,
-                  const struct td_frame *f)
+                  const struct td_frame *f, struct td_str token)
 {
-    struct td_producer *p = producer_get(e, f->u.hello.producer);
-    struct td_session *s = NULL;
+    struct td_producer *p = td_producer_get(e, f->u.hello.producer);
+    struct td_session *s = p ? session_new(e, peer, f) : NULL;
 
-    if (p && p->session && td_away_resume(e, p->session, peer, f))
-        return;
-    s = p ? session_new(e, peer, f) : NULL;
-    if (!s || !session_add(e, s)) {
+    if (!s || !td_producer_renew(e, p, token) || !session_add(e, s)) {
         free(s);
         td_engine_bye(e, peer, TIDINGS_ENOMEM, "broker is out of memory");
         return;
     }
-    producer_attach(e, p, s);
+    td_producer_attach(e, p, s);
     td_session_welcome(e, s, false);
+    td_advise_session(e, s, true, false);
 }
 
 /* Room for one more, if need be at the cost of who has been away longest. */
@@ -191,6 +124,26 @@ static bool has_room(struct td_engine *e)
     td_session_doom(e, e->away, TD_DROP_SESSION_LOST, TIDINGS_ELIMIT, NULL);
     td_session_reap(e);
     return true;
+}
+
+/* Whose HELLO it is, and what it is to have. */
+static void greet(struct td_engine *e, struct td_str peer,
+                  const struct td_frame *f)
+{
+    const struct td_producer *p = td_producer_find(e, f->u.hello.producer);
+    struct td_str token = {NULL, 0};
+
+    if (!td_map_bin(f->u.hello.options, "token", &token))
+        token = (struct td_str){NULL, 0};
+    if (p && !td_producer_admits(p, token))
+        td_engine_bye(e, peer, TIDINGS_EEXIST,
+                      "the producer of this HELLO has another token");
+    else if (p && p->session && td_away_resume(e, p->session, peer, f, token))
+        return;
+    else if (!has_room(e))
+        td_engine_bye(e, peer, TIDINGS_ELIMIT, "too many sessions");
+    else
+        begin(e, peer, f, token);
 }
 
 void td_session_hello(struct td_engine *e, struct td_str peer,
@@ -215,10 +168,8 @@ void td_session_hello(struct td_engine *e, struct td_str peer,
         td_engine_bye(e, peer, TIDINGS_EVERSION, text);
     } else if (e->draining) {
         td_engine_bye(e, peer, TIDINGS_ESHUTDOWN, "broker is stopping");
-    } else if (!has_room(e)) {
-        td_engine_bye(e, peer, TIDINGS_ELIMIT, "too many sessions");
     } else {
-        begin(e, peer, f);
+        greet(e, peer, f);
     }
 }
 
@@ -232,12 +183,9 @@ static void find_silent(struct td_engine *e, int64_t pause_ms)
     HASH_ITER(hh, e->sessions, s, next)
     {
         s->heard_ms += pause_ms;
-        s->welcomed_ms += pause_ms;
         s->away_ms += pause_ms; /* nobody could come back */
         if (s->heard_ms > e->now_ms)
             s->heard_ms = e->now_ms; /* heard of after the pause */
-        if (s->welcomed_ms > s->heard_ms)
-            s->welcomed_ms = s->heard_ms;
         if (s->away_ms > e->now_ms)
             s->away_ms = e->now_ms; /* lost after it: the list stays in order */
         if (s->doomed || s->away || e->now_ms - s->heard_ms < TD_DEAD_MS)
@@ -257,9 +205,7 @@ void td_session_tick(struct td_engine *e)
     e->ticked_ms = e->now_ms;
     find_silent(e, pause_ms);
     td_away_tick(e);
-    while (e->orphans &&
-           e->now_ms - e->orphans->ended_ms >= TD_PRODUCER_KEEP_MS)
-        producer_forget(e, e->orphans);
+    td_producer_tick(e);
 }
 
 /* ---- the end ---- */
@@ -313,6 +259,13 @@ void td_session_lose(struct td_engine *e, struct td_session *s,
     doom(e, s, code, text);
 }
 
+void td_session_unlink(struct td_engine *e, struct td_session *s)
+{
+    if (s->linked)
+        HASH_DELETE(hh_peer, e->peers, s);
+    s->linked = false;
+}
+
 void td_session_free(struct td_engine *e, struct td_session *s)
 {
     struct td_sub *sub;
@@ -326,13 +279,12 @@ void td_session_free(struct td_engine *e, struct td_session *s)
         DL_DELETE2(e->ready, s, ready_prev, ready_next);
     td_session_owe_no_more(e, s);
     td_session_let_go(e, s);
-    producer_detach(e, s);
+    td_producer_detach(e, s);
     if (s->away) {
         DL_DELETE2(e->away, s, away_prev, away_next);
         e->away_len--;
-    } else {
-        HASH_DELETE(hh_peer, e->peers, s);
     }
+    td_session_unlink(e, s);
     HASH_DELETE(hh, e->sessions, s);
     free(s);
 }

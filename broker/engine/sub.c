@@ -168,6 +168,11 @@ static const char *join(struct td_engine *e, struct td_session *s,
     *code = TIDINGS_EINVAL;
     if (differs)
         return differs;
+    *code = TIDINGS_ELIMIT;
+    if (g && g->members_len >= TD_MEMBERS_MAX)
+        return "the group has as many members as one may have";
+    if (!g && e->trie.bytes >= TD_TRIE_BYTES_MAX)
+        return "the patterns of all sessions are too long together";
     *code = TIDINGS_ENOMEM;
     sub = sub_new(s, f->u.subscribe.subscription, w);
     if (!sub)
@@ -216,6 +221,8 @@ static const char *subscribe(struct td_engine *e, struct td_session *s,
         return "too many subscriptions in this session";
     if (s->patterns_bytes + w.pattern.len > TD_PATTERNS_BYTES_MAX)
         return "the patterns of this session are too long together";
+    if (e->subs_len >= TD_SUBSCRIPTIONS_ALL_MAX)
+        return "too many subscriptions at this broker";
     return join(e, s, f, &w, code);
 }
 

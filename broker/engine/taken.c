@@ -13,7 +13,7 @@ static void trim_keys(struct td_sub *sub)
                       sub->delivered - sub->flight_first, UINT64_MAX,
                       UINT32_MAX, &front, &rest))
         return;
-    td_deal_forget(sub->group, &front);
+    td_deal_forget(sub->group, &front, td_deal_loose(sub));
     sub->flight_first += front.events;
     td_queue_set_front(&sub->flight, &rest);
 }
@@ -26,9 +26,9 @@ static void trim_flight(struct td_sub *sub)
 
     while (q->len > 0 &&
            sub->delivered >= sub->flight_first + td_queue_front(q)->events) {
-        sub->flight_first += td_queue_front(q)->events;
         if (by_key)
-            td_deal_forget(sub->group, td_queue_front(q));
+            td_deal_forget(sub->group, td_queue_front(q), td_deal_loose(sub));
+        sub->flight_first += td_queue_front(q)->events;
         td_queue_pop(q);
     }
     if (by_key && sub->delivered > sub->flight_first)

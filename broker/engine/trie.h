@@ -5,13 +5,18 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "tidings/err.h"
 
 struct td_trie_node;
 
 struct td_trie {
-    struct td_trie_node *root; /* NULL while empty */
+    struct td_trie_node *root;   /* NULL while empty */
+    struct td_trie_node **table; /* all others, by parent and token */
+    size_t table_len;
+    size_t nodes_len; /* in it */
+    size_t bytes;     /* of those, about */
 };
 
 /* Embedded in whatever has a pattern; zero it before the first add. */

@@ -148,7 +148,7 @@ struct td_session *sim_broker_session(struct sim *sim,
     struct td_session *s;
 
     HASH_FIND(hh_peer, sim->broker.engine->peers, link->id, link->id_len, s);
-    return s;
+    return s && !s->away ? s : NULL;
 }
 
 static void hand_over(struct sim *sim, struct sim_link *link,

@@ -119,7 +119,7 @@ static void pack_token(struct sim *sim, msgpack_packer *pk,
 {
     uint8_t token[TD_TOKEN_BYTES];
 
-    memcpy(token, s->token, sizeof(token));
+    memcpy(token, s->producer->token, sizeof(token));
     if (sim_chance(&sim->random, 300))
         flip(&sim->random, token, sizeof(token));
     msgpack_pack_str_with_body(pk, "token", 5);

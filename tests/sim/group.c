@@ -55,7 +55,7 @@ static void event_free(struct sim_egroup *g, struct sim_gevent *event)
 {
     if (!event->holder)
         g->waiting--;
-    else
+    else if (!event->loose)
         g->keys[event->partition].held--;
     HASH_DELETE(hh, g->events, event);
     free(event);
@@ -172,6 +172,38 @@ static unsigned long long sequence_of(uint64_t key)
     return key & ((UINT64_C(1) << 40) - 1);
 }
 
+static const struct td_sub *real_of(const struct sim *sim,
+                                    const struct sim_esub *sub)
+{
+    struct td_session *s;
+
+    HASH_FIND(hh, sim->broker.engine->sessions, &sub->session,
+              sizeof(sub->session), s);
+    return s ? td_sub_find(s, sub->number) : NULL;
+}
+
+/* Members that are away keep their keys only while the group is within its
+ * bound. */
+static void let_go(struct sim *sim, struct sim_egroup *g)
+{
+    struct sim_esub *sub;
+
+    DL_FOREACH(sim->model.subs, sub)
+    {
+        const struct td_sub *real = sub->group == g ? real_of(sim, sub) : NULL;
+
+        for (uint64_t i = sub->delivered;
+             real && i < real->loose && i < sub->sent; i++) {
+            struct sim_gevent *event = event_of(g, sub->log[i].key);
+
+            if (!event || event->loose || event->holder != sub)
+                continue;
+            event->loose = true;
+            g->keys[event->partition].held--;
+        }
+    }
+}
+
 /* A key's events stay in order, and with one member while it holds any. */
 static void check_key(struct sim *sim, struct sim_esub *sub,
                       const struct sim_gevent *event)
@@ -181,19 +213,22 @@ static void check_key(struct sim *sim, struct sim_esub *sub,
     uint64_t *last = &g->last[event->key >> 40][k];
     const struct sim_esub *holder = g->keys[k].holder;
 
+    if (holder != sub)
+        let_go(sim, g);
     SIM_CHECK(sim, g->keys[k].held == 0 || holder == sub,
               "key %u goes to link %u subscription %llu, and another member "
               "holds %llu events of it",
               k, sub->link->number, (unsigned long long)sub->number,
               (unsigned long long)g->keys[k].held);
-    SIM_CHECK(sim, *last < sequence_of(event->key),
+    SIM_CHECK(sim, *last < sequence_of(event->key) || event->stray,
               "key %u: %llu of a producer after %llu", k,
               sequence_of(event->key), (unsigned long long)*last);
     if (g->keys[k].held > 0)
         sim_seen(sim, SIM_SEEN_KEYED);
     else if (holder && holder != sub)
         sim_seen(sim, SIM_SEEN_KEY_MOVED);
-    *last = sequence_of(event->key);
+    if (*last < sequence_of(event->key))
+        *last = sequence_of(event->key);
 }
 
 void sim_egroup_sent(struct sim *sim, struct sim_esub *sub, uint64_t key)
@@ -214,6 +249,7 @@ void sim_egroup_sent(struct sim *sim, struct sim_esub *sub, uint64_t key)
     if (g->share == TD_BY_KEY && event->partition > 0 && !sim->config.starved)
         check_key(sim, sub, event);
     event->holder = sub;
+    event->stray = false;
     g->waiting--;
     g->keys[event->partition].holder = sub;
     g->keys[event->partition].held++;
@@ -231,6 +267,10 @@ void sim_egroup_unsent(struct sim *sim, struct sim_esub *sub, uint64_t key)
         return;
     event->holder = NULL;
     g->waiting++;
+    event->stray = event->loose;
+    event->loose = false;
+    if (event->stray)
+        return;
     g->keys[event->partition].held--;
     g->last[key >> 40][event->partition] = sequence_of(key) - 1;
 }
@@ -355,6 +395,8 @@ static void check_group(struct sim *sim, struct sim_egroup *eg,
               (unsigned long long)(dropped - eg->lost));
     sim_bound_check(sim, &eg->bound, g, eg->matched);
     check_dealt(sim, g);
+    if (g->share == TD_BY_KEY)
+        let_go(sim, eg);
     if (g->share == TD_ROUND_ROBIN)
         check_turns(sim, eg, g);
 }

@@ -66,6 +66,8 @@ struct sim_gevent {
     uint64_t key; /* sim_event_key() */
     uint8_t partition;
     struct sim_esub *holder; /* sent to it; NULL: waits, or was dropped */
+    bool loose; /* it does not hold its key: its member is, or was, away */
+    bool stray; /* that has come back without it, so that it may be late */
 };
 
 /* A group with a name, as it ought to be. */

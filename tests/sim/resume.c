@@ -47,6 +47,20 @@ static uint64_t kept_from(const struct td_session *s, uint64_t number)
     return sub ? sub->flight_first : 0;
 }
 
+static bool is_listed_twice(struct td_str list, uint64_t number)
+{
+    struct td_reader r = td_reader_of(list.data, list.len);
+    uint32_t rows;
+    uint32_t times = 0;
+    struct kept row;
+
+    if (!td_read_array(&r, &rows))
+        return false;
+    while (rows-- > 0 && read_kept(&r, &row))
+        times += row.number == number;
+    return times > 1;
+}
+
 /* Whether the broker has what every row asks for. */
 static bool can_be(struct sim *sim, const struct td_session *s,
                    struct td_str list)
@@ -63,6 +77,8 @@ static bool can_be(struct sim *sim, const struct td_session *s,
         if (!read_kept(&r, &row))
             return false;
         sub = sim_esub_find(sim, s->number, row.number);
+        if (is_listed_twice(list, row.number))
+            return false;
         if (!sub || row.received < sub->delivered || row.received > sub->sent ||
             row.missed > sub->gap_told) {
             sim_seen(sim, SIM_SEEN_IMPOSSIBLE);
@@ -78,10 +94,11 @@ static bool can_be(struct sim *sim, const struct td_session *s,
 
 static bool is_token_of(const struct td_session *s, struct td_str token)
 {
-    return token.len == sizeof(s->token) &&
-           (memcmp(token.data, s->token, token.len) == 0 ||
-            (s->heard_ms <= s->welcomed_ms &&
-             memcmp(token.data, s->token_before, token.len) == 0));
+    const struct td_producer *p = s->producer;
+
+    return token.len == sizeof(p->token) &&
+           (memcmp(token.data, p->token, token.len) == 0 ||
+            (p->told && memcmp(token.data, p->token_before, token.len) == 0));
 }
 
 void sim_resume_before(struct sim *sim, struct sim_link *link,
@@ -123,7 +140,6 @@ static void note_again(struct sim *sim, const struct sim_esub *sub,
         sim_seen(sim, SIM_SEEN_RESUMED_GAP);
 }
 
-/* A row that comes twice finds nothing left to do. */
 static void resume_sub(struct sim *sim, struct sim_link *link,
                        const struct kept *row)
 {
@@ -132,8 +148,6 @@ static void resume_sub(struct sim *sim, struct sim_link *link,
     if (!sub)
         return;
     sub->link = link;
-    if (row->received > sub->sent || row->missed > sub->gap_told)
-        return;
     note_again(sim, sub, row);
     sim_owe_again(sim, sub, row->received);
     if (sub->group)

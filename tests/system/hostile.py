@@ -17,14 +17,14 @@ URL = sys.argv[1]
 class Raw:
     """A DEALER that sends whatever it is told."""
 
-    def __init__(self, hello=True, producer=None):
+    def __init__(self, hello=True, producer=None, token=None):
         self.producer = producer or int(time.time() * 1e3).to_bytes(6, "big") + os.urandom(10)
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.setsockopt(zmq.RECONNECT_IVL, -1)
         self.socket.setsockopt(zmq.LINGER, 0)
         self.socket.connect(URL)
         if hello:
-            self.send(self.hello())
+            self.send(self.hello(6, {"token": token} if token else {}))
             self.welcome = self.expect(WELCOME)
 
     def hello(self, *changes):

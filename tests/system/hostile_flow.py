@@ -144,7 +144,11 @@ def resent_events_are_taken_once():
     first.expect(TAKEN, 5)
     first.close()
     before = watcher.call(STATS, {})["duplicates"]
-    second = Raw(producer=first.producer)
+    thief = Raw(hello=False, producer=first.producer)  # its id is in every event
+    thief.send(thief.hello())
+    thief.expect(BYE, EEXIST)
+    thief.close()
+    second = Raw(producer=first.producer, token=first.welcome[7]["token"])
     assert second.welcome[4] == 5, "WELCOME says %d were taken, not 5" % second.welcome[4]
     second.publish([["resend.x", 7, 7 * N, 1, 0]], EVENT * 7)
     second.expect(TAKEN, 7)

@@ -408,7 +408,7 @@ struct td_session *session_of(struct fixture *f, const char *peer)
     struct td_session *s;
 
     HASH_FIND(hh_peer, f->engine->peers, peer, strlen(peer), s);
-    return s;
+    return s && !s->away ? s : NULL;
 }
 
 struct td_sub *sub_of(struct fixture *f, const char *peer, uint64_t number)

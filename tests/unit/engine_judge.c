@@ -180,9 +180,10 @@ static void check_queue(const struct td_queue *q)
     assert_true(q->bytes >= q->data && (q->len > 0 || q->bytes == 0));
 }
 
-/* Finds each key of a queue's events, and counts those down. */
+/* Finds each key of a queue's events past the first so many, and counts those
+ * down. */
 static void find_keys(struct td_group *g, const struct td_queue *q,
-                      const struct td_sub *holder)
+                      const struct td_sub *holder, uint64_t skip)
 {
     for (uint32_t i = 0; i < q->len; i++) {
         const struct td_piece *piece = td_queue_nth(q, i);
@@ -203,6 +204,10 @@ static void find_keys(struct td_group *g, const struct td_queue *q,
             if (++place == batch->runs[run].count) {
                 run++;
                 place = 0;
+            }
+            if (skip > 0) {
+                skip--;
+                continue;
             }
             if (hash == 0)
                 continue;
@@ -227,8 +232,8 @@ static void check_keys(struct td_group *g)
         counts[n++] = key->events;
     }
     for (struct td_sub *sub = g->members; sub; sub = sub->group_next) {
-        find_keys(g, &sub->own, sub);
-        find_keys(g, &sub->flight, sub);
+        find_keys(g, &sub->own, sub, 0);
+        find_keys(g, &sub->flight, sub, td_deal_loose(sub));
     }
     n = 0;
     HASH_ITER(hh, g->named->keys.table, key, next)
@@ -240,6 +245,7 @@ static void check_keys(struct td_group *g)
 
 static void check_group(struct td_group *g)
 {
+    struct td_queue_sum waiting = {g->queue.events, g->queue.bytes};
     uint32_t members = 0;
 
     for (struct td_sub *sub = g->members; sub; sub = sub->group_next) {
@@ -249,17 +255,23 @@ static void check_group(struct td_group *g)
         check_queue(&sub->flight);
         assert_true(sub->from == (g->name_len ? &sub->own : &g->queue));
         assert_true(g->name_len || sub->own.len == 0);
+        waiting.events += sub->own.events;
+        waiting.bytes += sub->own.bytes;
+        assert_true(sub->loose <= sub->sent);
         assert_true(sub->sent >= sub->delivered);
         assert_true(sub->sent <= sub->events_limit);
         assert_true(sub->sent_bytes <= sub->bytes_limit);
         assert_true(sub->flight.events == sub->sent - sub->flight_first);
     }
     assert_true(members == g->members_len && members > 0);
+    assert_true(waiting.events == td_group_waiting(g));
+    assert_true(waiting.bytes == td_group_waiting_bytes(g));
     check_queue(&g->queue);
     if (td_group_is_holding(g))
         assert_false(td_group_is_away(g));
     if (g->share == TD_BY_KEY) {
-        assert_true(g->queue.len == 0);
+        assert_true(g->queue.len == 0 || td_group_is_away(g) ||
+                    g->named->ready);
         for (struct td_sub *sub = g->members; sub; sub = sub->group_next)
             assert_true(sub->flight.len == 0 ||
                         sub->flight_first == sub->delivered);

@@ -28,7 +28,7 @@ static void on_welcome(struct oom_peer *p, const struct td_frame *f)
     r = td_reader_of(value.data, value.len);
     assert_true(td_read_bin(&r, &value) && value.len == sizeof(p->token));
     memcpy(p->token, value.data, value.len);
-    p->up = p->resumable = true;
+    p->up = p->resumable = p->has_token = true;
 }
 
 static void on_reply(struct oom_broker *b, struct oom_peer *p,
@@ -224,11 +224,6 @@ static void hello(struct oom_broker *b, unsigned peer, struct td_str options)
     oom_say(b, peer, &f, NULL);
 }
 
-void oom_hello(struct oom_broker *b, unsigned peer)
-{
-    hello(b, peer, td_empty_map);
-}
-
 static void pack_kept(msgpack_packer *pk, const struct oom_peer *p)
 {
     size_t rows = 0;
@@ -252,29 +247,40 @@ static void pack_key(msgpack_packer *pk, const char *key)
     msgpack_pack_str_body(pk, key, strlen(key));
 }
 
-void oom_resume(struct oom_broker *b, unsigned peer)
+/* The producer is remembered, so that a new session too needs its token. */
+static void hello_as(struct oom_broker *b, unsigned peer, bool resume)
 {
-    struct oom_peer *p = &b->peers[peer];
+    const struct oom_peer *p = &b->peers[peer];
     struct td_buf options = {0};
     msgpack_packer pk;
 
-    if (!p->resumable) {
-        oom_hello(b, peer);
-        return;
-    }
     td_alloc_hold(true);
     msgpack_packer_init(&pk, &options, td_buf_pack_write);
-    msgpack_pack_map(&pk, 2);
-    pack_key(&pk, "token");
-    msgpack_pack_bin(&pk, sizeof(p->token));
-    msgpack_pack_bin_body(&pk, p->token, sizeof(p->token));
-    pack_key(&pk, "subscriptions");
-    pack_kept(&pk, p);
+    msgpack_pack_map(&pk, (size_t)p->has_token + resume);
+    if (p->has_token) {
+        pack_key(&pk, "token");
+        msgpack_pack_bin(&pk, sizeof(p->token));
+        msgpack_pack_bin_body(&pk, p->token, sizeof(p->token));
+    }
+    if (resume) {
+        pack_key(&pk, "subscriptions");
+        pack_kept(&pk, p);
+    }
     td_alloc_hold(false);
     hello(b, peer, td_mp_str(&options));
     td_alloc_hold(true);
     td_buf_fini(&options);
     td_alloc_hold(false);
+}
+
+void oom_hello(struct oom_broker *b, unsigned peer)
+{
+    hello_as(b, peer, false);
+}
+
+void oom_resume(struct oom_broker *b, unsigned peer)
+{
+    hello_as(b, peer, b->peers[peer].resumable);
 }
 
 /* Every question is answered, or ends the session. */

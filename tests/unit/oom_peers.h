@@ -30,6 +30,7 @@ struct oom_peer {
     bool up;
     bool deaf; /* what it is sent is lost on the way */
     bool resumable;
+    bool has_token;
     char token[16];
     uint64_t sequence; /* published last */
     uint64_t messages; /* DELIVER in this session */

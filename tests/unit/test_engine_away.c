@@ -137,6 +137,27 @@ static void test_engine_frees_the_keys_of_who_stays_away(void **state)
     assert_int_equal(f->engine->counters.all.dropped[TD_DROP_SESSION_LOST], 2);
 }
 
+/* Its session is here again before it leaves the group: nobody is dropped
+ * for, as if all the members were away. */
+static void test_engine_holds_on_when_one_of_two_is_not_listed(void **state)
+{
+    struct fixture *f = *state;
+    const char *room = "{\"events\" 1 \"bytes\" 2000000 \"queue_events\" 10 "
+                       "\"group\" \"g\"}";
+
+    begin(f, "a", room);
+    givef(f, "sub", "[5 2 2 \"a\" %s]", room);
+    publish_one(f, "pub", "a", 14, 3, 1);
+    flush(f);
+    assert_non_null(f->engine->held);
+    come_back(f, "sub/2", "[[1 1 0]]");
+    assert_true(resumed(f, "sub/2"));
+    flush(f);
+    assert_non_null(f->engine->held);
+    assert_int_equal(f->engine->subs_len, 1);
+    assert_int_equal(f->engine->counters.all.dropped[TD_DROP_SLOW], 0);
+}
+
 /* ---- who is away holds nobody up ---- */
 
 #define TINY "{\"events\" 1 \"bytes\" 2000000 \"queue_events\" 10}"
@@ -248,6 +269,7 @@ struct client {
     char peer[8];
     bool up;
     uint32_t links;
+    uint8_t token; /* all its bytes */
     uint64_t received;
     uint64_t missed;
     uint64_t messages;
@@ -277,13 +299,18 @@ static void receive(struct fixture *f, struct client *c, uint32_t messages)
 
 static void reconnect(struct fixture *f, struct client *c)
 {
-    char list[60];
+    struct td_str token = {NULL, 0};
+    char options[120];
 
     snprintf(c->peer, sizeof(c->peer), "sub/%u", ++c->links % 1000);
-    snprintf(list, sizeof(list), "[[1 %u %u]]", (unsigned)c->received,
-             (unsigned)c->missed);
-    come_back(f, c->peer, list);
+    snprintf(options, sizeof(options),
+             "{\"token\" <c4 10 %02x*16> \"subscriptions\" [[1 %u %u]]}",
+             c->token, (unsigned)c->received, (unsigned)c->missed);
+    hello_with(f, c->peer, options);
     assert_true(resumed(f, c->peer));
+    assert_true(td_map_bin(frame(f, c->peer, TD_WELCOME, 0)->u.welcome.limits,
+                           "token", &token));
+    c->token = (uint8_t)token.data[0];
     c->up = true;
     c->messages = 0;
 }
@@ -300,7 +327,7 @@ static void test_engine_loses_nothing_with_a_link(void **state)
 {
     for (uint32_t round = 0; round < 12; round++) {
         struct fixture *f;
-        struct client c = {.peer = "sub", .up = true};
+        struct client c = {.peer = "sub", .up = true, .token = 2};
         uint32_t dice = 5 + round;
         uint64_t first = 1;
 
@@ -353,6 +380,7 @@ int main(void)
         TEST_RESUMABLE(test_engine_deals_past_a_member_that_is_away),
         TEST_RESUMABLE(test_engine_keeps_the_keys_of_who_is_away),
         TEST_RESUMABLE(test_engine_frees_the_keys_of_who_stays_away),
+        TEST_RESUMABLE(test_engine_holds_on_when_one_of_two_is_not_listed),
         TEST_RESUMABLE(test_engine_blocks_for_nobody_who_is_away),
         TEST_RESUMABLE(test_engine_blocks_for_no_group_that_is_away),
         TEST_RESUMABLE(test_engine_is_idle_with_sessions_away),

@@ -92,6 +92,28 @@ static void test_engine_refuses_who_joins_under_other_terms(void **state)
     assert_int_equal(f->engine->groups_len, 3);
 }
 
+/* Dealing looks at each of them. */
+static void test_engine_bounds_the_members_of_a_group(void **state)
+{
+    struct fixture *f = *state;
+
+    f->unjudged = true;
+    hello(f, "m");
+    hello(f, "n");
+    for (unsigned i = 1; i <= TD_MEMBERS_MAX; i++) {
+        givef(f, "m", "[5 1 %u \"a\" " GROUP "]", i);
+        assert_int_equal(code_of_reply(f, "m"), TIDINGS_OK);
+    }
+    f->unjudged = false;
+    give(f, "n", "[5 1 1 \"a\" " GROUP "]");
+    assert_int_equal(code_of_reply(f, "n"), TIDINGS_ELIMIT);
+    give(f, "n", "[5 2 2 \"a\" " WIDE "]"); /* the session goes on */
+    assert_int_equal(code_of_reply(f, "n"), TIDINGS_OK);
+    give(f, "m", "[6 2 7]");
+    give(f, "n", "[5 3 1 \"a\" " GROUP "]");
+    assert_int_equal(code_of_reply(f, "n"), TIDINGS_OK);
+}
+
 /* ---- side by side ---- */
 
 /* Each group, and each subscription without one, has its copy. */
@@ -323,6 +345,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_engine_checks_a_groups_options),
         TEST(test_engine_refuses_who_joins_under_other_terms),
+        TEST(test_engine_bounds_the_members_of_a_group),
         TEST(test_engine_gives_each_group_its_copy),
         TEST(test_engine_takes_many_members_of_one_session),
         TEST(test_engine_tags_each_members_events_densely),

@@ -121,6 +121,52 @@ static void test_engine_ends_a_session_that_exceeds_its_credit(void **state)
     assert_int_equal(f->engine->counters.published, TD_PUBLISH_EVENTS);
 }
 
+static tidings_err code_of(struct fixture *f, const char *subscribe)
+{
+    forget(f);
+    give(f, "sub", subscribe);
+    return code_of_reply(f, "sub");
+}
+
+/* However many sessions share them; a quarter of a million are only claimed. */
+static void test_engine_bounds_the_subscriptions_of_all(void **state)
+{
+    const size_t claimed = TD_SUBSCRIPTIONS_ALL_MAX - 2;
+    struct fixture *f = *state;
+
+    f->unjudged = true;
+    begin(f, "a", WIDE);
+    f->engine->subs_len += claimed;
+    assert_int_equal(code_of(f, "[5 1 2 \"b\" " WIDE "]"), TIDINGS_OK);
+    assert_int_equal(code_of(f, "[5 1 3 \"c\" " WIDE "]"), TIDINGS_ELIMIT);
+    assert_int_equal(code_of(f, "[6 1 2]"), TIDINGS_OK);
+    assert_int_equal(code_of(f, "[5 1 3 \"c\" " WIDE "]"), TIDINGS_OK);
+    f->engine->subs_len -= claimed;
+    f->unjudged = false;
+    judge(f);
+}
+
+/* A member more of a group has its pattern already. */
+static void test_engine_bounds_the_patterns_of_all(void **state)
+{
+    struct fixture *f = *state;
+    size_t claimed;
+
+    f->unjudged = true;
+    begin(f, "a.>", "{" ROOM " \"group\" \"g\"}");
+    claimed = TD_TRIE_BYTES_MAX - 1 - f->engine->trie.bytes;
+    f->engine->trie.bytes += claimed;
+    assert_int_equal(code_of(f, "[5 1 2 \"b.*\" " WIDE "]"), TIDINGS_OK);
+    assert_int_equal(code_of(f, "[5 1 3 \"c\" " WIDE "]"), TIDINGS_ELIMIT);
+    assert_int_equal(code_of(f, "[5 1 3 \"a.>\" {" ROOM " \"group\" \"g\"}]"),
+                     TIDINGS_OK);
+    assert_int_equal(code_of(f, "[6 1 2]"), TIDINGS_OK);
+    assert_int_equal(code_of(f, "[5 1 4 \"c\" " WIDE "]"), TIDINGS_OK);
+    f->engine->trie.bytes -= claimed;
+    f->unjudged = false;
+    judge(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -130,6 +176,8 @@ int main(void)
         TEST(test_engine_ends_a_session_whose_sequences_fall),
         TEST(test_engine_keeps_the_systems_types_to_itself),
         TEST(test_engine_ends_a_session_that_exceeds_its_credit),
+        TEST(test_engine_bounds_the_subscriptions_of_all),
+        TEST(test_engine_bounds_the_patterns_of_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -116,6 +116,87 @@ static void test_route_forgets_the_oldest_when_it_is_full(void **state)
     assert_int_equal(f->routes.other.published, 14); /* it was t.1's turn */
 }
 
+/* Many subscriptions that match everything. */
+static struct td_trie_entry *add_many(struct fixture *f, size_t len)
+{
+    struct td_trie_entry *entries = calloc(len, sizeof(*entries));
+
+    assert_non_null(entries);
+    for (size_t i = 0; i < len; i++)
+        assert_ok(td_trie_add(&f->trie, &entries[i], ">", 1));
+    td_routes_changed(&f->routes);
+    return entries;
+}
+
+static uint64_t listed(const struct fixture *f)
+{
+    const struct td_route *route;
+    uint64_t sum = 0;
+
+    DL_FOREACH(f->routes.lists, route)
+    {
+        sum += route->len;
+    }
+    assert_int_equal(sum, f->routes.listed);
+    return sum;
+}
+
+/* Types times subscriptions are many: what the oldest types match is forgotten,
+ * not what was counted of them. */
+static void test_route_bounds_what_all_types_match(void **state)
+{
+    const uint32_t each = 4096;
+    const unsigned fit = TD_ROUTES_ENTRIES_MAX / each;
+    struct fixture *f = *state;
+    struct td_trie_entry *entries = add_many(f, each);
+    const struct td_route *first = find(f, "t.0");
+    char type[16];
+
+    td_routes_count(&f->routes, &f->trie, str_of("t.0"))->published = 5;
+    for (unsigned i = 1; i < fit; i++) {
+        snprintf(type, sizeof(type), "t.%u", i);
+        find(f, type);
+    }
+    assert_int_equal(listed(f), TD_ROUTES_ENTRIES_MAX);
+    assert_int_equal(first->len, each);
+
+    assert_int_equal(find(f, "t.more")->len, each);
+    assert_int_equal(listed(f), TD_ROUTES_ENTRIES_MAX);
+    assert_int_equal(first->len, 0); /* but is there */
+    assert_int_equal(td_routes_cached(&f->routes), fit + 1);
+
+    assert_ptr_equal(find(f, "t.0"), first); /* in the place of t.1's */
+    assert_int_equal(first->len, each);
+    assert_int_equal(first->count.published, 5);
+    assert_int_equal(listed(f), TD_ROUTES_ENTRIES_MAX);
+    assert_int_equal(find(f, "t.1")->len, each);
+    assert_int_equal(f->routes.other.published, 0);
+    td_trie_fini(&f->trie);
+    free(entries);
+}
+
+static void test_route_finds_more_than_it_may_keep(void **state)
+{
+    const uint32_t many = TD_ROUTES_ENTRIES_MAX + 1;
+    struct fixture *f = *state;
+    struct td_trie_entry *entries = add_many(f, many);
+
+    for (int i = 0; i < 2; i++) { /* each in the place of the other */
+        assert_int_equal(find(f, "a")->len, many);
+        assert_int_equal(listed(f), many);
+        assert_int_equal(find(f, "b")->len, many);
+        assert_int_equal(listed(f), many);
+    }
+    for (uint32_t i = 3; i < many; i++)
+        td_trie_remove(&f->trie, &entries[i]);
+    td_routes_changed(&f->routes);
+    assert_int_equal(find(f, "a")->len, 3);
+    assert_int_equal(find(f, "b")->len, 3);
+    assert_int_equal(listed(f), 6);
+    td_trie_fini(&f->trie);
+    free(entries);
+}
+
 static tidings_err find_twice(void *arg)
 {
     struct fixture *f = arg;
@@ -148,6 +229,10 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(
             test_route_forgets_the_oldest_when_it_is_full, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_route_bounds_what_all_types_match,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_route_finds_more_than_it_may_keep,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(test_route_without_memory_says_so,
                                         setup, teardown),
     };

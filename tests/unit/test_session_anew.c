@@ -140,7 +140,8 @@ static void test_resume_ends_with_a_broker_that_breaks_the_rules(void **state)
         assert_row(rows[i].welcome, !was_told(f, TIDINGS_UP));
         assert_row(rows[i].welcome, !sub || sub->state == TD_CSUB_WANTED);
         reopen(f);
-        assert_row(rows[i].welcome, said_hello(f, "{}"));
+        assert_row(rows[i].welcome,
+                   said_hello(f, rows[i].asked ? "{" TOKEN "}" : "{}"));
         teardown((void **)&f);
     }
     (void)state;
@@ -156,7 +157,7 @@ static void test_resume_ends_with_a_broker_that_resumes_twice(void **state)
     resume(f);
     assert_err(give(f, RESUMED), TIDINGS_EPROTO);
     reopen(f);
-    assert_true(said_hello(f, "{}"));
+    assert_true(said_hello(f, "{" TOKEN "}"));
     assert_err(give(f, RESUMED), TIDINGS_EPROTO);
 }
 
@@ -231,7 +232,7 @@ static void test_resume_needs_no_unsubscribe_of_what_is_not_listed(void **state)
     assert_int_equal(early->state, TD_CSUB_ENDED);
     td_client_break(&f->client, "a malformed batch"); /* that had waited */
     reopen(f);
-    assert_true(said_hello(f, "{}"));
+    assert_true(said_hello(f, "{" TOKEN "}"));
     td_client_unsubscribe(&f->client, late);
     assert_int_equal(late->state, TD_CSUB_ENDED);
     td_client_forget(&f->client, late);

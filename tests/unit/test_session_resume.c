@@ -91,7 +91,7 @@ static void test_resume_is_asked_for_when_the_broker_may_have_it(void **state)
                       said_hello(f, rows[i].resumes
                                         ? "{" TOKEN
                                           " \"subscriptions\" [[1 0 0]]}"
-                                        : "{}"));
+                                        : "{" TOKEN "}"));
         teardown((void **)&f);
     }
     (void)state;
@@ -114,8 +114,14 @@ static void test_resume_needs_a_token(void **state)
     assert_true(said_hello(f, NO_SUBS));
     greet(f, "[2 1 7 1 0 1000 1000000 {\"resumed\" true}]"); /* none any more */
     lose(f);
+    reopen(f); /* it proves all the same whose the numbering is */
+    assert_true(said_hello(f, "{" TOKEN "}"));
+    greet(f, "[2 1 7 1 0 1 1 {\"token\" b(16) \"grace_ms\" 0}]");
+    sub = subscribe_live(f, 0);
+    lose(f);
+    assert_int_equal(sub->state, TD_CSUB_WANTED); /* not for any time */
     reopen(f);
-    assert_true(said_hello(f, "{}"));
+    assert_true(said_hello(f, "{" TOKEN "}"));
 }
 
 /* The last link was lost before it was greeted, and the one before too. */

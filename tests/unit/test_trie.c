@@ -38,6 +38,14 @@ static bool found(void *ctx, struct td_trie_entry *entry)
     return f->stop_after == 0 || --f->stop_after > 0;
 }
 
+static bool keep_last(void *ctx, struct td_trie_entry *entry)
+{
+    struct td_trie_entry **last = ctx;
+
+    *last = entry;
+    return true;
+}
+
 static int setup(void **state)
 {
     *state = calloc(1, sizeof(struct fixture));
@@ -180,6 +188,77 @@ static void test_trie_match_ends_when_it_is_told(void **state)
     assert_int_equal(n, 2);
 }
 
+/* By its tokens, and those that two patterns share once. */
+static void test_trie_says_what_its_nodes_take(void **state)
+{
+    struct fixture *f = *state;
+    struct td_trie_entry *e = f->entries;
+    size_t one, two;
+
+    assert_ok(td_trie_add(&f->trie, &e[0], "a.b.*.d.e.f.g.h.i.j.k", 21));
+    one = f->trie.bytes;
+    assert_in_range(one / 11, sizeof(void *) * 4, 192);
+    assert_ok(td_trie_add(&f->trie, &e[1], "a.b.*.d.e.f.g.h.i.j.l", 21));
+    two = f->trie.bytes;
+    assert_int_equal((two - one) * 11, one);
+    assert_ok(td_trie_add(&f->trie, &e[2], "a.b.*.d", 7));
+    assert_ok(td_trie_add(&f->trie, &e[3], "a.b.>", 5));
+    assert_ok(td_trie_add(&f->trie, &e[4], ">", 1));
+    assert_int_equal(f->trie.bytes, two);
+    for (int i = 4; i > 0; i--)
+        td_trie_remove(&f->trie, &e[i]);
+    assert_int_equal(f->trie.bytes, one);
+    td_trie_remove(&f->trie, &e[0]);
+    assert_int_equal(f->trie.bytes, 0);
+}
+
+/* A table for each node would be an allocation or two more for each. */
+static void test_trie_allocates_once_for_a_token(void **state)
+{
+    struct fixture *f = *state;
+    size_t live = td_alloc_live();
+    size_t first;
+
+    assert_ok(td_trie_add(&f->trie, &f->entries[0], "a.b", 3));
+    first = td_alloc_live();
+    assert_ok(td_trie_add(&f->trie, &f->entries[1], "a.c.d.*.f.g.h.i", 15));
+    assert_int_equal(td_alloc_live() - first, 7);
+    td_trie_remove(&f->trie, &f->entries[0]);
+    td_trie_remove(&f->trie, &f->entries[1]);
+    assert_int_equal(td_alloc_live(), live);
+}
+
+/* More nodes than the table begins with, under one parent and under each. */
+static void test_trie_finds_each_of_many(void **state)
+{
+    enum { MANY = 5000 };
+    struct fixture *f = *state;
+    struct td_trie_entry *entries = calloc(MANY, sizeof(*entries));
+    char text[32];
+
+    assert_non_null(entries);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(text, sizeof(text), "t%d.%d", i, i % 7);
+        assert_ok(td_trie_add(&f->trie, &entries[i], text, strlen(text)));
+    }
+    for (int i = 0; i < MANY; i++) {
+        struct td_trie_entry *last = NULL;
+
+        snprintf(text, sizeof(text), "t%d.%d", i, i % 7);
+        assert_true(
+            td_trie_match(&f->trie, text, strlen(text), keep_last, &last));
+        assert_ptr_equal(last, &entries[i]);
+        snprintf(text, sizeof(text), "t%d.%d", i, i % 7 + 1);
+        last = NULL;
+        td_trie_match(&f->trie, text, strlen(text), keep_last, &last);
+        assert_null(last);
+        td_trie_remove(&f->trie, &entries[i]);
+    }
+    assert_null(f->trie.root);
+    assert_int_equal(f->trie.bytes, 0);
+    free(entries);
+}
+
 static void test_trie_fini_unlinks_its_entries(void **state)
 {
     struct fixture *f = *state;
@@ -227,6 +306,12 @@ int main(void)
             test_trie_remove_does_nothing_to_a_stranger, setup, teardown),
         cmocka_unit_test_setup_teardown(test_trie_match_ends_when_it_is_told,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(test_trie_says_what_its_nodes_take,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_trie_allocates_once_for_a_token,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_trie_finds_each_of_many, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_trie_fini_unlinks_its_entries,
                                         setup, teardown),
         cmocka_unit_test(test_trie_add_without_memory_changes_nothing),

@@ -1,0 +1,138 @@
+/* Producers: their numbering, and the token that proves whose it is. A
+ * producer's id stands in every event that it publishes, so that the id alone
+ * proves nothing (PROTOCOL.md 3). */
+#include "broker/engine/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the table ---- */
+
+static void producer_forget(struct td_engine *e, struct td_producer *p)
+{
+    DL_DELETE(e->orphans, p);
+    HASH_DELETE(hh, e->producers, p);
+    free(p);
+}
+
+struct td_producer *td_producer_find(struct td_engine *e, struct td_str id)
+{
+    struct td_producer *p;
+
+    HASH_FIND(hh, e->producers, id.data, id.len, p);
+    return p;
+}
+
+struct td_producer *td_producer_get(struct td_engine *e, struct td_str id)
+{
+    struct td_producer *p = td_producer_find(e, id);
+
+    if (p)
+        return p;
+    if (HASH_COUNT(e->producers) >= TD_PRODUCERS_MAX && e->orphans)
+        producer_forget(e, e->orphans);
+    p = calloc(1, sizeof(*p));
+    if (!p)
+        return NULL;
+    memcpy(p->id, id.data, sizeof(p->id));
+    HASH_ADD(hh, e->producers, id, sizeof(p->id), p);
+    if (p->hh_failed) {
+        free(p);
+        return NULL;
+    }
+    DL_APPEND(e->orphans, p); /* until a session takes it */
+    p->ended_ms = e->now_ms;
+    return p;
+}
+
+void td_producer_attach(struct td_engine *e, struct td_producer *p,
+                        struct td_session *s)
+{
+    if (p->session) {
+        td_session_doom(e, p->session, TD_DROP_SESSION_LOST, TIDINGS_EEXIST,
+                        "another session of this producer has begun");
+        p->session->producer = NULL;
+    } else {
+        DL_DELETE(e->orphans, p);
+    }
+    p->session = s;
+    s->producer = p;
+}
+
+void td_producer_detach(struct td_engine *e, struct td_session *s)
+{
+    struct td_producer *p = s->producer;
+
+    if (!p)
+        return;
+    s->producer = NULL;
+    p->session = NULL;
+    p->ended_ms = e->now_ms;
+    DL_APPEND(e->orphans, p);
+    if (p->taken == 0) /* nothing to remember */
+        producer_forget(e, p);
+}
+
+void td_producer_tick(struct td_engine *e)
+{
+    while (e->orphans &&
+           e->now_ms - e->orphans->ended_ms >= TD_PRODUCER_KEEP_MS)
+        producer_forget(e, e->orphans);
+}
+
+/* ---- its token ---- */
+
+static bool is_same(const uint8_t *a, struct td_str b)
+{
+    uint8_t differs = 0; /* in constant time: it is a secret */
+
+    if (!b.data || b.len != TD_TOKEN_BYTES)
+        return false;
+    for (size_t i = 0; i < TD_TOKEN_BYTES; i++)
+        differs |= a[i] ^ (uint8_t)b.data[i];
+    return differs == 0;
+}
+
+static bool has_token(const struct td_producer *p)
+{
+    return p->told || p->guarded;
+}
+
+bool td_producer_knows(const struct td_producer *p, struct td_str shown)
+{
+    return has_token(p) &&
+           (is_same(p->token, shown) || is_same(p->token_before, shown));
+}
+
+bool td_producer_admits(const struct td_producer *p, struct td_str shown)
+{
+    return !p->guarded || td_producer_knows(p, shown);
+}
+
+bool td_producer_renew(struct td_engine *e, struct td_producer *p,
+                       struct td_str shown)
+{
+    const struct td_port *port = &e->options.port;
+    uint8_t token[TD_TOKEN_BYTES];
+
+    if (!port->random)
+        return true;
+    /* Who shows the one before may have the next already: it stays. */
+    if (!td_producer_knows(p, shown) || is_same(p->token, shown)) {
+        if (!port->random(port->ctx, token, sizeof(token)))
+            return has_token(p);
+        memcpy(p->token_before, has_token(p) ? p->token : token, sizeof(token));
+        memcpy(p->token, token, sizeof(token));
+    }
+    p->told = true;
+    return true;
+}
+
+void td_producer_heard(struct td_producer *p)
+{
+    if (!p->told)
+        return;
+    p->told = false;
+    p->guarded = true;
+    memcpy(p->token_before, p->token, sizeof(p->token));
+}
