@@ -34,7 +34,8 @@ void td_view_next(struct td_view *v)
     td_id_increment(v->id);
 }
 
-tidings_err td_view_open(struct td_view *v, const uint8_t **p, const uint8_t *end)
+tidings_err td_view_open(struct td_view *v, const uint8_t **p,
+                         const uint8_t *end)
 {
     struct tidings_event *event = &v->event;
     struct td_event wire;

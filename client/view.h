@@ -35,6 +35,7 @@ void td_view_next(struct td_view *v);
 
 /* Opens the event at *p, which lies before end, and moves *p past it.
  * TIDINGS_EPROTO: it cannot be read; TIDINGS_ENOMEM. */
-tidings_err td_view_open(struct td_view *v, const uint8_t **p, const uint8_t *end);
+tidings_err td_view_open(struct td_view *v, const uint8_t **p,
+                         const uint8_t *end);
 
 #endif

@@ -79,6 +79,15 @@
 #define TD_PRODUCER_KEEP_MS 600000 /* how long a lost publisher may stay away */
 #define TD_PRODUCERS_MAX 65536u    /* 170 bytes each */
 
+/* ---- the store ---- */
+#define TD_STORE_FORMAT 1u           /* of the folder */
+#define TD_STORE_KEY_BYTES_MAX 500u  /* LMDB takes 511 */
+#define TD_STORE_RESERVE (16u << 20) /* bytes kept for a full disk */
+#define TD_STORE_SMALL_BYTES 4096u   /* a transaction for the last half of it */
+#define TD_STORE_GROUP_BYTES (4u << 20) /* of a group commit: more is slower */
+#define TD_STORE_CHECK_MS 50         /* of a restart; 200 are promised */
+#define TD_STORE_WHY_BYTES 256u      /* of an error's text */
+
 /* ---- tables ---- */
 #define TD_TYPES_CACHED_MAX 131072u /* match cache and counters, 200 B each; the
                                        oldest goes */

@@ -1,0 +1,83 @@
+/* A store in a folder, with LMDB.
+ *
+ *    DIR/data.mdb   the records
+ *    DIR/lock.mdb   LMDB's table of readers
+ *    DIR/lock       who has it open: locked, and says the process's number, or
+ *                   at which transaction it was closed
+ *
+ * Levels: disk is a full commit (data and meta page synced); os is a commit
+ * with MDB_NOMETASYNC, which survives kill -9, may be undone by a power cut,
+ * and never corrupts. A group commit takes the highest level asked for in it.
+ *
+ * A failed sync is never tried again and believed: the store is read only from
+ * then on, and says so in its info.
+ *
+ * A group commit holds at most TD_STORE_GROUP_BYTES: its pages are still in the
+ * processor's cache when they are written (measured with 128 kB values: 1.0
+ * GB/s; 0.7 with groups of 8 MB and more).
+ *
+ * A full disk: the file is allocated ahead, by a reserve of TD_STORE_RESERVE
+ * bytes (an eighth of a disk or limit that is small). info().free_bytes says
+ * what may be written before it is touched; the engine refuses publishes when
+ * that is 0, so that settlements, deletes and the shutdown still find room. The
+ * store refuses by itself what is not small when half of the reserve is gone.
+ *
+ * An unclean stop: LMDB needs no recovery, and every record is checked when it
+ * is read. What is left is a disk that lied, so the folder is checked by
+ * walking it, in a child process whose crash means damaged: first the tree, the
+ * free list and all keys, then the values. The opener waits TD_STORE_CHECK_MS
+ * for it, which is enough for the tree and keys of a gigabyte of batches: it
+ * opens in about 60 ms, and in 3 when it was closed. What values are not checked
+ * by then the reader thread checks in slices while it has nothing else to do
+ * (info().checking). A damaged tree is not opened; damaged values are counted,
+ * and reported to who reads them. */
+#ifndef TD_LMDB_H
+#define TD_LMDB_H
+
+#include "broker/store/store.h"
+
+struct td_lmdb_options {
+    uint64_t max_bytes;     /* what data.mdb may grow to, at least 1 MiB, in
+                               steps of 64 KiB; 0: 64 GiB, which costs address
+                               space alone */
+    uint64_t reserve_bytes; /* 0: TD_STORE_RESERVE */
+    bool guard; /* SIGBUS and SIGSEGV in the store's threads are an error of
+                   the read (a file cut short); tidingsd wants it, a library
+                   leaves signals to its host */
+};
+
+/**
+ * Open a folder, and make it if it is not there (its parent must be).
+ *
+ * @param options  NULL: all zero.
+ * @param why  at least TD_STORE_WHY_BYTES: on failure what is wrong and what
+ *             to do.
+ * @return TIDINGS_OK; TIDINGS_EEXIST: another process, or this one, has it
+ *         open (why names the process); TIDINGS_EVERSION: a newer program
+ *         wrote it (why names both versions); TIDINGS_EFULL: no room to make
+ *         it; TIDINGS_EIO: it is damaged, not a store, or cannot be accessed;
+ *         TIDINGS_ENOMEM.
+ */
+tidings_err td_lmdb_open(struct td_store **out, const char *dir,
+                         const struct td_lmdb_options *options, char *why);
+
+struct td_lmdb_damage {
+    uint64_t records; /* walked */
+    uint64_t damaged; /* of them: with a wrong checksum */
+    bool tree;        /* the tree itself is damaged, so there may be more */
+    char first[256];  /* what was found first, and where */
+};
+
+/**
+ * Walk a folder that nobody has open, in a child process. Writes nothing but
+ * the file lock, if there is none.
+ *
+ * @param each  is told of every damaged record, by its key; NULL: nobody asks.
+ * @return TIDINGS_OK: it was walked, *out says what was found; or as
+ *         td_lmdb_open().
+ */
+tidings_err td_lmdb_verify(const char *dir,
+                           void (*each)(void *ctx, struct td_str key),
+                           void *ctx, struct td_lmdb_damage *out, char *why);
+
+#endif

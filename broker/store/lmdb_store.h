@@ -1,0 +1,114 @@
+/* Inside of the store with LMDB: what its files share.
+ *
+ * Three threads. The owner submits, asks, and takes answers. The writer alone
+ * has write transactions, the reader alone reads records. Both take jobs from
+ * their queue and put answers into one, all three under the lock, which nobody
+ * holds during a system call on the data. */
+#ifndef TD_LMDB_STORE_H
+#define TD_LMDB_STORE_H
+
+#include <lmdb.h>
+#include <pthread.h>
+
+#include "broker/store/job.h"
+#include "broker/store/lmdb.h"
+#include "broker/store/lock.h"
+
+struct td_lmdb {
+    struct td_store store; /* first */
+    MDB_env *env;
+    MDB_dbi dbi;
+    struct td_lock *dir_lock;
+    char *dir;
+    struct td_lmdb_options options;
+    int event_fd;
+    pthread_t writer;
+    pthread_t reader;
+
+    /* the writer's own */
+    MDB_txn *look;  /* a read transaction, renewed to count pages */
+    uint64_t ahead; /* bytes of the file that are allocated */
+    uint64_t room;  /* bytes that may be written, the reserve included */
+    uint64_t page_bytes;
+    bool nometasync; /* as the environment stands now */
+
+    /* the reader's own */
+    MDB_txn *snapshot;     /* renewed for every read */
+    struct td_str checked; /* up to this key, after an unclean stop */
+    char checked_key[TD_STORE_KEY_BYTES_MAX + 12];
+
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t submitted_cond;
+    pthread_cond_t asked_cond;
+    struct td_store_jobs submitted;
+    struct td_store_jobs asked;
+    struct td_store_jobs answers;
+    uint64_t submissions;
+    struct td_store_episode episode;
+    struct td_store_info info;
+    struct td_lmdb *next_abandoned;
+    bool abandoned; /* a fault inside of a write: LMDB is not called again */
+    bool stop;
+};
+
+/* lmdb_env.c: LMDB's codes as ours, said once. */
+tidings_err td_lmdb_error(int rc);
+/* The same, and what went wrong with which file. */
+tidings_err td_lmdb_say(const struct td_lmdb *s, int rc, char *why);
+/* LMDB's code. What failed is closed with the environment. */
+int td_lmdb_env_open(struct td_lmdb *s, unsigned flags);
+void td_lmdb_env_close(struct td_lmdb *s);
+/* Of the pages that say where the trees are; 0: they cannot be read. */
+uint64_t td_lmdb_meta_hash(struct td_lmdb *s);
+/* LMDB refuses even reads after it has failed to write a meta page: opens what
+ * was committed before anew, to read. By the reader. LMDB's code. */
+int td_lmdb_reopen(struct td_lmdb *s);
+/* A store in which a fault has left LMDB in no state to be called. */
+void td_lmdb_abandon(struct td_lmdb *s);
+
+/* lmdb_format.c: checks the record of the format, or makes it. */
+tidings_err td_lmdb_format(struct td_lmdb *s, char *why);
+
+/* lmdb_open.c: all of it, however far it was opened. */
+void td_lmdb_free(struct td_lmdb *s);
+
+/* lmdb_commit.c, lmdb_read.c: the threads; arg is the store. */
+void *td_lmdb_write_loop(void *arg);
+void *td_lmdb_read_loop(void *arg);
+
+/* lmdb_queue.c: what the owner calls, and where answers go. */
+extern const struct td_store_face td_lmdb_face;
+void td_lmdb_answer(struct td_lmdb *s, struct td_store_jobs *jobs);
+
+/* lmdb_space.c. Allocates the reserve and counts pages; the writer calls it
+ * after every commit, the opener before there is a writer. */
+void td_lmdb_space(struct td_lmdb *s);
+void td_lmdb_space_init(struct td_lmdb *s);
+bool td_lmdb_disk_is_full(struct td_lmdb *s);
+
+/* lmdb_walk.c: what a walk reports, in memory that its process shares with who
+ * waits for it. */
+struct td_lmdb_walk {
+    struct td_lmdb_damage damage;
+    bool keys_done;       /* the tree and all keys are in order */
+    bool done;            /* and all values were checked */
+    uint64_t transaction; /* the last one in it */
+    unsigned now;         /* values are checked up to this key: two places, so
+                             that one is whole whenever the walk ends */
+    struct {
+        uint32_t len;
+        char key[TD_STORE_KEY_BYTES_MAX + 12];
+    } at[2];
+};
+
+/* Walks a folder; each damaged key goes to fd, its length (2 bytes) first;
+ * fd -1: nowhere. Called in a child process. */
+void td_lmdb_walk(struct td_lmdb_walk *walk, const char *dir, int fd);
+
+/* lmdb_verify.c: td_lmdb_walk() in a child, for at most wait_ms (-1: however
+ * long). False: no child could be made. */
+bool td_lmdb_walk_apart(struct td_lmdb_walk *out, const char *dir,
+                        void (*each)(void *ctx, struct td_str key), void *ctx,
+                        int wait_ms);
+
+#endif

@@ -1,0 +1,200 @@
+/* The child process in which a folder is walked, and who waits for it.
+ *
+ * The child is forked, and never runs another program: a library has none. It
+ * reports in memory that both share, and keys through a pipe, whose end is
+ * also the sign that it is gone. */
+#include "broker/store/lmdb_store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- the child ---- */
+
+/* Whatever it meets, it ends quietly and leaves nothing behind. */
+static void in_child(struct td_lmdb_walk *walk, const char *dir, int fd,
+                     bool keys)
+{
+    static const int faults[] = {SIGBUS, SIGSEGV, SIGABRT, SIGFPE, SIGILL};
+    struct rlimit none = {0, 0};
+    int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setrlimit(RLIMIT_CORE, &none);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+        signal(faults[i], SIG_DFL);
+    signal(SIGPIPE, SIG_IGN);
+    if (null >= 0)
+        dup2(null, STDERR_FILENO); /* LMDB writes its assertions there */
+    td_lmdb_walk(walk, dir, keys ? fd : -1);
+    _exit(0);
+}
+
+/* ---- who waits ---- */
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Exactly len bytes, by the deadline; false: none come any more. */
+static bool take(int fd, void *data, size_t len, int64_t deadline_ms)
+{
+    char *at = data;
+    ssize_t n;
+
+    while (len > 0) {
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        int64_t left = deadline_ms < 0 ? -1 : deadline_ms - now_ms();
+
+        if (deadline_ms >= 0 && left <= 0)
+            return false;
+        if (poll(&p, 1, (int)left) <= 0) {
+            if (errno == EINTR)
+                continue;
+            return false;
+        }
+        n = read(fd, at, len);
+        if (n <= 0)
+            return false;
+        at += n;
+        len -= (size_t)n;
+    }
+    return true;
+}
+
+static void listen_to(int fd, void (*each)(void *ctx, struct td_str key),
+                      void *ctx, int64_t deadline_ms)
+{
+    uint8_t head[2];
+    char key[UINT16_MAX];
+
+    while (take(fd, head, sizeof(head), deadline_ms)) {
+        size_t len = (size_t)head[0] << 8 | head[1];
+
+        if (!take(fd, key, len, deadline_ms))
+            return;
+        if (each)
+            each(ctx, (struct td_str){key, len});
+    }
+}
+
+/* The child is gone, or goes now; how it ended. */
+static int reap(pid_t pid)
+{
+    int status = 0;
+
+    kill(pid, SIGKILL);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return status;
+}
+
+/* A walk that was neither done nor stopped by us has crashed. */
+static void judge(struct td_lmdb_walk *walk, int status, bool in_time)
+{
+    struct td_lmdb_damage *damage = &walk->damage;
+    bool killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
+
+    if (walk->done || damage->tree || (killed && !in_time))
+        return;
+    damage->tree = true;
+    if (!damage->first[0])
+        snprintf(damage->first, sizeof(damage->first),
+                 "the tree: reading it crashes behind record %" PRIu64,
+                 damage->records);
+}
+
+static bool walk_in_child(struct td_lmdb_walk *shared, const char *dir,
+                          void (*each)(void *ctx, struct td_str key), void *ctx,
+                          int wait_ms)
+{
+    int64_t deadline_ms = wait_ms < 0 ? -1 : now_ms() + wait_ms;
+    int pipe_fd[2];
+    bool in_time;
+    pid_t pid;
+
+    if (pipe2(pipe_fd, O_CLOEXEC) != 0)
+        return false;
+    pid = fork();
+    if (pid == 0)
+        in_child(shared, dir, pipe_fd[1], each != NULL);
+    close(pipe_fd[1]);
+    if (pid > 0) {
+        listen_to(pipe_fd[0], each, ctx, deadline_ms);
+        in_time = deadline_ms < 0 || now_ms() < deadline_ms;
+        judge(shared, reap(pid), in_time);
+    }
+    close(pipe_fd[0]);
+    return pid > 0;
+}
+
+bool td_lmdb_walk_apart(struct td_lmdb_walk *out, const char *dir,
+                        void (*each)(void *ctx, struct td_str key), void *ctx,
+                        int wait_ms)
+{
+    struct td_lmdb_walk *shared =
+        mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    bool walked;
+
+    if (shared == MAP_FAILED)
+        return false;
+    walked = walk_in_child(shared, dir, each, ctx, wait_ms);
+    *out = *shared;
+    munmap(shared, sizeof(*shared));
+    return walked;
+}
+
+/* ---- offline ---- */
+
+/* The folder is as it was closed, if it was. */
+static void check_mark(const struct td_lock *lock, struct td_lmdb_walk *walk)
+{
+    struct td_lmdb_damage *damage = &walk->damage;
+    uint64_t marked;
+    uint64_t hash;
+
+    if (damage->tree || td_lock_found(lock, &marked, &hash) != TD_LOCK_CLEAN ||
+        marked == walk->transaction)
+        return;
+    damage->tree = true;
+    snprintf(damage->first, sizeof(damage->first),
+             "it holds transaction %" PRIu64 ", and was closed at %" PRIu64,
+             walk->transaction, marked);
+}
+
+tidings_err td_lmdb_verify(const char *dir,
+                           void (*each)(void *ctx, struct td_str key),
+                           void *ctx, struct td_lmdb_damage *out, char *why)
+{
+    struct td_lock *lock = NULL;
+    struct td_lmdb_walk walk;
+    tidings_err err = td_lock_take(&lock, dir, false, why);
+
+    if (err)
+        return err;
+    if (td_lmdb_walk_apart(&walk, dir, each, ctx, -1)) {
+        check_mark(lock, &walk);
+        *out = walk.damage;
+    } else {
+        err = TIDINGS_EIO;
+        snprintf(why, TD_STORE_WHY_BYTES, "cannot check %.150s: %s", dir,
+                 strerror(errno));
+    }
+    td_lock_release(lock);
+    return err;
+}
