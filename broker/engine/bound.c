@@ -62,6 +62,17 @@ void td_group_keep_flowing(struct td_engine *e, struct td_group *g)
 
 /* ---- dropping ---- */
 
+void td_group_wake_to_tell(struct td_engine *e, const struct td_group *g)
+{
+    for (struct td_sub *sub = g->members; sub && td_gaps_wait(sub);
+         sub = sub->group_next) {
+        if (sub->session->away || sub->session->doomed)
+            continue;
+        td_sub_ready(e, sub);
+        return;
+    }
+}
+
 void td_group_book(struct td_engine *e, struct td_group *g, enum td_drop why,
                    uint64_t events)
 {
@@ -76,12 +87,7 @@ void td_group_book(struct td_engine *e, struct td_group *g, enum td_drop why,
     e->counters.all.dropped[why] += events;
     g->gap[why] += events;
     td_advise_drop(e, g, why, events);
-    for (struct td_sub *sub = g->members; sub; sub = sub->group_next) {
-        if (!sub->session->away) {
-            td_sub_ready(e, sub); /* to be told */
-            break;
-        }
-    }
+    td_group_wake_to_tell(e, g);
     td_group_eased(e, g);
 }
 
@@ -165,25 +171,24 @@ static uint64_t room(uint64_t max, uint64_t used)
     return used < max ? max - used : 0;
 }
 
-/* Policy drop_newest: cuts off the front of *rest as much as there is room for;
- * false: for nothing. Dealt by key each event may be a piece of its own, with
- * its own tables. */
+/* Policy drop_newest: cuts off the front of *rest what there is room for, or, as
+ * events differ in size, some of it; false: there is room for nothing. */
 static bool cut_to_room(const struct td_group *g, struct td_piece *rest,
                         struct td_piece *front)
 {
     const struct td_piece all = *rest;
-    uint64_t tables = all.item->cost - all.item->batch.bytes;
+    uint64_t share = all.item->share;
     uint64_t events = room(g->queue_events_max, td_group_waiting(g));
-    uint64_t bytes =
-        room(g->queue_bytes_max, td_group_waiting_bytes(g) + tables);
-    uint64_t more = bytes / (tables + all.bytes / all.events);
+    uint64_t bytes = room(g->queue_bytes_max, td_group_waiting_bytes(g));
+    uint64_t n = bytes / (share + all.bytes / all.events); /* on average */
 
-    if (g->share != TD_BY_KEY)
-        return td_piece_cut(&all, events, bytes, UINT32_MAX, front, rest);
-    if (more < events && td_piece_cut(&all, more + 1, bytes - more * tables,
-                                      UINT32_MAX, front, rest))
+    n = n < events ? n : events;
+    n = n < all.events ? n : all.events;
+    if (n > 1 &&
+        td_piece_cut(&all, n, bytes - n * share, UINT32_MAX, front, rest))
         return true;
-    return td_piece_cut(&all, events > 0, bytes, UINT32_MAX, front, rest);
+    return events > 0 && bytes >= share &&
+           td_piece_cut(&all, 1, bytes - share, UINT32_MAX, front, rest);
 }
 
 /* Policy drop_newest. What is sent meanwhile makes room; once that is not

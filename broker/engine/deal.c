@@ -237,6 +237,7 @@ void td_deal_ready(struct td_engine *e)
         DL_DELETE2(e->dealing, named, ready_prev, ready_next);
         named->ready = false;
         td_deal(e, named->group);
+        td_group_wake_to_tell(e, named->group); /* who was, may be gone */
     }
 }
 

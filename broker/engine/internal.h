@@ -414,6 +414,8 @@ void td_group_drop(struct td_engine *e, struct td_group *g, enum td_drop why,
 /* Counts what was dropped, and has it told. */
 void td_group_book(struct td_engine *e, struct td_group *g, enum td_drop why,
                    uint64_t events);
+/* Wakes one member that is there, if anything is to be told. */
+void td_group_wake_to_tell(struct td_engine *e, const struct td_group *g);
 /* What keeps it over its bound is not left to members that are away. */
 void td_group_keep_flowing(struct td_engine *e, struct td_group *g);
 uint64_t td_group_waiting(const struct td_group *g); /* events */

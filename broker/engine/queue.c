@@ -44,6 +44,7 @@ struct td_item *td_item_new(const struct td_batch *batch, struct td_body *body,
     item->body = td_body_ref(body);
     item->offset = offset;
     item->cost = size + batch->bytes;
+    item->share = (size + batch->events - 1) / batch->events;
     item->held = held;
     *held += item->cost;
     return item;
@@ -83,12 +84,9 @@ const uint8_t *td_piece_data(const struct td_piece *piece)
     return item->body->data + item->offset + piece->offset;
 }
 
-/* What a piece keeps in memory if nobody shares its item. */
-static uint64_t cost_of(const struct td_piece *piece)
+uint64_t td_piece_cost(const struct td_piece *piece)
 {
-    const struct td_item *item = piece->item;
-
-    return item->cost - item->batch.bytes + piece->bytes;
+    return piece->bytes + (uint64_t)piece->events * piece->item->share;
 }
 
 /* Where a walk over an item's events stands. */
@@ -240,9 +238,10 @@ tidings_err td_queue_reserve(struct td_queue *q, uint32_t pieces)
     return cap == q->cap ? TIDINGS_OK : grow(q, cap);
 }
 
-static void add(struct td_queue *q, const struct td_piece *piece,
-                uint64_t bytes)
+static void count(struct td_queue *q, const struct td_piece *piece)
 {
+    uint64_t bytes = td_piece_cost(piece);
+
     q->events += piece->events;
     q->data += piece->bytes;
     q->bytes += bytes;
@@ -252,14 +251,9 @@ static void add(struct td_queue *q, const struct td_piece *piece,
     q->sum->bytes += bytes;
 }
 
-static void count(struct td_queue *q, const struct td_piece *piece)
-{
-    add(q, piece, cost_of(piece));
-}
-
 static void discount(struct td_queue *q, const struct td_piece *piece)
 {
-    uint64_t bytes = cost_of(piece);
+    uint64_t bytes = td_piece_cost(piece);
 
     q->events -= piece->events;
     q->data -= piece->bytes;
@@ -284,7 +278,7 @@ tidings_err td_queue_push(struct td_queue *q, const struct td_piece *piece)
     if (last && joins(last, piece)) {
         last->events += piece->events;
         last->bytes += piece->bytes;
-        add(q, piece, piece->bytes);
+        count(q, piece);
         return TIDINGS_OK;
     }
     if (q->len == q->cap && td_queue_reserve(q, 1))
@@ -305,7 +299,7 @@ tidings_err td_queue_push_front(struct td_queue *q,
 
         both.events += first->events;
         both.bytes += first->bytes;
-        add(q, piece, piece->bytes);
+        count(q, piece);
         *first = both;
         return TIDINGS_OK;
     }

@@ -22,6 +22,7 @@ struct td_item {
     struct td_body *body;
     size_t offset; /* of the batch's first byte in the body */
     size_t cost;   /* bytes that it keeps: itself, its tables, its bytes */
+    size_t share;  /* of all but its bytes, each event's: rounded up */
     size_t *held;  /* the engine's sum of costs */
 };
 
@@ -44,6 +45,11 @@ struct td_piece {
 };
 
 struct td_piece td_piece_of(struct td_item *item); /* all of it */
+
+/* Its part of what its item keeps: its bytes, and a share of the tables for
+ * each event. So the pieces of an item cost as much as the item however they
+ * are cut, and what is dealt anew never takes a queue over its bound. */
+uint64_t td_piece_cost(const struct td_piece *piece);
 
 bool td_piece_is_whole(const struct td_piece *piece);
 const uint8_t *td_piece_data(const struct td_piece *piece);
@@ -72,7 +78,7 @@ struct td_queue {
     uint32_t head;
     uint32_t len;             /* pieces */
     uint64_t events;          /* of all pieces */
-    uint64_t bytes;           /* what they would cost if nobody shared them */
+    uint64_t bytes;           /* what they cost: td_piece_cost() */
     uint64_t data;            /* body bytes of their events */
     struct td_queue_sum *sum; /* NULL, or that it is counted in too */
 };

@@ -152,6 +152,28 @@ static void make_starved(struct sim *sim)
     sim->config.raw_evil = false;
 }
 
+/* Groups by key run full while their members go away and come back. */
+static void make_truants(struct sim *sim)
+{
+    struct sim_config *cf = &sim->config;
+    struct sim_faults *f = &cf->faults;
+
+    cf->clients = 3 + (uint32_t)sim_below(&sim->random, 3);
+    cf->grouped = cf->wide = 900;
+    cf->keyed = 900;
+    cf->tiny_window = 500;
+    for (uint32_t i = 0; i < SIM_GROUPS; i++) {
+        cf->groups[i].share = TIDINGS_BY_KEY;
+        cf->groups[i].queue_events = 20 + sim_below(&sim->random, 200);
+    }
+    memset(f->weight, 0, sizeof(f->weight));
+    f->weight[SIM_FAULT_BOTH] = f->weight[SIM_FAULT_BROKER_ONLY] = 1;
+    f->weight[SIM_FAULT_CUT_OFF] = 4;
+    f->weight[SIM_FAULT_SILENT] = f->weight[SIM_FAULT_CLIENT_PAUSE] = 2;
+    f->total = 10;
+    f->every_ms = 1500;
+}
+
 /* Nearly everything is dropped, fast, and somebody stands still meanwhile. */
 static void make_storm(struct sim *sim)
 {
@@ -192,6 +214,8 @@ void sim_choose(struct sim *sim)
         make_hoarder(sim);
     else if (sim_chance(r, 25))
         make_absence(sim);
+    else if (sim_chance(r, 30))
+        make_truants(sim);
 }
 
 void sim_client_make(struct sim *sim, uint32_t index)

@@ -1,5 +1,5 @@
 /* What the model knows, and who of model.c, owed.c, group.c, resume.c, sent.c,
- * check.c, bound.c and ledger.c may call whom. */
+ * group_check.c, check.c, bound.c and ledger.c may call whom. */
 #ifndef TESTS_SIM_MODEL_H
 #define TESTS_SIM_MODEL_H
 
@@ -67,7 +67,8 @@ struct sim_gevent {
     uint8_t partition;
     struct sim_esub *holder; /* sent to it; NULL: waits, or was dropped */
     bool loose; /* it does not hold its key: its member is, or was, away */
-    bool stray; /* that has come back without it, so that it may be late */
+    bool stray; /* that has come back without it, so that it may be late;
+                   or, sent, was late */
 };
 
 /* A group with a name, as it ought to be. */
@@ -129,6 +130,7 @@ struct sim_esub {
     uint64_t delivered;
     uint64_t events_limit;
     uint64_t bytes_limit;
+    bool listed;  /* by the HELLO that resumed its session last */
     bool advised; /* to the broker's own events: nobody foretells them */
     struct sim_bound bound;
     struct sim_egroup *group; /* NULL: none */
@@ -213,6 +215,8 @@ void sim_bound_push(struct sim *sim, struct sim_bound *b,
 void sim_bound_check(struct sim *sim, struct sim_bound *b,
                      const struct td_group *g, uint64_t matched);
 /* ---- group.c ---- */
+struct sim_egroup *sim_egroup_find(struct sim *sim,
+                                   const struct td_group *from);
 /* One more member of a group that the broker has. NULL: no memory. */
 struct sim_egroup *sim_egroup_join(struct sim *sim,
                                    const struct td_group *from);
@@ -223,6 +227,9 @@ void sim_egroup_take_back(struct sim *sim, struct sim_egroup *g);
 void sim_egroup_sent(struct sim *sim, struct sim_esub *sub, uint64_t key);
 void sim_egroup_unsent(struct sim *sim, struct sim_esub *sub, uint64_t key);
 void sim_egroup_taken(struct sim_esub *sub, uint64_t taken);
+/* Notes which keys members that are away have no more. */
+void sim_egroup_let_go(struct sim *sim, struct sim_egroup *g);
+/* ---- group_check.c ---- */
 void sim_egroups_check(struct sim *sim);
 /* The engine's counters, added up. */
 void sim_ledger_check(struct sim *sim);

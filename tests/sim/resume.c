@@ -148,6 +148,7 @@ static void resume_sub(struct sim *sim, struct sim_link *link,
     if (!sub)
         return;
     sub->link = link;
+    sub->listed = true;
     note_again(sim, sub, row);
     sim_owe_again(sim, sub, row->received);
     if (sub->group)
@@ -155,14 +156,15 @@ static void resume_sub(struct sim *sim, struct sim_link *link,
     sub->gap_told = row->missed;
 }
 
-static void end_others(struct sim *sim, struct sim_link *link)
+/* Those that its client did not list. */
+static void end_others(struct sim *sim, const struct sim_link *link)
 {
     struct sim_esub *sub;
     struct sim_esub *next;
 
     DL_FOREACH_SAFE(sim->model.subs, sub, next)
     {
-        if (sub->session != link->session || sub->link == link)
+        if (sub->session != link->session || sub->listed)
             continue;
         sim_seen(sim, SIM_SEEN_RESUMED_LESS);
         sim_esub_free(sim, sub);
@@ -173,6 +175,7 @@ static void resumed(struct sim *sim, struct sim_link *link)
 {
     struct sim_model *m = &sim->model;
     struct td_reader r = td_reader_of(m->resume.list.data, m->resume.list.len);
+    struct sim_esub *sub;
     struct kept row;
     uint32_t rows;
 
@@ -181,6 +184,10 @@ static void resumed(struct sim *sim, struct sim_link *link)
         sim_seen(sim, SIM_SEEN_RESUMED_ALIVE);
     if (!td_read_array(&r, &rows))
         return;
+    DL_FOREACH(m->subs, sub)
+    {
+        sub->listed = false;
+    }
     while (rows-- > 0 && read_kept(&r, &row))
         resume_sub(sim, link, &row);
     end_others(sim, link);

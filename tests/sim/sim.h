@@ -16,6 +16,7 @@
  *   resume.c            … who may come back
  *   sent.c              … compared with what it sends
  *   check.c, bound.c    … and with its state
+ *   group_check.c       … its groups'
  *   ledger.c            … and its counters
  *   client.c            a client's process around td_client
  *   receive.c, act.c    … what it receives; what it publishes and asks
@@ -76,6 +77,8 @@
     X(ROUND_ROBIN, "… in turn, and their totals are compared")                 \
     X(KEYED, "… and a key goes on to the member that holds it")                \
     X(KEY_MOVED, "… and to another when it does not any more")                 \
+    X(LET_GO, "a member that is away has its keys no more")                    \
+    X(STRAY, "… and what comes back from it, after later events")              \
     X(MEMBER_LOST, "a member ends with what it was sent")                      \
     X(JOIN_REFUSED, "a member asks for what its group is not")                 \
     X(DROPPED_OLDEST, "a queue drops its oldest, as asked")                    \

@@ -97,11 +97,10 @@ void check_queue(const struct td_queue *q, uint32_t first, uint32_t count)
 
     for (uint32_t i = 0; i < q->len; i++) {
         const struct td_piece *piece = td_queue_nth(q, i);
-        const struct td_item *item = piece->item;
 
         check_piece(piece, next);
         next += piece->events;
-        bytes += item->cost - item->batch.bytes + piece->bytes;
+        bytes += td_piece_cost(piece);
     }
     assert_int_equal(next, first + count);
     assert_int_equal(q->events, count);

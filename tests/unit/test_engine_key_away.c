@@ -142,6 +142,28 @@ static void test_engine_gives_who_comes_back_its_keys_in_order(void **state)
 
 /* ---- at the bound ---- */
 
+/* In however many pieces it is dealt again, it takes no more of the bound. */
+static void test_engine_counts_alike_what_it_deals_again(void **state)
+{
+    struct fixture *f = *state;
+    const struct td_group *g;
+    uint64_t events;
+    uint64_t bytes;
+
+    begin_two(f, "{" ONE KEY "}", NULL);
+    publish_keys(f, 1, "abcbcbcbcbcbcbcbc"); /* one a is sent */
+    subscriber(f, "m", "a", "{" ONE KEY "}");
+    subscriber(f, "n", "a", "{" ONE KEY "}");
+    g = f->engine->named->group;
+    events = td_group_waiting(g);
+    bytes = td_group_waiting_bytes(g);
+    assert_int_equal(sub_of(f, "sub", 1)->own.len, 1);
+    lose(f, "sub");
+    assert_int_equal(sub_of(f, "m", 1)->own.len, events / 2 - 1);
+    assert_int_equal(td_group_waiting(g), events - 2);
+    assert_int_equal(td_group_waiting_bytes(g) * events, bytes * (events - 2));
+}
+
 /* Rather than hold publishers back or drop, the others get them. */
 static void test_engine_lets_go_of_keys_at_the_bound(void **state)
 {
@@ -211,6 +233,22 @@ static void test_engine_keeps_keys_while_others_are_slow(void **state)
 
 /* ---- all away ---- */
 
+/* Whoever joins hears what was dropped, even if nothing is left for it. */
+static void test_engine_tells_who_joins_what_was_dropped(void **state)
+{
+    struct fixture *f = *state;
+    const char *options = "{" ROOM " " G " \"queue_bytes\" 10 "
+                          "\"policy\" \"drop_newest\"}";
+
+    begin_two(f, options, NULL);
+    lose(f, "sub");
+    publish_keys(f, 1, "abc");
+    assert_int_equal(dropped(f), 3);
+    subscriber(f, "m", "a", options);
+    flush(f);
+    assert_int_equal(missed_by(f, "m", "newest"), 3);
+}
+
 static void test_engine_keeps_what_comes_while_all_are_away(void **state)
 {
     struct fixture *f = *state;
@@ -237,6 +275,8 @@ int main(void)
         TEST(test_engine_deals_again_what_waits_for_who_is_away),
         TEST_RESUMABLE(test_engine_keeps_a_key_for_who_is_away),
         TEST_RESUMABLE(test_engine_gives_who_comes_back_its_keys_in_order),
+        TEST_RESUMABLE(test_engine_tells_who_joins_what_was_dropped),
+        TEST_RESUMABLE(test_engine_counts_alike_what_it_deals_again),
         TEST(test_engine_lets_go_of_keys_at_the_bound),
         TEST_RESUMABLE(test_engine_lets_go_of_keys_while_it_holds_back),
         TEST_RESUMABLE(test_engine_keeps_keys_while_others_are_slow),

@@ -8,11 +8,15 @@ static void test_item_counts_what_it_keeps_until_it_is_gone(void **state)
     const uint32_t counts[] = {2, 3};
     size_t held = 7;
     struct td_item *item = item_of(&held, 1, counts, 2);
+    struct td_piece all;
 
     (void)state;
     assert_non_null(item);
     assert_int_equal(held, 7 + item->cost);
     assert_true(item->cost >= 5 * EVENT_BYTES + sizeof(struct td_item));
+    all = td_piece_of(item);
+    assert_true(td_piece_cost(&all) >= item->cost);
+    assert_true(td_piece_cost(&all) < item->cost + 5);
     item->refs++;
     td_item_unref(item);
     assert_int_equal(held, 7 + item->cost);
@@ -105,6 +109,7 @@ static void test_piece_is_cut_anywhere_again_and_again(void **state)
     assert_non_null(item);
     for (size_t row = 0; row < TD_ARRAY_LEN(rows); row++) {
         struct td_piece rest = td_piece_of(item);
+        uint64_t cost = td_piece_cost(&rest);
         uint32_t next = 1;
 
         while (rest.events > 0) {
@@ -119,8 +124,10 @@ static void test_piece_is_cut_anywhere_again_and_again(void **state)
             assert_true(td_piece_runs(&front, runs, 4) <= rows[row].runs);
             check_piece(&front, next);
             next += front.events;
+            cost -= td_piece_cost(&front);
         }
         assert_int_equal(next, 13);
+        assert_int_equal(cost, 0);
     }
     td_item_unref(item);
 }

@@ -69,7 +69,8 @@ static void test_queue_counts_what_waits(void **state)
     for (uint32_t i = 0; i < 100; i++) /* past several sizes of the ring */
         push(f, 1 + i * 10, 10);
     assert_int_equal(f->queue.len, 100);
-    assert_int_equal(f->queue.bytes, f->held);
+    assert_true(f->queue.bytes >= f->held); /* shares are rounded up */
+    assert_true(f->queue.bytes < f->held + 1000);
     check_queue(&f->queue, 1, 1000);
 }
 
