@@ -80,11 +80,16 @@
 #define TD_PRODUCERS_MAX 65536u    /* 170 bytes each */
 
 /* ---- the store ---- */
-#define TD_STORE_FORMAT 1u           /* of the folder */
+#define TD_STORE_FORMAT 2u           /* of the folder */
 #define TD_STORE_KEY_BYTES_MAX 500u  /* LMDB takes 511 */
 #define TD_STORE_RESERVE (16u << 20) /* bytes kept for a full disk */
 #define TD_STORE_SMALL_BYTES 4096u   /* a transaction for the last half of it */
 #define TD_STORE_GROUP_BYTES (4u << 20) /* of a group commit: more is slower */
+#define TD_STORE_LOG_BYTES (2u << 20) /* of the log; blocks of 4,096 */
+#define TD_STORE_LOG_COMMIT_BYTES (256u << 10) /* of a group commit in it: an
+                                                  eighth of it at most */
+#define TD_STORE_LOG_OPS 1024u  /* in it: LMDB takes them in about 1 ms */
+#define TD_STORE_LOG_IDLE_MS 50 /* then LMDB takes what is in it */
 #define TD_STORE_CHECK_MS 50         /* of a restart; 200 are promised */
 #define TD_STORE_WHY_BYTES 256u      /* of an error's text */
 

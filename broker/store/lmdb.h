@@ -1,16 +1,27 @@
 /* A store in a folder, with LMDB.
  *
  *    DIR/data.mdb   the records
+ *    DIR/log        what was committed last, and is not among them yet
  *    DIR/lock.mdb   LMDB's table of readers
  *    DIR/lock       who has it open: locked, and says the process's number, or
  *                   at which transaction it was closed
  *
- * Levels: disk is a full commit (data and meta page synced); os is a commit
- * with MDB_NOMETASYNC, which survives kill -9, may be undone by a power cut,
- * and never corrupts. A group commit takes the highest level asked for in it.
+ * A group commit of up to TD_STORE_LOG_COMMIT_BYTES goes into the log (log.h):
+ * one write, and at level disk one sync, where LMDB needs two, one after the
+ * other. LMDB takes what the log holds in one commit: when the log is full, with
+ * the next large group, when a read needs it, when nothing came for
+ * TD_STORE_LOG_IDLE_MS, and at the end. What the log holds is never more than
+ * what LMDB has pages for behind its last one, so that it can always take it.
+ *
+ * Levels: in the log, disk is synced and os is written. In LMDB disk is a full
+ * commit (data and meta page synced); os is a commit with MDB_NOMETASYNC, which
+ * survives kill -9, may be undone by a power cut, and never corrupts. A group
+ * commit takes the highest level asked for in it; one of LMDB's also takes that
+ * of what the log holds, because the log begins anew after it.
  *
  * A failed sync is never tried again and believed: the store is read only from
- * then on, and says so in its info.
+ * then on, and says so in its info. If it was LMDB's, a read of what the log
+ * alone holds fails then; that is there when the folder is opened next.
  *
  * A group commit holds at most TD_STORE_GROUP_BYTES: its pages are still in the
  * processor's cache when they are written (measured with 128 kB values: 1.0
@@ -30,7 +41,12 @@
  * opens in about 60 ms, and in 3 when it was closed. What values are not checked
  * by then the reader thread checks in slices while it has nothing else to do
  * (info().checking). A damaged tree is not opened; damaged values are counted,
- * and reported to who reads them. */
+ * and reported to who reads them. Then what the log holds is brought into LMDB.
+ * A log that is damaged before its last entry is not opened, nor is an LMDB that
+ * is behind what the log says it was at; the last entry cannot be told from one
+ * that a power cut has torn before it was answered.
+ *
+ * Format 2 has the log; a folder of format 1 gets one when it is opened. */
 #ifndef TD_LMDB_H
 #define TD_LMDB_H
 

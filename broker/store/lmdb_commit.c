@@ -1,6 +1,11 @@
 /* The writer: whatever has come in while the last commit was being synced goes
  * into the next one, whole transactions in order, kept together or not at all.
  *
+ * A small group goes into the log, which is one sync; a large one, or what has
+ * no room in the log, goes to LMDB at once, with all that the log holds before
+ * it. LMDB also takes that when nothing else is to be done, when the reader
+ * needs it, and at the end.
+ *
  * A failure ends its whole group, and with it all that the owner submitted
  * before it could know: what it builds on is not there. A failure of what LMDB
  * writes or syncs at the end of a commit ends the store: it is read only then.
@@ -12,7 +17,6 @@
 #include <sys/prctl.h>
 #include <time.h>
 
-#include "broker/store/record.h"
 #include "broker/store/trap.h"
 
 static int64_t now_us(void)
@@ -21,92 +25,6 @@ static int64_t now_us(void)
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
-static MDB_val val_of(struct td_str str)
-{
-    return (MDB_val){.mv_size = str.len, .mv_data = (void *)str.data};
-}
-
-/* ---- operations ---- */
-
-/* The value is written once, into LMDB's page, and sealed there. */
-static int put(MDB_txn *txn, MDB_dbi dbi, const struct td_txn *from,
-               const struct td_store_op *op)
-{
-    struct td_str key = td_store_op_key(from, op);
-    struct td_str head = td_store_op_value(from, op);
-    MDB_val k = val_of(key);
-    MDB_val v = {.mv_size = TD_RECORD_HEAD_BYTES + head.len + op->len};
-    uint8_t *place;
-    int rc = mdb_put(txn, dbi, &k, &v, MDB_RESERVE);
-
-    if (rc)
-        return rc;
-    place = v.mv_data;
-    if (head.len)
-        memcpy(place + TD_RECORD_HEAD_BYTES, head.data, head.len);
-    if (op->body)
-        memcpy(place + TD_RECORD_HEAD_BYTES + head.len,
-               op->body->data + op->offset, op->len);
-    td_record_seal(place, key, head.len + op->len);
-    return 0;
-}
-
-static int delete_one(MDB_txn *txn, MDB_dbi dbi, struct td_str key)
-{
-    MDB_val k = val_of(key);
-    int rc = mdb_del(txn, dbi, &k, NULL);
-
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-/* Looks for the next one anew each time, which is cheap beside the delete. */
-static int delete_range(MDB_txn *txn, MDB_dbi dbi, struct td_str from,
-                        struct td_str to)
-{
-    MDB_cursor *cursor;
-    int rc = mdb_cursor_open(txn, dbi, &cursor);
-
-    if (rc)
-        return rc;
-    do {
-        MDB_val k = val_of(from);
-        MDB_val v;
-
-        rc = mdb_cursor_get(cursor, &k, &v, MDB_SET_RANGE);
-        if (rc)
-            break;
-        if (to.len &&
-            td_store_compare((struct td_str){k.mv_data, k.mv_size}, to) >= 0)
-            break;
-        rc = mdb_cursor_del(cursor, 0);
-    } while (!rc);
-    mdb_cursor_close(cursor);
-    return rc == MDB_NOTFOUND ? 0 : rc;
-}
-
-static int apply(MDB_txn *txn, MDB_dbi dbi, const struct td_txn *from)
-{
-    int rc = 0;
-
-    for (uint32_t i = 0; i < from->len && !rc; i++) {
-        const struct td_store_op *op = &from->ops[i];
-
-        switch (op->kind) {
-        case TD_STORE_PUT:
-            rc = put(txn, dbi, from, op);
-            break;
-        case TD_STORE_DELETE:
-            rc = delete_one(txn, dbi, td_store_op_key(from, op));
-            break;
-        case TD_STORE_DELETE_RANGE:
-            rc = delete_range(txn, dbi, td_store_op_key(from, op),
-                              td_store_op_value(from, op));
-            break;
-        }
-    }
-    return rc;
 }
 
 /* ---- a group ---- */
@@ -134,7 +52,7 @@ static size_t weight(const struct td_txn *txn)
 static bool is_too_large(const struct td_lmdb *s,
                          const struct td_store_jobs *group)
 {
-    if (s->room > s->options.reserve_bytes / 2)
+    if (s->room > s->options.reserve_bytes / 2 + td_lmdb_log_bytes(s))
         return false;
     for (const struct td_store_job *job = group->head; job; job = job->next) {
         if (weight(&job->txn) > TD_STORE_SMALL_BYTES)
@@ -153,29 +71,40 @@ static bool is_dead(struct td_lmdb *s)
     return rc == MDB_PANIC;
 }
 
-/* One write transaction of LMDB with the whole group. */
-static tidings_err write_group(struct td_lmdb *s,
-                               const struct td_store_jobs *group,
-                               enum td_level level)
+/* What is to be in the next transaction of LMDB. LMDB's code. */
+static int apply_both(struct td_lmdb *s, MDB_txn *txn,
+                      const struct td_store_jobs *group)
 {
-    bool nometasync = level < TD_LEVEL_DISK;
+    int rc = td_lmdb_apply_log(txn, s->dbi, &s->log);
+
+    for (struct td_store_job *job = group->head; job && !rc; job = job->next)
+        rc = td_lmdb_apply(txn, s->dbi, &job->txn);
+    if (!rc && s->log.entries) /* its number is to rise */
+        rc = td_lmdb_format_write(s, txn);
+    return rc;
+}
+
+/* One write transaction of LMDB with what the log holds and the whole group; as
+ * safe as each of that is to be. */
+static tidings_err write_lmdb(struct td_lmdb *s,
+                              const struct td_store_jobs *group,
+                              enum td_level level)
+{
+    bool synced = level == TD_LEVEL_DISK || s->log.level == TD_LEVEL_DISK;
     tidings_err err;
     MDB_txn *txn;
     int rc;
 
-    if (is_too_large(s, group))
-        return TIDINGS_EFULL;
-    if (nometasync != s->nometasync) {
-        mdb_env_set_flags(s->env, MDB_NOMETASYNC, nometasync);
-        s->nometasync = nometasync;
+    if (s->nometasync == synced) {
+        mdb_env_set_flags(s->env, MDB_NOMETASYNC, !synced);
+        s->nometasync = !synced;
     }
     rc = mdb_txn_begin(s->env, NULL, 0, &txn);
     if (rc == ENOMEM)
         return TIDINGS_ENOMEM;
     if (rc)
         return give_up(s, TIDINGS_EIO);
-    for (struct td_store_job *job = group->head; job && !rc; job = job->next)
-        rc = apply(txn, s->dbi, &job->txn);
+    rc = apply_both(s, txn, group);
     if (rc) {
         mdb_txn_abort(txn);
         err = td_lmdb_error(rc);
@@ -185,14 +114,48 @@ static tidings_err write_group(struct td_lmdb *s,
     if (rc == EIO && td_lmdb_disk_is_full(s))
         rc = ENOSPC; /* LMDB's word for a write cut short, by a full disk */
     err = td_lmdb_error(rc);
-    return err == TIDINGS_EIO || (err && is_dead(s)) ? give_up(s, err) : err;
+    if (err)
+        return err == TIDINGS_EIO || is_dead(s) ? give_up(s, err) : err;
+    td_lmdb_log_over(s, synced);
+    return TIDINGS_OK;
+}
+
+/* The log has failed, and the store with it. What was answered before goes to
+ * LMDB, if that is well: there it can be read. */
+static tidings_err give_up_log(struct td_lmdb *s)
+{
+    struct td_store_jobs none = {NULL, NULL};
+
+    if (td_lmdb_log_bytes(s) > 0)
+        write_lmdb(s, &none, TD_LEVEL_OS);
+    return give_up(s, TIDINGS_EIO);
+}
+
+/* A group, which may be empty: then LMDB takes what the log holds. */
+static tidings_err write_group(struct td_lmdb *s,
+                               const struct td_store_jobs *group,
+                               enum td_level level, bool *logged)
+{
+    int rc;
+
+    if (is_too_large(s, group))
+        return TIDINGS_EFULL;
+    if (group->head && !s->apply_now && td_lmdb_log_takes(s, group, level)) {
+        rc = td_lmdb_log_write(s, group, level);
+        *logged = rc == 0;
+        if (rc == 0)
+            return TIDINGS_OK;
+        if (td_lmdb_error(rc) != TIDINGS_EFULL)
+            return give_up_log(s);
+    }
+    return write_lmdb(s, group, level);
 }
 
 /* The same, when the map's file may be cut short, or its tree be damaged. A
  * fault in the middle of it leaves LMDB in no state to be called again. */
 static tidings_err write_guarded(struct td_lmdb *s,
                                  const struct td_store_jobs *group,
-                                 enum td_level level)
+                                 enum td_level level, bool *logged)
 {
     tidings_err err;
 
@@ -204,16 +167,31 @@ static tidings_err write_guarded(struct td_lmdb *s,
         pthread_mutex_unlock(&s->lock);
         return give_up(s, TIDINGS_EIO);
     }
-    err = write_group(s, group, level);
+    err = write_group(s, group, level, logged);
     td_trap_clear();
     return err;
+}
+
+/* What the reader is to know, with the lock held. */
+static void tell_reader(struct td_lmdb *s, tidings_err err, bool logged)
+{
+    if (logged) {
+        s->log_len = s->log.len;
+        td_lmdb_space_left(s);
+        return;
+    }
+    s->tries++;
+    s->tried = err;
+    s->apply_wanted = false;
+    pthread_cond_signal(&s->applied_cond);
 }
 
 static void commit(struct td_lmdb *s, struct td_store_jobs *group)
 {
     enum td_level level = td_store_jobs_level(group);
     int64_t began = now_us();
-    tidings_err err = write_guarded(s, group, level);
+    bool logged = false;
+    tidings_err err = write_guarded(s, group, level, &logged);
     int64_t took = now_us() - began;
     uint64_t count = td_store_jobs_settle(group, err, level);
 
@@ -225,10 +203,26 @@ static void commit(struct td_lmdb *s, struct td_store_jobs *group)
         s->info.transactions += count;
         s->info.commit_us += (uint64_t)took;
     }
+    tell_reader(s, err, logged);
     pthread_mutex_unlock(&s->lock);
-    if (!s->info.failed)
+    if (!logged && !s->info.failed)
         td_lmdb_space(s); /* first: who has the answer may look */
     td_lmdb_answer(s, group);
+}
+
+/* LMDB takes what the log holds. If it cannot, that stays there: it is safe,
+ * and tried again. */
+static void apply_log(struct td_lmdb *s)
+{
+    struct td_store_jobs none = {NULL, NULL};
+    bool logged = false;
+    tidings_err err = write_guarded(s, &none, TD_LEVEL_OS, &logged);
+
+    pthread_mutex_lock(&s->lock);
+    tell_reader(s, err, false);
+    pthread_mutex_unlock(&s->lock);
+    if (!s->info.failed)
+        td_lmdb_space(s);
 }
 
 /* ---- the thread ---- */
@@ -246,30 +240,66 @@ static void take_group(struct td_lmdb *s, struct td_store_jobs *group)
     }
 }
 
+/* Waits for a submission, or until it is time for LMDB to take what the log
+ * holds: true. With the lock held. */
+static bool wait_idle(struct td_lmdb *s)
+{
+    struct timespec until;
+
+    if (s->apply_wanted)
+        return true;
+    if (td_lmdb_log_bytes(s) == 0 || s->info.failed) {
+        pthread_cond_wait(&s->submitted_cond, &s->lock);
+        return false;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += TD_STORE_LOG_IDLE_MS * 1000000l;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    return pthread_cond_timedwait(&s->submitted_cond, &s->lock, &until) ==
+               ETIMEDOUT &&
+           !s->submitted.head && !s->stop;
+}
+
+/* All that was submitted, with the lock held. */
+static void work_off(struct td_lmdb *s)
+{
+    struct td_store_jobs failed = {NULL, NULL};
+    struct td_store_jobs group = {NULL, NULL};
+    tidings_err err = s->episode.err;
+
+    td_store_episode_drain(&s->episode, &s->submitted, &failed);
+    take_group(s, &group);
+    s->apply_now = s->apply_wanted;
+    pthread_mutex_unlock(&s->lock);
+    td_store_jobs_settle(&failed, err, 0);
+    td_lmdb_answer(s, &failed);
+    if (group.head)
+        commit(s, &group);
+    pthread_mutex_lock(&s->lock);
+}
+
 void *td_lmdb_write_loop(void *arg)
 {
     struct td_lmdb *s = arg;
-    struct td_store_jobs failed = {NULL, NULL};
-    struct td_store_jobs group = {NULL, NULL};
-    tidings_err err;
 
     prctl(PR_SET_NAME, "tidings-store");
     pthread_mutex_lock(&s->lock);
     while (s->submitted.head || !s->stop) {
-        if (!s->submitted.head) {
-            pthread_cond_wait(&s->submitted_cond, &s->lock);
-            continue;
+        if (s->submitted.head) {
+            work_off(s);
+        } else if (wait_idle(s)) {
+            pthread_mutex_unlock(&s->lock);
+            apply_log(s);
+            pthread_mutex_lock(&s->lock);
         }
-        err = s->episode.err;
-        td_store_episode_drain(&s->episode, &s->submitted, &failed);
-        take_group(s, &group);
-        pthread_mutex_unlock(&s->lock);
-        td_store_jobs_settle(&failed, err, 0);
-        td_lmdb_answer(s, &failed);
-        if (group.head)
-            commit(s, &group);
-        pthread_mutex_lock(&s->lock);
     }
+    pthread_mutex_unlock(&s->lock);
+    if (td_lmdb_log_bytes(s) > 0)
+        apply_log(s);
+    pthread_mutex_lock(&s->lock);
+    s->writer_gone = true;
+    pthread_cond_signal(&s->applied_cond);
     pthread_mutex_unlock(&s->lock);
     return NULL;
 }

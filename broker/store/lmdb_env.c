@@ -105,6 +105,8 @@ uint64_t td_lmdb_meta_hash(struct td_lmdb *s)
 
 void td_lmdb_env_close(struct td_lmdb *s)
 {
+    if (s->in_look)
+        mdb_cursor_close(s->in_look);
     if (s->look)
         mdb_txn_abort(s->look);
     if (s->snapshot)
@@ -112,6 +114,7 @@ void td_lmdb_env_close(struct td_lmdb *s)
     if (s->env)
         mdb_env_close(s->env);
     s->env = NULL;
+    s->in_look = NULL;
     s->look = NULL;
     s->snapshot = NULL;
 }

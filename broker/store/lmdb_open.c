@@ -63,7 +63,7 @@ static tidings_err check_mark(struct td_lmdb *s, bool *clean, char *why)
     snprintf(why, TD_STORE_WHY_BYTES,
              "%.80s/data.mdb is not as it was closed (transaction %" PRIu64
              " of %" PRIu64 "): damaged, or another copy; to take it as it is, "
-             "remove the file lock beside it",
+             "remove the files lock and log beside it",
              s->dir, (uint64_t)info.me_last_txnid, marked);
     return TIDINGS_EIO;
 }
@@ -165,6 +165,7 @@ static struct td_lmdb *store_new(const char *dir,
         s->options.max_bytes = MAX_BYTES;
     if (s->options.max_bytes < MAX_BYTES_LEAST)
         s->options.max_bytes = MAX_BYTES_LEAST;
+    s->log = (struct td_store_log){.fd = -1, .direct = -1, .broken = true};
     s->dir = strdup(dir);
     s->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (!s->dir || s->event_fd < 0) {
@@ -175,9 +176,10 @@ static struct td_lmdb *store_new(const char *dir,
         return NULL;
     }
     pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->submitted_cond, NULL);
+    pthread_cond_init(&s->applied_cond, NULL);
     pthread_condattr_init(&steady);
     pthread_condattr_setclock(&steady, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->submitted_cond, &steady);
     pthread_cond_init(&s->asked_cond, &steady);
     pthread_condattr_destroy(&steady);
     return s;
@@ -197,6 +199,7 @@ void td_lmdb_free(struct td_lmdb *s)
 {
     td_lock_release(s->dir_lock);
     s->dir_lock = NULL;
+    td_store_log_close(&s->log);
     close(s->event_fd);
     if (s->abandoned) { /* LMDB is not called again: all of it stays */
         td_lmdb_abandon(s);
@@ -205,6 +208,7 @@ void td_lmdb_free(struct td_lmdb *s)
     td_lmdb_env_close(s);
     pthread_cond_destroy(&s->submitted_cond);
     pthread_cond_destroy(&s->asked_cond);
+    pthread_cond_destroy(&s->applied_cond);
     pthread_mutex_destroy(&s->lock);
     free(s->dir);
     free(s);
@@ -218,6 +222,8 @@ static tidings_err open_folder(struct td_lmdb *s, char *why)
 
     if (!err)
         err = td_lmdb_format(s, why);
+    if (!err)
+        err = td_lmdb_log_open(s, why);
     if (err)
         return err;
     rc = snapshot_new(s->env, &s->look);

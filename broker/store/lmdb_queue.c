@@ -100,13 +100,15 @@ static void lmdb_info(const struct td_store *store, struct td_store_info *out)
 
 /* ---- the end ---- */
 
-/* All that was committed is synced, and said to be. A store that has failed
- * leaves no mark: it is checked when it is opened next. */
+/* All that was committed is synced, and said to be. A store that has failed,
+ * or has left something in the log, leaves no mark: it is checked when it is
+ * opened next. */
 static void leave(struct td_lmdb *s)
 {
     MDB_envinfo info;
 
-    if (s->info.failed || s->info.checking || mdb_env_sync(s->env, 1) != 0)
+    if (s->info.failed || s->info.checking || td_lmdb_log_bytes(s) > 0 ||
+        mdb_env_sync(s->env, 1) != 0)
         return;
     mdb_env_info(s->env, &info);
     td_lock_mark_clean(s->dir_lock, info.me_last_txnid, td_lmdb_meta_hash(s));

@@ -28,6 +28,8 @@ struct reading {
     MDB_cursor *cursor;
     size_t bytes; /* of keys and values, as who asked counts them */
     size_t copy_bytes;
+    char behind[TD_STORE_KEY_BYTES_MAX]; /* the first key that was left out … */
+    size_t behind_len;                   /* … for want of room */
 };
 
 /* The first record of a range. */
@@ -96,6 +98,8 @@ static tidings_err gather(struct reading *r)
             (job->answer.records_len >= job->records_max ||
              size > job->bytes_max || r->bytes > job->bytes_max - size)) {
             job->answer.more = true;
+            memcpy(r->behind, key.data, key.len);
+            r->behind_len = key.len;
             return TIDINGS_OK;
         }
         record = td_store_job_record(job);
@@ -198,13 +202,47 @@ static uint64_t count_damaged(const struct td_store_answer *answer)
     return count;
 }
 
+/* Whether the log alone had some of what was read, and of that which follows
+ * it. */
+static bool is_stale(const struct reading *r, const struct td_lmdb_look *look)
+{
+    const struct td_store_job *job = r->job;
+    struct td_str behind = {r->behind, r->behind_len};
+
+    if (!job->answer.more)
+        return td_lmdb_is_stale(r->s, look, job->from, job->to, false);
+    if (job->backwards)
+        return td_lmdb_is_stale(r->s, look, behind, job->to, false);
+    return td_lmdb_is_stale(r->s, look, job->from, behind, true);
+}
+
+/* All that was committed before. */
+static tidings_err read_fresh(struct td_lmdb *s, struct td_store_job *job)
+{
+    struct td_lmdb_look look = td_lmdb_look(s);
+    struct td_store_answer *answer = &job->answer;
+    struct reading r = {.s = s, .job = job};
+    tidings_err err = read_guarded(&r);
+
+    if (err || !is_stale(&r, &look))
+        return err;
+    td_body_unref(answer->bytes);
+    answer->bytes = NULL;
+    answer->records_len = 0;
+    answer->more = false;
+    err = td_lmdb_wait_applied(s, &look);
+    if (err)
+        return err;
+    r = (struct reading){.s = s, .job = job};
+    return read_guarded(&r);
+}
+
 static void serve(struct td_lmdb *s, struct td_store_job *job)
 {
     struct td_store_jobs one = {NULL, NULL};
-    struct reading r = {.s = s, .job = job};
     struct td_store_answer *answer = &job->answer;
 
-    answer->err = read_guarded(&r);
+    answer->err = read_fresh(s, job);
     if (answer->err) { /* records may point into the map */
         answer->records_len = 0;
         answer->more = false;

@@ -12,6 +12,7 @@
 
 #define STEP_BYTES (64u << 10) /* less is not worth a call */
 #define FULL_BYTES (1u << 20)  /* a disk with less left is full */
+#define LIST_PAGES 8u          /* of free pages, that a commit may change */
 
 static uint64_t least(uint64_t a, uint64_t b)
 {
@@ -46,15 +47,15 @@ bool td_lmdb_disk_is_full(struct td_lmdb *s)
     return disk_free(data_fd(s)) < FULL_BYTES;
 }
 
-/* Allocates up to a reserve behind end, and one more to have it seldom; or as
- * much as there is. */
+/* Allocates up to a reserve and a half behind end (the log needs some of it),
+ * and more to have it seldom; or as much as there is. */
 static void allocate(struct td_lmdb *s, int fd, uint64_t end)
 {
     uint64_t reserve = s->options.reserve_bytes;
     uint64_t want = least(end + 2 * reserve, s->options.max_bytes);
     uint64_t from = s->ahead > end ? s->ahead : end;
 
-    if (s->ahead >= least(end + reserve, s->options.max_bytes))
+    if (s->ahead >= least(end + reserve + reserve / 2, s->options.max_bytes))
         return;
     want = least(want, from + disk_free(fd));
     for (; want >= from + STEP_BYTES; want = from + (want - from) / 2) {
@@ -74,6 +75,13 @@ static uint64_t tree_pages(MDB_txn *txn, MDB_dbi dbi)
     return st.ms_branch_pages + st.ms_leaf_pages + st.ms_overflow_pages;
 }
 
+static uint64_t tree_depth(MDB_txn *txn, MDB_dbi dbi)
+{
+    MDB_stat st;
+
+    return mdb_stat(txn, dbi, &st) == 0 ? st.ms_depth : 0;
+}
+
 /* Pages of both trees, and the two meta pages. */
 static uint64_t used_pages(struct td_lmdb *s)
 {
@@ -82,6 +90,7 @@ static uint64_t used_pages(struct td_lmdb *s)
     if (mdb_txn_renew(s->look) != 0)
         return pages;
     pages += tree_pages(s->look, 0) + tree_pages(s->look, s->dbi);
+    s->depth = tree_depth(s->look, s->dbi);
     mdb_txn_reset(s->look);
     return pages;
 }
@@ -103,11 +112,29 @@ void td_lmdb_space(struct td_lmdb *s)
     if (fstat(fd, &st) != 0)
         st.st_size = 0;
     s->room = more_than(room, used);
+    s->tail = more_than(s->ahead, end);
     pthread_mutex_lock(&s->lock);
     s->info.used_bytes = used;
     s->info.file_bytes = (uint64_t)st.st_size;
-    s->info.free_bytes = more_than(s->room, s->options.reserve_bytes);
+    td_lmdb_space_left(s);
     pthread_mutex_unlock(&s->lock);
+}
+
+void td_lmdb_space_left(struct td_lmdb *s)
+{
+    s->info.free_bytes =
+        more_than(s->room, s->options.reserve_bytes + td_lmdb_log_bytes(s));
+}
+
+/* An operation may change a page of every level, split one of them and the
+ * root, begin a page of its own, and free a value whose pages have to be listed
+ * in one (of up to 512). */
+uint64_t td_lmdb_space_for(const struct td_lmdb *s, uint64_t ops,
+                           uint64_t bytes)
+{
+    uint64_t pages = LIST_PAGES + ops * (s->depth + 4);
+
+    return pages * s->page_bytes + bytes;
 }
 
 /* What an opener before has allocated: a full disk gives it again. */

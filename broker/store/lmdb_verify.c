@@ -177,6 +177,37 @@ static void check_mark(const struct td_lock *lock, struct td_lmdb_walk *walk)
              walk->transaction, marked);
 }
 
+/* The log is whole, and goes with LMDB. One that was closed has nothing in it
+ * that counts. */
+static void check_log(const struct td_lock *lock, const char *dir,
+                      struct td_lmdb_walk *walk)
+{
+    struct td_lmdb_damage *damage = &walk->damage;
+    struct td_store_log_found found;
+    struct td_store_log log;
+    uint64_t marked;
+    uint64_t hash;
+    int rc;
+
+    if (damage->tree || td_lock_found(lock, &marked, &hash) == TD_LOCK_CLEAN)
+        return;
+    rc = td_store_log_look(&log, dir, walk->id);
+    if (rc == ENOENT)
+        return;
+    if (!rc)
+        rc = td_store_log_find(&log, walk->transaction, &found);
+    if (rc) {
+        damage->tree = true;
+        snprintf(damage->first, sizeof(damage->first), "the log: %s",
+                 strerror(rc));
+    } else if (found.damaged || found.behind) {
+        damage->tree = true;
+        td_lmdb_log_say(dir, &found, walk->transaction, damage->first,
+                        sizeof(damage->first));
+    }
+    td_store_log_close(&log);
+}
+
 tidings_err td_lmdb_verify(const char *dir,
                            void (*each)(void *ctx, struct td_str key),
                            void *ctx, struct td_lmdb_damage *out, char *why)
@@ -189,6 +220,7 @@ tidings_err td_lmdb_verify(const char *dir,
         return err;
     if (td_lmdb_walk_apart(&walk, dir, each, ctx, -1)) {
         check_mark(lock, &walk);
+        check_log(lock, dir, &walk);
         *out = walk.damage;
     } else {
         err = TIDINGS_EIO;

@@ -372,6 +372,8 @@ static bool enter(struct walk *w, const char *dir)
     rc = mdb_txn_begin(w->env, NULL, MDB_RDONLY, &w->txn);
     if (!rc)
         rc = mdb_dbi_open(w->txn, NULL, 0, &w->dbi);
+    if (!rc)
+        td_lmdb_format_id(w->txn, w->dbi, w->out->id);
     return rc == 0 || TORN(w, "data.mdb: %s", mdb_strerror(rc));
 }
 

@@ -35,8 +35,9 @@ static size_t events_len;
 
 /* ---- what is watched ---- */
 
-/* Whether the file lies in the folder; data: it is data.mdb. */
-static bool is_watched(int fd, bool *data)
+/* Whether the file lies in the folder; which of those that are logged it is,
+ * or TD_DISK_FILES. */
+static bool is_watched(int fd, enum td_disk_file *file)
 {
     char link[64];
     char path[512];
@@ -49,8 +50,14 @@ static bool is_watched(int fd, bool *data)
     if (len < 0)
         return false;
     path[len] = '\0';
-    *data = strcmp(path + strlen(folder), "/data.mdb") == 0;
-    return strncmp(path, folder, strlen(folder)) == 0;
+    *file = TD_DISK_FILES;
+    if (strncmp(path, folder, strlen(folder)) != 0)
+        return false;
+    if (strcmp(path + strlen(folder), "/data.mdb") == 0)
+        *file = TD_DISK_DATA;
+    else if (strcmp(path + strlen(folder), "/log") == 0)
+        *file = TD_DISK_LOG;
+    return true;
 }
 
 void td_disk_watch(const char *dir)
@@ -192,7 +199,7 @@ static void slow_down(int ms)
 /* A write; iov lies at offset, which is -1 for where the file stands. */
 static ssize_t do_write(int fd, const struct iovec *iov, int n, off_t offset)
 {
-    bool data = false;
+    enum td_disk_file file = TD_DISK_FILES;
     bool sync = (fcntl(fd, F_GETFL) & O_DSYNC) != 0;
     struct iovec half;
     int error = 0;
@@ -200,7 +207,7 @@ static ssize_t do_write(int fd, const struct iovec *iov, int n, off_t offset)
     int wait_ms = 0;
 
     pthread_mutex_lock(&lock);
-    if (!is_watched(fd, &data)) {
+    if (!is_watched(fd, &file)) {
         pthread_mutex_unlock(&lock);
         return offset < 0 ? syscall(SYS_writev, fd, iov, n)
                           : syscall(SYS_pwritev, fd, iov, n, offset, 0);
@@ -220,8 +227,9 @@ static ssize_t do_write(int fd, const struct iovec *iov, int n, off_t offset)
     else
         lseek(fd, offset, SEEK_SET);
     wrote = syscall(SYS_writev, fd, iov, n);
-    for (int i = 0; logging && data && i < n; i++) {
-        note((struct td_disk_event){.kind = TD_DISK_WROTE,
+    for (int i = 0; logging && file < TD_DISK_FILES && i < n; i++) {
+        note((struct td_disk_event){.file = file,
+                                    .kind = TD_DISK_WROTE,
                                     .offset = offset,
                                     .len = iov[i].iov_len,
                                     .durable = sync},
@@ -257,13 +265,13 @@ SHOWN ssize_t writev(int fd, const struct iovec *iov, int n)
 
 static int do_sync(int fd, long number)
 {
-    bool data = false;
+    enum td_disk_file file = TD_DISK_FILES;
     int error = 0;
     int wait_ms;
     int rc;
 
     pthread_mutex_lock(&lock);
-    if (!is_watched(fd, &data)) {
+    if (!is_watched(fd, &file)) {
         pthread_mutex_unlock(&lock);
         return (int)syscall(number, fd);
     }
@@ -277,8 +285,9 @@ static int do_sync(int fd, long number)
     slow_down(wait_ms);
     rc = (int)syscall(number, fd);
     pthread_mutex_lock(&lock);
-    if (logging && data && rc == 0)
-        note((struct td_disk_event){.kind = TD_DISK_SYNCED}, NULL);
+    if (logging && file < TD_DISK_FILES && rc == 0)
+        note((struct td_disk_event){.file = file, .kind = TD_DISK_SYNCED},
+             NULL);
     pthread_mutex_unlock(&lock);
     return rc;
 }
@@ -295,11 +304,11 @@ SHOWN int fsync(int fd)
 
 SHOWN int posix_fallocate(int fd, off_t offset, off_t len)
 {
-    bool data = false;
+    enum td_disk_file file = TD_DISK_FILES;
     int error = 0;
 
     pthread_mutex_lock(&lock);
-    if (is_watched(fd, &data) && fails(TD_DISK_ALLOCATE, &error)) {
+    if (is_watched(fd, &file) && fails(TD_DISK_ALLOCATE, &error)) {
         pthread_mutex_unlock(&lock);
         return error ? error : EIO;
     }

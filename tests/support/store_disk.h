@@ -1,7 +1,7 @@
 /* The disk under a store, in the hands of the test: this object defines the
  * system calls by which LMDB and the store write, in front of libc's. It makes
- * them fail, slow or short, and keeps a log from which the file can be made as
- * a power cut could leave it. Watches regular files of one folder. */
+ * them fail, slow or short, and keeps a log from which the files can be made
+ * as a power cut could leave them. Watches regular files of one folder. */
 #ifndef TESTS_SUPPORT_STORE_DISK_H
 #define TESTS_SUPPORT_STORE_DISK_H
 
@@ -35,9 +35,12 @@ void td_disk_hold(bool on);
 /* A sync is going on. */
 bool td_disk_syncing(void);
 
-/* ---- the log of data.mdb ---- */
+/* ---- what was done with data.mdb and log ---- */
+
+enum td_disk_file { TD_DISK_DATA, TD_DISK_LOG, TD_DISK_FILES };
 
 struct td_disk_event {
+    enum td_disk_file file;
     enum { TD_DISK_WROTE, TD_DISK_SYNCED, TD_DISK_MARK } kind;
     uint64_t number; /* of a mark */
     off_t offset;

@@ -20,6 +20,7 @@
 
 static struct td_rig rig;
 static uint64_t seed = 99;
+static uint64_t body_bytes; /* at most: large ones go past the log */
 
 static uint32_t below(uint32_t n)
 {
@@ -31,6 +32,7 @@ static int setup(void **state)
 {
     (void)state;
     td_rig_init(&rig, false);
+    body_bytes = 20000;
     return 0;
 }
 
@@ -55,8 +57,8 @@ static void fill(struct td_txn *txn, uint64_t n)
     memset(large, 'x', sizeof(large));
     td_txn_put(txn, td_rig_str(key), td_rig_str(value), NULL, 0, 0);
     td_rig_put(txn, "count", value);
-    td_txn_put(txn, td_rig_str("body"), (struct td_str){large, n * 37 % 20000},
-               NULL, 0, 0);
+    td_txn_put(txn, td_rig_str("body"),
+               (struct td_str){large, n * 37 % body_bytes}, NULL, 0, 0);
     if (n > KEPT) {
         snprintf(key, sizeof(key), "n%012llu", (unsigned long long)(n - KEPT));
         td_txn_delete_range(txn, td_rig_str("n"), td_rig_str(key));
@@ -178,19 +180,18 @@ static uint64_t check(uint64_t answered)
     td_store_answer_free(answer);
     answer = td_rig_read(&rig, td_rig_str("body"), td_rig_str("bodz"), false, 1,
                          SIZE_MAX);
-    assert_int_equal(answer->records[0].value.len, n * 37 % 20000);
+    assert_int_equal(answer->records[0].value.len, n * 37 % body_bytes);
     td_store_answer_free(answer);
     td_rig_close(&rig);
     return n;
 }
 
-static void test_store_survives_kills(void **state)
+static void kill_again_and_again(void)
 {
     const char *is_long = getenv("TIDINGS_LONG");
     int cycles = is_long && *is_long == '1' ? 10 * CYCLES : CYCLES;
     uint64_t n = 0;
 
-    (void)state;
     for (int i = 0; i < cycles; i++) {
         int fd;
         pid_t pid = child_start(&fd, n);
@@ -198,6 +199,21 @@ static void test_store_survives_kills(void **state)
         n = check(answered_by(fd, pid, n));
     }
     assert_true(n > (uint64_t)cycles);
+}
+
+static void test_store_survives_kills(void **state)
+{
+    (void)state;
+    kill_again_and_again();
+}
+
+/* What is committed is mostly in the log alone. */
+static void test_store_survives_kills_with_small_commits(void **state)
+{
+    (void)state;
+    body_bytes = 50;
+    rig.options.reserve_bytes = 4 << 20;
+    kill_again_and_again();
 }
 
 /* Killed while it opens, several times in a row. */
@@ -239,6 +255,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_store_survives_kills),
+        TEST(test_store_survives_kills_with_small_commits),
         TEST(test_store_survives_kills_while_it_opens),
     };
 

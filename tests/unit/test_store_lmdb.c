@@ -218,8 +218,8 @@ static void test_lmdb_refuses_a_newer_format(void **state)
     assert_int_equal(mdb_txn_commit(txn), 0);
     mdb_env_close(env);
     assert_err(open_again(), TIDINGS_EVERSION);
-    assert_non_null(strstr(why, "format 2"));
-    assert_non_null(strstr(why, "reads 1"));
+    assert_non_null(strstr(why, "format 3"));
+    assert_non_null(strstr(why, "reads 2"));
 }
 
 static void test_lmdb_refuses_what_is_not_a_store(void **state)
@@ -397,6 +397,10 @@ static void test_lmdb_refuses_an_older_state(void **state)
     assert_int_equal(system(command), 0);
     assert_err(open_again(), TIDINGS_EIO);
     snprintf(command, sizeof(command), "rm %.120s/lock", rig.dir);
+    assert_int_equal(system(command), 0);
+    assert_err(open_again(), TIDINGS_EIO); /* the log knows it, too */
+    assert_non_null(strstr(why, "remove the files lock and log"));
+    snprintf(command, sizeof(command), "rm %.120s/log", rig.dir);
     assert_int_equal(system(command), 0);
     td_rig_open(&rig); /* as it said */
     assert_string_equal(td_rig_get(&rig, "a"), "1");
