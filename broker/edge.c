@@ -2,12 +2,15 @@
 
 #include "broker/engine/engine.h"
 #include "broker/guard.h"
+#include "broker/store/lmdb.h"
 #include "proto/address.h"
 #include "proto/limits.h"
 #include "proto/zmq_body.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -29,6 +32,7 @@ struct td_edge {
     void *router;
     struct td_guard *guard;
     struct td_engine *engine;
+    struct td_store *store; /* NULL: none */
     struct td_log log;
     char endpoints[ENDPOINTS_MAX][ENDPOINT_BYTES_MAX];
     unsigned endpoints_len;
@@ -147,22 +151,44 @@ static bool receive_turn(struct td_edge *edge, int64_t now)
 
 /* ---- the loop ---- */
 
-/* Waits for messages, for stop_fd (-1: not watched), or until the deadline. */
+/* Waits for messages, for the store, for stop_fd (-1: not watched), or until
+ * the deadline. */
 static tidings_err wait_input(struct td_edge *edge, int stop_fd,
                               int64_t deadline, bool *stop)
 {
-    zmq_pollitem_t items[2] = {
-        {.socket = edge->router, .events = ZMQ_POLLIN},
-        {.fd = stop_fd, .events = ZMQ_POLLIN},
-    };
+    zmq_pollitem_t items[3] = {{.socket = edge->router, .events = ZMQ_POLLIN}};
+    int watched = 1;
+    int stop_at = 0; /* no item */
     int64_t left = deadline == TD_NEVER ? -1 : deadline - now_ms();
 
     if (deadline != TD_NEVER && left < 0)
         left = 0;
-    if (zmq_poll(items, stop_fd >= 0 ? 2 : 1, left) < 0 && errno != EINTR)
+    if (edge->store)
+        items[watched++] = (zmq_pollitem_t){
+            .fd = edge->store->face->fd(edge->store), .events = ZMQ_POLLIN};
+    if (stop_fd >= 0) {
+        stop_at = watched++;
+        items[stop_at] = (zmq_pollitem_t){.fd = stop_fd, .events = ZMQ_POLLIN};
+    }
+    if (zmq_poll(items, watched, left) < 0 && errno != EINTR)
         return TIDINGS_EIO;
-    *stop = stop_fd >= 0 && (items[1].revents & ZMQ_POLLIN);
+    *stop = stop_at && (items[stop_at].revents & ZMQ_POLLIN);
     return TIDINGS_OK;
+}
+
+/* What was submitted is answered, so that nobody has to ask again. */
+static void finish_commits(struct td_edge *edge, int64_t end)
+{
+    struct pollfd fd = {.events = POLLIN};
+    int64_t now = now_ms();
+
+    while (edge->store && !td_engine_is_written(edge->engine) && now < end) {
+        fd.fd = edge->store->face->fd(edge->store);
+        if (poll(&fd, 1, (int)(end - now)) < 0 && errno != EINTR)
+            return;
+        now = now_ms();
+        td_engine_flush(edge->engine, now);
+    }
 }
 
 /* Everything that was published is delivered, if its subscribers let it. The
@@ -191,7 +217,9 @@ static void drain(struct td_edge *edge, int stop_fd)
         busy = receive_turn(edge, now) && now < input_end;
     }
     td_engine_flush(edge->engine, now);
-    td_engine_stop(edge->engine, now);
+    finish_commits(edge, end);
+    td_engine_stop(edge->engine, now_ms());
+    td_engine_flush(edge->engine, now_ms()); /* what the store is to keep */
 }
 
 tidings_err td_edge_run(struct td_edge *edge, int stop_fd)
@@ -249,12 +277,31 @@ static bool set_options(void *router)
            0;
 }
 
+/* Nobody is let in before what was kept is known. */
+static tidings_err load(struct td_edge *edge, char *why)
+{
+    struct pollfd fd = {.events = POLLIN};
+    tidings_err err = TIDINGS_OK;
+
+    while (!td_engine_is_loaded(edge->engine, &err)) {
+        fd.fd = edge->store->face->fd(edge->store);
+        if (poll(&fd, 1, -1) < 0 && errno != EINTR)
+            return TIDINGS_EIO;
+        td_engine_flush(edge->engine, now_ms());
+    }
+    if (err)
+        snprintf(why, TD_STORE_WHY_BYTES, "the store cannot be read: %s",
+                 tidings_err_text(err));
+    return err;
+}
+
 tidings_err td_edge_new(struct td_edge **out,
-                        const struct td_edge_options *options)
+                        const struct td_edge_options *options, char *why)
 {
     struct td_edge *edge = calloc(1, sizeof(*edge));
     tidings_err err = TIDINGS_ENOMEM;
 
+    why[0] = '\0';
     if (!edge)
         goto out;
     edge->log = options->log;
@@ -269,6 +316,13 @@ tidings_err td_edge_new(struct td_edge **out,
     err = td_guard_new(&edge->guard, edge->context, edge->router, &edge->log);
     if (err)
         goto out;
+    if (options->data) {
+        const struct td_lmdb_options store = {.guard = true};
+
+        err = td_lmdb_open(&edge->store, options->data, &store, why);
+        if (err)
+            goto out;
+    }
 
     const struct td_engine_options engine = {
         .epoch = options->epoch,
@@ -276,6 +330,7 @@ tidings_err td_edge_new(struct td_edge **out,
         .session_bytes = options->session_bytes,
         .grace_ms = options->grace_ms,
         .version = TD_VERSION,
+        .store = edge->store,
         .port = {.send = port_send,
                  .random = port_random,
                  .unix_us = port_unix_us,
@@ -284,6 +339,8 @@ tidings_err td_edge_new(struct td_edge **out,
     };
 
     err = td_engine_new(&edge->engine, &engine, now_ms());
+    if (!err)
+        err = load(edge, why);
     if (err)
         goto out;
     *out = edge;
@@ -298,6 +355,8 @@ void td_edge_free(struct td_edge *edge)
     if (!edge)
         return;
     td_engine_free(edge->engine);
+    if (edge->store)
+        edge->store->face->close(edge->store);
     td_guard_free(edge->guard);
     if (edge->router)
         zmq_close(edge->router);

@@ -16,11 +16,14 @@ struct td_edge_options {
     size_t memory_bytes;
     size_t session_bytes;
     int64_t grace_ms;
+    const char *data; /* the folder of the store; NULL: nothing is kept */
     struct td_log log;
 };
 
+/* Opens the store and reads what is in it. *why, at least TD_STORE_WHY_BYTES:
+ * on failure what is wrong and what to do. */
 tidings_err td_edge_new(struct td_edge **out,
-                        const struct td_edge_options *options);
+                        const struct td_edge_options *options, char *why);
 void td_edge_free(struct td_edge *edge);
 
 /* Listens at a tcp:// or ipc:// URL; the port may be "*". *endpoint is where

@@ -1,13 +1,18 @@
 #include "broker/embed.h"
 
 #include "broker/engine/engine.h"
+#include "broker/store/lmdb.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
 #include <time.h>
@@ -35,6 +40,9 @@ struct td_embed {
     struct td_embed *next; /* in the list of all */
     char name[EMBED_NAME_MAX + 1];
     unsigned opens;
+    char *data;               /* NULL: it keeps nothing */
+    struct td_store *store;   /* with data */
+    int wake_fd;              /* with data: instead of arrived; else -1 */
     struct td_engine *engine; /* its thread's alone */
     pthread_t thread;
     pthread_mutex_t lock; /* of what follows */
@@ -200,12 +208,60 @@ static void handle(struct td_embed *b, struct td_embed_message *m, int64_t now)
     }
 }
 
+/* Where the store may wake it as well. Without the lock. */
+static void poll_both(struct td_embed *b, int64_t deadline_ms)
+{
+    struct pollfd fds[2] = {
+        {.fd = b->wake_fd, .events = POLLIN},
+        {.fd = b->store->face->fd(b->store), .events = POLLIN},
+    };
+    int64_t left = deadline_ms == TD_NEVER ? -1 : deadline_ms - now_ms();
+    uint64_t count;
+
+    if (deadline_ms != TD_NEVER && left < 0)
+        left = 0;
+    poll(fds, 2, left > INT32_MAX ? INT32_MAX : (int)left);
+    if (fds[0].revents && read(b->wake_fd, &count, sizeof(count)) < 0)
+        count = 0;
+}
+
+static void wake_up(struct td_embed *b)
+{
+    const uint64_t one = 1;
+
+    if (b->wake_fd < 0)
+        pthread_cond_signal(&b->arrived);
+    else if (write(b->wake_fd, &one, sizeof(one)) < 0)
+        return; /* the counter is full: it is awake already */
+}
+
+static bool wait_messages_or_store(struct td_embed *b, int64_t deadline_ms,
+                                   struct td_embed_message **out)
+{
+    bool more;
+
+    pthread_mutex_lock(&b->lock);
+    b->asleep = !b->inbox.head && !b->stop;
+    if (b->asleep) {
+        pthread_mutex_unlock(&b->lock);
+        poll_both(b, deadline_ms);
+        pthread_mutex_lock(&b->lock);
+        b->asleep = false;
+    }
+    *out = inbox_take(&b->inbox);
+    more = *out || !b->stop;
+    pthread_mutex_unlock(&b->lock);
+    return more;
+}
+
 /* Waits for messages until the deadline; false: it is time to end. */
 static bool wait_messages(struct td_embed *b, int64_t deadline_ms,
                           struct td_embed_message **out)
 {
     bool more;
 
+    if (b->store)
+        return wait_messages_or_store(b, deadline_ms, out);
     pthread_mutex_lock(&b->lock);
     b->asleep = true;
     while (!b->inbox.head && !b->stop) {
@@ -245,6 +301,8 @@ static void *broker_main(void *arg)
         }
         deadline = td_engine_flush(b->engine, now);
     }
+    td_engine_stop(b->engine, now_ms());
+    td_engine_flush(b->engine, now_ms()); /* what the store is to keep */
     return NULL;
 }
 
@@ -263,6 +321,11 @@ static uint64_t new_epoch(void)
 static void broker_free(struct td_embed *b)
 {
     td_engine_free(b->engine);
+    if (b->store)
+        b->store->face->close(b->store);
+    if (b->wake_fd >= 0)
+        close(b->wake_fd);
+    free(b->data);
     pthread_cond_destroy(&b->arrived);
     pthread_mutex_destroy(&b->lock);
     free(b);
@@ -282,9 +345,40 @@ static bool start_thread(struct td_embed *b)
     return ok;
 }
 
-static tidings_err broker_new(struct td_embed **out, const char *name)
+/* Until the store has been read. */
+static tidings_err load(struct td_embed *b, char *why)
 {
-    const struct td_engine_options options = {
+    tidings_err err;
+
+    while (!td_engine_is_loaded(b->engine, &err)) {
+        struct pollfd fd = {.fd = b->store->face->fd(b->store),
+                            .events = POLLIN};
+
+        if (poll(&fd, 1, -1) < 0 && errno != EINTR)
+            return TIDINGS_EIO;
+        td_engine_flush(b->engine, now_ms());
+    }
+    if (err)
+        snprintf(why, TD_STORE_WHY_BYTES, "the store cannot be read: %s",
+                 tidings_err_text(err));
+    return err;
+}
+
+static tidings_err open_store(struct td_embed *b, const char *data, char *why)
+{
+    b->data = strdup(data);
+    if (!b->data)
+        return TIDINGS_ENOMEM;
+    b->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (b->wake_fd < 0)
+        return TIDINGS_EIO;
+    return td_lmdb_open(&b->store, data, NULL, why);
+}
+
+static tidings_err broker_new(struct td_embed **out, const char *name,
+                              const char *data, char *why)
+{
+    struct td_engine_options options = {
         .epoch = new_epoch(),
         .version = TD_VERSION,
         .trusted = true,
@@ -292,9 +386,11 @@ static tidings_err broker_new(struct td_embed **out, const char *name)
     };
     struct td_embed *b = calloc(1, sizeof(*b));
     pthread_condattr_t attr;
+    tidings_err err = TIDINGS_OK;
 
     if (!b)
         return TIDINGS_ENOMEM;
+    b->wake_fd = -1;
     strncpy(b->name, name, EMBED_NAME_MAX);
     inbox_init(&b->inbox);
     pthread_mutex_init(&b->lock, NULL);
@@ -302,33 +398,48 @@ static tidings_err broker_new(struct td_embed **out, const char *name)
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&b->arrived, &attr);
     pthread_condattr_destroy(&attr);
-    if (td_engine_new(&b->engine, &options, now_ms())) {
+    if (data)
+        err = open_store(b, data, why);
+    options.store = b->store;
+    if (!err)
+        err = td_engine_new(&b->engine, &options, now_ms());
+    if (!err)
+        err = load(b, why);
+    if (!err && !start_thread(b))
+        err = TIDINGS_EIO;
+    if (err)
         broker_free(b);
-        return TIDINGS_ENOMEM;
-    }
-    if (!start_thread(b)) {
-        broker_free(b);
-        return TIDINGS_EIO;
-    }
-    *out = b;
-    return TIDINGS_OK;
+    else
+        *out = b;
+    return err;
 }
 
-tidings_err td_embed_open(struct td_embed **out, const char *name)
+static bool same_data(const struct td_embed *b, const char *data)
+{
+    return data ? b->data && strcmp(b->data, data) == 0 : !b->data;
+}
+
+tidings_err td_embed_open(struct td_embed **out, const char *name,
+                          const char *data, char *why)
 {
     struct td_embed *b;
     tidings_err err = TIDINGS_OK;
 
+    why[0] = '\0';
     pthread_once(&fork_once, watch_forks);
     pthread_mutex_lock(&all_lock);
     for (b = all; b && strcmp(b->name, name) != 0; b = b->next)
         ;
     if (!b) {
-        err = broker_new(&b, name);
+        err = broker_new(&b, name, data, why);
         if (!err) {
             b->next = all;
             all = b;
         }
+    } else if (!same_data(b, data)) {
+        snprintf(why, TD_STORE_WHY_BYTES,
+                 "%s is open in this process with another data folder", name);
+        err = TIDINGS_EEXIST;
     }
     if (!err) {
         b->opens++;
@@ -354,7 +465,7 @@ void td_embed_close(struct td_embed *broker)
 
     pthread_mutex_lock(&broker->lock);
     broker->stop = true;
-    pthread_cond_signal(&broker->arrived);
+    wake_up(broker);
     pthread_mutex_unlock(&broker->lock);
     pthread_join(broker->thread, NULL);
     broker_free(broker);
@@ -372,7 +483,7 @@ static void push_to_broker(struct td_embed *b, struct td_embed_message *m)
     b->asleep = false; /* one signal is enough */
     pthread_mutex_unlock(&b->lock);
     if (wake)
-        pthread_cond_signal(&b->arrived);
+        wake_up(b);
 }
 
 tidings_err td_embed_connect(struct td_embed_peer **out,

@@ -14,8 +14,14 @@
 struct td_embed;      /* a broker */
 struct td_embed_peer; /* one connection to it */
 
-/* Finds or starts the broker of this name; each open needs a close. */
-tidings_err td_embed_open(struct td_embed **out, const char *name);
+/* Finds or starts the broker of this name; each open needs a close.
+ *
+ * @param data  the folder that it keeps events in; NULL: it keeps none.
+ * @param why   at least TD_STORE_WHY_BYTES: what is wrong, or "".
+ * @return TIDINGS_EEXIST: it is there with another folder, or the folder is
+ *         somebody else's; as td_lmdb_open(); TIDINGS_ENOMEM, TIDINGS_EIO. */
+tidings_err td_embed_open(struct td_embed **out, const char *name,
+                          const char *data, char *why);
 /* The last close ends the broker's thread and waits for it. */
 void td_embed_close(struct td_embed *broker);
 

@@ -81,6 +81,12 @@ static bool set_grace(struct td_options *o, const char *value)
     return true;
 }
 
+static bool set_data(struct td_options *o, const char *value)
+{
+    o->data = value;
+    return value[0] != '\0';
+}
+
 static bool set_help(struct td_options *o, const char *value)
 {
     (void)value;
@@ -107,6 +113,10 @@ static const struct option_row {
      "where to listen: tcp://HOST:PORT (PORT may be *) or ipc:///PATH; "
      "may be given again",
      set_listen},
+    {"data", "DIR", NULL, "a folder, whose parent is there",
+     "keep events in this folder, made if need be: what was confirmed is "
+     "there after a crash. Without it nothing is kept",
+     set_data},
     {"log-level", "LEVEL", "info", "error, warn, info or debug",
      "least important line to write to standard error: error, warn, info, "
      "debug",

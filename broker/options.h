@@ -17,6 +17,7 @@ struct td_options {
     enum td_log_level log_level;
     size_t memory_bytes;
     size_t session_bytes;
+    const char *data; /* borrowed; NULL: nothing is kept */
     int64_t grace_ms; /* below 0: sessions are not kept */
     int help;
     int version;

@@ -2,6 +2,7 @@
 #include "broker/edge.h"
 #include "broker/lines.h"
 #include "broker/options.h"
+#include "proto/limits.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -132,19 +133,22 @@ static int run(const struct td_options *options)
         .memory_bytes = options->memory_bytes,
         .session_bytes = options->session_bytes,
         .grace_ms = options->grace_ms,
+        .data = options->data,
         .log = {.level = options->log_level, .write = write_log, .ctx = &sink},
     };
     struct td_edge *edge = NULL;
     int signals = catch_signals();
+    char why[TD_STORE_WHY_BYTES];
     tidings_err err;
 
     if (signals < 0) {
         fprintf(stderr, "tidingsd: signals: %s\n", strerror(errno));
         return 1;
     }
-    err = td_edge_new(&edge, &edge_options);
+    err = td_edge_new(&edge, &edge_options, why);
     if (err)
-        fprintf(stderr, "tidingsd: cannot start: %s\n", tidings_err_text(err));
+        fprintf(stderr, "tidingsd: cannot start: %s\n",
+                why[0] ? why : tidings_err_text(err));
     if (!err)
         err = listen_all(edge, options);
     if (!err) {

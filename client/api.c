@@ -34,6 +34,8 @@ const char *tidings_status_name(enum tidings_status_kind kind)
         [TIDINGS_HANDLER_FAILED] = "handler_failed",
         [TIDINGS_BAD_EVENT] = "bad_event",
         [TIDINGS_HANDLER_LATE] = "handler_late",
+        [TIDINGS_STALE] = "stale",
+        [TIDINGS_UNSTORED] = "unstored",
     };
 
     return (unsigned)kind < sizeof(names) / sizeof(names[0]) ? names[kind]
@@ -141,11 +143,11 @@ uint64_t td_unconfirmed(struct td_bus *b)
     return events;
 }
 
-static bool is_taken(struct td_bus *b, void *arg)
+static bool is_done(struct td_bus *b, void *arg)
 {
     uint64_t *sequence = arg;
 
-    if (b->client.publisher.taken >= *sequence)
+    if (td_publisher_done(&b->client.publisher) >= *sequence)
         return true;
     td_client_ask(&b->client, *sequence);
     return false;
@@ -155,7 +157,12 @@ bool td_flush(struct td_bus *b, int64_t deadline_ms)
 {
     uint64_t sequence = packed_sequence(b);
 
-    return td_bus_wait(b, is_taken, &sequence, deadline_ms);
+    return td_bus_wait(b, is_done, &sequence, deadline_ms);
+}
+
+uint64_t td_untaken(struct td_bus *b)
+{
+    return packed_sequence(b) - b->client.publisher.taken;
 }
 
 /* From now on nothing is published: what was is what is waited for. */
@@ -164,6 +171,22 @@ static void end_packing(struct td_bus *b)
     pthread_mutex_lock(b->packer);
     b->packing_over = true;
     pthread_mutex_unlock(b->packer);
+}
+
+static tidings_err closed_too_early(struct td_bus *b)
+{
+    uint64_t untaken = td_untaken(b);
+    uint64_t unconfirmed = td_unconfirmed(b);
+
+    if (unconfirmed <= untaken)
+        return td_fail(TIDINGS_ETIMEDOUT,
+                       "closed; %llu events were not taken by a broker",
+                       (unsigned long long)untaken);
+    return td_fail(TIDINGS_ETIMEDOUT,
+                   "closed; %llu events were not confirmed, %llu of them not "
+                   "taken by a broker",
+                   (unsigned long long)unconfirmed,
+                   (unsigned long long)untaken);
 }
 
 static void end_all(struct td_bus *b)
@@ -197,9 +220,7 @@ tidings_err tidings_close(tidings_bus *bus)
     b->close_called = true;
     end_packing(b);
     if (!td_flush(b, td_now_ms() + b->close_timeout_ms))
-        err = td_fail(TIDINGS_ETIMEDOUT,
-                      "closed; %llu events were not taken by a broker",
-                      (unsigned long long)td_unconfirmed(b));
+        err = closed_too_early(b);
     b->closing = true;
     end_all(b);
     td_bus_leave(b); /* whoever waits gives up */

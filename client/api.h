@@ -4,6 +4,8 @@
  * api.c            buses: opening, waiting, closing
  * api_publish.c    publishing
  * api_subscribe.c  subscribing, unsubscribing, draining
+ * api_settle.c     what handlers may know and say of a delivery
+ * api_stream.c     streams, durable groups, and the broker's calls
  * api_loop.c       a loop of the caller's own
  * api_look.c       looking at it */
 #ifndef TD_API_H
@@ -20,8 +22,15 @@ tidings_err td_check_timeout(int timeout_ms);
 /* Why a wait ended without what it was for. */
 tidings_err td_why_not(struct td_bus *b, const char *what);
 
-/* Waits until the broker has taken all that is packed by now. */
+/* Asks the broker and waits; q->result is the caller's on success. */
+tidings_err td_ask(tidings_bus *bus, struct td_question *q, enum td_op op,
+                   int timeout_ms);
+
+/* Waits until the broker has taken all that is packed by now, and confirmed
+ * what it was asked to. */
 bool td_flush(struct td_bus *b, int64_t deadline_ms);
+/* Events that it has not, and those that it has not even taken. */
 uint64_t td_unconfirmed(struct td_bus *b);
+uint64_t td_untaken(struct td_bus *b);
 
 #endif

@@ -24,7 +24,9 @@ tidings_err tidings_info(struct tidings_info *out, tidings_bus *bus)
         out->published = c->packer.sequence;
         out->unconfirmed = td_client_unconfirmed(c);
         pthread_mutex_unlock(b->packer);
-        out->taken = out->published - out->unconfirmed;
+        out->taken = c->publisher.taken;
+        out->confirmed = c->confirmed;
+        out->unstored = c->unstored;
         out->resent = c->resent;
         out->delivered = b->delivered;
         out->failed = b->failed;
@@ -45,15 +47,26 @@ static void add_call(struct tidings_sub_info *out, const struct td_call *call,
 
     *passed += td_call_get(&call->passed);
     out->duplicates += td_call_get(&call->duplicates);
-    out->delivered += td_call_get(&call->passed) -
-                      td_call_get(&call->duplicates) -
-                      td_call_get(&call->unreadable);
+    out->delivered +=
+        td_call_get(&call->passed) - td_call_get(&call->duplicates) -
+        td_call_get(&call->unreadable) - td_call_get(&call->returned);
     out->unreadable += td_call_get(&call->unreadable);
     out->failed += td_call_get(&call->failed);
     out->late += td_call_get(&call->late);
     out->handler_us += td_call_get(&call->us);
     if (longest > out->handler_max_us)
         out->handler_max_us = longest;
+}
+
+static void look_at_settled(struct tidings_sub_info *out,
+                            const struct td_csub *csub)
+{
+    out->acked = csub->settling.acked;
+    out->naked = csub->settling.naked;
+    out->released = csub->settling.released;
+    out->termed = csub->settling.termed;
+    out->stale = csub->stale;
+    out->redelivered = csub->redelivered;
 }
 
 static void look_at(struct tidings_sub_info *out, struct td_bus *b,
@@ -66,6 +79,8 @@ static void look_at(struct tidings_sub_info *out, struct td_bus *b,
     add_call(out, &sub->call, &passed);
     for (unsigned i = 0; sub->pool && (call = td_pool_call(sub->pool, i)); i++)
         add_call(out, call, &passed);
+    if (sub->csub)
+        look_at_settled(out, sub->csub);
     out->pending = sub->arrived - passed;
     out->running = sub->pool ? td_pool_busy(sub->pool) : b->running == sub;
 }
@@ -98,9 +113,18 @@ static bool is_question_done(struct td_bus *b, void *arg)
     return q->done;
 }
 
-/* Asks and waits; q->result is the caller's on success. */
-static tidings_err ask(tidings_bus *bus, struct td_question *q, enum td_op op,
-                       int timeout_ms)
+/* No answer came. A call that was sent may have been done all the same. */
+static tidings_err no_answer(struct td_bus *b, const struct td_question *q,
+                             enum td_op op)
+{
+    if (op == TD_CALL && q->sent && !b->closing)
+        return td_fail(TIDINGS_ETIMEDOUT,
+                       "%s: no answer in time: it may have been done", q->name);
+    return td_why_not(b, op == TD_CALL ? q->name : td_op_name(op));
+}
+
+tidings_err td_ask(tidings_bus *bus, struct td_question *q, enum td_op op,
+                   int timeout_ms)
 {
     tidings_err err = td_check_timeout(timeout_ms);
     struct td_bus *b = err ? NULL : td_enter(bus, &err);
@@ -110,9 +134,10 @@ static tidings_err ask(tidings_bus *bus, struct td_question *q, enum td_op op,
     td_client_question(&b->client, q, op);
     td_bus_touched(b);
     if (!td_bus_wait(b, is_question_done, q, td_now_ms() + timeout_ms))
-        err = td_why_not(b, td_op_name(op));
+        err = no_answer(b, q, op);
     else if (q->code)
-        err = td_fail(q->code, "%s", tidings_err_text(q->code));
+        err = td_fail(q->code, "%s",
+                      *q->text ? q->text : tidings_err_text(q->code));
     td_client_withdraw(&b->client, q);
     td_exit(b);
     if (err)
@@ -128,7 +153,7 @@ tidings_err tidings_ping(int64_t *out_us, tidings_bus *bus, int timeout_ms)
 
     if (!out_us)
         return td_fail(TIDINGS_EINVAL, "out_us is NULL");
-    err = ask(bus, &q, TD_PING, timeout_ms);
+    err = td_ask(bus, &q, TD_PING, timeout_ms);
     if (!err)
         *out_us = td_now_us() - start_us;
     return err;
@@ -154,7 +179,7 @@ static tidings_err stats(void **out, size_t *out_len, tidings_bus *bus,
 
     if (!out || !out_len)
         return td_fail(TIDINGS_EINVAL, "out is NULL");
-    err = ask(bus, q, TD_STATS, timeout_ms);
+    err = td_ask(bus, q, TD_STATS, timeout_ms);
     if (!err) {
         *out = q->result;
         *out_len = q->result_len;

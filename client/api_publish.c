@@ -41,10 +41,14 @@ static tidings_err is_full(struct td_bus *b)
 
     if (b->close_called)
         return td_fail(TIDINGS_ECLOSED, "the bus is being closed");
+    if (td_unconfirmed(b) == 0)
+        return td_fail(TIDINGS_EFULL, "callbacks of confirmed events wait to "
+                                      "be called");
     return td_fail(TIDINGS_EFULL,
-                   "%llu events wait to be taken by the broker at %s%s%s",
-                   (unsigned long long)td_unconfirmed(b), b->url,
-                   up ? "" : ": ", up ? "" : b->client.last_text);
+                   "%llu events wait to be %s by the broker at %s%s%s",
+                   (unsigned long long)td_unconfirmed(b),
+                   td_unconfirmed(b) > td_untaken(b) ? "confirmed" : "taken",
+                   b->url, up ? "" : ": ", up ? "" : b->client.last_text);
 }
 
 /* There was no room: waits for it. */
@@ -120,6 +124,7 @@ tidings_err tidings_publish(tidings_bus *bus, const char *type,
 
     if (!b)
         return err;
+    event.level = b->confirm;
     err = td_event_check_data(data, len);
     if (!err)
         err = pack(b, &event);
@@ -132,8 +137,24 @@ tidings_err tidings_publish(tidings_bus *bus, const char *type,
     return finish(bus, b, &event, err);
 }
 
+/* That of this event, of the bus, or of the callback. */
+static enum tidings_level level_of(const struct td_bus *b,
+                                   const struct td_packing *event)
+{
+    if (event->level)
+        return event->level;
+    return !b->confirm && event->on_confirm ? TIDINGS_DISK : b->confirm;
+}
+
 tidings_err tidings_publish_event(tidings_bus *bus,
                                   const struct tidings_event *event)
+{
+    return tidings_publish_with(bus, event, NULL);
+}
+
+tidings_err tidings_publish_with(tidings_bus *bus,
+                                 const struct tidings_event *event,
+                                 const struct tidings_publish_options *options)
 {
     struct td_packing packing = {0};
     struct td_buf attrs = {0};
@@ -142,6 +163,14 @@ tidings_err tidings_publish_event(tidings_bus *bus,
 
     if (!event)
         return td_fail(TIDINGS_EINVAL, "event is NULL");
+    if (options) {
+        if ((unsigned)options->level > TIDINGS_DISK)
+            return td_fail(TIDINGS_EINVAL, "level is %d: none",
+                           (int)options->level);
+        packing.level = options->level;
+        packing.on_confirm = options->on_confirm;
+        packing.arg = options->arg;
+    }
     packing.type.data = event->type;
     packing.type.len = event->type ? strlen(event->type) : 0;
     packing.time_us = event->time_us;
@@ -155,9 +184,37 @@ tidings_err tidings_publish_event(tidings_bus *bus,
     packing.attrs.data = (const char *)attrs.data;
     packing.attrs.len = attrs.len;
     b = err ? NULL : enter_packer(bus, &err);
-    if (b)
+    if (b) {
+        packing.level = level_of(b, &packing);
         err = finish(bus, b, &packing, pack(b, &packing));
+    }
     td_buf_fini(&attrs);
+    return err;
+}
+
+static tidings_err not_flushed(struct td_bus *b)
+{
+    tidings_err err = td_why_not(b, "flush");
+    uint64_t unconfirmed = td_unconfirmed(b);
+
+    if (err == TIDINGS_ECLOSED)
+        return err;
+    if (err == TIDINGS_ETIMEDOUT && unconfirmed > td_untaken(b))
+        td_fail(err, "flush: the broker at %s has not confirmed %llu events",
+                b->url, (unsigned long long)unconfirmed);
+    return TIDINGS_ETIMEDOUT; /* the detail has the reason */
+}
+
+/* What was not stored, told once. */
+static tidings_err take_unstored(struct td_bus *b)
+{
+    struct td_unstored *u = &b->client.unasked;
+    tidings_err err = TIDINGS_OK;
+
+    if (u->events > 0)
+        err = td_fail(u->err, "%llu events were not stored: %s",
+                      (unsigned long long)u->events, u->text);
+    u->events = 0;
     return err;
 }
 
@@ -168,11 +225,8 @@ tidings_err tidings_flush(tidings_bus *bus, int timeout_ms)
 
     if (!b)
         return err;
-    if (!td_flush(b, td_now_ms() + timeout_ms)) {
-        err = td_why_not(b, "flush");
-        if (err != TIDINGS_ECLOSED)
-            err = TIDINGS_ETIMEDOUT; /* the detail has the reason */
-    }
+    err = td_flush(b, td_now_ms() + timeout_ms) ? take_unstored(b)
+                                                : not_flushed(b);
     td_exit(b);
     return err;
 }

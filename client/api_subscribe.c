@@ -2,6 +2,7 @@
 #include "client/api.h"
 #include "client/detail.h"
 #include "client/handle.h"
+#include "client/here.h"
 #include "client/workers.h"
 
 #include <utlist.h>
@@ -71,6 +72,10 @@ static tidings_err begin(struct td_bus *b, struct td_bus_sub *sub,
         atomic_store(&sub->ended, true);
         td_pool_retire(b, sub);
         return err;
+    }
+    if (sub->progress) {
+        b->has_progress = true;
+        td_bus_keep(b, 0);
     }
     sub->csub->owner = sub;
     sub->number = sub->csub->number;
@@ -148,9 +153,9 @@ static bool is_ended(struct td_bus *b, void *arg)
 
 /* It is over, but for what the broker says and what runs. */
 static tidings_err wait_ended(struct td_bus *b, struct td_bus_sub *sub,
-                              int timeout_ms)
+                              int64_t deadline_ms)
 {
-    if (td_bus_wait(b, is_ended, sub, td_now_ms() + timeout_ms))
+    if (td_bus_wait(b, is_ended, sub, deadline_ms))
         return TIDINGS_OK;
     return td_fail(b->closing ? TIDINGS_ECLOSED : TIDINGS_ETIMEDOUT, "%s",
                    runs_elsewhere(b, sub)
@@ -158,8 +163,32 @@ static tidings_err wait_ended(struct td_bus *b, struct td_bus_sub *sub,
                        : "the broker did not answer in time");
 }
 
+static bool is_handled(struct td_bus *b, void *arg)
+{
+    return !runs_elsewhere(b, arg);
+}
+
+/* What was handled is settled; what was not will be given back. */
+static void settle_rest(struct td_bus *b, struct td_bus_sub *sub)
+{
+    if (sub->pool)
+        td_pool_settle(sub->pool);
+    td_here_flush(b, sub);
+}
+
+static void end_at_broker(struct td_bus *b, struct td_bus_sub *sub)
+{
+    if (!sub->csub)
+        return; /* drained meanwhile */
+    if (sub->csub->state != TD_CSUB_REFUSED)
+        td_client_unsubscribe(&b->client, sub->csub);
+    else
+        sub->csub->state = TD_CSUB_ENDED;
+}
+
 tidings_err tidings_unsubscribe(tidings_sub *handle, int timeout_ms)
 {
+    int64_t deadline = td_now_ms() + timeout_ms;
     tidings_err err = td_check_timeout(timeout_ms);
     struct td_bus_sub *sub;
     struct td_bus *b;
@@ -178,11 +207,12 @@ tidings_err tidings_unsubscribe(tidings_sub *handle, int timeout_ms)
     td_bus_sub_ref(sub);
     atomic_store(&sub->ended, true);
     td_bus_changed(b); /* who waits to tell of it need not any more */
-    if (sub->csub->state != TD_CSUB_REFUSED)
-        td_client_unsubscribe(&b->client, sub->csub);
-    else
-        sub->csub->state = TD_CSUB_ENDED;
-    err = wait_ended(b, sub, timeout_ms);
+    if (sub->durable) {
+        td_bus_wait(b, is_handled, sub, deadline);
+        settle_rest(b, sub);
+    }
+    end_at_broker(b, sub);
+    err = wait_ended(b, sub, deadline);
     if (!sub->drained)
         forget(b, sub);
     td_bus_sub_unref(sub);
@@ -191,23 +221,43 @@ tidings_err tidings_unsubscribe(tidings_sub *handle, int timeout_ms)
     return err;
 }
 
+/* Handlers are done with what had arrived, but for what they have settled
+ * later. */
+static void end_durable(struct td_bus *b)
+{
+    struct td_bus_sub *sub;
+
+    DL_FOREACH(b->subs, sub)
+    {
+        if (!sub->resting || td_settling_has_later(&sub->csub->settling))
+            continue;
+        settle_rest(b, sub);
+        end_at_broker(b, sub);
+        sub->resting = false;
+        atomic_store(&sub->ended, true);
+    }
+}
+
 static bool is_at_rest(struct td_bus *b, void *arg)
 {
     const int64_t *deadline_ms = arg;
     struct td_bus_sub *sub;
 
+    /* The caller is the loop. */
+    while (b->own_loop && !b->dispatching && td_has_notices(b) &&
+           td_now_ms() < *deadline_ms)
+        td_dispatch(b, 1);
+    if (b->dispatching || td_has_notices(b) || /* in this order: the cursor is
+                                                  the dispatcher's */
+        !td_pools_rest(b))
+        return false;
+    end_durable(b);
     DL_FOREACH(b->subs, sub)
     {
         if (sub->drained && sub->csub->state != TD_CSUB_ENDED)
             return false;
     }
-    /* The caller is the loop. */
-    while (b->own_loop && !b->dispatching && td_has_notices(b) &&
-           td_now_ms() < *deadline_ms)
-        td_dispatch(b, 1);
-    return !b->dispatching && !td_has_notices(b) && /* in this order: the
-                                                    cursor is the dispatcher's */
-           td_pools_rest(b);
+    return true;
 }
 
 tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
@@ -231,7 +281,9 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
     DL_FOREACH(b->subs, sub)
     {
         sub->csub->wants_rest = true;
-        if (!sub->drained)
+        if (!sub->drained && sub->durable)
+            sub->resting = true; /* it ends when all is settled */
+        else if (!sub->drained)
             td_client_unsubscribe(&b->client, sub->csub);
         sub->drained = true;
     }
@@ -249,8 +301,13 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
                       (unsigned long long)(b->client.missed - missed));
     DL_FOREACH_SAFE(b->subs, sub, next)
     {
-        if (sub->drained)
-            forget(b, sub);
+        if (!sub->drained)
+            continue;
+        if (sub->resting) { /* not in time */
+            settle_rest(b, sub);
+            end_at_broker(b, sub);
+        }
+        forget(b, sub);
     }
     td_pools_reap(b, false);
     td_exit(b);

@@ -58,8 +58,12 @@ static tidings_err take_options(struct td_bus *b,
         snprintf(b->source, sizeof(b->source), "%s", source);
     else
         snprintf(b->source, sizeof(b->source), "/%s", *name ? name : "tidings");
+    if ((unsigned)o->confirm > TIDINGS_DISK)
+        return td_fail(TIDINGS_EINVAL, "confirm is %d: no level",
+                       (int)o->confirm);
     b->publish_timeout_ms = or_default(o->publish_timeout_ms, TD_PUBLISH_MS);
     b->close_timeout_ms = or_default(o->close_timeout_ms, TD_CLOSE_MS);
+    b->confirm = o->confirm;
     b->own_loop = o->own_loop;
     b->on_status = o->on_status;
     b->on_status_arg = o->on_status_arg;
@@ -181,6 +185,7 @@ tidings_err td_bus_new(struct td_bus **out, const char *url,
         return TIDINGS_ENOMEM;
     b->backend = backend;
     td_notices_init(&b->notices);
+    b->confirms_tail = &b->confirms;
     init_conds(b);
     b->wake_fd = b->dispatch_fd = -1;
     err = take_options(b, options);
@@ -213,5 +218,6 @@ void td_bus_free(struct td_bus *b)
     td_bus_stop(b);
     td_client_close(&b->client);
     td_handle_free(b->handle);
+    td_end_confirms(b);
     free_parts(b);
 }

@@ -40,6 +40,7 @@ struct td_bus {
     char source[TD_SOURCE_BYTES_MAX + 1];
     int publish_timeout_ms;
     int close_timeout_ms;
+    enum tidings_level confirm; /* of what is published without a level */
     bool own_loop;
     void (*on_status)(void *arg, const struct tidings_status *status);
     void *on_status_arg;
@@ -70,14 +71,20 @@ struct td_bus {
     _Atomic int64_t keeper_ms; /* when the keeper looks next */
 
     struct td_bus_sub *subs;
+    bool has_progress;       /* some of them asked for it … */
+    int64_t progress_ms;     /* … and it is due again */
     bool has_workers;        /* some subscription has, or had, workers */
     struct td_pool *retired; /* pools of subscriptions that are over */
     struct td_notices notices;
+    struct td_confirmed *confirms; /* whose waiters are to be called */
+    struct td_confirmed **confirms_tail;
     uint64_t waiting_events;
     bool dispatching;
     pthread_t dispatcher;
     struct td_bus_sub *running; /* whose handler is being called */
     struct td_cursor *cursor;   /* the dispatcher's */
+    int64_t settled_us;         /* when it had all sent that was settled … */
+    int64_t settled_ms;         /* … and when tidings_settle() had */
     int dispatch_fd; /* own_loop: readable while something waits; or -1 */
     uint64_t delivered;
     uint64_t failed;
@@ -143,6 +150,11 @@ void td_tell(struct td_bus *b, struct td_bus_sub *sub,
  * telling; returns when to look again. */
 int64_t td_tell_late(struct td_bus *b);
 
+/* progress.c */
+/* Tells the broker that handlers are at it, when that is due; returns when to
+ * look again. */
+int64_t td_tell_progress(struct td_bus *b);
+
 /* Whether this thread is inside one of the bus's handlers, or on_status. */
 bool td_in_handler(const struct td_bus *b);
 bool td_is_dispatcher(const struct td_bus *b);
@@ -156,6 +168,14 @@ bool td_has_notices(const struct td_bus *b);
 size_t td_dispatch(struct td_bus *b, size_t max);
 struct td_cursor *td_cursor_new(void);
 void td_cursor_free(struct td_cursor *cursor);
+
+/* confirm.c */
+void td_push_confirmed(struct td_bus *b, struct td_confirmed *confirmed);
+/* Calls some, without the lock; false: there were none. */
+bool td_call_confirms(struct td_bus *b);
+/* The bus is closed, no thread of it runs: calls all that are left, without
+ * the lock. */
+void td_end_confirms(struct td_bus *b);
 
 /* sub.c */
 struct td_bus_sub *td_bus_sub_find(struct td_bus *b, uint32_t number);

@@ -62,8 +62,8 @@ static void tell(struct td_bus *b, struct td_bus_sub *sub,
     td_tell(b, sub, &status);
 }
 
-tidings_err td_call_handler(struct td_call *call, struct td_bus *b,
-                            struct td_bus_sub *sub, const struct td_view *view)
+tidings_err td_call_handler(struct td_call *call, struct td_bus_sub *sub,
+                            const struct td_view *view)
 {
     tidings_err err;
 
@@ -74,13 +74,18 @@ tidings_err td_call_handler(struct td_call *call, struct td_bus *b,
     if (--call->left == 0 || err)
         look(call, sub);
     td_call_add(&call->passed, 1);
-    if (!err)
-        return TIDINGS_OK;
+    return err;
+}
+
+bool td_call_failed(struct td_call *call, struct td_bus *b,
+                    struct td_bus_sub *sub, const struct td_view *view,
+                    tidings_err err)
+{
     td_call_add(&call->failed, 1);
     tell(b, sub, TIDINGS_HANDLER_FAILED, err, tidings_err_text(err), view,
          view->event.id);
     call->now_us = td_now_us(); /* telling is not the handler's time */
-    return err;
+    return true;
 }
 
 void td_call_unreadable(struct td_call *call, struct td_bus *b,

@@ -22,6 +22,8 @@ struct td_call {
     atomic_ullong passed;  /* events done with */
     atomic_ullong duplicates; /* of those, not handed over */
     atomic_ullong unreadable; /* of those, not to be handed over */
+    atomic_ullong returned;   /* of those, given back unseen, or of a session
+                                 that was over */
     atomic_ullong failed;
     atomic_ullong late;
     atomic_ullong us;
@@ -49,10 +51,15 @@ static inline uint64_t td_call_get(const atomic_ullong *count)
 void td_call_begin(struct td_call *call);
 void td_call_end(struct td_call *call, const struct td_bus_sub *sub);
 
-/* Hands the event in view over, without the bus's lock; if it fails, that is
- * counted and told. */
-tidings_err td_call_handler(struct td_call *call, struct td_bus *b,
-                            struct td_bus_sub *sub, const struct td_view *view);
+/* Hands the event in view over, without the bus's lock; returns what the
+ * handler did. */
+tidings_err td_call_handler(struct td_call *call, struct td_bus_sub *sub,
+                            const struct td_view *view);
+
+/* It failed: that is counted and told. Returns true. */
+bool td_call_failed(struct td_call *call, struct td_bus *b,
+                    struct td_bus_sub *sub, const struct td_view *view,
+                    tidings_err err);
 
 /* The event at the view could not be opened: that is counted and told. */
 void td_call_unreadable(struct td_call *call, struct td_bus *b,

@@ -14,6 +14,11 @@ const char *tidings_detail(void)
     return detail;
 }
 
+char *td_detail_bytes(void)
+{
+    return detail;
+}
+
 void tidings_set_detail(const char *text)
 {
     snprintf(detail, sizeof(detail), "%s", text ? text : "");

@@ -8,4 +8,7 @@
 tidings_err td_fail(tidings_err err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* The thread's text: for whoever empties it often. */
+char *td_detail_bytes(void);
+
 #endif

@@ -1,6 +1,7 @@
 /* Handing events to handlers: one message at a time, event by event, without
  * the lock; credit goes back when the handlers are done. */
 #include "client/bus.h"
+#include "client/here.h"
 #include "client/view.h"
 
 #include <stdio.h>
@@ -22,6 +23,8 @@ struct td_cursor {
     const uint8_t *p;   /* the next event */
     const uint8_t *end; /* of its run */
     struct td_view view;
+    struct td_here here; /* of a stream's delivery; tag: of the next event */
+    struct td_outcomes outcomes;
 };
 
 struct td_cursor *td_cursor_new(void)
@@ -42,7 +45,7 @@ void td_cursor_free(struct td_cursor *cursor)
 
 bool td_has_notices(const struct td_bus *b)
 {
-    return td_notices_any(&b->notices) || b->cursor->notice;
+    return td_notices_any(&b->notices) || b->cursor->notice || b->confirms;
 }
 
 void td_notice_free(struct td_notice *n)
@@ -89,14 +92,21 @@ static void enter_run(struct td_cursor *cur)
     cur->end += run->bytes;
 }
 
-static tidings_err enter(struct td_cursor *cur, struct td_notice *n)
+static tidings_err enter(struct td_bus *b, struct td_notice *n)
 {
+    struct td_cursor *cur = b->cursor;
     const char *why;
     tidings_err err =
         td_batches_read(&cur->batches, n->batches, n->body.len, &why);
 
     if (err)
         return err;
+    if (n->sub->streamed) {
+        cur->here.sub = NULL; /* nothing of another's is of use */
+        td_here_at(&cur->here, b, n->sub, n->incarnation, n->tag, n->spans);
+        cur->here.tag = n->tag;
+        cur->here.outcomes = n->sub->durable ? &cur->outcomes : NULL;
+    }
     cur->notice = n;
     cur->batch = cur->run = 0;
     cur->end = (const uint8_t *)n->body.data;
@@ -150,19 +160,39 @@ static uint32_t pass_seen(struct td_cursor *cur, struct td_bus_sub *sub)
     return events;
 }
 
+static uint32_t pass_streamed(struct td_bus *b, struct td_bus_sub *sub,
+                              struct section *s, tidings_err err)
+{
+    struct td_cursor *cur = b->cursor;
+    enum td_handled handled = TD_HANDLED_NOT;
+
+    if (err)
+        td_here_unreadable(&cur->here, &sub->call, &cur->view, err);
+    else
+        handled = td_here_handle(&cur->here, &sub->call, &cur->view,
+                                 (run_of(cur)->flags & TD_RUN_KEY) != 0);
+    cur->here.tag++;
+    s->calls += handled != TD_HANDLED_NOT;
+    s->failed += handled == TD_HANDLED_BADLY;
+    return 1;
+}
+
 static uint32_t pass_one(struct td_bus *b, struct td_bus_sub *sub,
                          struct section *s)
 {
     struct td_cursor *cur = b->cursor;
     tidings_err err = td_view_open(&cur->view, &cur->p, cur->end);
 
+    if (sub->streamed)
+        return pass_streamed(b, sub, s, err);
     if (err) {
         td_call_unreadable(&sub->call, b, sub, &cur->view, err);
         return 1;
     }
     s->calls++;
-    if (td_call_handler(&sub->call, b, sub, &cur->view))
-        s->failed++;
+    err = td_call_handler(&sub->call, sub, &cur->view);
+    if (err)
+        s->failed += td_call_failed(&sub->call, b, sub, &cur->view, err);
     return 1;
 }
 
@@ -175,7 +205,8 @@ static void run_section(struct td_bus *b, struct td_bus_sub *sub, size_t max,
 
     td_call_begin(&sub->call);
     end_us = sub->call.now_us + SECTION_MS * 1000;
-    while (s->calls < max && !s->over && sub->call.now_us < end_us) {
+    while (s->calls < max && !s->over && sub->call.now_us < end_us &&
+           td_outcomes_room(&cur->outcomes, 1)) {
         const uint8_t *from = cur->p;
         const uint8_t *end = cur->end;
         uint32_t events;
@@ -201,10 +232,13 @@ static tidings_err run(struct td_bus *b, struct td_notice *n, size_t max,
     tidings_err err = TIDINGS_OK;
 
     if (!b->cursor->notice)
-        err = enter(b->cursor, n);
-    if (!err)
-        run_section(b, n->sub, max, s);
-    return err;
+        err = enter(b, n);
+    if (err)
+        return err;
+    td_here_enter(&b->cursor->here);
+    run_section(b, n->sub, max, s);
+    td_here_leave(&b->cursor->here);
+    return TIDINGS_OK;
 }
 
 /* The delivery is over; what is left of it is not handled any more. */
@@ -231,6 +265,24 @@ static void done(struct td_bus *b)
     b->running = NULL;
 }
 
+/* Of a durable group, in a session that is over: it is delivered again. */
+static bool is_void(const struct td_bus *b, const struct td_notice *n)
+{
+    return n->sub->durable && n->incarnation != b->client.incarnation;
+}
+
+/* Handlers that take their time are not to wait for more to come together. */
+static void settle(struct td_bus *b, struct td_notice *n)
+{
+    int64_t now_us = n->sub->call.now_us;
+
+    td_bus_settle(b, n->sub, n->incarnation, &b->cursor->outcomes);
+    if (now_us - b->settled_us < SECTION_MS * 1000)
+        return;
+    b->settled_us = now_us;
+    td_client_send_settled(&b->client);
+}
+
 /* With the lock, which is let go while handlers run. */
 static size_t deliver(struct td_bus *b, struct td_notice *n, size_t max)
 {
@@ -238,7 +290,7 @@ static size_t deliver(struct td_bus *b, struct td_notice *n, size_t max)
     struct section s = {0};
     tidings_err err;
 
-    if (atomic_load(&sub->ended)) {
+    if (atomic_load(&sub->ended) || is_void(b, n)) {
         leave(b, n);
         return 0;
     }
@@ -251,6 +303,8 @@ static size_t deliver(struct td_bus *b, struct td_notice *n, size_t max)
     b->waiting_events -= s.events;
     if (err) /* whoever sent this breaks the rules everywhere */
         td_client_break(&b->client, "the broker sent a malformed batch");
+    else if (sub->durable)
+        settle(b, n);
     else if (sub->csub)
         td_client_handled(&b->client, sub->csub, n->incarnation, s.events,
                           s.bytes);
@@ -323,7 +377,11 @@ size_t td_dispatch(struct td_bus *b, size_t max)
     b->dispatching = true;
     b->dispatcher = pthread_self();
     while (n < max && !b->stop && td_has_notices(b)) {
-        struct td_notice *next =
+        struct td_notice *next;
+
+        if (td_call_confirms(b))
+            continue;
+        next =
             b->cursor->notice ? b->cursor->notice : td_notices_pop(&b->notices);
 
         if (next->what == TD_NOTICE_EVENTS)
@@ -334,6 +392,8 @@ size_t td_dispatch(struct td_bus *b, size_t max)
             call_on_status(b, next);
     }
     b->dispatching = false;
+    if (b->own_loop && !td_has_notices(b) && td_client_send_settled(&b->client))
+        td_bus_touched(b); /* else when the link has been read */
     clear_dispatch_fd(b);
     td_bus_changed(b);
     return n;

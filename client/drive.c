@@ -46,7 +46,7 @@ void td_bus_touched(struct td_bus *b)
 {
     /* Sending may have eaten the signal that input has come. */
     if (b->polling &&
-        (b->client.broken || b->client.credit_ms < b->poll_until_ms ||
+        (b->client.broken || td_client_due_ms(&b->client) < b->poll_until_ms ||
          (b->sent && b->backend->has_input(b->link))))
         poke(b);
     b->sent = false;
@@ -138,7 +138,9 @@ static void drive(struct td_bus *b, int64_t deadline_ms)
     int64_t next = td_client_tick(&b->client, now);
 
     b->driving = true;
-    if (!read_link(b, now)) {
+    /* What handlers have said goes when nothing more has arrived. */
+    if (!read_link(b, now) &&
+        !(td_client_send_settled(&b->client) && read_link(b, now))) {
         poll_link(b, earlier(next, deadline_ms));
         read_link(b, td_now_ms());
     }
@@ -270,6 +272,7 @@ static void *keeper_main(void *arg)
 
         b->keeper_ms = TD_CLIENT_NEVER; /* or what is asked for meanwhile */
         next = earlier(next, td_tell_late(b));
+        next = earlier(next, td_tell_progress(b));
         if (is_neglected(b))
             drive(b, td_now_ms());
         b->keeper_ms = earlier(next, b->keeper_ms);

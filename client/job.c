@@ -52,6 +52,7 @@ static void leave_out(struct td_job *job, struct td_job_run *to,
     job->duplicate_bytes += (uint64_t)(p - to->p);
     to->p = p;
     to->first += duplicates;
+    to->tag += duplicates;
     to->count -= duplicates;
 }
 
@@ -59,6 +60,7 @@ static void add_runs(struct td_job *job, struct td_bus_sub *sub,
                      const struct td_batches *tables, const uint8_t *p,
                      bool keyed)
 {
+    uint64_t tag = job->tag;
 
     for (uint32_t b = 0; b < tables->len; b++) {
         const struct td_batch *batch = &tables->batch[b];
@@ -72,11 +74,13 @@ static void add_runs(struct td_job *job, struct td_bus_sub *sub,
                                       .producer = batch->producer.data,
                                       .base_us = batch->base_us,
                                       .first = run->first,
+                                      .tag = tag,
                                       .count = run->count,
                                       .keyed = keyed && is_keyed(run),
                                       .p = p,
                                       .end = p + run->bytes};
             p = to->end;
+            tag += run->count;
             leave_out(job, to,
                       (uint32_t)td_bus_sub_seen(sub, batch->producer, run));
             job->left += to->count;
@@ -99,6 +103,8 @@ tidings_err td_job_new(struct td_job **out, struct td_bus_sub *sub,
     if (!job)
         return TIDINGS_ENOMEM;
     job->message = td_message_ref(message);
+    job->tag = d->tag;
+    job->spans = d->spans;
     add_runs(job, sub, tables, (const uint8_t *)d->body.data, keyed);
     *out = job;
     return TIDINGS_OK;
@@ -130,7 +136,7 @@ void td_job_free(struct td_job *job)
 static struct td_piece cut(struct td_job *job, struct td_job_run *run,
                            uint32_t max)
 {
-    struct td_piece piece = {job,        run,    run->first,
+    struct td_piece piece = {job,        run,    run->first, run->tag,
                              run->count, run->p, run->end};
     const uint8_t *p =
         max < run->count ? td_events_skip(run->p, run->end, max) : NULL;
@@ -141,6 +147,7 @@ static struct td_piece cut(struct td_job *job, struct td_job_run *run,
     }
     run->p = piece.end;
     run->first += piece.count;
+    run->tag += piece.count;
     run->count -= piece.count;
     return piece;
 }
@@ -162,6 +169,7 @@ struct td_piece td_piece_split(struct td_piece *piece, uint32_t take)
 
     piece->count -= take;
     half.first += piece->count;
+    half.tag += piece->count;
     half.count = take;
     half.p = td_events_skip(piece->p, piece->end, piece->count);
     if (!half.p)

@@ -17,7 +17,8 @@ struct td_job_run {
     struct td_str source;
     const char *producer;
     int64_t base_us;
-    uint64_t first;     /* sequence of the next event */
+    uint64_t first;     /* sequence of the next event … */
+    uint64_t tag;       /* … and its number in the subscription */
     uint32_t count;     /* events from there on */
     bool keyed;         /* each has a key, and waits for the worker of that */
     const uint8_t *p;   /* the next event */
@@ -29,6 +30,7 @@ struct td_piece {
     struct td_job *job;
     const struct td_job_run *run;
     uint64_t first;
+    uint64_t tag;
     uint32_t count;
     const uint8_t *p;
     const uint8_t *end;
@@ -51,6 +53,8 @@ struct td_job {
     /* a delivery: */
     struct td_message *message;
     uint64_t incarnation; /* td_client's when it arrived */
+    uint64_t tag;         /* of its first event */
+    struct td_str spans;  /* of a stream: in the message */
     uint64_t left;        /* events not handled yet */
     uint64_t duplicates;  /* events left out: given before */
     uint64_t duplicate_bytes;

@@ -14,7 +14,7 @@ struct td_message *td_message_new(const void *control, size_t len,
     atomic_init(&m->refs, 1);
     m->body = body;
     m->len = len;
-    if (len)
+    if (control && len)
         memcpy(m->control, control, len);
     return m;
 }

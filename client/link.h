@@ -25,6 +25,7 @@ struct td_message {
     unsigned char control[];
 };
 
+/* control NULL: that is filled in afterwards. */
 struct td_message *td_message_new(const void *control, size_t len,
                                   struct td_body *body);
 struct td_message *td_message_ref(struct td_message *m);

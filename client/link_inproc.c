@@ -2,6 +2,7 @@
 #include "broker/embed.h"
 #include "client/detail.h"
 #include "client/link.h"
+#include "proto/limits.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -19,17 +20,28 @@ struct td_link {
     int wake_fd;
 };
 
-static tidings_err check_name(const char *name)
+#define DATA "?data="
+
+/* NAME, or NAME?data=DIR: *data is the folder, NULL: there is none. */
+static tidings_err read_url(const char *rest, char name[NAME_MAX_BYTES + 1],
+                            const char **data)
 {
-    size_t len = strlen(name);
+    size_t len = strcspn(rest, "?");
+    const char *options = rest + len;
+    bool has_data = strncmp(options, DATA, strlen(DATA)) == 0 &&
+                    options[strlen(DATA)] != '\0';
 
     if (len < 1 || len > NAME_MAX_BYTES ||
-        strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                     "0123456789_.-") != len)
+        strspn(rest, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                     "0123456789_.-") != len ||
+        (*options && !has_data))
         return td_fail(TIDINGS_EINVAL,
                        "inproc://%s: a name is 1 to %d of [A-Za-z0-9_.-], "
-                       "and there are no options",
-                       name, NAME_MAX_BYTES);
+                       "and the only option is ?data=DIR",
+                       rest, NAME_MAX_BYTES);
+    memcpy(name, rest, len);
+    name[len] = '\0';
+    *data = has_data ? options + strlen(DATA) : NULL;
     return TIDINGS_OK;
 }
 
@@ -60,9 +72,11 @@ static void inproc_free(struct td_link *link)
 /* The broker lives from here on, not only while the link is open. */
 static tidings_err inproc_new(struct td_link **out, const char *url)
 {
-    const char *name = url + strlen(SCHEME);
+    char name[NAME_MAX_BYTES + 1];
+    char why[TD_STORE_WHY_BYTES] = "";
     struct td_link *link = NULL;
-    tidings_err err = check_name(name);
+    const char *data = NULL;
+    tidings_err err = read_url(url + strlen(SCHEME), name, &data);
 
     if (err)
         return err;
@@ -70,10 +84,11 @@ static tidings_err inproc_new(struct td_link **out, const char *url)
     if (!link)
         return TIDINGS_ENOMEM;
     link->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    err = link->wake_fd < 0 ? TIDINGS_EIO : td_embed_open(&link->broker, name);
+    err = link->wake_fd < 0 ? TIDINGS_EIO
+                            : td_embed_open(&link->broker, name, data, why);
     if (err) {
         inproc_free(link);
-        return err;
+        return why[0] ? td_fail(err, "inproc://%s: %s", name, why) : err;
     }
     *out = link;
     return TIDINGS_OK;

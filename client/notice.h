@@ -31,6 +31,8 @@ struct td_notice {
     struct td_message *message;
     struct td_str batches; /* in the message … */
     struct td_str body;    /* … and their events */
+    struct td_str spans;   /* of a stream */
+    uint64_t tag;          /* of the first event */
     uint64_t incarnation;  /* td_client's when it arrived */
     uint64_t events;       /* not yet handled */
     /* of news */

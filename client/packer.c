@@ -8,6 +8,7 @@
 #define CAP_MIN         512u
 #define OPEN_EVENTS_MAX (TD_EVENTS_MAX / 4)
 #define OPEN_RUNS_MAX   (TD_RUNS_MAX / 2)
+#define WAITERS_MIN     8u
 
 void td_packer_init(struct td_packer *p,
                     const uint8_t producer[TD_PRODUCER_BYTES],
@@ -30,17 +31,10 @@ void td_packer_fini(struct td_packer *p)
     }
     td_body_unref(p->body);
     free(p->runs);
+    free(p->waiters);
     td_buf_fini(&p->types);
     td_buf_fini(&p->table);
     memset(p, 0, sizeof(*p));
-}
-
-void td_outgoing_free(struct td_outgoing *out)
-{
-    if (!out)
-        return;
-    td_body_unref(out->body);
-    free(out);
 }
 
 /* ---- packing ---- */
@@ -107,6 +101,33 @@ static bool begin_run(struct td_packer *p, struct td_str type, uint32_t flags)
     return true;
 }
 
+static bool room_for_waiter(struct td_packer *p)
+{
+    size_t cap = p->waiters_cap ? p->waiters_cap * 2 : p->waiters_hint;
+    struct td_waiter *waiters;
+
+    if (p->waiters_len < p->waiters_cap)
+        return true;
+    if (cap < WAITERS_MIN)
+        cap = WAITERS_MIN;
+    waiters = realloc(p->waiters, cap * sizeof(*waiters));
+    if (!waiters)
+        return false;
+    p->waiters = waiters;
+    p->waiters_cap = cap;
+    return true;
+}
+
+static void put_waiter(struct td_packer *p, const struct td_packing *e)
+{
+    struct td_waiter *w = &p->waiters[p->waiters_len++];
+
+    w->sequence = p->sequence;
+    w->call = e->on_confirm;
+    w->arg = e->arg;
+    p->packed_bytes += TD_WAITER_BYTES;
+}
+
 static void put(struct td_packer *p, const struct td_packing *e, int64_t dt,
                 size_t size)
 {
@@ -120,17 +141,33 @@ static void put(struct td_packer *p, const struct td_packing *e, int64_t dt,
     run->bytes += (uint32_t)size;
     p->packed_events++;
     p->packed_bytes += size;
+    if (e->on_confirm)
+        put_waiter(p, e);
+}
+
+/* false: without memory it cannot be closed, and the event is of another. */
+static bool is_level(struct td_packer *p, enum tidings_level level)
+{
+    if (level != p->level && p->events > 0)
+        td_packer_close(p);
+    if (p->events == 0)
+        p->level = level;
+    return p->level == level;
 }
 
 tidings_err td_packer_pack(struct td_packer *p, const struct td_packing *e)
 {
-    int64_t dt = p->events ? e->time_us - p->base_us : 0;
-    size_t size = td_event_size(dt, e->len, e->attrs.len);
+    int64_t dt;
+    size_t size;
 
+    if (!is_level(p, e->level))
+        return TIDINGS_ENOMEM;
+    dt = p->events ? e->time_us - p->base_us : 0;
+    size = td_event_size(dt, e->len, e->attrs.len);
     if (p->len + size > TD_BODY_BYTES_MAX || p->events == TD_EVENTS_MAX ||
         p->runs_len == TD_RUNS_MAX)
         return TIDINGS_EFULL;
-    if (!room_in_body(p, size))
+    if (!room_in_body(p, size) || (e->on_confirm && !room_for_waiter(p)))
         return TIDINGS_ENOMEM;
     if (!continues(p, e->type, e->flags)) { /* if it does, it was checked */
         if (!td_type_valid(e->type.data, e->type.len) ||
@@ -204,6 +241,9 @@ static void begin_batch(struct td_packer *p)
     p->data = NULL;
     p->len = p->cap = 0;
     p->events = p->runs_len = 0;
+    p->waiters_hint = p->waiters_len;
+    p->waiters = NULL; /* the batch has them */
+    p->waiters_len = p->waiters_cap = 0;
     td_buf_reset(&p->types);
 }
 
@@ -213,20 +253,19 @@ void td_packer_close(struct td_packer *p)
 
     if (p->events == 0 || !pack_table(p))
         return;
-    out = malloc(sizeof(*out) + p->table.len);
+    out = td_outgoing_new(p->events, p->level, p->table.len);
     if (!out)
         return;
-    memset(out, 0, sizeof(*out));
     out->body = closed_body(p);
     if (!out->body) {
-        free(out);
+        td_outgoing_free(out);
         return;
     }
     out->last = p->sequence;
     out->base_us = p->base_us;
-    out->events = p->events;
     out->bytes = (uint32_t)p->len;
-    out->wire_len = p->table.len;
+    out->waiters = p->waiters;
+    out->waiters_len = p->waiters_len;
     memcpy(out->wire, p->table.data, p->table.len);
     *p->closed_tail = out;
     p->closed_tail = &out->next;

@@ -7,24 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "client/outgoing.h"
 #include "proto/batch.h"
 #include "proto/body.h"
 #include "tidings/err.h"
-
-/* A closed batch: its table encoded, its body shared with the link. */
-struct td_outgoing {
-    struct td_outgoing *next;
-    struct td_body *body;
-    uint64_t last;   /* sequence of its last event */
-    int64_t base_us; /* time of its first */
-    uint32_t events;
-    uint32_t bytes; /* of the body */
-    bool was_sent;  /* in this session or an earlier one */
-    size_t wire_len;
-    uint8_t wire[]; /* the list of batches, as PUBLISH carries it */
-};
-
-void td_outgoing_free(struct td_outgoing *out);
 
 /* A closed batch keeps memory beside its body: counted, so that many tiny
  * batches meet the bound on bytes too. */
@@ -44,7 +30,8 @@ struct td_packer {
     struct td_str source;   /* borrowed */
     uint64_t sequence;      /* of the event packed last */
     uint64_t packed_events; /* ever */
-    uint64_t packed_bytes;  /* ever, TD_OUTGOING_BYTES a batch included */
+    uint64_t packed_bytes;  /* ever, TD_OUTGOING_BYTES a batch included, and
+                               TD_WAITER_BYTES a waiter */
     struct td_body *body;   /* NULL: nothing is packed */
     uint8_t *data;
     size_t len;
@@ -52,6 +39,11 @@ struct td_packer {
     size_t cap_hint; /* what the last one needed */
     int64_t base_us;
     uint32_t events;
+    enum tidings_level level; /* of all of them */
+    struct td_waiter *waiters;
+    size_t waiters_len;
+    size_t waiters_cap;
+    size_t waiters_hint; /* how many the last one had */
     struct td_open_run *runs;
     uint32_t runs_len;
     uint32_t runs_cap;
@@ -64,7 +56,7 @@ struct td_packer {
 };
 
 /* An event to be packed: flags of enum td_run_flag; attrs an encoded map, or
- * empty. */
+ * empty; on_confirm needs a level. */
 struct td_packing {
     struct td_str type;
     uint32_t flags;
@@ -72,6 +64,9 @@ struct td_packing {
     const void *data;
     size_t len;
     struct td_str attrs;
+    enum tidings_level level;
+    tidings_on_confirm on_confirm; /* NULL: nobody waits */
+    void *arg;
 };
 
 void td_packer_init(struct td_packer *p,
@@ -79,7 +74,9 @@ void td_packer_init(struct td_packer *p,
                     struct td_str source);
 void td_packer_fini(struct td_packer *p);
 
-/* TIDINGS_EFULL: the batch has to be closed first; TIDINGS_EINVAL: the type is
+/* Closes the batch first if its events are of another level.
+ *
+ * TIDINGS_EFULL: the batch has to be closed first; TIDINGS_EINVAL: the type is
  * none that may be published; TIDINGS_ENOMEM. Nothing is packed then. */
 tidings_err td_packer_pack(struct td_packer *p, const struct td_packing *event);
 

@@ -1,6 +1,7 @@
 /* Between the session and the rest of the bus: the session's port, and the
  * messages of the link. All of it with the lock. */
 #include "client/bus.h"
+#include "client/here.h"
 #include "client/workers.h"
 
 #include <stdio.h>
@@ -117,6 +118,11 @@ static void port_gap(void *ctx, struct td_csub *csub, uint64_t events,
         td_push_notice(b, n);
 }
 
+static void port_confirmed(void *ctx, struct td_confirmed *confirmed)
+{
+    td_push_confirmed(ctx, confirmed);
+}
+
 struct td_client_port td_bus_port(struct td_bus *b)
 {
     return (struct td_client_port){.ctx = b,
@@ -125,6 +131,7 @@ struct td_client_port td_bus_port(struct td_bus *b)
                                    .send = port_send,
                                    .guard = port_guard,
                                    .gap = port_gap,
+                                   .confirmed = port_confirmed,
                                    .status = port_status};
 }
 
@@ -143,12 +150,22 @@ static bool push_delivery(struct td_bus *b, struct td_bus_sub *sub,
     n->message = td_message_ref(m);
     n->batches = d->batches;
     n->body = d->body;
+    n->spans = d->spans;
+    n->tag = d->tag;
     n->incarnation = b->client.incarnation;
     n->events = d->events;
     sub->arrived += d->events;
     b->waiting_events += d->events;
     td_push_notice(b, n);
     return true;
+}
+
+static void move_to(struct td_message *part, size_t at, struct td_str *bytes)
+{
+    if (bytes->len == 0)
+        return;
+    memcpy(part->control + at, bytes->data, bytes->len);
+    bytes->data = (const char *)part->control + at;
 }
 
 /* A message is kept whole until all that is in it is handled. The dispatcher
@@ -163,12 +180,14 @@ static struct td_message *part_of(const struct td_bus *b, struct td_message *m,
     if (!b->has_workers || d->body.len >= m->body->len / 2)
         return td_message_ref(m);
     body = td_body_copy(d->body.data, d->body.len);
-    part = body ? td_message_new(d->batches.data, d->batches.len, body) : NULL;
+    part =
+        body ? td_message_new(NULL, d->batches.len + d->spans.len, body) : NULL;
     if (!part) {
         td_body_unref(body);
         return NULL;
     }
-    d->batches.data = (const char *)part->control;
+    move_to(part, 0, &d->batches);
+    move_to(part, d->batches.len, &d->spans);
     d->body.data = (const char *)body->data;
     return part;
 }
@@ -180,7 +199,7 @@ static void take_delivery(struct td_bus *b, struct td_message *m,
     struct td_message *part;
     bool kept;
 
-    if (!sub || atomic_load(&sub->ended))
+    if (!sub || atomic_load(&sub->ended) || sub->resting)
         return;
     part = part_of(b, m, d);
     if (!part)
@@ -196,10 +215,13 @@ static void take_delivery(struct td_bus *b, struct td_message *m,
 
 void td_bus_take(struct td_bus *b, struct td_message *m, int64_t now_ms)
 {
+    uint64_t incarnation = b->client.incarnation;
+    uint64_t pong = b->client.pong;
     struct td_deliveries all;
     struct td_delivery d;
 
     td_client_message(&b->client, m->control, m->len, m->body, now_ms, &all);
+    td_bus_look_settling(b, pong, incarnation);
     while (!td_client_next(&b->client, &all, &d) && d.sub)
         take_delivery(b, m, &d);
     td_message_unref(m);

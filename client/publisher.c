@@ -5,7 +5,6 @@
 void td_publisher_init(struct td_publisher *p)
 {
     memset(p, 0, sizeof(*p));
-    p->tail = &p->head;
 }
 
 void td_publisher_fini(struct td_publisher *p)
@@ -18,14 +17,29 @@ void td_publisher_fini(struct td_publisher *p)
     }
 }
 
+static void append(struct td_publisher *p, struct td_outgoing *out)
+{
+    out->next = NULL;
+    out->prev = p->tail;
+    if (p->tail)
+        p->tail->next = out;
+    else
+        p->head = out;
+    p->tail = out;
+}
+
 void td_publisher_add(struct td_publisher *p, struct td_outgoing *list)
 {
     if (!p->unsent)
         p->unsent = list;
-    *p->tail = list;
-    for (; list; list = list->next) {
+    if (!p->untaken)
+        p->untaken = list;
+    while (list) {
+        struct td_outgoing *next = list->next;
+
         p->unsent_bytes += list->bytes;
-        p->tail = &list->next;
+        append(p, list);
+        list = next;
     }
 }
 
@@ -38,33 +52,105 @@ void td_publisher_sent(struct td_publisher *p)
     p->unsent = p->unsent->next;
 }
 
+uint64_t td_publisher_sent_here(const struct td_publisher *p)
+{
+    return p->unsent ? td_outgoing_first(p->unsent) - 1 : p->sent;
+}
+
+/* ---- letting go ---- */
+
+static void let_go(struct td_publisher *p, struct td_outgoing *out)
+{
+    if (p->unsent == out)
+        td_publisher_sent(p); /* taken in an earlier session */
+    if (p->near == out)
+        p->near = out->next;
+    if (out->prev)
+        out->prev->next = out->next;
+    else
+        p->head = out->next;
+    if (out->next)
+        out->next->prev = out->prev;
+    else
+        p->tail = out->prev;
+    p->done_events += out->events;
+    p->done_bytes += out->bytes + TD_OUTGOING_BYTES;
+    td_outgoing_free(out);
+}
+
 void td_publisher_taken(struct td_publisher *p, uint64_t sequence)
 {
-    while (p->head && p->head->last <= sequence) {
-        struct td_outgoing *out = p->head;
+    while (p->untaken && p->untaken->last <= sequence) {
+        struct td_outgoing *out = p->untaken;
 
-        if (p->unsent == out)
-            td_publisher_sent(p); /* taken in an earlier session */
+        p->untaken = out->next;
         p->taken = out->last;
-        p->taken_events += out->events;
-        p->taken_bytes += out->bytes + TD_OUTGOING_BYTES;
-        p->head = out->next;
-        if (!p->head)
-            p->tail = &p->head;
-        td_outgoing_free(out);
+        if (out->left == 0)
+            let_go(p, out);
     }
+}
+
+struct td_outgoing *td_publisher_find(struct td_publisher *p, uint64_t sequence)
+{
+    struct td_outgoing *out = p->near ? p->near : p->head;
+
+    while (out && td_outgoing_first(out) > sequence)
+        out = out->prev;
+    while (out && out->last < sequence)
+        out = out->next;
+    if (!out || td_outgoing_first(out) > sequence)
+        return NULL;
+    p->near = out;
+    return out;
+}
+
+uint32_t td_publisher_tell(struct td_publisher *p, struct td_outgoing *out,
+                           struct td_stretch s)
+{
+    uint32_t fresh = td_outgoing_tell(out, s);
+
+    if (out->left == 0)
+        let_go(p, out);
+    return fresh;
+}
+
+uint64_t td_publisher_done(const struct td_publisher *p)
+{
+    return p->head && p->head != p->untaken ? td_outgoing_first(p->head) - 1
+                                            : p->taken;
+}
+
+void td_publisher_called(struct td_publisher *p, size_t waiters)
+{
+    p->done_bytes += waiters * TD_WAITER_BYTES;
+}
+
+/* ---- again ---- */
+
+/* Confirmed whole, over several sessions, and taken. */
+static bool is_known(const struct td_publisher *p,
+                     const struct td_outgoing *out)
+{
+    return out->unknown == 0 && out->last <= p->taken;
 }
 
 uint64_t td_publisher_rewind(struct td_publisher *p)
 {
+    struct td_outgoing *next;
     uint64_t again = 0;
     uint64_t bytes = 0;
 
-    p->unsent = p->head;
-    for (struct td_outgoing *out = p->head; out; out = out->next) {
+    for (struct td_outgoing *out = p->head; out; out = next) {
+        next = out->next;
+        if (is_known(p, out)) {
+            let_go(p, out);
+            continue;
+        }
+        td_outgoing_again(out);
         bytes += out->bytes;
         again += out->was_sent ? out->events : 0;
     }
+    p->unsent = p->head;
     p->unsent_bytes = bytes;
     return again;
 }

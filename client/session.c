@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <utlist.h>
 
 void td_client_init(struct td_client *c,
                     const struct td_client_options *options, int64_t now_ms)
@@ -11,7 +12,7 @@ void td_client_init(struct td_client *c,
     memset(c, 0, sizeof(*c));
     c->options = *options;
     c->now_ms = c->retry_ms = now_ms;
-    c->credit_ms = TD_CLIENT_NEVER;
+    c->credit_ms = c->settle_ms = TD_CLIENT_NEVER;
     c->random = options->seed | 1;
     c->last_err = TIDINGS_EUNREACH;
     snprintf(c->last_text, sizeof(c->last_text), "not connected yet");
@@ -27,6 +28,7 @@ void td_client_fini(struct td_client *c)
     td_publisher_fini(&c->publisher);
     td_buf_fini(&c->control);
     td_buf_fini(&c->scratch);
+    td_buf_fini(&c->rows);
 }
 
 /* ---- the link ---- */
@@ -89,7 +91,7 @@ void td_client_lost(struct td_client *c, tidings_err err, const char *text,
     c->asked = 0;
     td_client_enter(c, TD_CLIENT_DOWN);
     c->broken = false;
-    c->credit_ms = TD_CLIENT_NEVER;
+    c->credit_ms = c->settle_ms = TD_CLIENT_NEVER;
     if (err == TIDINGS_EPROTO)
         c->resumable = false;
     /* Thrown out right after the greeting is a failure like any other: else
@@ -100,6 +102,7 @@ void td_client_lost(struct td_client *c, tidings_err err, const char *text,
     c->retry_ms = now_ms + backoff_ms(c);
     set_last(c, err, text);
     td_client_subs_lost(c);
+    td_client_questions_lost(c);
     if (was_ready)
         td_client_status(c, TIDINGS_DOWN, err, c->last_text, 0);
 }
@@ -175,6 +178,8 @@ static tidings_err ready(struct td_client *c, const struct td_frame *f,
     switch (f->op) {
     case TD_TAKEN:
         return td_client_on_taken(c, f);
+    case TD_CONFIRM:
+        return td_client_on_confirm(c, f);
     case TD_REPLY:
         on_reply(c, f);
         return TIDINGS_OK;
@@ -189,6 +194,8 @@ static tidings_err ready(struct td_client *c, const struct td_frame *f,
     case TD_PONG:
         td_client_on_pong(c, f);
         return TIDINGS_OK;
+    case TD_SETTLED:
+        return td_client_on_settled(c, f);
     default:
         return td_client_breach(c, "greeted twice");
     }
@@ -278,8 +285,6 @@ static int64_t tick_greeting(struct td_client *c)
 
 static int64_t tick_ready(struct td_client *c)
 {
-    const struct td_frame ping = {.op = TD_PING};
-
     if (c->sent)
         c->sent_ms = c->now_ms;
     c->sent = false;
@@ -294,15 +299,17 @@ static int64_t tick_ready(struct td_client *c)
     /* Quiet on either side; asked at most once a heartbeat. */
     if (c->now_ms - earlier(c->sent_ms, c->heard_ms) >= TD_HEARTBEAT_MS &&
         c->now_ms - c->pinged_ms >= TD_HEARTBEAT_MS) {
-        td_client_send(c, &ping, NULL);
+        td_client_send_ping(c);
         c->pinged_ms = c->sent_ms = c->now_ms;
         c->sent = false;
     }
     if (c->now_ms >= c->credit_ms)
         td_client_send_credit(c);
+    if (c->now_ms >= c->settle_ms)
+        td_client_send_settled(c);
     if (c->lean)
         td_client_pump(c);
-    return earlier(c->credit_ms,
+    return earlier(td_client_due_ms(c),
                    c->now_ms + TD_HEARTBEAT_MS / 5); /* look again */
 }
 
@@ -333,8 +340,14 @@ void td_client_close(struct td_client *c)
     const struct td_client_port *port = &c->options.port;
     const struct td_frame bye = {.op = TD_BYE,
                                  .u.bye = {.text = td_str_of("closed")}};
+    struct td_csub *sub;
 
     if (c->state == TD_CLIENT_READY) {
+        DL_FOREACH(c->subs, sub)
+        {
+            td_client_release(c, sub);
+        }
+        td_client_send_settled(c);
         if (c->credit_ms != TD_CLIENT_NEVER)
             td_client_send_credit(c);
         td_client_send(c, &bye, NULL);

@@ -31,6 +31,7 @@
 #include <stdint.h>
 
 #include "client/publisher.h"
+#include "client/settle.h"
 #include "proto/buf.h"
 #include "proto/frame.h"
 #include "tidings/tidings.h"
@@ -71,7 +72,11 @@ struct td_csub {
     struct td_csub *dirty_next;
     uint64_t window_events; /* as asked for, like what follows below */
     uint64_t window_bytes;
-    bool grouped;    /* in a group */
+    bool grouped;    /* in a group of live subscriptions */
+    bool streamed;   /* of what a stream keeps: deliveries have spans … */
+    bool durable;    /* … and it is in a group, so that they are settled */
+    bool settles;    /* has something to send of that: in the client's list by
+                        settles_ */
     bool dirty;      /* taken != told: in the client's list by dirty_ */
     bool wants_rest; /* while ending: it is told what is left behind */
     bool renewing;   /* it has been live before: a refusal is news */
@@ -83,26 +88,43 @@ struct td_csub {
     uint64_t queue_events; /* 0: the broker's default, or the group's */
     uint64_t queue_bytes;  /* the same */
     enum tidings_policy policy;
-    char group[TD_GROUP_BYTES_MAX + 1]; /* "": none */
+    char group[TD_GROUP_BYTES_MAX + 1];        /* "": none */
+    char stream[TD_STREAM_NAME_BYTES_MAX + 1]; /* "": live events */
+    struct tidings_start start;
+    uint64_t position; /* of a reader: the sequence that comes next; 0: it has
+                          not had any */
+    struct td_settling settling;
+    struct td_csub *settles_prev;
+    struct td_csub *settles_next;
+    uint64_t redelivered; /* events, that had been delivered before */
+    uint64_t stale;       /* settlements that the broker did not believe */
     enum tidings_group_policy group_policy;
     size_t pattern_len;
     char pattern[];
 };
 
+#define TD_QUESTION_TEXT_MAX 511u /* bytes: what is longer is cut */
+
 /* A question to the broker that is asked again on every new link until it is
- * answered or forgotten; owned by the asker. */
+ * answered or forgotten; owned by the asker. A CALL that changes something is
+ * not: when its link is lost nobody knows whether it was done. */
 struct td_question {
     /* of STATS, set by the asker */
     const char *rows; /* borrowed; NULL: the broker's default */
     uint64_t from;
+    /* of CALL, the same */
+    const char *name; /* borrowed */
+    struct td_str options;
     /* set by td_client_question() */
     struct td_question *prev;
     struct td_question *next;
-    enum td_op op; /* TD_PING or TD_STATS */
+    enum td_op op; /* TD_PING, TD_STATS or TD_CALL */
     uint64_t number;
+    bool sent; /* over some link */
     bool done;
     tidings_err code;
-    void *result; /* STATS: malloc'ed msgpack */
+    char text[TD_QUESTION_TEXT_MAX + 1]; /* with the code; "": none */
+    void *result;                        /* STATS, CALL: malloc'ed msgpack */
     size_t result_len;
 };
 
@@ -125,6 +147,9 @@ struct td_client_port {
      * NULL: nobody asks. reason is the frame's, as it came. */
     void (*gap)(void *ctx, struct td_csub *sub, uint64_t events,
                 struct td_str reason);
+    /* Confirmed, and the waiters are to be called; takes it over, and says how
+     * many were called by td_publisher_called(). NULL: no event has any. */
+    void (*confirmed)(void *ctx, struct td_confirmed *confirmed);
     void (*status)(void *ctx, enum tidings_status_kind kind, tidings_err err,
                    const char *text, struct td_csub *sub, uint64_t count);
 };
@@ -137,6 +162,13 @@ struct td_client_options {
     uint64_t unconfirmed_bytes;
     uint64_t seed; /* of the jitter */
     struct td_client_port port;
+};
+
+/* Events that were not stored. */
+struct td_unstored {
+    uint64_t events;
+    tidings_err err; /* of the first … */
+    char text[160];  /* … and in words */
 };
 
 struct td_client {
@@ -182,19 +214,27 @@ struct td_client {
     uint64_t asked;       /* last sequence of the batch that asked for TAKEN; 0:
                        none is out, so the link counts as idle */
     uint64_t wanted;      /* somebody waits until all up to it is taken */
+    uint64_t confirmed;   /* events that are stored, as was asked */
+    uint64_t unstored;    /* events that are not, though it was asked */
+    struct td_unstored unasked; /* of those, since it was last looked at, those
+                                   that nobody is called for */
     /* subscribing */
     struct td_csub *subs;
     struct td_csub *buckets[TD_SUB_BUCKETS];
-    struct td_csub *dirty; /* list by dirty_ */
+    struct td_csub *dirty;   /* list by dirty_ */
+    struct td_csub *settles; /* list by settles_ */
+    int64_t settle_ms;       /* when SETTLE is due, as credit_ms */
     uint32_t subs_len;
     uint32_t next_sub;
     uint64_t messages; /* DELIVER received since WELCOME */
     uint64_t messages_told;
     int64_t credit_ms; /* when CREDIT is due, TD_CLIENT_NEVER: nothing to say */
     struct td_question *questions;
-    uint64_t next_request;
+    uint64_t next_request; /* numbers of PING as well: they rise */
+    uint64_t pong;         /* the highest of those that was answered */
     struct td_buf control;
     struct td_buf scratch;
+    struct td_buf rows; /* of a SETTLE */
 };
 
 /* What a message turned out to hold for handlers: nothing, or deliveries that
@@ -210,6 +250,7 @@ struct td_delivery {
     struct td_csub *sub;   /* NULL: none */
     struct td_str batches; /* in the control frame */
     struct td_str body;    /* the events of these batches */
+    struct td_str spans;   /* of a stream: of all its events; else empty */
     uint64_t tag;
     uint64_t events; /* in the batches, by their table */
 };
@@ -272,7 +313,8 @@ void td_client_pump(struct td_client *c);
 /* Whether there is room for more, with some to spare. Needs the guard. */
 bool td_client_has_room(const struct td_client *c);
 
-/* Events packed and not taken. Needs the guard. */
+/* Events packed and not taken, or not confirmed though it was asked. Needs the
+ * guard. */
 uint64_t td_client_unconfirmed(const struct td_client *c);
 
 /* All in one, where no other thread packs. */
@@ -305,9 +347,29 @@ void td_client_forget(struct td_client *c, struct td_csub *sub);
 void td_client_handled(struct td_client *c, struct td_csub *sub,
                        uint64_t incarnation, uint64_t events, uint64_t bytes);
 
+/* ---- settling: of durable subscriptions ---- */
+
+/* Settles deliveries that arrived in this incarnation. Ranges may hold some
+ * that are settled. TIDINGS_EEXIST: all of them are; TIDINGS_ENOTFOUND: they
+ * were not delivered in this session; TIDINGS_ENOMEM: the session ends. */
+tidings_err td_client_settle(struct td_client *c, struct td_csub *sub,
+                             uint64_t incarnation, const struct td_settle *how);
+/* Their handlers have returned, and somebody will settle them. */
+void td_client_settle_later(struct td_client *c, struct td_csub *sub,
+                            uint64_t incarnation, uint64_t first,
+                            uint64_t last);
+/* Somebody is at work on this delivery; 0: on all that no handler has returned
+ * from. */
+void td_client_progress(struct td_client *c, struct td_csub *sub, uint64_t tag);
+/* Sends what is settled; false: there was nothing. It is sent by itself within
+ * a millisecond, or when half a window has come together. */
+bool td_client_send_settled(struct td_client *c);
+/* When the session has something to send at the latest. */
+int64_t td_client_due_ms(const struct td_client *c);
+
 /* ---- questions ---- */
 
-/* q->rows and q->from are set before, NULL and 0 for the defaults. */
+/* What it takes as arguments is set before, NULL and 0 for the defaults. */
 void td_client_question(struct td_client *c, struct td_question *q,
                         enum td_op op);
 void td_client_withdraw(struct td_client *c, struct td_question *q);

@@ -32,6 +32,7 @@ void td_client_send_credit(struct td_client *c)
     struct td_csub *sub;
     uint32_t rows = 0;
 
+    td_client_send_settled(c); /* the broker hears first what was settled */
     DL_FOREACH2(c->dirty, sub, dirty_next)
     {
         rows += has_row(sub);
@@ -73,6 +74,11 @@ void td_client_handled(struct td_client *c, struct td_csub *sub,
         return;
     sub->taken += events;
     sub->taken_bytes += bytes;
+    td_client_sub_taken(c, sub);
+}
+
+void td_client_sub_taken(struct td_client *c, struct td_csub *sub)
+{
     td_client_sub_dirty(c, sub, true);
     if (sub->state == TD_CSUB_AWAY)
         return; /* told when the session is resumed */
@@ -118,6 +124,7 @@ static bool read_part(struct td_deliveries *from, struct td_part *part,
         bytes > from->body.len || (--from->left == 0 && bytes < from->body.len))
         return false;
     out->batches = part->batches;
+    out->spans = part->spans;
     out->tag = part->tag;
     out->events = events;
     out->body.data = from->body.data;
@@ -127,11 +134,54 @@ static bool read_part(struct td_deliveries *from, struct td_part *part,
     return true;
 }
 
+/* Whether the spans add up to the part's events; and what they mean. */
+static bool read_spans(struct td_csub *sub, const struct td_delivery *d,
+                       uint64_t *redelivered, uint64_t *position)
+{
+    struct td_reader r = td_reader_of(d->spans.data, d->spans.len);
+    uint64_t left = d->events;
+    struct td_span span;
+    uint32_t rows;
+
+    *redelivered = 0;
+    *position = sub->position;
+    if (d->spans.len == 0 || !td_read_array(&r, &rows))
+        return false;
+    while (rows-- > 0) {
+        if (!td_span_read(&r, &span) || span.count > left ||
+            span.sequence == 0 || span.sequence > INT64_MAX - span.count)
+            return false;
+        left -= span.count;
+        *position = span.sequence + span.count;
+        if (span.deliveries > 1)
+            *redelivered += span.count;
+    }
+    return left == 0;
+}
+
+/* Of a stream. TIDINGS_ENOMEM: it cannot be kept. */
+static tidings_err take_streamed(struct td_client *c, struct td_csub *sub,
+                                 struct td_delivery *d)
+{
+    uint64_t redelivered;
+    uint64_t position;
+
+    if (!read_spans(sub, d, &redelivered, &position))
+        return td_client_breach(c, "sent spans that do not add up");
+    if (sub->durable &&
+        !td_settling_receive(&sub->settling, d->events, d->body.len))
+        return TIDINGS_ENOMEM;
+    sub->redelivered += redelivered;
+    sub->position = position;
+    return TIDINGS_OK;
+}
+
 static tidings_err next(struct td_client *c, struct td_deliveries *from,
                         struct td_delivery *out)
 {
     struct td_part part;
     struct td_csub *sub;
+    tidings_err err;
 
     if (!read_part(from, &part, out))
         return td_client_breach(c, "sent a malformed delivery");
@@ -140,6 +190,13 @@ static tidings_err next(struct td_client *c, struct td_deliveries *from,
         return TIDINGS_OK; /* it has just ended */
     if (part.tag != sub->received + 1)
         return td_client_breach(c, "left out a delivery, or repeated one");
+    err = sub->streamed ? take_streamed(c, sub, out) : TIDINGS_OK;
+    if (err == TIDINGS_ENOMEM) { /* as if it had not arrived */
+        td_client_lost(c, err, "out of memory", c->now_ms);
+        return TIDINGS_OK;
+    }
+    if (err)
+        return err;
     sub->received += out->events;
     out->sub = sub;
     return TIDINGS_OK;
@@ -158,9 +215,29 @@ tidings_err td_client_next(struct td_client *c, struct td_deliveries *from,
     return err;
 }
 
+static uint64_t first_sequence(const struct td_delivery *d)
+{
+    struct td_reader r = td_reader_of(d->spans.data, d->spans.len);
+    struct td_span span = {0};
+    uint32_t rows;
+
+    return td_read_array(&r, &rows) && td_span_read(&r, &span) ? span.sequence
+                                                               : 0;
+}
+
 void td_client_lost_delivery(struct td_client *c, const struct td_delivery *d)
 {
-    d->sub->received -= d->events;
+    struct td_csub *sub = d->sub;
+    uint64_t redelivered = 0;
+    uint64_t unused;
+
+    sub->received -= d->events;
+    if (sub->durable)
+        td_settling_take_back(&sub->settling, d->events);
+    if (sub->streamed && read_spans(sub, d, &redelivered, &unused)) {
+        sub->redelivered -= redelivered;
+        sub->position = first_sequence(d);
+    }
     td_client_lost(c, TIDINGS_ENOMEM, "out of memory", c->now_ms);
 }
 

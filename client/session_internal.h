@@ -4,9 +4,11 @@
  * session_send.c       frames, and options in them
  * session_greet.c      HELLO and WELCOME: new sessions and resumed ones
  * session_publish.c    what is packed, sent, taken
+ * session_confirm.c    … and confirmed
  * session_subscribe.c  subscriptions beginning and ending
  * session_credit.c     deliveries, gaps, and credit for them
- * session_question.c   STATS and PING */
+ * session_settle.c     what has become of deliveries of durable groups
+ * session_question.c   STATS, PING and CALL */
 #ifndef TD_CLIENT_SESSION_INTERNAL_H
 #define TD_CLIENT_SESSION_INTERNAL_H
 
@@ -35,6 +37,7 @@ void td_client_option_str(struct td_client *c, const char *key,
                           const char *value);
 void td_client_option_uint(struct td_client *c, const char *key,
                            uint64_t value);
+void td_client_option_int(struct td_client *c, const char *key, int64_t value);
 struct td_str td_client_scratch(const struct td_client *c);
 bool td_client_send_scratch(struct td_client *c, const struct td_frame *frame);
 
@@ -44,12 +47,15 @@ tidings_err td_client_on_welcome(struct td_client *c, const struct td_frame *f);
 
 /* session_publish.c */
 
-/* A new link: all that is not taken is sent again. Returns how many events of
- * it were sent before. */
+/* A new link: all that is not taken and confirmed is sent again. Returns how
+ * many events of it were sent before. */
 uint64_t td_client_publish_again(struct td_client *c);
 /* Everything up to this sequence was taken; false: it was never sent. */
 bool td_client_set_taken(struct td_client *c, uint64_t taken);
 tidings_err td_client_on_taken(struct td_client *c, const struct td_frame *f);
+
+/* session_confirm.c */
+tidings_err td_client_on_confirm(struct td_client *c, const struct td_frame *f);
 
 /* session_subscribe.c */
 struct td_csub *td_client_sub_find(struct td_client *c, uint64_t number);
@@ -67,12 +73,29 @@ void td_client_subs_on_reply(struct td_client *c, const struct td_frame *f);
 
 /* session_credit.c */
 void td_client_send_credit(struct td_client *c);
+/* Its totals have grown: they are sent, or will be. */
+void td_client_sub_taken(struct td_client *c, struct td_csub *sub);
 tidings_err td_client_on_deliver(struct td_client *c, const struct td_frame *f,
                                  struct td_body *body,
                                  struct td_deliveries *out);
 void td_client_on_gap(struct td_client *c, const struct td_frame *f);
 
+/* session_settle.c */
+
+/* It has something to send, or has not. */
+void td_client_sub_settles(struct td_client *c, struct td_csub *sub,
+                           bool settles);
+/* All that is not settled is given back. */
+void td_client_release(struct td_client *c, struct td_csub *sub);
+/* The session is resumed: what may have been lost is sent again. */
+void td_client_settle_again(struct td_client *c);
+/* … and a message after it asks whether it has arrived. */
+void td_client_send_ping(struct td_client *c);
+tidings_err td_client_on_settled(struct td_client *c, const struct td_frame *f);
+
 /* session_question.c */
+/* The link is lost: what cannot be asked again is answered. */
+void td_client_questions_lost(struct td_client *c);
 void td_client_questions_ask(struct td_client *c);
 /* false: it answers no question. */
 bool td_client_question_on_reply(struct td_client *c, const struct td_frame *f);

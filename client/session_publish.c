@@ -1,5 +1,6 @@
 /* Publishing: batches leave as they are closed or as the link falls idle,
- * within credit, and are kept until they are taken. */
+ * within credit, and are kept until they are taken, and confirmed if that was
+ * asked. */
 #include "client/session_internal.h"
 
 /* How much may wait unsent on a living link before publishing waits too. */
@@ -38,7 +39,8 @@ static bool send_batch(struct td_client *c, const struct td_outgoing *out)
     struct td_frame f = {.op = TD_PUBLISH};
     bool ask = asks(c, out);
 
-    f.u.publish.flags = ask ? TD_PUBLISH_ASK : 0;
+    f.u.publish.flags = (ask ? TD_PUBLISH_ASK : 0) |
+                        ((uint64_t)out->level << TD_PUBLISH_LEVEL_SHIFT);
     f.u.publish.batches.data = (const char *)out->wire;
     f.u.publish.batches.len = out->wire_len;
     if (!td_client_send(c, &f, out->body))
@@ -113,12 +115,12 @@ void td_client_pump(struct td_client *c)
 
 static uint64_t held_bytes(const struct td_client *c)
 {
-    return c->packer.packed_bytes - c->publisher.taken_bytes;
+    return c->packer.packed_bytes - c->publisher.done_bytes;
 }
 
 uint64_t td_client_unconfirmed(const struct td_client *c)
 {
-    return c->packer.packed_events - c->publisher.taken_events;
+    return c->packer.packed_events - c->publisher.done_events;
 }
 
 static uint64_t unsent_bytes(const struct td_client *c)
@@ -170,12 +172,12 @@ tidings_err td_client_publish(struct td_client *c,
     return err;
 }
 
-/* The last of what was sent on this link. */
-static uint64_t sent_here(const struct td_client *c)
+/* Whether its confirm will come by itself, which says that it was taken. */
+static bool will_be_confirmed(struct td_client *c, uint64_t sequence)
 {
-    const struct td_publisher *p = &c->publisher;
+    const struct td_outgoing *out = td_publisher_find(&c->publisher, sequence);
 
-    return p->unsent ? p->unsent->last - p->unsent->events : p->sent;
+    return out && out->level;
 }
 
 void td_client_ask(struct td_client *c, uint64_t sequence)
@@ -187,13 +189,13 @@ void td_client_ask(struct td_client *c, uint64_t sequence)
     if (c->wanted <= c->publisher.taken)
         c->wanted = sequence;
     td_client_pump(c);
-    sent = sent_here(c);
+    sent = td_publisher_sent_here(&c->publisher);
     if (sequence > sent)
         sequence = sent;
     /* A PING is answered with TAKEN first, if there is any to tell; what was
      * sent before it has then been taken. */
     if (c->state == TD_CLIENT_READY && is_wanted(c, sequence) &&
-        td_client_send(c, &f, NULL))
+        !will_be_confirmed(c, sequence) && td_client_send(c, &f, NULL))
         c->asked = sent;
 }
 

@@ -59,6 +59,15 @@ void td_client_option_str(struct td_client *c, const char *key,
     td_client_option_key(c, value);
 }
 
+void td_client_option_int(struct td_client *c, const char *key, int64_t value)
+{
+    msgpack_packer pk;
+
+    td_client_option_key(c, key);
+    msgpack_packer_init(&pk, &c->scratch, td_buf_pack_write);
+    msgpack_pack_int64(&pk, value);
+}
+
 void td_client_option_uint(struct td_client *c, const char *key, uint64_t value)
 {
     msgpack_packer pk;

@@ -29,7 +29,9 @@ static bool are_valid(const struct tidings_sub_options *o)
 {
     return (unsigned)o->policy < LEN(policy_names) &&
            (unsigned)o->group_policy < LEN(group_policy_names) &&
-           (!o->group || td_group_valid(o->group, strlen(o->group)));
+           (unsigned)o->start.kind <= TIDINGS_START_TIME &&
+           (!o->group || td_group_valid(o->group, strlen(o->group))) &&
+           (!o->stream || td_group_valid(o->stream, strlen(o->stream)));
 }
 
 static uint64_t or_default(uint64_t value, uint64_t fallback)
@@ -46,13 +48,72 @@ static void take_options(struct td_csub *sub,
     sub->queue_bytes = o->queue_bytes;
     sub->policy = o->policy;
     sub->group_policy = o->group_policy;
-    sub->grouped = o->group && *o->group;
+    sub->grouped = o->group && !o->stream;
+    sub->streamed = o->stream != NULL;
+    sub->durable = o->group && o->stream;
+    sub->start = o->start;
     if (o->group)
         snprintf(sub->group, sizeof(sub->group), "%s", o->group);
+    if (o->stream)
+        snprintf(sub->stream, sizeof(sub->stream), "%s", o->stream);
 }
 
 /* What the caller left out is left out here too: a group has it from its first
  * member, and otherwise the broker has the default. */
+/* A reader that is begun anew goes on where it was. */
+static struct tidings_start start_of(const struct td_csub *sub)
+{
+    struct tidings_start start = sub->start;
+
+    if (!sub->durable && sub->position > 0) {
+        start.kind = TIDINGS_START_SEQUENCE;
+        start.sequence = sub->position;
+    }
+    return start;
+}
+
+static void pack_start(struct td_client *c, const struct tidings_start *start)
+{
+    switch (start->kind) {
+    case TIDINGS_START_DEFAULT:
+        break;
+    case TIDINGS_START_NEW:
+        td_client_option_str(c, "start", "new");
+        break;
+    case TIDINGS_START_ALL:
+        td_client_option_str(c, "start", "all");
+        break;
+    case TIDINGS_START_SEQUENCE:
+        td_client_option_uint(c, "start", start->sequence);
+        break;
+    case TIDINGS_START_TIME:
+        td_client_option_str(c, "start", "time");
+        td_client_option_int(c, "start_ms", start->time_ms);
+        break;
+    }
+}
+
+/* Of a stream: its group, if there is one, has the rest from its first
+ * member. */
+static void pack_streamed(struct td_client *c, const struct td_csub *sub)
+{
+    const struct tidings_start start = start_of(sub);
+    bool deals = sub->durable && sub->group_policy != TIDINGS_ROUND_ROBIN;
+
+    td_client_options_begin(c, 3u + sub->durable + deals +
+                                   (start.kind != TIDINGS_START_DEFAULT) +
+                                   (start.kind == TIDINGS_START_TIME));
+    td_client_option_uint(c, "events", sub->window_events);
+    td_client_option_uint(c, "bytes", sub->window_bytes);
+    td_client_option_str(c, "stream", sub->stream);
+    if (sub->durable)
+        td_client_option_str(c, "group", sub->group);
+    if (deals)
+        td_client_option_str(c, "group_policy",
+                             group_policy_names[sub->group_policy]);
+    pack_start(c, &start);
+}
+
 static void pack_options(struct td_client *c, const struct td_csub *sub)
 {
     bool grouped = *sub->group;
@@ -85,7 +146,12 @@ static void send_subscribe(struct td_client *c, struct td_csub *sub)
     sub->received = sub->missed = 0;
     sub->taken = sub->taken_bytes = sub->told = sub->told_bytes = 0;
     td_client_sub_dirty(c, sub, false);
-    pack_options(c, sub);
+    td_client_sub_settles(c, sub, false);
+    td_settling_reset(&sub->settling);
+    if (sub->streamed)
+        pack_streamed(c, sub);
+    else
+        pack_options(c, sub);
     f.u.subscribe.request = sub->request;
     f.u.subscribe.subscription = sub->number;
     f.u.subscribe.pattern.data = sub->pattern;
@@ -146,6 +212,8 @@ static void send_unsubscribe(struct td_client *c, struct td_csub *sub)
 {
     struct td_frame f = {.op = TD_UNSUBSCRIBE};
 
+    td_client_release(c, sub);
+    td_client_send_settled(c);
     if (sub->dirty)
         td_client_send_credit(
             c); /* what was handled is to count as delivered */
@@ -186,6 +254,8 @@ void td_client_forget(struct td_client *c, struct td_csub *sub)
         (sub->state == TD_CSUB_ENDING && sub->request == 0))
         c->broken = true;
     td_client_sub_dirty(c, sub, false);
+    td_client_sub_settles(c, sub, false);
+    td_settling_fini(&sub->settling);
     for (at = bucket_of(c, sub->number); *at != sub;)
         at = &(*at)->bucket_next;
     *at = sub->bucket_next;
@@ -231,6 +301,7 @@ void td_client_subs_lost(struct td_client *c)
     DL_FOREACH(c->subs, sub)
     {
         sub->state = lost(c, sub);
+        td_client_sub_settles(c, sub, false);
     }
 }
 
@@ -250,6 +321,7 @@ void td_client_subs_resumed(struct td_client *c)
         td_client_sub_dirty(c, sub, sub->taken > 0);
         dirty = dirty || sub->dirty;
     }
+    td_client_settle_again(c);
     if (dirty)
         td_client_send_credit(c);
     DL_FOREACH(c->subs, sub)

@@ -7,6 +7,7 @@
 #include "client/bus.h"
 #include "client/detail.h"
 #include "client/handle.h"
+#include "client/parked.h"
 #include "proto/type.h"
 
 #define WINDOW_BYTES_MIN (2u << 20) /* one event at its largest, and room */
@@ -38,6 +39,17 @@ static tidings_err check_choice(const char *what, unsigned value, unsigned last)
     return td_fail(TIDINGS_EINVAL, "%s is %u; none of its names", what, value);
 }
 
+tidings_err td_start_check(const struct tidings_start *start)
+{
+    tidings_err err = check_choice("start", start->kind, TIDINGS_START_TIME);
+
+    if (!err && start->kind == TIDINGS_START_SEQUENCE &&
+        (start->sequence == 0 || start->sequence > INT64_MAX))
+        return td_fail(TIDINGS_EINVAL, "start at sequence %llu; from 1",
+                       (unsigned long long)start->sequence);
+    return err;
+}
+
 tidings_err td_sub_check(const struct tidings_sub_options *o)
 {
     tidings_err err = check_bounds(o);
@@ -54,6 +66,19 @@ tidings_err td_sub_check(const struct tidings_sub_options *o)
         return td_fail(TIDINGS_EINVAL,
                        "group \"%.70s\": a name is 1 to %u of [A-Za-z0-9_.-]",
                        o->group, TD_GROUP_BYTES_MAX);
+    if (o->stream && !td_group_valid(o->stream, strlen(o->stream)))
+        return td_fail(TIDINGS_EINVAL,
+                       "stream \"%.70s\": a name is 1 to %u of [A-Za-z0-9_.-]",
+                       o->stream, TD_STREAM_NAME_BYTES_MAX);
+    err = td_start_check(&o->start);
+    if (err)
+        return err;
+    if (!o->stream && o->start.kind != TIDINGS_START_DEFAULT)
+        return td_fail(TIDINGS_EINVAL, "start is for a stream: name one");
+    if (o->progress && !(o->stream && o->group))
+        return td_fail(TIDINGS_EINVAL,
+                       "progress is for a durable group: name its stream and "
+                       "the group");
     if (o->workers > TD_WORKERS_MAX)
         return td_fail(TIDINGS_EINVAL, "%u workers; at most %u", o->workers,
                        TD_WORKERS_MAX);
@@ -62,6 +87,13 @@ tidings_err td_sub_check(const struct tidings_sub_options *o)
         return td_fail(TIDINGS_EINVAL, "handler_timeout_ms is %d; 0 to %d",
                        o->handler_timeout_ms, TIDINGS_TIMEOUT_MAX_MS);
     return TIDINGS_OK;
+}
+
+/* Whether events of a key are handled in order. */
+static bool keeps_keys(const struct tidings_sub_options *o)
+{
+    return o->group && o->stream && o->group_policy == TIDINGS_BY_KEY &&
+           (o->workers == 0 || o->order == TIDINGS_KEY_ORDER);
 }
 
 struct td_bus_sub *td_bus_sub_new(tidings_handler handler, void *arg,
@@ -76,7 +108,17 @@ struct td_bus_sub *td_bus_sub_new(tidings_handler handler, void *arg,
     sub->arg = arg;
     sub->on_gap = options->on_gap;
     sub->timeout_ms = options->handler_timeout_ms;
-    sub->alone = options->group == NULL;
+    sub->alone = !options->group && !options->stream;
+    sub->streamed = options->stream != NULL;
+    sub->durable = options->group && options->stream;
+    sub->progress = sub->durable && options->progress;
+    if (!keeps_keys(options))
+        return sub;
+    sub->parked = td_parked_new();
+    if (!sub->parked) {
+        free(sub);
+        return NULL;
+    }
     return sub;
 }
 
@@ -91,6 +133,7 @@ void td_bus_sub_unref(struct td_bus_sub *sub)
     if (!sub || --sub->refs > 0)
         return;
     td_seen_fini(&sub->seen);
+    td_parked_free(sub->parked);
     free(sub);
 }
 

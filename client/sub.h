@@ -12,6 +12,7 @@
 #include "client/session.h"
 #include "tidings/tidings.h"
 
+struct td_parked;
 struct td_pool;
 
 /* Guarded by the bus's lock, but for what is atomic or somebody's alone. */
@@ -24,8 +25,15 @@ struct td_bus_sub {
     tidings_handler handler;
     void *arg;
     void (*on_gap)(void *arg, uint64_t missed, const char *reason);
-    int timeout_ms;       /* of the handler; 0: none */
-    bool alone;           /* in no group: it may be given again what it had */
+    int timeout_ms; /* of the handler; 0: none */
+    bool alone;     /* live, in no group: it may be given again what it
+                             had */
+    bool streamed;  /* of what a stream keeps */
+    bool durable;   /* … in a group, so that its events are settled */
+    bool progress;  /* the broker is told that handlers are at it */
+    bool resting;   /* what arrives is not for the handler any more */
+    struct td_parked *parked;  /* NULL: keys do not wait for one another */
+    atomic_ullong incarnation; /* td_client's, when it was looked at last */
     struct td_seen seen;  /* alone: whoever takes deliveries apart has it */
     struct td_pool *pool; /* NULL: its events are the dispatcher's */
     atomic_bool ended;    /* the handler is not to be called any more */
@@ -38,6 +46,9 @@ struct td_bus_sub {
 /* Whether the options are such as tidings.h allows: TIDINGS_EINVAL and the
  * detail if not. */
 tidings_err td_sub_check(const struct tidings_sub_options *options);
+
+/* The same for a start. */
+tidings_err td_start_check(const struct tidings_start *start);
 
 /* One reference; NULL without memory. */
 struct td_bus_sub *td_bus_sub_new(tidings_handler handler, void *arg,

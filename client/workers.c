@@ -19,11 +19,35 @@ const struct td_pool *td_pool_of_thread(const struct td_bus *b)
 
 /* ---- telling the bus ---- */
 
+/* Room runs out, or there are failures, which others wait for. */
+static bool is_urgent(const struct td_pool *pool)
+{
+    const struct td_outcomes *o = pool->outcomes;
+
+    return !td_outcomes_room(o, TD_WORKER_OUTCOMES) ||
+           (o->len > 0 && o->row[o->len - 1].verb != TD_ACK);
+}
+
 /* A quarter of the window: the broker is to hear of it before it runs out. */
 static bool is_much(const struct td_pool *pool)
 {
-    return pool->done.credit_events >= pool->window_events / 4 ||
+    return (pool->outcomes && is_urgent(pool)) ||
+           pool->done.credit_events >= pool->window_events / 4 ||
            pool->done.credit_bytes >= pool->window_bytes / 4;
+}
+
+/* With both locks. */
+static void settle(struct td_pool *pool)
+{
+    if (pool->outcomes)
+        td_bus_settle(pool->bus, pool->sub, pool->outcomes_of, pool->outcomes);
+}
+
+void td_pool_settle(struct td_pool *pool)
+{
+    pthread_mutex_lock(&pool->lock);
+    settle(pool);
+    pthread_mutex_unlock(&pool->lock);
 }
 
 /* With the bus's lock. */
@@ -38,7 +62,9 @@ static void add_totals(struct td_pool *pool, const struct td_done *done)
         pool->untold -= done->events;
         b->waiting_events -= done->events;
     }
-    if (sub->csub && done->credit_events > 0)
+    if (sub->durable)
+        td_client_send_settled(&b->client);
+    else if (sub->csub && done->credit_events > 0)
         td_client_handled(&b->client, sub->csub, done->incarnation,
                           done->credit_events, done->credit_bytes);
 }
@@ -64,6 +90,7 @@ static void tell_bus(struct td_pool *pool, int64_t now_us)
     pthread_mutex_unlock(&pool->lock);
     pthread_mutex_lock(b->lock);
     pthread_mutex_lock(&pool->lock);
+    settle(pool);
     done = pool->done;
     memset(&pool->done, 0, sizeof(pool->done));
     dead = pool->dead;
@@ -119,6 +146,8 @@ static void work_once(struct td_worker *w)
     pthread_mutex_unlock(&pool->lock);
     td_worker_do(w);
     pthread_mutex_lock(&pool->lock);
+    while (w->outcomes && !td_outcomes_room(pool->outcomes, w->outcomes->len))
+        tell_bus(pool, w->call.now_us); /* others have filled it */
     pool->busy--;
     td_worker_finish(w);
     if (was_gap && pool->at) /* others may have stopped at the next gap */
@@ -160,7 +189,11 @@ static struct td_pool *pool_alloc(struct td_bus *b, struct td_bus_sub *sub,
     if (!pool)
         return NULL;
     pool->tables = malloc(sizeof(*pool->tables));
-    if (!pool->tables) {
+    if (sub->durable)
+        pool->outcomes = calloc(o->workers + 1, sizeof(*pool->outcomes));
+    if (!pool->tables || (sub->durable && !pool->outcomes)) {
+        free(pool->outcomes);
+        free(pool->tables);
         free(pool);
         return NULL;
     }
@@ -191,6 +224,7 @@ static void pool_free(struct td_pool *pool)
     }
     pthread_mutex_destroy(&pool->lock);
     free(pool->tables);
+    free(pool->outcomes);
     free(pool);
 }
 
@@ -199,6 +233,8 @@ static bool start_worker(struct td_pool *pool, unsigned i)
     struct td_worker *w = &pool->worker[i];
 
     w->pool = pool;
+    w->outcomes = pool->outcomes ? &pool->outcomes[i + 1] : NULL;
+    w->here.outcomes = w->outcomes;
     w->queue.tail = &w->queue.head;
     pthread_cond_init(&w->wake, NULL);
     if (td_thread_start(&w->thread, worker_main, w))

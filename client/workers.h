@@ -37,6 +37,9 @@ bool td_pool_push(struct td_bus *b, struct td_bus_sub *sub,
                   struct td_message *m, const struct td_delivery *d);
 void td_pool_gap(struct td_pool *pool, uint64_t missed, struct td_str reason);
 
+/* Tells the session what handlers have said by now. */
+void td_pool_settle(struct td_pool *pool);
+
 /* Threads that are inside the handler, on_gap, or on_status. */
 unsigned td_pool_busy(struct td_pool *pool);
 /* Whether pools have nothing left to do. */

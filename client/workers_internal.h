@@ -6,6 +6,7 @@
 #ifndef TD_WORKERS_INTERNAL_H
 #define TD_WORKERS_INTERNAL_H
 
+#include "client/here.h"
 #include "client/job.h"
 #include "client/view.h"
 #include "client/workers.h"
@@ -19,6 +20,10 @@ struct td_done {
     uint64_t credit_events; /* of those of this incarnation */
     uint64_t credit_bytes;
 };
+
+/* The most outcomes of what a worker takes at once: of a piece one for each
+ * event, and of those that are not whole one; of slips that twice. */
+#define TD_WORKER_OUTCOMES 34u
 
 enum td_work {
     TD_WORK_NONE,
@@ -34,7 +39,9 @@ struct td_worker {
     bool idle;
     struct td_slips queue; /* keyed events that wait for it */
     struct td_call call;
-    struct td_view view; /* its thread's alone */
+    struct td_view view;          /* its thread's alone, like these two: */
+    struct td_here here;          /* of a stream's delivery */
+    struct td_outcomes *outcomes; /* NULL: nothing to settle */
     /* What it is at; changed with the lock, and by itself. */
     enum td_work work;
     struct td_piece piece;
@@ -68,9 +75,12 @@ struct td_pool {
     uint64_t waiting;    /* events to be cut */
     bool in_gap;         /* on_gap is being called */
     struct td_done done;
-    struct td_job *dead; /* done with, to be freed */
-    bool news;           /* somebody came out of its handlers */
-    int64_t told_us;     /* when the bus was told last */
+    struct td_outcomes *outcomes; /* the same of a durable group; then those of
+                                     the workers follow */
+    uint64_t outcomes_of;         /* incarnation */
+    struct td_job *dead;          /* done with, to be freed */
+    bool news;                    /* somebody came out of its handlers */
+    int64_t told_us;              /* when the bus was told last */
     /* with the bus's lock */
     bool retired;
     uint64_t untold;           /* events that count as waiting there */
@@ -90,7 +100,7 @@ void td_pool_wake(struct td_pool *pool, uint64_t events);
 bool td_worker_take(struct td_worker *w);
 /* Does it, without a lock. */
 void td_worker_do(struct td_worker *w);
-/* Counts it, with the pool's lock. */
+/* Counts it, with the pool's lock; there is room for its outcomes. */
 void td_worker_finish(struct td_worker *w);
 
 #endif

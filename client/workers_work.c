@@ -114,6 +114,24 @@ static void set_view(struct td_worker *w, const struct td_piece *piece)
         w->run = run;
     }
     td_view_at(&w->view, run->producer, piece->first);
+    if (!w->pool->sub->streamed)
+        return;
+    td_here_at(&w->here, w->pool->bus, w->pool->sub, piece->job->incarnation,
+               piece->job->tag, piece->job->spans);
+    w->here.tag = piece->tag;
+}
+
+static void handle_streamed(struct td_worker *w, tidings_err err)
+{
+    enum td_handled handled = TD_HANDLED_NOT;
+
+    if (err)
+        td_here_unreadable(&w->here, &w->call, &w->view, err);
+    else
+        handled = td_here_handle(&w->here, &w->call, &w->view, w->run->keyed);
+    w->here.tag++;
+    w->calls += handled != TD_HANDLED_NOT;
+    w->failed += handled == TD_HANDLED_BADLY;
 }
 
 static void handle(struct td_worker *w, const uint8_t **p, const uint8_t *end)
@@ -121,13 +139,19 @@ static void handle(struct td_worker *w, const uint8_t **p, const uint8_t *end)
     struct td_pool *pool = w->pool;
     tidings_err err = td_view_open(&w->view, p, end);
 
+    if (pool->sub->streamed) {
+        handle_streamed(w, err);
+        return;
+    }
     if (err) {
         td_call_unreadable(&w->call, pool->bus, pool->sub, &w->view, err);
         return;
     }
     w->calls++;
-    if (td_call_handler(&w->call, pool->bus, pool->sub, &w->view))
-        w->failed++;
+    err = td_call_handler(&w->call, pool->sub, &w->view);
+    if (err)
+        w->failed +=
+            td_call_failed(&w->call, pool->bus, pool->sub, &w->view, err);
 }
 
 static bool is_ended(const struct td_worker *w)
@@ -180,10 +204,14 @@ void td_worker_do(struct td_worker *w)
     if (sub->timeout_ms)
         td_bus_keep_unlocked(w->pool->bus,
                              w->call.now_us / 1000 + sub->timeout_ms);
+    if (sub->streamed)
+        td_here_enter(&w->here);
     if (w->work == TD_WORK_PIECE)
         do_piece(w);
     else
         do_slips(w);
+    if (sub->streamed)
+        td_here_leave(&w->here);
     td_call_end(&w->call, sub);
 }
 
@@ -213,6 +241,22 @@ static void add_done(struct td_pool *pool, struct td_job *job, uint64_t events,
         d->incarnation > job->incarnation ? d->incarnation : job->incarnation;
     d->credit_events += events;
     d->credit_bytes += bytes;
+}
+
+/* Those of a session that is over are worth nothing. */
+static void add_outcomes(struct td_pool *pool, struct td_worker *w)
+{
+    uint64_t incarnation = w->here.incarnation;
+
+    if (!w->outcomes || w->outcomes->len == 0)
+        return;
+    if (incarnation > pool->outcomes_of) {
+        pool->outcomes->len = 0;
+        pool->outcomes_of = incarnation;
+    }
+    if (incarnation < pool->outcomes_of)
+        w->outcomes->len = 0;
+    td_outcomes_move(pool->outcomes, w->outcomes);
 }
 
 static void finish_piece(struct td_worker *w, const struct td_piece *piece,
@@ -249,6 +293,7 @@ void td_worker_finish(struct td_worker *w)
     pool->done.calls += w->calls;
     pool->done.failed += w->failed;
     pool->news = true;
+    add_outcomes(pool, w);
     if (w->work == TD_WORK_PIECE) {
         finish_piece(w, &w->piece, w->handled, w->at);
     } else if (w->work == TD_WORK_SLIPS) {

@@ -106,6 +106,15 @@ static const struct op_row ops[TD_OP_END] = {
                 CLIENT | BROKER,
                 false,
                 {{F_UINT, AT(bye.code)}, {F_STR, AT(bye.text)}}},
+    [TD_CALL] = {"CALL",
+                 CLIENT,
+                 false,
+                 {{F_UINT, AT(call.request)},
+                  {F_STR, AT(call.name)},
+                  {F_MAP, AT(call.options)}}},
+    [TD_CONFIRM] = {"CONFIRM", BROKER, false, {{F_ARRAY, AT(confirm.list)}}},
+    [TD_SETTLE] = {"SETTLE", CLIENT, false, {{F_ARRAY, AT(settle.list)}}},
+    [TD_SETTLED] = {"SETTLED", BROKER, false, {{F_ARRAY, AT(settled.list)}}},
 };
 
 static const struct op_row *row_of(uint64_t op)
@@ -251,64 +260,4 @@ void td_frame_encode(struct td_buf *b, const struct td_frame *frame)
     for (size_t i = 0; i < n; i++)
         pack_field(&pk, row->fields[i].kind,
                    (const char *)frame + row->fields[i].at);
-}
-
-void td_credit_begin(struct td_buf *list, uint32_t rows)
-{
-    msgpack_packer pk;
-
-    msgpack_packer_init(&pk, list, td_buf_pack_write);
-    msgpack_pack_array(&pk, rows);
-}
-
-void td_credit_append(struct td_buf *list, const struct td_credit *row)
-{
-    msgpack_packer pk;
-
-    msgpack_packer_init(&pk, list, td_buf_pack_write);
-    msgpack_pack_array(&pk, 4);
-    msgpack_pack_uint64(&pk, row->subscription);
-    msgpack_pack_uint64(&pk, row->taken);
-    msgpack_pack_uint64(&pk, row->events_limit);
-    msgpack_pack_uint64(&pk, row->bytes_limit);
-}
-
-bool td_credit_read(struct td_reader *list, struct td_credit *out)
-{
-    struct td_str row;
-    struct td_reader r;
-    uint32_t fields;
-
-    if (!td_read_raw(list, &row))
-        return false;
-    r = td_reader_of(row.data, row.len);
-    return td_read_array(&r, &fields) && fields >= 4 &&
-           td_read_uint(&r, &out->subscription) &&
-           td_read_uint(&r, &out->taken) &&
-           td_read_uint(&r, &out->events_limit) &&
-           td_read_uint(&r, &out->bytes_limit);
-}
-
-void td_part_begin(struct td_buf *parts, uint64_t subscription, uint64_t tag)
-{
-    msgpack_packer pk;
-
-    msgpack_packer_init(&pk, parts, td_buf_pack_write);
-    msgpack_pack_array(&pk, 3);
-    msgpack_pack_uint64(&pk, subscription);
-    msgpack_pack_uint64(&pk, tag);
-}
-
-bool td_part_read(struct td_reader *parts, struct td_part *out)
-{
-    struct td_reader r;
-    struct td_str part;
-    uint32_t fields;
-
-    if (!td_read_raw(parts, &part))
-        return false;
-    r = td_reader_of(part.data, part.len);
-    return td_read_array(&r, &fields) && fields >= 3 &&
-           td_read_uint(&r, &out->subscription) &&
-           td_read_uint(&r, &out->tag) && td_read_raw(&r, &out->batches);
 }

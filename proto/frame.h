@@ -26,10 +26,33 @@ enum td_op {
     TD_PONG,
     TD_STATS,
     TD_BYE,
+    TD_CALL,
+    TD_CONFIRM,
+    TD_SETTLE,
+    TD_SETTLED,
     TD_OP_END
 };
 
-#define TD_PUBLISH_ASK 1u /* PUBLISH flags: answer with TAKEN in this turn */
+#define TD_PUBLISH_ASK         1u /* PUBLISH flags: answer with TAKEN in this turn */
+#define TD_PUBLISH_LEVEL_SHIFT 1 /* … two bits: enum td_level to be confirmed */
+#define TD_PUBLISH_FLAGS_ALL   7u
+
+/* How safe something is; each includes those before it. PROTOCOL.md 10.1 */
+enum td_level {
+    TD_LEVEL_MEMORY = 1, /* the broker has it: lost when it dies */
+    TD_LEVEL_OS,         /* written: survives kill -9, not a power cut */
+    TD_LEVEL_DISK        /* synced: survives both */
+};
+
+/* What a handler says of a delivery. PROTOCOL.md 10.2 */
+enum td_verb {
+    TD_ACK = 1,
+    TD_NAK,
+    TD_RELEASE,
+    TD_TERM,
+    TD_PROGRESS,
+    TD_VERBS_END
+};
 
 /* A decoded frame borrows the bytes it was decoded from. Fields named as in
  * PROTOCOL.md; td_str fields that are not str or bin hold whole msgpack
@@ -103,6 +126,14 @@ struct td_frame {
             uint64_t code;
             struct td_str text;
         } bye;
+        struct {
+            uint64_t request;
+            struct td_str name;
+            struct td_str options;
+        } call;
+        struct {
+            struct td_str list;
+        } confirm, settle, settled;
     } u;
 };
 
@@ -119,6 +150,43 @@ struct td_part {
     uint64_t subscription;
     uint64_t tag;
     struct td_str batches;
+    struct td_str spans; /* of a durable subscription: an array; else empty */
+};
+
+/* Where in its stream some of a part's events stand. */
+struct td_span {
+    uint64_t count; /* at least 1 */
+    uint64_t sequence;
+    uint64_t deliveries; /* at least 1; of a reader: 1 */
+};
+
+/* One row of a CONFIRM's list. */
+struct td_confirm {
+    uint64_t first; /* the producer's */
+    uint64_t count; /* at least 1 */
+    uint64_t code;
+    struct td_str stream;
+    uint64_t sequence;
+    uint64_t level;
+    bool duplicate;
+};
+
+/* One row of a SETTLE's list. */
+struct td_settle {
+    uint64_t subscription;
+    uint64_t verb; /* enum td_verb, checked by the reader */
+    uint64_t first;
+    uint64_t last; /* not below first */
+    uint64_t delay_ms;
+    struct td_str reason; /* at most TD_REASON_BYTES_MAX */
+};
+
+/* One row of a SETTLED's list. */
+struct td_settled {
+    uint64_t subscription;
+    uint64_t first;
+    uint64_t last;
+    uint64_t code;
 };
 
 /* Name of an operation, "PUBLISH"; "?" for none. */
@@ -145,10 +213,23 @@ void td_credit_begin(struct td_buf *list, uint32_t rows);
 void td_credit_append(struct td_buf *list, const struct td_credit *row);
 bool td_credit_read(struct td_reader *list, struct td_credit *out);
 
-/* Parts of a DELIVER: the list's head, then of each its begin and its batches.
- * Reading: td_read_array, then each. */
-void td_part_begin(struct td_buf *parts, uint64_t subscription, uint64_t tag);
+/* Parts of a DELIVER: the list's head, then of each its begin and its batches,
+ * and with spans their list. Reading: td_read_array, then each. */
+void td_part_begin(struct td_buf *parts, uint64_t subscription, uint64_t tag,
+                   bool with_spans);
 bool td_part_read(struct td_reader *parts, struct td_part *out);
+
+/* The lists of CONFIRM, SETTLE, SETTLED and of a part's spans: the head with
+ * the number of rows, then each. Reading: td_read_array, then each. */
+void td_list_begin(struct td_buf *list, uint32_t rows);
+void td_span_append(struct td_buf *list, const struct td_span *row);
+bool td_span_read(struct td_reader *list, struct td_span *out);
+void td_confirm_append(struct td_buf *list, const struct td_confirm *row);
+bool td_confirm_read(struct td_reader *list, struct td_confirm *out);
+void td_settle_append(struct td_buf *list, const struct td_settle *row);
+bool td_settle_read(struct td_reader *list, struct td_settle *out);
+void td_settled_append(struct td_buf *list, const struct td_settled *row);
+bool td_settled_read(struct td_reader *list, struct td_settled *out);
 
 /* A NUL-terminated string as td_str, and an empty msgpack map. */
 struct td_str td_str_of(const char *s);

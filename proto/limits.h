@@ -79,6 +79,36 @@
 #define TD_PRODUCER_KEEP_MS 600000 /* how long a lost publisher may stay away */
 #define TD_PRODUCERS_MAX 65536u    /* 170 bytes each */
 
+/* ---- streams ---- */
+#define TD_STREAM_NAME_BYTES_MAX 64u /* of [A-Za-z0-9_.-], like a group's */
+#define TD_STREAM_PATTERNS_MAX 16u   /* of one stream */
+#define TD_STREAMS_MAX 1024u
+#define TD_CONSUMERS_MAX 4096u       /* durable groups of all streams */
+#define TD_REASON_BYTES_MAX 255u     /* of a nak or term */
+#define TD_IN_FLIGHT 65536u          /* default max_in_flight of a group, events */
+#define TD_IN_FLIGHT_MAX 1048576u
+#define TD_ACK_WAIT_MS 30000
+#define TD_ACK_WAIT_MS_MAX (24 * 3600 * 1000)
+#define TD_MAX_DELIVER 10u
+#define TD_MAX_DELIVER_MAX 250u      /* it is kept in a byte */
+#define TD_BACKOFF_MS 200
+#define TD_BACKOFF_MAX_MS 60000
+#define TD_BACKOFF_MS_MAX (24 * 3600 * 1000)
+#define TD_STORE_PENDING_BYTES (64u << 20) /* submitted and not committed: more
+                                              holds publishers back */
+#define TD_STREAM_TAIL_BYTES (16u << 20) /* newest records of a stream with groups,
+                                            kept in memory */
+#define TD_STREAM_ENTRIES_MAX 262144u /* of its records known without reading, 40 B
+                                         each */
+#define TD_STREAM_DEFAULT "events"    /* takes what no other takes */
+#define TD_STREAM_MEMORY_BYTES (64u << 20) /* default max_bytes of one in memory */
+#define TD_READ_BYTES (1u << 20)      /* of one read of a stream */
+#define TD_FEED_BYTES (2u << 20)      /* read for a group before it is delivered */
+#define TD_PRODUCER_STORED_KEEP_MS (24 * 3600 * 1000) /* a stored producer */
+#define TD_SETTLE_ROWS_MAX 1024u  /* of a SETTLE: 306 bytes each at most */
+#define TD_PROGRESS_MS 10000      /* a third of the default ack_wait */
+#define TD_DLQ_ROWS_MAX 100u             /* of dlq.list */
+
 /* ---- the store ---- */
 #define TD_STORE_FORMAT 2u           /* of the folder */
 #define TD_STORE_KEY_BYTES_MAX 500u  /* LMDB takes 511 */
@@ -102,7 +132,7 @@
 #define TD_TRIE_BYTES_MAX (128u << 20)   /* tokens of patterns: 512 B for each */
 #define TD_GUARD_RESERVE 64u /* descriptors kept back for the broker's own files */
 #define TD_GUARD_TELL_S 60   /* between two lines of the log about them */
-#define TD_STATS_ROWS_MAX 250u /* of 35 values: within TD_SCAN_NODES_MAX */
+#define TD_STATS_ROWS_MAX 250u /* of 37 values: within TD_SCAN_NODES_MAX */
 #define TD_SEEN_MAX 4096u      /* producers remembered by a subscription */
 #define TD_WORKERS_MAX 64u         /* handler threads of a subscription */
 #define TD_NOTICES_MAX 1024u       /* news kept for a program that does not look */

@@ -104,3 +104,27 @@ bool td_pattern_match(const char *pattern, size_t pattern_len, const char *type,
     }
     return !pattern && !type;
 }
+
+bool td_pattern_overlaps(const char *a, size_t a_len, const char *b,
+                         size_t b_len)
+{
+    const char *a_end = a + a_len;
+    const char *b_end = b + b_len;
+
+    if (a[0] == '$' || b[0] == '$')
+        return false;
+    while (a && b) {
+        const char *x = a;
+        const char *y = b;
+        size_t xn = td_token_next(x, (size_t)(a_end - x), &a);
+        size_t yn = td_token_next(y, (size_t)(b_end - y), &b);
+
+        if (token_is(x, xn, '>') || token_is(y, yn, '>'))
+            return true;
+        if (token_is(x, xn, '*') || token_is(y, yn, '*'))
+            continue;
+        if (xn != yn || memcmp(x, y, xn) != 0)
+            return false;
+    }
+    return !a && !b;
+}

@@ -21,6 +21,10 @@ bool td_group_valid(const char *name, size_t len);
 bool td_pattern_match(const char *pattern, size_t pattern_len, const char *type,
                       size_t type_len);
 
+/* Whether some type that is not the system's matches both valid patterns. */
+bool td_pattern_overlaps(const char *a, size_t a_len, const char *b,
+                         size_t b_len);
+
 /* Cuts the first token off: its length; *rest is what follows its dot, NULL
  * when it was the last. */
 size_t td_token_next(const char *s, size_t len, const char **rest);

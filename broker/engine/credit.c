@@ -4,7 +4,7 @@
 
 void td_session_limits(struct td_engine *e, struct td_session *s)
 {
-    if (s->held || e->draining)
+    if (s->held || e->draining || e->streams.full)
         return;
     s->events_limit = s->events_in + TD_PUBLISH_EVENTS;
     s->bytes_limit = s->bytes_in + TD_PUBLISH_BYTES;

@@ -299,6 +299,7 @@ static bool next_event(struct walk *w)
     w->left.events--;
     w->left.bytes -= w->event.bytes;
     w->left.offset += w->event.bytes;
+    w->left.index++;
     if (++w->left.event == batch->runs[w->left.run].count) {
         w->left.run++;
         w->left.event = 0;

@@ -19,6 +19,11 @@ static bool next_piece(const struct td_sub *sub, uint32_t runs, uint64_t events,
     uint64_t credit_events = sub->events_limit - sub->sent;
     uint64_t credit_bytes = sub->bytes_limit - sub->sent_bytes;
 
+    if (sub->leases) { /* alike, so that a piece is one span */
+        uint64_t alike = td_lease_alike(sub, td_queue_front(sub->from));
+
+        events = events < alike ? events : alike;
+    }
     return td_piece_cut(td_queue_front(sub->from),
                         events < credit_events ? events : credit_events,
                         bytes < credit_bytes ? bytes : credit_bytes, runs,
@@ -114,19 +119,51 @@ static uint32_t pack_batch(struct td_engine *e, const struct message *m,
     return i;
 }
 
+static bool span_goes_on(const struct td_span *a, const struct td_span *b)
+{
+    return a->count > 0 && a->sequence + a->count == b->sequence &&
+           a->deliveries == b->deliveries;
+}
+
+/* Where in their stream picks stand. */
+static void pack_spans(struct td_engine *e, uint32_t from, uint32_t to)
+{
+    size_t list = begin_list(&e->table);
+    struct td_span span = {0};
+    uint32_t rows = 0;
+
+    for (uint32_t i = from; i < to; i++) {
+        struct td_span next = e->picks[i].span;
+
+        if (span_goes_on(&span, &next)) {
+            span.count += next.count;
+            continue;
+        }
+        if (rows++ > 0)
+            td_span_append(&e->table, &span);
+        span = next;
+    }
+    td_span_append(&e->table, &span);
+    end_list(&e->table, list, rows);
+}
+
 /* The same for a part: all of one subscription. */
 static uint32_t pack_part(struct td_engine *e, const struct message *m,
                           uint32_t i)
 {
     const struct td_pick *first = &e->picks[i];
+    bool fed = first->sub->group->consumer;
+    uint32_t from = i;
     uint32_t batches = 0;
     size_t list;
 
-    td_part_begin(&e->table, first->sub->number, first->tag);
+    td_part_begin(&e->table, first->sub->number, first->tag, fed);
     list = begin_list(&e->table);
     for (; i < m->picks && e->picks[i].sub == first->sub; batches++)
         i = pack_batch(e, m, i);
     end_list(&e->table, list, batches);
+    if (fed)
+        pack_spans(e, from, i);
     return i;
 }
 
@@ -173,16 +210,31 @@ static void close_message(struct td_engine *e, struct message *m)
     *m = (struct message){.session = s};
 }
 
+/* Of a consumer: what is sent is leased. False: no memory, its session ends. */
+static bool lease(struct td_engine *e, struct td_sub *sub,
+                  const struct td_piece *piece, struct td_span *span)
+{
+    td_lease_span(sub, piece, span);
+    if (td_lease_sent(e, sub, sub->sent + 1, piece))
+        return true;
+    td_session_doom(e, sub->session, TD_DROP_MEMORY, TIDINGS_ENOMEM,
+                    "broker is out of memory");
+    return false;
+}
+
 static void pick(struct td_engine *e, struct message *m, struct td_sub *sub,
                  const struct td_piece *front, const struct td_piece *rest)
 {
-    struct td_pick *p = &e->picks[m->picks++];
+    struct td_pick *p = &e->picks[m->picks];
     uint32_t end =
         rest->events > 0 ? rest->run + 1 : front->item->batch.runs_len;
 
     p->sub = sub;
     p->piece = *front;
     p->tag = sub->sent + 1;
+    if (sub->group->consumer && !lease(e, sub, front, &p->span))
+        return;
+    m->picks++;
     m->large = m->large || front->bytes >= ALONE_BYTES;
     m->batches += m->picks == 1 || !same_batch(p - 1, p);
     m->runs += end - front->run;
@@ -203,6 +255,7 @@ static bool fits(const struct message *m, const struct td_sub *sub,
            rest->events == 0 && front->bytes < ALONE_BYTES;
 }
 
+/* Whole, by reference. */
 static bool goes_alone(const struct td_sub *sub, const struct td_piece *piece)
 {
     const struct td_item *item = piece->item;
@@ -219,14 +272,21 @@ static bool send_whole(struct td_engine *e, struct td_sub *sub,
                        const struct td_piece *rest)
 {
     const struct td_str *wire = &front->item->batch.wire;
+    bool fed = sub->group->consumer;
+    struct td_span span;
     struct td_body *body;
 
     td_buf_reset(&e->table);
     end_list(&e->table, begin_list(&e->table), 1);
-    td_part_begin(&e->table, sub->number, sub->sent + 1);
+    td_part_begin(&e->table, sub->number, sub->sent + 1, fed);
     end_list(&e->table, begin_list(&e->table), 1);
     td_buf_append(&e->table, wire->data, wire->len);
-    if (e->table.failed)
+    if (fed) {
+        td_lease_span(sub, front, &span);
+        td_list_begin(&e->table, 1);
+        td_span_append(&e->table, &span);
+    }
+    if (e->table.failed || (fed && !lease(e, sub, front, &span)))
         return false;
     body = td_body_ref(front->item->body);
     book(sub, front, rest);

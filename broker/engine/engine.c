@@ -50,6 +50,7 @@ tidings_err td_engine_new(struct td_engine **out,
         e->options.grace_ms = TD_GRACE_MS;
     e->random = options->epoch * 0x9e3779b97f4a7c15u | 1;
     make_producer(e);
+    td_streams_init(e);
     e->started_ms = e->now_ms = e->ticked_ms = now_ms;
     e->lazy_ms = e->due_ms = TD_NEVER;
     *out = e;
@@ -73,17 +74,26 @@ void td_engine_free(struct td_engine *e)
     if (!e)
         return;
     td_session_free_all(e);
+    td_streams_fini(e);
     producers_free(e);
     td_routes_fini(&e->routes);
     td_trie_fini(&e->trie);
     td_router_free(e->router);
     td_buf_fini(&e->cut);
+    td_buf_fini(&e->record_table);
     td_buf_fini(&e->table);
     td_buf_fini(&e->control);
     free(e);
 }
 
 /* ---- time ---- */
+
+int64_t td_engine_unix_ms(struct td_engine *e)
+{
+    const struct td_port *port = &e->options.port;
+
+    return port->unix_us ? port->unix_us(port->ctx) / 1000 : 0;
+}
 
 /* Called much later than it asked for, the broker was stopped itself. */
 static void set_now(struct td_engine *e, int64_t now_ms)
@@ -204,6 +214,20 @@ static void on_bye(struct td_engine *e, struct td_session *s,
     td_session_doom(e, s, TD_DROP_UNSUBSCRIBED, TIDINGS_OK, NULL);
 }
 
+static void on_call(struct td_engine *e, struct td_session *s,
+                    const struct td_frame *f, struct td_body *body)
+{
+    (void)body;
+    td_operate(e, s, f);
+}
+
+static void on_settle(struct td_engine *e, struct td_session *s,
+                      const struct td_frame *f, struct td_body *body)
+{
+    (void)body;
+    td_lease_settle(e, s, f);
+}
+
 /* HELLO is not here: it comes without a session. */
 static void (*const handlers[TD_OP_END])(struct td_engine *e,
                                          struct td_session *s,
@@ -217,6 +241,8 @@ static void (*const handlers[TD_OP_END])(struct td_engine *e,
     [TD_PONG] = on_pong,
     [TD_STATS] = on_stats,
     [TD_BYE] = on_bye,
+    [TD_CALL] = on_call,
+    [TD_SETTLE] = on_settle,
 };
 
 /* Over a link that is lost. Whoever said goodbye does not come back; whoever
@@ -332,14 +358,24 @@ int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
     next = earlier(next, td_group_tick_holds(e));
     next = earlier(next, td_advise_tick(e));
     td_session_reap(e); /* what they leave behind is dealt in this turn */
+    td_commit_answers(e);
+    next = earlier(next, td_retain_tick(e));
+    td_consumers_tick(e);
+    td_feed_ready(e);
     td_deal_ready(e);
     td_deliver_ready(e);
     td_memory_keep(e); /* the broker's own events count too */
     td_memory_keep_sessions(e);
     td_session_reap(e); /* who is gone withholds nothing any more */
     td_session_release(e);
+    td_commit_flush(e);
+    td_confirm_send(e);
     td_session_tell_owed(e);
     td_session_reap(e);
+    next = earlier(next, e->streams.wake_ms);
+    next = earlier(next, td_consumers_write_due(e));
+    if (e->streams.ready) /* a stream in memory has grown, or a read is due */
+        next = now_ms;
     if (e->ready || e->dealing)
         next = earlier(next, now_ms + MEMORY_MS);
     e->due_ms = e->hold_ended ? now_ms : earlier(next, e->lazy_ms);
@@ -395,4 +431,15 @@ void td_engine_stop(struct td_engine *e, int64_t now_ms)
 size_t td_engine_held_bytes(const struct td_engine *e)
 {
     return e->held_bytes;
+}
+
+bool td_engine_is_loaded(const struct td_engine *e, tidings_err *err)
+{
+    *err = e->streams.load_err;
+    return !e->streams.loading;
+}
+
+bool td_engine_is_written(const struct td_engine *e)
+{
+    return e->streams.flown.len == 0 && e->streams.turn == 0;
 }

@@ -21,6 +21,7 @@
 #include "tidings/err.h"
 
 struct td_engine;
+struct td_store;
 
 struct td_port {
     /* Send one message to a peer; control is borrowed during the call, body
@@ -42,7 +43,11 @@ struct td_engine_options {
     size_t session_bytes; /* those of one session; 0: TD_SESSION_BYTES */
     int64_t grace_ms; /* a session away is kept so long; 0: TD_GRACE_MS, below
                          0: it is not */
-    const char *version; /* for STATS */
+    const char *version;    /* for STATS */
+    struct td_store *store; /* borrowed, for as long as the engine is; NULL:
+                               streams are in memory alone. Its answers are taken
+                               in td_engine_flush(): call that when its fd is
+                               readable */
     bool trusted; /* bodies come from this process's own packer: they are not
                      walked, so that the first to touch them is their handler */
     struct td_port port;
@@ -85,6 +90,14 @@ bool td_engine_is_idle(const struct td_engine *e);
 
 /* Says goodbye to all sessions. */
 void td_engine_stop(struct td_engine *e, int64_t now_ms);
+
+/* Whether the store has been read: until then nothing is to be let in, and
+ * td_engine_flush() called when the store has answered. *err: why it could not
+ * be, once it is true. */
+bool td_engine_is_loaded(const struct td_engine *e, tidings_err *err);
+
+/* Whether all that was submitted to the store is answered. */
+bool td_engine_is_written(const struct td_engine *e);
 
 /* What the sum of the queues keeps, in bytes. For tests and the loop. */
 size_t td_engine_held_bytes(const struct td_engine *e);

@@ -93,6 +93,43 @@ struct td_group *td_group_new(struct td_engine *e, struct td_str pattern,
     return g;
 }
 
+struct td_group *td_group_new_fed(struct td_consumer *consumer,
+                                  struct td_str pattern, struct td_str name)
+{
+    struct td_group *g = calloc(1, sizeof(*g) + pattern.len + 1 + name.len);
+
+    if (!g)
+        return NULL;
+    g->consumer = consumer;
+    g->pattern_len = (uint16_t)pattern.len;
+    g->name_len = (uint16_t)name.len;
+    key_of(g->text, pattern, name);
+    g->queue_events_max = g->queue_bytes_max =
+        UINT64_MAX; /* it is fed to size */
+    if (name.len == 0)
+        return g;
+    g->named = calloc(1, sizeof(*g->named));
+    if (!g->named) {
+        free(g);
+        return NULL;
+    }
+    g->named->group = g;
+    return g;
+}
+
+void td_group_free_fed(struct td_engine *e, struct td_group *g)
+{
+    td_queue_fini(&g->queue);
+    if (g->named) {
+        if (g->named->ready)
+            DL_DELETE2(e->dealing, g->named, ready_prev, ready_next);
+        td_keys_fini(&g->named->keys);
+        free(g->named);
+    }
+    free(g->trouble);
+    free(g);
+}
+
 /* From now on no event matches it. */
 static void unmatch(struct td_engine *e, struct td_group *g)
 {
@@ -151,6 +188,10 @@ void td_group_leave(struct td_engine *e, struct td_group *g, struct td_sub *sub,
 {
     uint64_t lost;
 
+    if (g->consumer) {
+        td_consumer_leave(e, g->consumer, sub);
+        return;
+    }
     if (g->members_len == 1) { /* what it has to tell is not for itself */
         unmatch(e, g);
         td_advise_end(e, g);
@@ -173,6 +214,20 @@ void td_group_leave(struct td_engine *e, struct td_group *g, struct td_sub *sub,
     if (g->share == TD_BY_KEY)
         td_deal(e, g);
     td_group_pass_hold(e, g, sub->session);
+    td_group_ready(e, g);
+}
+
+void td_group_take_out(struct td_engine *e, struct td_group *g,
+                       struct td_sub *sub)
+{
+    if (g->share == TD_BY_KEY)
+        td_deal_forget_all(g, &sub->flight, td_deal_loose(sub));
+    if (g->named && g->named->turn == sub)
+        g->named->turn = sub->group_next;
+    DL_DELETE2(g->members, sub, group_prev, group_next);
+    g->members_len--;
+    if (!give_back(g, sub, 0))
+        td_consumer_unfeed(e, g->consumer, &sub->own);
     td_group_ready(e, g);
 }
 

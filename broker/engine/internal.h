@@ -9,6 +9,8 @@
 #include "broker/engine/keys.h"
 #include "broker/engine/queue.h"
 #include "broker/engine/route.h"
+#include "broker/engine/streams.h"
+#include "broker/engine/consumer.h"
 #include "broker/engine/trie.h"
 #include "proto/buf.h"
 #include "proto/frame.h"
@@ -73,6 +75,11 @@ struct td_producer {
     bool told;      /* … the last is known to have come: so far it is not */
     bool guarded;   /* one has come: its next HELLO has to show one */
     uint64_t taken; /* highest sequence */
+    struct td_stored stored;
+    uint64_t kept;          /* stored.sequence as it was written … */
+    uint64_t stored_ticket; /* … before this one; 0: nothing is stored */
+    bool dirty;             /* in the list: to be written */
+    struct td_producer *dirty_next;
     struct td_session *session; /* NULL: its session is over … */
     int64_t ended_ms;           /* … since then */
 };
@@ -127,9 +134,11 @@ struct td_group {
     struct td_trie_entry entry; /* first: the trie hands it back */
     struct td_group *prev;      /* list of all */
     struct td_group *next;
-    struct td_named *named;     /* NULL: it has no name */
-    struct td_trouble *trouble; /* NULL: there was none */
-    struct td_sub *members;     /* list by group_, in order of joining */
+    struct td_named *named;       /* NULL: it has no name */
+    struct td_trouble *trouble;   /* NULL: there was none */
+    struct td_consumer *consumer; /* it is fed from a stream; NULL: it is live,
+                                     and in the trie */
+    struct td_sub *members;       /* list by group_, in order of joining */
     uint32_t members_len;
     uint32_t route_class; /* publish.c, during one batch … */
     uint64_t route_stamp; /* … this one */
@@ -156,7 +165,8 @@ struct td_sub {
     struct td_session *session;
     struct td_group *group;
     uint64_t number;
-    struct td_queue own;    /* dealt to it and not sent yet */
+    struct td_queue own;        /* dealt to it and not sent yet */
+    struct td_inflight *leases; /* of a durable group; NULL */
     struct td_queue *from;  /* where it sends from: own, or without a group's
                                name the group's queue */
     struct td_queue flight; /* sent, its first piece not all taken */
@@ -206,6 +216,13 @@ struct td_session {
     bool held;
     int64_t held_ms;      /* since then */
     uint64_t withheld_ms; /* before */
+    /* confirms */
+    struct td_confirm confirm; /* the last row, count 0: there is none … */
+    struct td_buf confirms;    /* … and those before it, encoded */
+    uint32_t confirm_rows;
+    bool confirming; /* in the list: there are some to be sent */
+    struct td_session *confirm_prev;
+    struct td_session *confirm_next;
     /* delivering */
     struct td_sub *ready; /* list by ready_: what goes out together */
     bool queued;          /* in the engine's list by ready_ */
@@ -236,6 +253,7 @@ struct td_pick {
     struct td_sub *sub;
     uint64_t tag; /* of its first event */
     struct td_piece piece;
+    struct td_span span; /* of a consumer's */
 };
 
 struct td_counters {
@@ -283,6 +301,7 @@ struct td_engine {
     bool hold_ended; /* in this turn */
     size_t held_bytes;
     struct td_counters counters;
+    struct td_streams streams;
     uint64_t random;                     /* of share TD_RANDOM */
     uint8_t producer[TD_PRODUCER_BYTES]; /* of advisories … */
     uint64_t advised;                    /* … and their last sequence */
@@ -292,7 +311,9 @@ struct td_engine {
     struct td_buf cut;                 /* … and that one's table */
     struct td_router *router;          /* … and where it goes */
     struct td_pick picks[TD_RUNS_MAX]; /* deliver.c: the message to be sent … */
-    struct td_run slice[TD_RUNS_MAX]; /* … a batch of it */
+    struct td_run slice[TD_RUNS_MAX];      /* … a batch of it */
+    struct td_stream *taking[TD_RUNS_MAX]; /* append.c: of each run, or NULL */
+    struct td_buf record_table;
     struct td_buf table;
     struct td_buf control; /* engine.c: the frame to be sent */
 };
@@ -307,6 +328,7 @@ void td_engine_bye(struct td_engine *e, struct td_str peer, tidings_err code,
 void td_engine_reply(struct td_engine *e, struct td_session *s,
                      uint64_t request, tidings_err code, const char *text);
 uint64_t td_engine_random(struct td_engine *e);
+int64_t td_engine_unix_ms(struct td_engine *e);
 
 /* session.c */
 void td_session_hello(struct td_engine *e, struct td_str peer,
@@ -334,6 +356,13 @@ void td_producer_attach(struct td_engine *e, struct td_producer *p,
                         struct td_session *s);
 void td_producer_detach(struct td_engine *e, struct td_session *s);
 void td_producer_tick(struct td_engine *e); /* forgets */
+/* Something of it is about to be stored. */
+void td_producer_storing(struct td_engine *e, struct td_producer *p);
+/* As it was written. False: no memory. */
+bool td_producer_load(struct td_engine *e, struct td_str id,
+                      const struct td_stored *stored);
+/* What was not written is not stored. */
+void td_producers_take_back(struct td_engine *e);
 /* Whether that is a token of its; data NULL: none was shown. */
 bool td_producer_knows(const struct td_producer *p, struct td_str shown);
 /* Whether who shows that may have a session of it. */
@@ -381,6 +410,14 @@ struct td_group *td_group_find(struct td_engine *e, struct td_str pattern,
 /* NULL: no memory. It has no members yet. */
 struct td_group *td_group_new(struct td_engine *e, struct td_str pattern,
                               struct td_str name);
+/* One that a consumer feeds: no event is routed to it, and it may be without
+ * members. NULL: no memory. */
+struct td_group *td_group_new_fed(struct td_consumer *consumer,
+                                  struct td_str pattern, struct td_str name);
+/* The member is not one any more; what it was dealt and not sent goes back. */
+void td_group_take_out(struct td_engine *e, struct td_group *g,
+                       struct td_sub *sub);
+void td_group_free_fed(struct td_engine *e, struct td_group *g);
 void td_group_join(struct td_engine *e, struct td_group *g, struct td_sub *sub);
 /* What it was dealt and not sent goes back; the last one ends the group. */
 void td_group_leave(struct td_engine *e, struct td_group *g, struct td_sub *sub,

@@ -73,7 +73,9 @@ static void relieve(struct td_engine *e, struct td_sub *sub)
     bool unread = s->messages_out > s->messages_seen &&
                   e->now_ms - s->unread_ms >= TD_HEARTBEAT_MS;
 
-    if (sub->from->len > 0) {
+    if (sub->from->len > 0 && sub->group->consumer) {
+        td_consumer_unfeed(e, sub->group->consumer, sub->from);
+    } else if (sub->from->len > 0) {
         halve(e, sub->group);
     } else if (!unread && !s->away && sub->group->share != TD_BY_KEY) {
         td_queue_fini(&sub->flight);

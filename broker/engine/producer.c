@@ -8,8 +8,23 @@
 
 /* ---- the table ---- */
 
+static void undirty(struct td_engine *e, struct td_producer *p)
+{
+    struct td_producer **at = &e->streams.dirty_producers;
+
+    while (p->dirty && *at != p)
+        at = &(*at)->dirty_next;
+    if (p->dirty)
+        *at = p->dirty_next;
+}
+
 static void producer_forget(struct td_engine *e, struct td_producer *p)
 {
+    struct td_place key = td_place_producer(p->id);
+
+    undirty(e, p);
+    if (p->stored.sequence > 0 && e->streams.store)
+        td_commit_delete(e, &key);
     DL_DELETE(e->orphans, p);
     HASH_DELETE(hh, e->producers, p);
     free(p);
@@ -73,11 +88,62 @@ void td_producer_detach(struct td_engine *e, struct td_session *s)
         producer_forget(e, p);
 }
 
+static bool is_stale(const struct td_engine *e, const struct td_producer *p)
+{
+    int64_t keep = p->stored.sequence > 0 ? TD_PRODUCER_STORED_KEEP_MS
+                                          : TD_PRODUCER_KEEP_MS;
+
+    return e->now_ms - p->ended_ms >= keep;
+}
+
 void td_producer_tick(struct td_engine *e)
 {
-    while (e->orphans &&
-           e->now_ms - e->orphans->ended_ms >= TD_PRODUCER_KEEP_MS)
-        producer_forget(e, e->orphans);
+    struct td_producer *p;
+    struct td_producer *next;
+
+    DL_FOREACH_SAFE(e->orphans, p, next)
+    {
+        if (e->now_ms - p->ended_ms < TD_PRODUCER_KEEP_MS)
+            break; /* the oldest come first */
+        if (is_stale(e, p))
+            producer_forget(e, p);
+    }
+}
+
+/* ---- what is stored of it ---- */
+
+void td_producer_storing(struct td_engine *e, struct td_producer *p)
+{
+    if (td_commit_is_written(e, p->stored_ticket))
+        p->kept = p->stored.sequence;
+    p->stored_ticket = td_commit_ticket(e);
+    if (p->dirty)
+        return;
+    p->dirty = true;
+    p->dirty_next = e->streams.dirty_producers;
+    e->streams.dirty_producers = p;
+}
+
+bool td_producer_load(struct td_engine *e, struct td_str id,
+                      const struct td_stored *stored)
+{
+    struct td_producer *p = td_producer_get(e, id);
+
+    if (!p)
+        return false;
+    p->stored = *stored;
+    p->taken = p->kept = stored->sequence;
+    return true;
+}
+
+void td_producers_take_back(struct td_engine *e)
+{
+    for (struct td_producer *p = e->producers; p; p = p->hh.next) {
+        if (td_commit_is_written(e, p->stored_ticket))
+            continue;
+        td_stored_lose(&p->stored, p->kept + 1, p->stored.sequence);
+        p->stored_ticket = 0;
+    }
 }
 
 /* ---- its token ---- */

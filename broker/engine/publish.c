@@ -138,6 +138,7 @@ static bool find_run(struct td_engine *e, const struct td_batch *batch,
         if (!refine(e->router, (struct td_group *)route->entries[i], run))
             return false;
     }
+    e->taking[run] = td_stream_of(e, route);
     count(e, &route->count, &batch->runs[run], route->len > 0, 1);
     return true;
 }
@@ -326,7 +327,7 @@ static void skip_taken(struct td_engine *e, struct td_batch *batch,
 
 static tidings_err take_batch(struct td_engine *e, struct td_session *s,
                               struct td_batch *batch, struct td_body *body,
-                              size_t offset)
+                              size_t offset, unsigned level)
 {
     struct td_producer *p = s->producer;
     const struct td_run *last_run = &batch->runs[batch->runs_len - 1];
@@ -336,6 +337,8 @@ static tidings_err take_batch(struct td_engine *e, struct td_session *s,
     tidings_err err = TIDINGS_OK;
 
     if (runs[0].first <= p->taken) {
+        if (level > 0)
+            td_append_again(e, s, batch, body, offset, p->taken, level);
         skip_taken(e, batch, body, &offset, p->taken);
         if (e->cut.failed)
             return TIDINGS_ENOMEM;
@@ -344,6 +347,8 @@ static tidings_err take_batch(struct td_engine *e, struct td_session *s,
         err = route_batch(e, s, batch, body, offset);
     if (err)
         return err;
+    if (batch->runs_len > 0 && (e->streams.all || level > 0))
+        td_append(e, s, batch, body, offset, level);
     count_duplicates(e, runs, runs_len, p->taken);
     if (last > p->taken)
         p->taken = last;
@@ -410,6 +415,8 @@ void td_publish_own(struct td_engine *e, const struct td_batch *batch,
 void td_publish(struct td_engine *e, struct td_session *s,
                 const struct td_frame *f, struct td_body *body)
 {
+    unsigned level =
+        (unsigned)(f->u.publish.flags >> TD_PUBLISH_LEVEL_SHIFT) & 3;
     const char *why = "unknown PUBLISH flags";
     tidings_err err = TIDINGS_OK;
     size_t offset = 0;
@@ -419,7 +426,7 @@ void td_publish(struct td_engine *e, struct td_session *s,
                         "broker is out of memory");
         return;
     }
-    if (f->u.publish.flags <= TD_PUBLISH_ASK && !decode(e, f, body, &why))
+    if (f->u.publish.flags <= TD_PUBLISH_FLAGS_ALL && !decode(e, f, body, &why))
         why = check(e, s);
     if (why) {
         e->counters.bad_frames++;
@@ -435,7 +442,7 @@ void td_publish(struct td_engine *e, struct td_session *s,
     for (uint32_t i = 0; i < e->batches.len && !err; i++) {
         uint32_t bytes = e->batches.batch[i].bytes;
 
-        err = take_batch(e, s, &e->batches.batch[i], body, offset);
+        err = take_batch(e, s, &e->batches.batch[i], body, offset, level);
         offset += bytes;
     }
     if (err) {

@@ -43,6 +43,7 @@ struct td_item *td_item_new(const struct td_batch *batch, struct td_body *body,
         keep(&runs[i].type, &strings);
     item->body = td_body_ref(body);
     item->offset = offset;
+    item->sequence = 0;
     item->cost = size + batch->bytes;
     item->share = (size + batch->events - 1) / batch->events;
     item->held = held;
@@ -173,6 +174,7 @@ bool td_piece_cut(const struct td_piece *piece, uint64_t events, uint64_t bytes,
     rest->run = at.run;
     rest->event = at.event;
     rest->offset = at.offset;
+    rest->index += front->events;
     rest->events = piece->events - front->events;
     rest->bytes = piece->bytes - front->bytes;
     if (rest->events > 0 && at.run < batch->runs_len &&

@@ -20,10 +20,12 @@ struct td_item {
     unsigned refs;
     struct td_batch batch; /* runs and strings lie behind the item */
     struct td_body *body;
-    size_t offset; /* of the batch's first byte in the body */
-    size_t cost;   /* bytes that it keeps: itself, its tables, its bytes */
-    size_t share;  /* of all but its bytes, each event's: rounded up */
-    size_t *held;  /* the engine's sum of costs */
+    size_t offset;     /* of the batch's first byte in the body */
+    size_t cost;       /* bytes that it keeps: itself, its tables, its bytes */
+    size_t share;      /* of all but its bytes, each event's: rounded up */
+    uint64_t sequence; /* of its first event in a stream, the others' follow; 0:
+                          it is of none */
+    size_t *held;      /* the engine's sum of costs */
 };
 
 /* Copies the batch's table; keeps a reference to the body. The item has one
@@ -42,6 +44,7 @@ struct td_piece {
     uint32_t offset; /* its first byte, from the item's first */
     uint32_t events; /* at least 1 */
     uint32_t bytes;
+    uint32_t index; /* its first event's place in the item */
 };
 
 struct td_piece td_piece_of(struct td_item *item); /* all of it */

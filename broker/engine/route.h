@@ -31,6 +31,8 @@ struct td_route {
     struct td_route
         *prev; /* among those whose entries are a list of their own */
     struct td_route *next;
+    struct td_stream *stream; /* which takes it: td_stream_of() */
+    uint64_t stream_generation;
     size_t type_len;
     char type[];
 };

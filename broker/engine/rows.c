@@ -56,14 +56,16 @@ static void subs_pack(struct td_engine *e, msgpack_packer *pk, void *row)
     struct td_sub *sub = row;
     struct td_group *g = sub->group;
 
-    msgpack_pack_map(pk, 11);
+    msgpack_pack_map(pk, 12);
     td_pack_uint(pk, "session", sub->session->number);
     td_pack_str(pk, "name", td_str_of(sub->session->name));
     td_pack_uint(pk, "subscription", sub->number);
     td_pack_str(pk, "pattern", td_group_pattern(g));
     td_pack_str(pk, "group", td_group_name(g));
+    td_pack_str(pk, "stream",
+                g->consumer ? g->consumer->stream->options.name : td_no_str);
     td_pack_str(pk, "policy", td_str_of(td_policy_names[g->policy]));
-    if (g->name_len > 0)
+    if (g->name_len > 0 || g->consumer)
         pack_member(pk, sub);
     else
         pack_ledger(pk, g);

@@ -279,6 +279,7 @@ void td_session_free(struct td_engine *e, struct td_session *s)
         DL_DELETE2(e->ready, s, ready_prev, ready_next);
     td_session_owe_no_more(e, s);
     td_session_let_go(e, s);
+    td_confirm_forget(e, s);
     td_producer_detach(e, s);
     if (s->away) {
         DL_DELETE2(e->away, s, away_prev, away_next);

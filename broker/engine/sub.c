@@ -72,8 +72,6 @@ static const char *check_wish(const struct td_engine *e, const struct wish *w,
                               tidings_err *code)
 {
     *code = TIDINGS_EINVAL;
-    if (!td_pattern_valid(w->pattern.data, w->pattern.len))
-        return "not a pattern";
     if (w->events < 1 || w->bytes < TD_EVENT_BYTES_MAX)
         return "events and bytes must allow at least one largest event";
     if (w->events > TD_QUEUE_EVENTS_MAX || w->bytes > TD_QUEUE_BYTES_MAX)
@@ -194,6 +192,41 @@ static const char *join(struct td_engine *e, struct td_session *s,
     return "";
 }
 
+/* What holds for every subscription of a session. */
+static const char *check_session(const struct td_engine *e,
+                                 struct td_session *s, const struct td_frame *f,
+                                 tidings_err *code)
+{
+    const struct td_str *pattern = &f->u.subscribe.pattern;
+
+    *code = TIDINGS_EINVAL;
+    if (f->u.subscribe.subscription == 0 ||
+        f->u.subscribe.subscription > INT32_MAX)
+        return "subscription number out of range";
+    if (!td_pattern_valid(pattern->data, pattern->len))
+        return "not a pattern";
+    *code = TIDINGS_EEXIST;
+    if (td_sub_find(s, f->u.subscribe.subscription))
+        return "subscription number is in use";
+    *code = TIDINGS_ELIMIT;
+    if (HASH_COUNT(s->subs) >= TD_SUBSCRIPTIONS_MAX)
+        return "too many subscriptions in this session";
+    if (s->patterns_bytes + pattern->len > TD_PATTERNS_BYTES_MAX)
+        return "the patterns of this session are too long together";
+    if (e->subs_len >= TD_SUBSCRIPTIONS_ALL_MAX)
+        return "too many subscriptions at this broker";
+    *code = TIDINGS_OK;
+    return "";
+}
+
+/* Of what is kept, not of what comes. */
+static bool is_of_stream(const struct td_frame *f)
+{
+    struct td_str value;
+
+    return td_map_find(f->u.subscribe.options, "stream", &value);
+}
+
 static const char *subscribe(struct td_engine *e, struct td_session *s,
                              const struct td_frame *f, tidings_err *code)
 {
@@ -205,24 +238,11 @@ static const char *subscribe(struct td_engine *e, struct td_session *s,
     const char *text;
 
     *code = TIDINGS_EINVAL;
-    if (f->u.subscribe.subscription == 0 ||
-        f->u.subscribe.subscription > INT32_MAX)
-        return "subscription number out of range";
     if (!read_wish(&w, f->u.subscribe.options))
         return "an option is of another type";
     text = check_wish(e, &w, code);
     if (*code)
         return text;
-    *code = TIDINGS_EEXIST;
-    if (td_sub_find(s, f->u.subscribe.subscription))
-        return "subscription number is in use";
-    *code = TIDINGS_ELIMIT;
-    if (HASH_COUNT(s->subs) >= TD_SUBSCRIPTIONS_MAX)
-        return "too many subscriptions in this session";
-    if (s->patterns_bytes + w.pattern.len > TD_PATTERNS_BYTES_MAX)
-        return "the patterns of this session are too long together";
-    if (e->subs_len >= TD_SUBSCRIPTIONS_ALL_MAX)
-        return "too many subscriptions at this broker";
     return join(e, s, f, &w, code);
 }
 
@@ -230,7 +250,12 @@ void td_sub_subscribe(struct td_engine *e, struct td_session *s,
                       const struct td_frame *f)
 {
     tidings_err code;
-    const char *text = subscribe(e, s, f, &code);
+    const char *text = check_session(e, s, f, &code);
+
+    if (!code && is_of_stream(f))
+        text = td_consume_subscribe(e, s, f, &code);
+    else if (!code)
+        text = subscribe(e, s, f, &code);
 
     td_engine_reply(e, s, f->u.subscribe.request, code, text);
 }
@@ -250,7 +275,7 @@ void td_sub_unsubscribe(struct td_engine *e, struct td_session *s,
         /* What came before this, within its credit: no more is waited for. */
         sub->window_events = sub->window_bytes = 0;
         td_deliver(e, sub);
-        if (g->members_len == 1)
+        if (g->members_len == 1 && !g->consumer)
             g->gap[TD_DROP_UNSUBSCRIBED] += td_group_waiting(g);
         td_gaps_tell(e, sub);
         td_sub_end(e, sub, TD_DROP_UNSUBSCRIBED);

@@ -44,6 +44,8 @@ static void wake(struct td_engine *e, struct td_sub *sub)
         td_group_ready(e, g);
     if (sub->from->len > 0 || td_gaps_wait(sub))
         td_sub_ready(e, sub);
+    if (g->consumer)
+        td_consumer_ready(e, g->consumer);
 }
 
 static bool take_row(struct td_engine *e, struct td_session *s,
@@ -60,8 +62,10 @@ static bool take_row(struct td_engine *e, struct td_session *s,
         return false;
     taken = row->taken - sub->delivered;
     sub->delivered = row->taken;
-    sub->group->ledger.delivered += taken;
-    e->counters.all.delivered += taken;
+    if (!sub->group->consumer) { /* that counts what is settled */
+        sub->group->ledger.delivered += taken;
+        e->counters.all.delivered += taken;
+    }
     trim_flight(sub);
     sub->events_limit = row->events_limit;
     sub->bytes_limit = row->bytes_limit;

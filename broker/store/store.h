@@ -29,16 +29,10 @@
 
 #include "proto/body.h"
 #include "proto/buf.h"
+#include "proto/frame.h"
 #include "proto/limits.h"
 #include "proto/scan.h"
 #include "tidings/err.h"
-
-/* How safe something is; each includes those before it. */
-enum td_level {
-    TD_LEVEL_MEMORY = 1, /* the broker has it: lost when it dies */
-    TD_LEVEL_OS,         /* written: survives kill -9, not a power cut */
-    TD_LEVEL_DISK        /* synced: survives both */
-};
 
 /* ---- transactions ---- */
 

@@ -123,6 +123,8 @@ static void on_status(void *arg, const struct tidings_status *status)
     case TIDINGS_GAP:            /* on_gap says it */
     case TIDINGS_HANDLER_FAILED: /* ours never do */
     case TIDINGS_HANDLER_LATE:   /* not asked for */
+    case TIDINGS_STALE:          /* nor is this … */
+    case TIDINGS_UNSTORED:       /* … as nothing is published here */
         break;
     }
 }

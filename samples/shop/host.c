@@ -268,6 +268,8 @@ static void on_status(void *arg, const struct tidings_status *status)
     case TIDINGS_GAP:
     case TIDINGS_REFUSED:
     case TIDINGS_BAD_EVENT:
+    case TIDINGS_STALE:
+    case TIDINGS_UNSTORED:
         break;
     }
     fprintf(stderr, "%s: %s: %s\n", host->name,

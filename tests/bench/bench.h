@@ -29,6 +29,7 @@ struct bench_args {
     const char *url;
     const char *group;  /* NULL: every subscriber gets everything */
     const char *policy; /* of a full queue; NULL: the default */
+    const char *level;  /* of confirms; NULL: the default */
     const char *share;  /* file of a tally that several processes share */
     uint64_t events;
     uint64_t rate; /* events/s; 0: as fast as it goes, and no send times */
@@ -127,6 +128,9 @@ void bench_sink_wait(struct bench_sink *sink);
 
 /** Print the result; the exit status: 1 unless every event was right. */
 int bench_sink_report(struct bench_sink *sink);
+
+/** Print the middle and the end of so many times, which it sorts. */
+void bench_print_percentiles(int64_t *times_ns, uint64_t count);
 
 /* ---- the receiving end: members that share the events ---- */
 

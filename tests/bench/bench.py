@@ -19,9 +19,11 @@ import sys
 import time
 
 import cases
+import durable_cases
+import durable_peers
 import plot
 import table
-from processes import Failure, Processes
+from processes import Failure, Processes, Skipped
 
 FILES = 20000  # descriptors: a connection may take ten at its client
 
@@ -65,25 +67,33 @@ class Progress:
             sys.stderr.flush()
 
 
-def measure(case, rounds, folder, progress):
-    """Figures of each system and metric, one a round."""
+def measure(case, arguments, progress):
+    """Figures of each system and metric, one a round; and why a system has
+    none."""
     figures = {system.name: collections.defaultdict(list)
                for system in case.systems}
+    skipped = {}
+    rounds = arguments.rounds
     for number in range(rounds):
         turn = number % len(case.systems)
         for system in case.systems[turn:] + case.systems[:turn]:
+            if system.name in skipped:
+                continue
             progress.show(f"{case.name}: round {number + 1} of {rounds}: "
                           f"{system.name}")
-            with Processes(folder) as processes:
+            with Processes(arguments.programs, arguments.data) as processes:
                 try:
                     measured = system.run(processes)
+                except Skipped as reason:
+                    skipped[system.name] = str(reason)
+                    continue
                 except Failure as failure:
                     raise Failure("\n".join([
                         f"{case.name}: {system.name}: {failure}",
                         *processes.casualties()])) from None
             for metric, value in measured.items():
                 figures[system.name][metric].append(value)
-    return figures
+    return figures, skipped
 
 
 # ---- judging ----
@@ -96,9 +106,10 @@ def times_better(metric, ours, theirs):
 class Judge:
     """The medians of a case, and what they are worth."""
 
-    def __init__(self, case, figures):
+    def __init__(self, case, figures, skipped):
         self.case = case
         self.figures = figures
+        self.skipped = skipped
         self.ours = next((system.name for system in case.systems
                           if system.kind == "ours"), None)
 
@@ -126,7 +137,8 @@ class Judge:
             return None
         value = {"times": lambda: times_better(metric, ours, against),
                  "share": lambda: ours / against,
-                 "under": lambda: ours}[goal.kind]()
+                 "under": lambda: ours,
+                 "over": lambda: ours}[goal.kind]()
         met = value < goal.limit if goal.kind == "under" else \
             value >= goal.limit
         return {**goal._asdict(), "value": value, "met": met}
@@ -140,6 +152,7 @@ class Judge:
             "sweep": self.case.sweep,
             "joined": self.case.joined,
             "others_share": round(others_share, 3),
+            "skipped": self.skipped,
             "metrics": [metric._asdict() for metric in self.case.metrics],
             "systems": [{
                 "system": system.name,
@@ -181,10 +194,11 @@ def versions():
 
     found = {name: first_line("pkg-config", "--modversion", name)
              for name in ("libzmq", "libnats", "glib-2.0", "hiredis",
-                          "libmosquitto")}
+                          "libmosquitto", "librabbitmq")}
     found["nats-server"] = first_line("nats-server", "--version")
     found["redis-server"] = first_line("redis-server", "--version")
     found["mosquitto"] = first_line("mosquitto", "-h")
+    found["rabbitmq-server"] = durable_peers.rabbitmq_version()
     return found
 
 
@@ -197,6 +211,18 @@ def write(path, text):
 # ---- the program ----
 
 
+def set_of(arguments):
+    return durable_cases if arguments.durable else cases
+
+
+def names_of(module):
+    return [case.name for case in module.all_cases(True)]
+
+
+def words_of(module):
+    return ", ".join(names_of(module))
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(
         prog="tests/bench/run.sh",
@@ -205,27 +231,39 @@ def parse_arguments():
                         help="an eighth of the events, and one round")
     parser.add_argument("--rounds", type=int,
                         help="of each case (default 3)")
+    parser.add_argument("--durable", action="store_true",
+                        help="what is stored and settled, not what is live")
     parser.add_argument("--only", action="append", metavar="CASE",
-                        choices=[case.name for case in cases.all_cases(True)],
-                        help="one case; repeatable: %(choices)s")
+                        help="one case; repeatable: "
+                        f"{words_of(cases)}; durable: "
+                        f"{words_of(durable_cases)}")
     parser.add_argument("--system", action="append", metavar="TEXT",
                         help="only systems with this in the name; repeatable")
     parser.add_argument("--json", metavar="FILE", help="write the figures")
     parser.add_argument("--markdown", metavar="FILE.md",
                         help="write the table of medians")
     parser.add_argument("--plot", metavar="FILE.svg", help="draw the medians")
+    parser.add_argument("--data", metavar="FOLDER",
+                        help="on the disk to use, for data that is removed at "
+                        "the end (default: where the build is)")
     parser.add_argument("--programs", required=True, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.rounds is None:
         arguments.rounds = 1 if arguments.quick else 3
     if arguments.rounds < 1:
         parser.error("--rounds: at least 1")
+    names = names_of(set_of(arguments))
+    for name in arguments.only or []:
+        if name not in names:
+            parser.error(f"--only {name}: not one of {', '.join(names)}")
+    arguments.data = arguments.data or os.path.dirname(
+        os.path.abspath(arguments.programs))
     return arguments
 
 
 def chosen(arguments):
     """The cases and systems that were asked for."""
-    for case in cases.all_cases(arguments.quick):
+    for case in set_of(arguments).all_cases(arguments.quick):
         if arguments.only and case.name not in arguments.only:
             continue
         systems = [system for system in case.systems if not arguments.system
@@ -238,8 +276,8 @@ def run_all(arguments, progress):
     for case in chosen(arguments):
         others = Others()
         start = time.monotonic()
-        figures = measure(case, arguments.rounds, arguments.programs, progress)
-        report = Judge(case, figures).report(others.share())
+        report = Judge(case, *measure(case, arguments, progress)).report(
+            others.share())
         report["seconds"] = round(time.monotonic() - start, 1)
         yield report
 
@@ -257,6 +295,8 @@ def main():
         "versions": versions(),
         "quick": arguments.quick,
         "rounds": arguments.rounds,
+        "columns": set_of(arguments).COLUMNS,
+        "checked": set_of(arguments).CHECKED,
     }
     progress = Progress()
     try:

@@ -18,13 +18,17 @@ System = collections.namedtuple("System", "name kind column run")
 # of the plot has all metrics.
 Case = collections.namedtuple("Case", "name title metrics systems goals "
                               "sweep joined", defaults=(None, False))
-# times: ours is limit times better than against (a system); under: ours is
-# less than limit; share: ours is at least limit of our figure of against (a
-# metric).
+# times: ours is limit times better than against (a system); under, over: ours
+# is less than limit, or at least limit; share: ours is at least limit of our
+# figure of against (a metric).
 Goal = collections.namedtuple("Goal", "metric kind limit against",
                               defaults=(None,))
 
 TIDINGS, NATS, ZMQ = "tidings", "nats-server", "libzmq proxy"
+# The table's columns; the second is what we compare ourselves to.
+COLUMNS = [TIDINGS, NATS, ZMQ]
+CHECKED = ("no event was lost, doubled or out of order; what a slow "
+           "subscriber missed was told and counted")
 PROGRAMS = {TIDINGS: "bench_tidings", NATS: "bench_nats", ZMQ: "bench_zmq"}
 
 RATE = [Metric("rate", "", "events/s", "higher", 0)]

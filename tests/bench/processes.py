@@ -4,6 +4,7 @@ import collections
 import os
 import re
 import selectors
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -17,10 +18,14 @@ class Failure(Exception):
     """A run that cannot be counted; the text says why."""
 
 
+class Skipped(Exception):
+    """What this machine lacks for a run."""
+
+
 class Process:
     """A child whose stdout is read line by line with a deadline."""
 
-    def __init__(self, command, merge_stderr=False):
+    def __init__(self, command, merge_stderr=False, more_env=None):
         self.name = os.path.basename(command[0])
         self.errors = tempfile.TemporaryFile()
         self.lines = collections.deque()
@@ -28,7 +33,8 @@ class Process:
         try:
             self.child = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT if merge_stderr else self.errors)
+                stderr=subprocess.STDOUT if merge_stderr else self.errors,
+                env={**os.environ, **(more_env or {})})
         except OSError as error:
             raise Failure(f"{command[0]}: {error.strerror}") from None
         self.selector = selectors.DefaultSelector()
@@ -105,16 +111,24 @@ class Process:
 class Processes:
     """All the children of one run; none outlives it."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, data_folder=None):
         self.folder = folder
+        self.data_folder = data_folder
         self.started = []
+        self.data = []
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        for process in reversed(self.started):
-            process.stop()
+        self.end()
+
+    def end(self):
+        """All of them, and what they stored."""
+        while self.started:
+            self.started.pop().stop()
+        while self.data:
+            shutil.rmtree(self.data.pop(), ignore_errors=True)
 
     def casualties(self):
         """Those that ended badly, in words: one may explain a failure."""
@@ -127,8 +141,17 @@ class Processes:
         ours = os.path.join(self.folder, program)
         return ours if os.path.exists(ours) else program
 
-    def start(self, program, *arguments, merge_stderr=False):
+    def has(self, program):
+        return shutil.which(self.path(program)) is not None
+
+    def new_data(self):
+        """An empty folder for a broker, gone with it."""
+        self.data.append(tempfile.mkdtemp(prefix="bench-data-",
+                                          dir=self.data_folder))
+        return self.data[-1]
+
+    def start(self, program, *arguments, merge_stderr=False, more_env=None):
         process = Process([self.path(program), *map(str, arguments)],
-                          merge_stderr)
+                          merge_stderr, more_env)
         self.started.append(process)
         return process

@@ -13,6 +13,12 @@ case " $* " in
 *)
     need_packages "${build_packages[@]}" python3 nats-server libnats-dev \
         libglib2.0-dev redis-server libhiredis-dev mosquitto libmosquitto-dev >&2
+    case " $* " in
+    *" --durable "*)
+        need_packages rabbitmq-server librabbitmq-dev >&2 ||
+            echo "going on without RabbitMQ" >&2
+        ;;
+    esac
     [ -t 2 ] && echo "building into $bench_build" >&2
     build "$bench_build" -DCMAKE_BUILD_TYPE=Release \
         -DCMAKE_C_FLAGS_RELEASE="-O2 -DNDEBUG" -DTIDINGS_BENCH=ON \

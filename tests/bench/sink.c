@@ -140,6 +140,14 @@ static int compare_ns(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+void bench_print_percentiles(int64_t *times_ns, uint64_t count)
+{
+    qsort(times_ns, count, sizeof(*times_ns), compare_ns);
+    printf(" p50_ns=%" PRId64 " p99_ns=%" PRId64 " max_ns=%" PRId64,
+           times_ns[count / 2], times_ns[count * 99 / 100],
+           times_ns[count - 1]);
+}
+
 int bench_sink_report(struct bench_sink *sink)
 {
     uint64_t received = atomic_load(&sink->received);
@@ -149,13 +157,8 @@ int bench_sink_report(struct bench_sink *sink)
            " wrong=%" PRIu64 " first_ns=%" PRId64 " last_ns=%" PRId64,
            received, sink->told, missing, sink->wrong, sink->first_ns,
            sink->last_ns);
-    if (sink->latencies_ns && received == sink->expected) {
-        qsort(sink->latencies_ns, received, sizeof(int64_t), compare_ns);
-        printf(" p50_ns=%" PRId64 " p99_ns=%" PRId64 " max_ns=%" PRId64,
-               sink->latencies_ns[received / 2],
-               sink->latencies_ns[received * 99 / 100],
-               sink->latencies_ns[received - 1]);
-    }
+    if (sink->latencies_ns && received == sink->expected)
+        bench_print_percentiles(sink->latencies_ns, received);
     putchar('\n');
     fflush(stdout);
     return missing == 0 && !sink->wrong ? 0 : 1;

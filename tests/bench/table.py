@@ -2,8 +2,6 @@
 one Markdown table."""
 
 OTHERS_MAX = 0.05  # of the machine; more of it disturbs the figures
-NATS = "nats-server"
-COLUMNS = ["tidings", NATS, "libzmq proxy"]
 
 
 def number(value, digits):
@@ -34,6 +32,8 @@ def goal_words(case, goal):
                 f"goal {goal['limit']:g} ×, {verdict}")
     if goal["kind"] == "under":
         return f"goal under {goal['limit']:g}, {verdict}"
+    if goal["kind"] == "over":
+        return f"goal at least {goal['limit']:,}, {verdict}"
     return (f"{share_words(case, goal)}; "
             f"goal {goal['limit']:.0%}, {verdict}")
 
@@ -65,11 +65,12 @@ def print_text(document):
     for case in document["cases"]:
         for metric in measured(case):
             print_metric(case, metric)
+        for system, reason in case["skipped"].items():
+            print(f"  skipped: {system}: {reason}")
         if case["others_share"] > OTHERS_MAX:
             print(f"  disturbed: other processes had "
                   f"{case['others_share']:.0%} of the machine meanwhile")
-    print("\nno event was lost, doubled or out of order; what a slow "
-          "subscriber missed was told and counted")
+    print("\n" + document["checked"])
 
 
 def print_metric(case, metric):
@@ -92,24 +93,24 @@ def print_metric(case, metric):
 # ---- Markdown ----
 
 
-def comparison(case, metric):
-    """How many times better ours is than nats-server, and what it keeps of
-    the figure that it must not fall far below."""
+def comparison(case, metric, against):
+    """How many times better ours is than the system in this column, and what
+    it keeps of the figure that it must not fall far below."""
     words = [f"{figure['times_better']:.2f} ×"
              for system, figure in having(case, metric)
-             if system["column"] == NATS and figure["times_better"]]
+             if system["column"] == against and figure["times_better"]]
     words += [share_words(case, goal) for goal in goals_of(case, metric)
               if goal["kind"] == "share"]
     return "; ".join(words)
 
 
-def cells(case, metric):
+def cells(case, metric, heads):
     """A row: what is measured, the three columns, others, the comparison."""
     figures = having(case, metric)
     best = (max if metric["better"] == "higher" else min)(
         [figure["median"] for system, figure in figures
          if system["kind"] != "reference"], default=None)
-    columns = dict.fromkeys(COLUMNS, "")
+    columns = dict.fromkeys(heads, "")
     others = []
     for system, figure in figures:
         text = number(figure["median"], metric["digits"])
@@ -120,14 +121,15 @@ def cells(case, metric):
         else:
             others.append(f"{text} {system['system']}")
     return [f"{title_of(case, metric)}, {metric['unit']}", *columns.values(),
-            "; ".join(others), comparison(case, metric)]
+            "; ".join(others), comparison(case, metric, heads[1])]
 
 
 def markdown(document):
     """One table of all medians, the best of each row in bold."""
-    heads = ["", *COLUMNS, "others", "better than nats-server"]
-    rows = [heads, ["---", "---:", "---:", "---:", "---:", "---:"]]
+    columns = document["columns"]
+    heads = ["", *columns, "others", f"better than {columns[1]}"]
+    rows = [heads, ["---", *["---:"] * (len(heads) - 1)]]
     for case in document["cases"]:
-        rows += [cells(case, metric) for metric in measured(case)]
+        rows += [cells(case, metric, columns) for metric in measured(case)]
     return "".join("|" + "".join(f" {cell} |" if cell else " |"
                                  for cell in row) + "\n" for row in rows)

@@ -48,8 +48,8 @@ void put_batch(struct frame *f, const char *producer, const struct run *run)
 
 /* ---- messages ---- */
 
-static void send_to(struct broker *b, zmq_msg_t *peer, struct frame *f,
-                    const void *body, size_t len)
+void broker_send(struct broker *b, void *peer, struct frame *f,
+                 const void *body, size_t len)
 {
     zmq_msg_t id;
 
@@ -62,14 +62,14 @@ static void send_to(struct broker *b, zmq_msg_t *peer, struct frame *f,
     msgpack_sbuffer_destroy(&f->bytes);
 }
 
-static void send_bye(struct broker *b, zmq_msg_t *peer, tidings_err code)
+void broker_send_bye(struct broker *b, void *peer, int code)
 {
     struct frame f;
 
     frame_begin(&f, 2, BYE);
     msgpack_pack_int(&f.pk, code);
     put_text(&f, "the part says so");
-    send_to(b, peer, &f, NULL, 0);
+    broker_send(b, peer, &f, NULL, 0);
 }
 
 static void send_welcome(struct broker *b, zmq_msg_t *peer, uint64_t epoch)
@@ -84,7 +84,7 @@ static void send_welcome(struct broker *b, zmq_msg_t *peer, uint64_t epoch)
     msgpack_pack_uint64(&f.pk, 65536);   /* events_limit */
     msgpack_pack_uint64(&f.pk, 8 << 20); /* bytes_limit */
     msgpack_pack_map(&f.pk, 0);
-    send_to(b, peer, &f, NULL, 0);
+    broker_send(b, peer, &f, NULL, 0);
 }
 
 static void send_reply(struct broker *b, zmq_msg_t *peer, uint64_t request,
@@ -97,7 +97,7 @@ static void send_reply(struct broker *b, zmq_msg_t *peer, uint64_t request,
     msgpack_pack_int(&f.pk, code);
     put_text(&f, "the part says so");
     msgpack_pack_nil(&f.pk);
-    send_to(b, peer, &f, NULL, 0);
+    broker_send(b, peer, &f, NULL, 0);
 }
 
 /* DELIVER of one part. */
@@ -112,7 +112,7 @@ static void send_deliver(struct broker *b, zmq_msg_t *peer, uint64_t number,
     msgpack_pack_uint64(&f.pk, number);
     msgpack_pack_uint64(&f.pk, 1); /* tag */
     put_batch(&f, PRODUCER, run);
-    send_to(b, peer, &f, body, len);
+    broker_send(b, peer, &f, body, len);
 }
 
 /* A table that promises more than its body holds. */
@@ -146,7 +146,7 @@ static void send_gaps(struct broker *b, zmq_msg_t *peer, uint64_t number)
         msgpack_pack_uint64(&f.pk, number);
         msgpack_pack_uint64(&f.pk, 1);
         put_text(&f, i % 2 ? "slow" : "oldest");
-        send_to(b, peer, &f, NULL, 0);
+        broker_send(b, peer, &f, NULL, 0);
     }
 }
 
@@ -155,7 +155,7 @@ static void on_hello(struct broker *b, zmq_msg_t *peer)
     unsigned nth = atomic_fetch_add(&b->hellos, 1);
 
     if (b->part == OTHER_VERSION)
-        send_bye(b, peer, TIDINGS_EVERSION);
+        broker_send_bye(b, peer, TIDINGS_EVERSION);
     else
         send_welcome(b, peer, EPOCH + nth);
 }
@@ -189,7 +189,9 @@ static void on_message(struct broker *b, zmq_msg_t *peer,
     case PUBLISH:
         if ((b->part == FORGETFUL || b->part == REPEATING) &&
             atomic_load(&b->hellos) == 1)
-            send_bye(b, peer, TIDINGS_ESHUTDOWN);
+            broker_send_bye(b, peer, TIDINGS_ESHUTDOWN);
+        if (b->part >= STORING)
+            broker_on_publish(b, peer, f);
         break;
     case SUBSCRIBE:
         on_subscribe(b, peer, f[1].via.u64, f[2].via.u64);

@@ -17,6 +17,7 @@ enum op {
     HELLO = 1,
     WELCOME = 2,
     PUBLISH = 3,
+    TAKEN = 4,
     SUBSCRIBE = 5,
     UNSUBSCRIBE = 6,
     REPLY = 7,
@@ -24,7 +25,8 @@ enum op {
     GAP = 10,
     PING = 11,
     PONG = 12,
-    BYE = 14
+    BYE = 14,
+    CONFIRM = 16
 };
 
 struct frame {
@@ -52,9 +54,15 @@ enum part {
     FORGETFUL,     /* ends the first session when it is published to; then
                       it is another, and refuses */
     BABBLING,      /* sends a broken DELIVER to the first subscription */
-    MISSING,  /* tells the first subscription of many gaps, then delivers */
-    REPEATING /* delivers; ends the first session when it is published to;
+    MISSING,   /* tells the first subscription of many gaps, then delivers */
+    REPEATING, /* delivers; ends the first session when it is published to;
                       then it is another, and delivers some of it again */
+    /* of broker_store.c: these take what is published, and confirm … */
+    STORING,        /* … all of it */
+    STORELESS,      /* … nothing: ENOSTREAM */
+    FORGETTING,     /* … nothing at first, and end the session after FORGOTTEN
+                    events; then all of it, as duplicates */
+    PROCRASTINATING /* … nothing, ever */
 };
 
 struct broker {
@@ -66,9 +74,22 @@ struct broker {
     atomic_bool stop;
     atomic_uint hellos;
     unsigned subscribes;
+    uint64_t taken;
 };
+
+/* See FORGETTING. */
+#define FORGOTTEN 1000
 
 void broker_start(struct broker *b, enum part part);
 void broker_stop(struct broker *b);
+
+/* To the peer with that routing id; ends the frame. */
+void broker_send(struct broker *b, void *peer, struct frame *f,
+                 const void *body, size_t len);
+void broker_send_bye(struct broker *b, void *peer, int code);
+
+/* broker_store.c: a PUBLISH with these fields. */
+void broker_on_publish(struct broker *b, void *peer,
+                       const msgpack_object *fields);
 
 #endif

@@ -34,7 +34,9 @@ static void test_status_kinds_have_names(void **state)
         {TIDINGS_HANDLER_FAILED, "handler_failed"},
         {TIDINGS_BAD_EVENT, "bad_event"},
         {TIDINGS_HANDLER_LATE, "handler_late"},
-        {(enum tidings_status_kind)(TIDINGS_HANDLER_LATE + 1), "?"},
+        {TIDINGS_STALE, "stale"},
+        {TIDINGS_UNSTORED, "unstored"},
+        {(enum tidings_status_kind)(TIDINGS_UNSTORED + 1), "?"},
         {(enum tidings_status_kind) - 1, "?"},
     };
 

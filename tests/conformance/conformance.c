@@ -385,7 +385,7 @@ int main(int argc, char **argv)
         conf_run_subscribe, conf_run_handler, conf_run_workers,
         conf_run_figures,   conf_run_loop,    conf_run_end,
         conf_run_fork,      conf_run_bounds,  conf_run_peer,
-        conf_run_stress,
+        conf_run_stress,    conf_run_confirm,
     };
     int failed = 0;
     size_t i = 0;

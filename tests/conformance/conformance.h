@@ -48,7 +48,7 @@ struct tally {
     uint64_t next_n[CONF_PUBLISHERS_MAX]; /* numbered events: the next one */
     uint64_t holes;                       /* numbers that were left out */
     uint64_t disorder;                    /* numbers that came late or twice */
-    uint64_t statuses[TIDINGS_HANDLER_LATE + 1];
+    uint64_t statuses[TIDINGS_UNSTORED + 1];
     uint64_t missed;              /* sum of GAPs */
     struct tidings_status status; /* the last; its texts are below */
     char status_text[256];
@@ -141,5 +141,6 @@ int conf_run_fork(void);
 int conf_run_bounds(void);
 int conf_run_peer(void);
 int conf_run_stress(void);
+int conf_run_confirm(void);
 
 #endif

@@ -6,18 +6,131 @@
 
 #include "proto/frame.h"
 #include "proto/limits.h"
+#include "proto/stream.h"
 
-/* The rows of a CREDIT, read as the broker does. */
-static void read_credit(struct td_str list)
+/* Each reads one row as a peer does, and checks what the reader promises. */
+static bool read_credit(struct td_reader *list)
+{
+    struct td_credit row;
+
+    if (!td_credit_read(list, &row))
+        return false;
+    FUZZ_CHECK(row.bytes_limit <= INT64_MAX);
+    return true;
+}
+
+static bool read_span(struct td_reader *list)
+{
+    struct td_span row;
+
+    if (!td_span_read(list, &row))
+        return false;
+    FUZZ_CHECK(row.count >= 1 && row.deliveries >= 1);
+    return true;
+}
+
+static bool read_confirm(struct td_reader *list)
+{
+    struct td_confirm row;
+
+    if (!td_confirm_read(list, &row))
+        return false;
+    FUZZ_CHECK(row.count >= 1 && row.code <= INT32_MAX);
+    return true;
+}
+
+static bool read_settle(struct td_reader *list)
+{
+    struct td_settle row;
+
+    if (!td_settle_read(list, &row))
+        return false;
+    FUZZ_CHECK(row.verb >= TD_ACK && row.verb < TD_VERBS_END);
+    FUZZ_CHECK(row.first >= 1 && row.last >= row.first);
+    FUZZ_CHECK(row.reason.len <= TD_REASON_BYTES_MAX);
+    return true;
+}
+
+static bool read_settled(struct td_reader *list)
+{
+    struct td_settled row;
+
+    if (!td_settled_read(list, &row))
+        return false;
+    FUZZ_CHECK(row.last >= row.first && row.code <= INT32_MAX);
+    return true;
+}
+
+static void read_list(struct td_str list, bool (*read)(struct td_reader *list))
 {
     struct td_reader r = td_reader_of(list.data, list.len);
-    struct td_credit row;
     uint32_t rows;
 
     FUZZ_CHECK(td_read_array(&r, &rows));
-    while (rows-- > 0 && td_credit_read(&r, &row))
-        FUZZ_CHECK(row.bytes_limit <= INT64_MAX);
-    FUZZ_CHECK(r.p <= r.end);
+    while (rows-- > 0 && read(&r))
+        FUZZ_CHECK(r.p <= r.end);
+}
+
+static bool read_part(struct td_reader *list)
+{
+    struct td_part part;
+
+    if (!td_part_read(list, &part))
+        return false;
+    if (part.spans.len > 0)
+        read_list(part.spans, read_span);
+    return true;
+}
+
+static void read_rows(const struct td_frame *frame)
+{
+    if (frame->op == TD_CREDIT)
+        read_list(frame->u.credit.list, read_credit);
+    if (frame->op == TD_DELIVER)
+        read_list(frame->u.deliver.parts, read_part);
+    if (frame->op == TD_CONFIRM)
+        read_list(frame->u.confirm.list, read_confirm);
+    if (frame->op == TD_SETTLE)
+        read_list(frame->u.settle.list, read_settle);
+    if (frame->op == TD_SETTLED)
+        read_list(frame->u.settled.list, read_settled);
+}
+
+/* What is read as a stream's options packs to what reads the same. */
+static void read_stream(struct td_str map)
+{
+    struct td_stream_options o;
+    struct td_stream_options again;
+    struct td_buf b = {0};
+
+    if (td_stream_options_read(&o, map))
+        return;
+    td_stream_options_pack(&b, &o);
+    FUZZ_CHECK(!b.failed);
+    map.data = (const char *)b.data;
+    map.len = b.len;
+    FUZZ_CHECK(!td_stream_options_read(&again, map));
+    FUZZ_CHECK(td_stream_options_equal(&o, &again));
+    td_buf_fini(&b);
+}
+
+/* The same of a group's. */
+static void read_group(struct td_str map)
+{
+    struct td_durable_options o;
+    struct td_durable_options again;
+    struct td_buf b = {0};
+
+    if (td_durable_options_read(&o, map, NULL) || o.group.len == 0)
+        return;
+    td_durable_options_pack(&b, &o);
+    FUZZ_CHECK(!b.failed);
+    map.data = (const char *)b.data;
+    map.len = b.len;
+    FUZZ_CHECK(!td_durable_options_read(&again, map, NULL));
+    FUZZ_CHECK(!td_durable_options_differ(&o, &again, ~0u));
+    FUZZ_CHECK(again.start.time_ms == o.start.time_ms);
+    td_buf_fini(&b);
 }
 
 static void read_options(struct td_str map)
@@ -28,6 +141,8 @@ static void read_options(struct td_str map)
     td_map_uint(map, "events", &number);
     td_map_str(map, "policy", &str);
     FUZZ_CHECK(number <= INT64_MAX);
+    read_stream(map);
+    read_group(map);
 }
 
 static void encode_again(const struct td_frame *frame, bool from_client)
@@ -62,10 +177,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         FUZZ_CHECK(why);
         return 0;
     }
-    if (frame.op == TD_CREDIT)
-        read_credit(frame.u.credit.list);
+    read_rows(&frame);
     if (frame.op == TD_SUBSCRIBE)
         read_options(frame.u.subscribe.options);
+    if (frame.op == TD_CALL)
+        read_options(frame.u.call.options);
     encode_again(&frame, from_client);
     return 0;
 }

@@ -101,6 +101,9 @@ static bool ref_match(const struct token *p, size_t pn, const struct token *t,
 
 static bool ref_matches(const struct pattern *pattern)
 {
+    /* the system's types are only for who names them */
+    if (*type.s == '$' && *pattern->name.s != '$')
+        return false;
     return ref_match(pattern->name.tokens, pattern->name.tokens_len,
                      type.tokens, type.tokens_len);
 }
@@ -126,7 +129,7 @@ static void check_trie(const struct td_trie *trie, size_t n)
 
 static void add_and_remove(size_t n)
 {
-    struct td_trie trie = {NULL};
+    struct td_trie trie = {0};
 
     for (size_t i = 0; i < n; i++) {
         memset(&patterns[i].entry, 0, sizeof(patterns[i].entry));
@@ -142,6 +145,29 @@ static void add_and_remove(size_t n)
     }
     check_trie(&trie, n);
     td_trie_fini(&trie);
+}
+
+/* ---- overlaps ---- */
+
+/* The type proves it of those that match it; and nothing depends on which of
+ * the two comes first. */
+static void check_overlaps(size_t n)
+{
+    bool system = td_type_is_system(type.s, type.len);
+
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k <= i; k++) {
+            const struct name *a = &patterns[i].name;
+            const struct name *b = &patterns[k].name;
+            bool overlap = td_pattern_overlaps(a->s, a->len, b->s, b->len);
+
+            FUZZ_CHECK(overlap ==
+                       td_pattern_overlaps(b->s, b->len, a->s, a->len));
+            if (!system && ref_matches(&patterns[i]) &&
+                ref_matches(&patterns[k]))
+                FUZZ_CHECK(overlap);
+        }
+    }
 }
 
 /* ---- the input ---- */
@@ -187,7 +213,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         first = false;
         s = newline ? newline + 1 : NULL;
     }
-    if (ref_valid(&type, false))
+    if (ref_valid(&type, false)) {
+        check_overlaps(n);
         add_and_remove(n);
+    }
     return 0;
 }

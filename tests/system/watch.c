@@ -158,6 +158,8 @@ void watch_on_status(void *arg, const struct tidings_status *status)
         w->bad_events++;
         break;
     case TIDINGS_HANDLER_LATE:
+    case TIDINGS_STALE:
+    case TIDINGS_UNSTORED:
         break; /* no worker asks for it */
     }
     pthread_cond_broadcast(&w->changed);

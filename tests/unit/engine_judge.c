@@ -122,7 +122,11 @@ static void add_sub(void *ctx, struct td_str map)
 {
     struct books member = {0};
 
-    add_deliveries(text_of(map, "group").len > 0 ? &member : ctx, map);
+    add_deliveries(text_of(map, "group").len > 0 ||
+                           text_of(map, "stream").len > 0
+                       ? &member
+                       : ctx,
+                   map);
 }
 
 static void assert_same(const struct books *a, const struct books *b)

@@ -429,7 +429,7 @@ static void test_batch_table_at_its_limits_fits_a_control_frame(void **state)
     }
     td_batches_begin(&table, TD_BATCHES_MAX); /* as many parts */
     for (uint32_t i = 0; i < TD_BATCHES_MAX; i++) {
-        td_part_begin(&table, INT32_MAX, INT64_MAX);
+        td_part_begin(&table, INT32_MAX, INT64_MAX, false);
         td_batches_begin(&table, 1);
         td_batch_pack(&table, &batch);
     }

@@ -6,11 +6,12 @@ static const struct {
     const char *name;
     int value;
 } fixed[] = {
-    {"OK", 0},         {"ENOMEM", 1},    {"EINVAL", 2},    {"EFULL", 3},
-    {"ECLOSED", 4},    {"EPROTO", 5},    {"ETIMEDOUT", 6}, {"ENOTFOUND", 7},
-    {"EUNREACH", 8},   {"EIO", 9},       {"EDEADLK", 10},  {"EFORKED", 11},
-    {"EVERSION", 12},  {"ELIMIT", 13},   {"EEXIST", 14},   {"ENOTSUP", 15},
-    {"ESHUTDOWN", 16}, {"EHANDLER", 17},
+    {"OK", 0},         {"ENOMEM", 1},    {"EINVAL", 2},     {"EFULL", 3},
+    {"ECLOSED", 4},    {"EPROTO", 5},    {"ETIMEDOUT", 6},  {"ENOTFOUND", 7},
+    {"EUNREACH", 8},   {"EIO", 9},       {"EDEADLK", 10},   {"EFORKED", 11},
+    {"EVERSION", 12},  {"ELIMIT", 13},   {"EEXIST", 14},    {"ENOTSUP", 15},
+    {"ESHUTDOWN", 16}, {"EHANDLER", 17}, {"ENOSTREAM", 18}, {"ECONFLICT", 19},
+    {"ELATER", 20},    {"ERELEASE", 21}, {"ETERM", 22},
 };
 
 static const tidings_err map[] = {

@@ -43,6 +43,18 @@ static const struct {
     {"[13 9 {}]", TD_STATS, CLIENT},
     {"[14 0 \"\"]", TD_BYE, CLIENT},
     {"[14 12 \"speaks 1 to 1\"]", TD_BYE, BROKER},
+    {"[15 1 \"stream.add\" {\"name\" \"s\" \"patterns\" [\"a.>\"]}]", TD_CALL,
+     CLIENT},
+    {"[15 " TOP " \"no such call\" {}]", TD_CALL, CLIENT},
+    {"[16 []]", TD_CONFIRM, BROKER},
+    {"[16 [[1 5 0 \"events\" 77 3 false] [6 1 3 \"\" 0 0 true]]]", TD_CONFIRM,
+     BROKER},
+    {"[17 []]", TD_SETTLE, CLIENT},
+    {"[17 [[1 2 3 4 500 \"no stock\"] [2 1 1 1 0 \"\"]]]", TD_SETTLE, CLIENT},
+    {"[18 []]", TD_SETTLED, BROKER},
+    {"[18 [[1 2 3 7]]]", TD_SETTLED, BROKER},
+    {"[8 [[3 1 [[b(16) \"/s\" 0 [[\"a\" 1 9 1 0]]]] [[1 9 1]]]]]", TD_DELIVER,
+     BROKER},
 };
 
 static tidings_err decode(struct td_frame *out, const struct td_buf *b,
@@ -117,6 +129,15 @@ static void test_frame_fields_land_in_their_members(void **state)
     td_mp(&b, "[8 [[1 2 [3]]]]");
     assert_ok(decode(&f, &b, BROKER, &why));
     assert_int_equal(f.u.deliver.parts.len, 6);
+
+    td_buf_reset(&b);
+    td_mp(&b, "[15 9 \"dlq.list\" {\"k\" 5}]");
+    assert_ok(decode(&f, &b, CLIENT, &why));
+    assert_int_equal(f.u.call.request, 9);
+    assert_int_equal(f.u.call.name.len, 8);
+    assert_memory_equal(f.u.call.name.data, "dlq.list", 8);
+    assert_int_equal(f.u.call.options.len, 4);
+    assert_memory_equal(f.u.call.options.data, "\x81\xa1k\x05", 4);
     td_buf_fini(&b);
 }
 
@@ -140,7 +161,8 @@ static const struct {
 
     /* operations that are none, or not of this side */
     {"[0 0]", CLIENT},
-    {"[15 0]", CLIENT},
+    {"[19 0]", CLIENT},
+    {"[19 0]", BROKER},
     {"[63 0]", CLIENT},
     {"[64 0]", CLIENT},
     {"[4294967307 0]", CLIENT}, /* 2^32 + 11 */
@@ -158,6 +180,10 @@ static const struct {
     {"[6 1 2]", BROKER},
     {"[9 0 []]", BROKER},
     {"[13 1 {}]", BROKER},
+    {"[15 1 \"stream.list\" {}]", BROKER},
+    {"[16 []]", CLIENT},
+    {"[17 []]", BROKER},
+    {"[18 []]", CLIENT},
 
     /* bytes left over, another array behind (W14) */
     {"[11 0] nil", CLIENT},
@@ -171,6 +197,10 @@ static const struct {
     {"[6 1]", CLIENT},
     {"[2 1 2 3 4 5 6]", BROKER},
     {"[14 1]", CLIENT},
+    {"[15 1 \"stream.list\"]", CLIENT},
+    {"[16]", BROKER},
+    {"[17]", CLIENT},
+    {"[18]", BROKER},
 
     /* integers: negative, float, too large, something else (W15) */
     {"[11 -1]", CLIENT},
@@ -206,6 +236,16 @@ static const struct {
     {"[10 1 2 'slow']", BROKER},
     {"[13 1 nil]", CLIENT},
     {"[14 0 nil]", CLIENT},
+    {"[15 1 'stream.list' {}]", CLIENT},
+    {"[15 1 \"stream.list\" []]", CLIENT},
+    {"[15 1 \"stream.list\" nil]", CLIENT},
+    {"[15 -1 \"stream.list\" {}]", CLIENT},
+    {"[15 1 7 {}]", CLIENT},
+    {"[16 {}]", BROKER},
+    {"[16 nil]", BROKER},
+    {"[17 {}]", CLIENT},
+    {"[17 7]", CLIENT},
+    {"[18 \"\"]", BROKER},
 
     /* lengths, counts and depth (W11 to W13) */
     {"<dd ff*4 0b 00>", CLIENT},
@@ -337,6 +377,10 @@ static void test_op_names_and_bodies(void **state)
     (void)state;
     assert_string_equal(td_op_name(TD_HELLO), "HELLO");
     assert_string_equal(td_op_name(TD_BYE), "BYE");
+    assert_string_equal(td_op_name(TD_CALL), "CALL");
+    assert_string_equal(td_op_name(TD_CONFIRM), "CONFIRM");
+    assert_string_equal(td_op_name(TD_SETTLE), "SETTLE");
+    assert_string_equal(td_op_name(TD_SETTLED), "SETTLED");
     assert_string_equal(td_op_name(0), "?");
     assert_string_equal(td_op_name(TD_OP_END), "?");
     assert_string_equal(td_op_name(UINT32_MAX), "?");
@@ -355,120 +399,6 @@ static void test_frame_constants_are_whole_values(void **state)
     assert_true(td_scan(td_nil.data, td_nil.len, &td_scan_control));
     assert_true(td_scan(td_empty_map.data, td_empty_map.len, &td_scan_control));
     assert_false(td_map_find(td_empty_map, "", &s));
-}
-
-/* ---- rows of a CREDIT ---- */
-
-static void test_credit_rows_there_and_back(void **state)
-{
-    static const struct td_credit rows[] = {
-        {1, 2, 3, 4},
-        {INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX},
-        {0, 0, 0, 0},
-    };
-    struct td_buf list = {0};
-    struct td_reader r;
-    struct td_credit row;
-    uint32_t count;
-
-    (void)state;
-    td_credit_begin(&list, TD_ARRAY_LEN(rows));
-    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++)
-        td_credit_append(&list, &rows[i]);
-    assert_false(list.failed);
-
-    r = td_reader_of(list.data, list.len);
-    assert_true(td_read_array(&r, &count));
-    assert_int_equal(count, TD_ARRAY_LEN(rows));
-    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
-        assert_true(td_credit_read(&r, &row));
-        assert_memory_equal(&row, &rows[i], sizeof(row));
-    }
-    assert_false(td_credit_read(&r, &row));
-    td_buf_fini(&list);
-}
-
-static const struct {
-    const char *text;
-    bool good;
-} credits[] = {
-    {"[1 2 3 4]", true},
-    {"[1 2 3 4 \"of a later version\"]", true},
-    {"[1 2 3]", false},
-    {"[]", false},
-    {"{1 2 3 4}", false},
-    {"7", false},
-    {"nil", false},
-    {"[1 2 3 -4]", false},
-    {"[1 2 3.0 4]", false},
-    {"[\"1\" 2 3 4]", false},
-    {"[1 2 3 9223372036854775808]", false},
-    {"[[1] 2 3 4]", false},
-};
-
-static void test_credit_row_is_four_integers(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < TD_ARRAY_LEN(credits); i++) {
-        struct td_buf b = {0};
-        struct td_credit row;
-        struct td_reader r;
-
-        td_mp(&b, credits[i].text);
-        r = td_reader_of(b.data, b.len);
-        assert_row(credits[i].text,
-                   td_credit_read(&r, &row) == credits[i].good);
-        td_buf_fini(&b);
-    }
-}
-
-static void test_parts_there_and_back(void **state)
-{
-    struct td_buf list = {0};
-    struct td_part part;
-    struct td_reader r;
-
-    (void)state;
-    td_part_begin(&list, 7, INT64_MAX);
-    td_mp(&list, "[8]");
-    td_part_begin(&list, INT32_MAX, 1);
-    td_mp(&list, "[]");
-    r = td_reader_of(list.data, list.len);
-    assert_true(td_part_read(&r, &part));
-    assert_int_equal(part.subscription, 7);
-    assert_int_equal(part.tag, INT64_MAX);
-    assert_int_equal(part.batches.len, 2);
-    assert_true(td_part_read(&r, &part));
-    assert_int_equal(part.subscription, INT32_MAX);
-    assert_int_equal(part.batches.len, 1);
-    assert_false(td_part_read(&r, &part));
-    td_buf_fini(&list);
-}
-
-static void test_part_is_two_integers_and_batches(void **state)
-{
-    static const struct {
-        const char *text;
-        bool good;
-    } rows[] = {
-        {"[1 2 []]", true},    {"[1 2 [] \"later\"]", true},
-        {"[1 2]", false},      {"[]", false},
-        {"7", false},          {"{1 2 3 []}", false},
-        {"[-1 2 []]", false},  {"[1 -2 []]", false},
-        {"[1 2.0 []]", false}, {"[9223372036854775808 2 []]", false},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
-        struct td_buf b = {0};
-        struct td_part part;
-        struct td_reader r;
-
-        td_mp(&b, rows[i].text);
-        r = td_reader_of(b.data, b.len);
-        assert_row(rows[i].text, td_part_read(&r, &part) == rows[i].good);
-        td_buf_fini(&b);
-    }
 }
 
 /* ---- memory ---- */
@@ -509,10 +439,6 @@ int main(void)
         cmocka_unit_test(test_frame_at_its_limits_passes),
         cmocka_unit_test(test_op_names_and_bodies),
         cmocka_unit_test(test_frame_constants_are_whole_values),
-        cmocka_unit_test(test_credit_rows_there_and_back),
-        cmocka_unit_test(test_credit_row_is_four_integers),
-        cmocka_unit_test(test_parts_there_and_back),
-        cmocka_unit_test(test_part_is_two_integers_and_batches),
         cmocka_unit_test(test_frame_encode_tells_each_failing_allocation),
     };
 

@@ -106,6 +106,20 @@ static const struct {
     {"#", 1}, /* the least window, in events */
     {"# MiB", MIB(TD_DATA_BYTES_MAX)},
     {"# KiB", KIB(TD_ATTRS_BYTES_MAX)},
+    {"# h", TD_PRODUCER_STORED_KEEP_MS / 3600000},
+    {"# MiB", MIB(TD_STORE_PENDING_BYTES)},
+    {"#", TD_IN_FLIGHT},
+    {"#", TD_IN_FLIGHT_MAX},
+    {"#", TD_ACK_WAIT_MS},
+    {"#", TD_ACK_WAIT_MS_MAX},
+    {"#", TD_MAX_DELIVER},
+    {"#", TD_MAX_DELIVER_MAX},
+    {"#", TD_BACKOFF_MS},
+    {"#", TD_BACKOFF_MAX_MS},
+    {"#", TD_REASON_BYTES_MAX},
+    {"#", TD_DLQ_ROWS_MAX},
+    {"#", TD_STREAMS_MAX},
+    {"#", TD_CONSUMERS_MAX},
 };
 
 /* 1234567 as "1,234,567"; without commas as "1234567". */

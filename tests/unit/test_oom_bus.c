@@ -5,6 +5,7 @@
 #include "tests/support/td_test.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #include "tests/support/alloc.h"
@@ -22,6 +23,8 @@ struct world {
     tidings_bus *bus;
     tidings_sub *sub;
     uint64_t published; /* events whose publish said OK */
+    unsigned waited;    /* of those, with a callback */
+    atomic_uint called;
     pthread_mutex_t lock;
     pthread_cond_t heard;
     int last;     /* number of the event handled last */
@@ -62,6 +65,15 @@ static bool marked(struct world *w)
     return is;
 }
 
+/* The broker keeps nothing, and says so; or it was closed before. */
+static void on_confirm(void *arg, const struct tidings_confirm *confirm)
+{
+    struct world *w = arg;
+
+    if (confirm->err == TIDINGS_ENOSTREAM || confirm->err == TIDINGS_ECLOSED)
+        w->called++;
+}
+
 /* ---- what may fail ---- */
 
 static tidings_err publish(struct world *w, int number)
@@ -75,9 +87,13 @@ static tidings_err publish(struct world *w, int number)
                                         .data_len = sizeof(number),
                                         .attrs = &attr,
                                         .attrs_len = number % 3 == 0};
-    tidings_err err = tidings_publish_event(w->bus, &event);
+    bool waits = number % 3 != 1;
+    const struct tidings_publish_options options = {
+        .on_confirm = waits ? on_confirm : NULL, .arg = w};
+    tidings_err err = tidings_publish_with(w->bus, &event, &options);
 
     w->published += !err;
+    w->waited += !err && waits;
     return err;
 }
 
@@ -212,6 +228,7 @@ static bool run(bool watched, enum td_alloc_way way, size_t n)
     goes_on(&w);
     assert_ok(tidings_close(w.bus));
     assert_ok(tidings_close(w.watcher));
+    assert_int_equal(w.called, w.waited);
     assert_int_equal(td_alloc_live(), before);
     return td_alloc_failed_anywhere();
 }

@@ -1,71 +1,7 @@
 /* The batch that is being packed. */
-#include "tests/support/td_test.h"
+#include "tests/unit/packer_fixture.h"
 
-#include <stdlib.h>
-
-#include "client/packer.h"
-#include "proto/frame.h"
 #include "tests/support/alloc.h"
-
-static const uint8_t producer[TD_PRODUCER_BYTES] = "fedcba987654321";
-static const uint8_t zeros[TD_DATA_BYTES_MAX];
-
-struct fixture {
-    struct td_packer packer;
-    struct td_batches batches;
-};
-
-static int setup(void **state)
-{
-    struct fixture *f = calloc(1, sizeof(*f));
-
-    *state = f;
-    if (!f)
-        return -1;
-    td_packer_init(&f->packer, producer, td_str_of("/test"));
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    struct fixture *f = *state;
-
-    td_packer_fini(&f->packer);
-    free(f);
-    return 0;
-}
-
-static tidings_err pack(struct fixture *f, const char *type, uint32_t flags,
-                        int64_t time_us, size_t len)
-{
-    const struct td_packing event = {
-        .type = td_str_of(type),
-        .flags = flags,
-        .time_us = time_us,
-        .data = zeros,
-        .len = len,
-    };
-
-    return td_packer_pack(&f->packer, &event);
-}
-
-/* Decodes a closed batch as the broker will. */
-static const struct td_batch *decode(struct fixture *f,
-                                     const struct td_outgoing *out)
-{
-    const struct td_str wire = {(const char *)out->wire, out->wire_len};
-    const char *why = "";
-    tidings_err err = td_batches_decode(&f->batches, wire, out->body->data,
-                                        out->body->len, &why);
-
-    if (err)
-        print_error("%s\n", why);
-    assert_ok(err);
-    assert_int_equal(f->batches.len, 1);
-    assert_int_equal(out->events, f->batches.events);
-    assert_int_equal(out->bytes, f->batches.bytes);
-    return &f->batches.batch[0];
-}
 
 static void test_packer_makes_a_run_of_like_events(void **state)
 {
@@ -303,8 +239,6 @@ static void test_packer_without_memory_changes_nothing(void **state)
 {
     assert_true(td_alloc_each(pack_and_close, *state) > 5);
 }
-
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {

@@ -5,10 +5,10 @@
 #   test_purity.sh SOURCE [OBJECT...]
 #
 # Arrows: samples, command line, gateway -> public headers; client -> proto and
-# broker/embed.h; broker -> engine -> proto; proto -> nothing of ours.
-# Pure: proto, broker/engine, the client's session, seen, publisher and packer. They include
-# no header that reaches for the world, and their OBJECTs need no symbol beside
-# memory, strings, msgpack-c and one another.
+# broker/embed.h; broker -> engine -> proto, and the store's face; proto -> nothing of ours.
+# Pure: proto, broker/engine, the client's session, seen, publisher, packer and
+# outgoing. They include no header that reaches for the world, and their OBJECTs
+# need no symbol beside memory, strings, msgpack-c and one another.
 set -euo pipefail
 cd "$1"
 shift
@@ -62,7 +62,8 @@ mapfile -t client < <(own client cli gateway json)
     fail "a folder of the map has no sources"
 
 allow proto "proto/$word|tidings/err\.h" "${proto[@]}"
-allow broker/engine "broker/engine/$word|proto/$word|tidings/err\.h" \
+allow broker/engine \
+    "broker/engine/$word|broker/store/store\.h|proto/$word|tidings/err\.h" \
     "${engine[@]}"
 allow broker "broker/$word|proto/$word|tidings/err\.h" "${broker[@]}"
 allow client \
@@ -90,7 +91,7 @@ fi
 mapfile -t pure < <(
     printf '%s\n' "${proto[@]}" "${engine[@]}" | grep -v '^proto/zmq_body\.'
     ls client/session*.[ch] client/seen.[ch] client/publisher.[ch] \
-        client/packer.[ch]
+        client/packer.[ch] client/settle*.[ch] client/outgoing.[ch]
 )
 headers='assert|inttypes|limits|stdalign|stdarg|stdatomic|stdbool|stddef'
 headers+='|stdint|stdio|stdlib|stdnoreturn|string|msgpack|uthash|utlist|xxhash'
@@ -111,7 +112,8 @@ objects=()
 for object in "$@"; do
     case $object in
     *client.dir/session*.c.o | *client.dir/seen.c.o | \
-        *client.dir/publisher.c.o | *client.dir/packer.c.o)
+        *client.dir/publisher.c.o | *client.dir/packer.c.o | \
+        *client.dir/outgoing.c.o | *client.dir/settle*.c.o)
         objects+=("$object") ;;
     *client.dir/*) ;;
     *) objects+=("$object") ;;

@@ -288,6 +288,104 @@ static void test_token_next_cuts_at_each_dot(void **state)
     assert_null(rest);
 }
 
+/* ---- patterns that overlap ---- */
+
+#define SHORT_MAX 16   /* bytes of what is tried */
+#define PATTERNS  800  /* all of up to four tokens */
+#define TYPES     1400 /* all of up to five tokens */
+
+/* All sequences of up to `depth` of these tokens that `valid` takes. */
+static size_t spell(char (*out)[SHORT_MAX], size_t room,
+                    const char *const *tokens, size_t n, unsigned depth,
+                    bool (*valid)(const char *s, size_t len))
+{
+    size_t len = 0;
+
+    for (size_t from = 0, level = 0; level < depth; level++) {
+        size_t end = len;
+
+        for (size_t i = from; i < (level ? end : from + 1); i++) {
+            for (size_t k = 0; k < n; k++) {
+                assert_true(len < room);
+                snprintf(out[len], SHORT_MAX, "%s%s%s", level ? out[i] : "",
+                         level ? "." : "", tokens[k]);
+                len++;
+            }
+        }
+        from = end;
+    }
+    /* Only now: what is not valid goes on to nothing that is. */
+    size_t kept = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        if (valid(out[i], strlen(out[i])))
+            memmove(out[kept++], out[i], SHORT_MAX);
+    }
+    return kept;
+}
+
+/* Of each pattern, which types it matches, as bits. */
+static uint64_t matched[PATTERNS][TYPES / 64 + 1];
+
+static bool share_a_type(size_t a, size_t b)
+{
+    for (size_t i = 0; i < TD_ARRAY_LEN(matched[a]); i++) {
+        if (matched[a][i] & matched[b][i])
+            return true;
+    }
+    return false;
+}
+
+/* Against all types that could tell patterns of four tokens apart: one more
+ * token than they have, and one that stands in none of them. */
+static void test_patterns_overlap_when_a_type_matches_both(void **state)
+{
+    static const char *const in_patterns[] = {"a", "bb", "*", ">", "$"};
+    static const char *const in_types[] = {"a", "bb", "c", "$"};
+    static char patterns[PATTERNS][SHORT_MAX];
+    static char types[TYPES][SHORT_MAX];
+    size_t n = spell(patterns, PATTERNS, in_patterns, 5, 4, td_pattern_valid);
+    size_t m = spell(types, TYPES, in_types, 4, 5, td_type_valid);
+
+    (void)state;
+    assert_int_equal(m, 4 + 16 + 64 + 256 + 1024);
+    assert_int_equal(n, 4 + 16 + 64 + 256 + 1 + 4 + 16 + 64);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < m; k++) {
+            if (!td_type_is_system(types[k], strlen(types[k])) &&
+                td_pattern_match(patterns[i], strlen(patterns[i]), types[k],
+                                 strlen(types[k])))
+                matched[i][k / 64] |= UINT64_C(1) << k % 64;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < n; k++) {
+            char row[2 * SHORT_MAX + 4];
+
+            snprintf(row, sizeof(row), "%s & %s", patterns[i], patterns[k]);
+            assert_row(row, td_pattern_overlaps(
+                                patterns[i], strlen(patterns[i]), patterns[k],
+                                strlen(patterns[k])) == share_a_type(i, k));
+        }
+    }
+}
+
+static void test_patterns_of_the_system_overlap_with_nothing(void **state)
+{
+    static const char *const rows[][2] = {
+        {"$sys.up", "$sys.up"}, {"$sys.>", "$sys.>"}, {"$sys.>", ">"},
+        {"$sys.*", "*.*"},      {"*", "$sys"},        {">", "$dlq.>"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++)
+        assert_row(rows[i][0],
+                   !td_pattern_overlaps(rows[i][0], strlen(rows[i][0]),
+                                        rows[i][1], strlen(rows[i][1])));
+    /* elsewhere a dollar is a letter */
+    assert_true(td_pattern_overlaps("a.$b", 4, "*.$b", 4));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +397,8 @@ int main(void)
         cmocka_unit_test(test_group_grammar),
         cmocka_unit_test(test_pattern_matches_by_whole_tokens),
         cmocka_unit_test(test_token_next_cuts_at_each_dot),
+        cmocka_unit_test(test_patterns_overlap_when_a_type_matches_both),
+        cmocka_unit_test(test_patterns_of_the_system_overlap_with_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

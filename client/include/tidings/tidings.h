@@ -163,9 +163,15 @@ enum tidings_status_kind {
     TIDINGS_HANDLER_FAILED, /* a handler of sub returned err; event_type and
                                event_id name the event */
     TIDINGS_BAD_EVENT,      /* an event for sub could not be read: skipped */
-    TIDINGS_HANDLER_LATE    /* a handler of sub has been running for longer than
+    TIDINGS_HANDLER_LATE,   /* a handler of sub has been running for longer than
                                its handler_timeout_ms, count ms, and still is;
                                told once for each call */
+    TIDINGS_STALE,          /* the broker did not believe the settlement of
+                               count deliveries of sub: they came too late, and
+                               the events are delivered again, or have been */
+    TIDINGS_UNSTORED        /* count events, for which a confirm but no callback
+                               was asked, were not stored; err and text say
+                               why */
 };
 
 /** What on_status is told. Pointers are valid during the call. */
@@ -182,6 +188,15 @@ struct tidings_status {
 /** Name of a kind, "up", "handler_failed"; "?" for a value not in the enum. */
 TIDINGS_API const char *tidings_status_name(enum tidings_status_kind kind);
 
+/** How safe an event is to be before it is confirmed. Each includes those
+ *  before it. PROTOCOL.md 10.1. */
+enum tidings_level {
+    TIDINGS_NO_CONFIRM, /* nobody is told */
+    TIDINGS_MEMORY,     /* the broker has it: lost when it is killed */
+    TIDINGS_OS,         /* written: lost in a power cut */
+    TIDINGS_DISK        /* written and synced */
+};
+
 /** Settings of tidings_open(). All zero is a good choice: the defaults. */
 struct tidings_options {
     const char *name;   /* for people and stats, at most 64 bytes; default "" */
@@ -193,8 +208,13 @@ struct tidings_options {
     int close_timeout_ms;   /* how long tidings_close() may wait for the broker
                                to take what was published; default 2000; -1:
                                not at all */
-    size_t unconfirmed_events; /* most events kept until taken; default 262144 */
-    size_t unconfirmed_bytes;  /* default 32 MiB, at least 2 MiB */
+    size_t unconfirmed_events; /* most events kept until taken, and confirmed if
+                                  that is asked; default 262144 */
+    size_t unconfirmed_bytes;  /* default 32 MiB, at least 2 MiB; what waits for
+                                  its callback counts too */
+    enum tidings_level confirm; /* what is published on this bus is confirmed
+                                   at this level: tidings_flush() waits for it;
+                                   see tidings/durable.h. Default: it is not */
     bool own_loop; /* handlers run only in tidings_dispatch(); see below */
     void (*on_status)(void *arg, const struct tidings_status *status);
     void *on_status_arg; /* called like a handler: same thread, same order; but
@@ -240,15 +260,15 @@ TIDINGS_API tidings_err tidings_open(tidings_bus **out, const char *url,
 TIDINGS_API tidings_err tidings_wait(tidings_bus *bus, int timeout_ms);
 
 /**
- * Close a bus: give what was published close_timeout_ms to be taken, end all
- * subscriptions, wait for a running handler to return, free everything.
+ * Close a bus: give what was published close_timeout_ms to be taken, and
+ * confirmed where that was asked, end all subscriptions, wait for a running handler to return, free everything.
  *
  * NULL is allowed and does nothing. Waiting calls of other threads return
  * TIDINGS_ECLOSED.
  *
  * @return TIDINGS_OK         closed; everything published was taken.
  *         TIDINGS_ETIMEDOUT  closed; the detail says how many events were
- *                            not taken.
+ *                            not taken, or not confirmed.
  *         TIDINGS_ECLOSED    it is closed already.
  *         TIDINGS_EDEADLK    called inside a handler of this bus; it stays
  *                            open.
@@ -298,10 +318,16 @@ TIDINGS_API tidings_err
 tidings_publish_event(tidings_bus *bus, const struct tidings_event *event);
 
 /**
- * Wait until the broker has taken everything published so far.
+ * Wait until the broker has taken everything published so far, and confirmed
+ * what was to be confirmed.
  *
- * @return TIDINGS_OK         taken by the broker, not necessarily delivered.
+ * @return TIDINGS_OK         taken by the broker, not necessarily delivered;
+ *                            stored where a confirm was asked.
  *         TIDINGS_ETIMEDOUT  not all of it; it is still being sent.
+ *         TIDINGS_ENOSTREAM, TIDINGS_EFULL, TIDINGS_EIO  all is answered, but
+ *                            since the last flush some events without a
+ *                            callback of their own were not stored; the first
+ *                            reason, and the detail says how many.
  *         TIDINGS_ECLOSED, TIDINGS_EFORKED, TIDINGS_EINVAL
  * Threads: any; inside a handler as well.
  */
@@ -350,6 +376,23 @@ enum tidings_order {
     TIDINGS_ANY_ORDER  /* all: the next free worker takes the next event */
 };
 
+/** Where a durable group, or a reader, begins. */
+enum tidings_start_kind {
+    TIDINGS_START_DEFAULT,  /* a new group, or a reader: NEW; a group that is
+                               there: where it is */
+    TIDINGS_START_NEW,      /* what is stored from now on */
+    TIDINGS_START_ALL,      /* the oldest that is kept */
+    TIDINGS_START_SEQUENCE, /* that one, or the next that is kept */
+    TIDINGS_START_TIME      /* what was stored at that time or later, to the
+                               precision of a batch */
+};
+
+struct tidings_start {
+    enum tidings_start_kind kind;
+    uint64_t sequence;
+    int64_t time_ms; /* Unix */
+};
+
 /** Settings of tidings_subscribe(). All zero: the defaults. */
 struct tidings_sub_options {
     size_t window_events; /* most events in flight to this process; default
@@ -375,6 +418,16 @@ struct tidings_sub_options {
     int handler_timeout_ms;   /* a handler that runs for longer is told as
                              TIDINGS_HANDLER_LATE and counted; it is not
                              stopped. Default 0: never */
+    const char *stream; /* what this stream keeps, from start on, instead of
+                           live events: with group a member of that durable
+                           group, else a reader, which has nothing to settle:
+                           tidings/durable.h. policy and the queue's bounds are
+                           not used. NULL: live events */
+    struct tidings_start start; /* of a stream: where a new group, or this
+                                   reader, begins */
+    bool progress; /* of a durable group: while handlers run, the broker is told
+                      every 10 s that they are at it, so that the group's
+                      ack_wait does not pass */
     /** Called where events were dropped at the broker, on the same thread as
      *  the handler: before the events that came after them, and with policy
      *  DROP_NEWEST perhaps earlier. reason is one of PROTOCOL.md 7 and valid
@@ -490,7 +543,10 @@ struct tidings_info {
     uint64_t connects;    /* greetings so far */
     uint64_t published;   /* events packed */
     uint64_t taken;       /* of those, taken by a broker */
-    uint64_t unconfirmed; /* of those, not taken yet */
+    uint64_t unconfirmed; /* of those, not taken yet, or not confirmed though
+                             that was asked */
+    uint64_t confirmed;   /* of those, stored, as was asked */
+    uint64_t unstored;    /* of those, not stored, though that was asked */
     uint64_t resent;      /* events sent more than once */
     uint64_t delivered;   /* events handed to handlers that returned */
     uint64_t failed;      /* of those, not TIDINGS_OK */
@@ -514,6 +570,13 @@ struct tidings_sub_info {
                             memory to open: skipped, TIDINGS_BAD_EVENT */
     uint64_t late;       /* calls that took longer than handler_timeout_ms */
     unsigned running;    /* handlers that run at this moment */
+    /* of a durable group: events that were settled, and how */
+    uint64_t acked;
+    uint64_t naked;
+    uint64_t released;
+    uint64_t termed;
+    uint64_t stale;       /* of those, that the broker did not believe */
+    uint64_t redelivered; /* events that had been delivered before */
     uint64_t handler_us;     /* time that handlers took, added up */
     uint64_t handler_max_us; /* the longest call; an upper bound where calls
                                 are shorter than the clock is worth reading */
@@ -558,6 +621,8 @@ TIDINGS_API tidings_err tidings_stats_rows(void **out, size_t *out_len,
 
 /** Free what the library allocated for the caller; NULL does nothing. */
 TIDINGS_API void tidings_free(void *memory);
+
+#include "tidings/durable.h"
 
 #ifdef __cplusplus
 }

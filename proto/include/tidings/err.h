@@ -33,7 +33,12 @@ extern "C" {
     X(EEXIST, 14, "already there")                                             \
     X(ENOTSUP, 15, "not supported here")                                       \
     X(ESHUTDOWN, 16, "broker is stopping")                                     \
-    X(EHANDLER, 17, "handler failed")
+    X(EHANDLER, 17, "handler failed")                                          \
+    X(ENOSTREAM, 18, "no stream takes this type")                              \
+    X(ECONFLICT, 19, "somebody else was first")                                \
+    X(ELATER, 20, "handler settles it later")                                  \
+    X(ERELEASE, 21, "handler gave it back")                                    \
+    X(ETERM, 22, "handler wants it never again")
 
 typedef enum tidings_err {
 #define TIDINGS_ERR_ENUM(name, value, text) TIDINGS_##name = value,

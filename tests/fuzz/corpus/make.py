@@ -61,14 +61,28 @@ FRAMES = {
     "pong": [12, 1],
     "stats": [13, 1, {}],
     "bye": [14, 0, ""],
+    "call": [15, 1, "stream.add", {
+        "name": "s", "patterns": ["a.>", "b.*"], "max_age_ms": 1000,
+        "max_bytes": 0, "max_events": 9, "on_full": "reject",
+        "storage": "memory"}],
+    "call-group": [15, 2, "group.add", {
+        "stream": "s", "group": "g", "pattern": "a.*", "start": "time",
+        "start_ms": -1, "group_policy": "key", "max_in_flight": 5,
+        "ack_wait_ms": 9, "max_deliver": 2, "backoff_ms": 1,
+        "backoff_max_ms": 8}],
+    "settle": [17, [[1, 1, 1, 9, 0, ""], [2, 4, 3, 3, 500, "no stock"]]],
     "later": [11, 5, "of a later version", [1]],
 }
 BROKER_FRAMES = {
     "welcome": [2, 1, 12345, 7, 0, 65536, 8 << 20, {"body_max": 1}],
     "taken": [4, 1, 2, 3],
     "reply": [7, 1, 0, "", {"published": 1}],
-    "deliver": [8, 1, 1, BATCHES],
+    "deliver": [8, [[1, 1, BATCHES]]],
+    "deliver-stored": [8, [[1, 1, BATCHES, [[1, 77, 1], [5, 2**33, 3]]]]],
     "gap": [10, 1, 500, "slow"],
+    "confirm": [16, [[1, 5, 0, "events", 77, 3, False],
+                     [6, 1, 18, "", 0, 0, True]]],
+    "settled": [18, [[1, 2, 3, 7]]],
 }
 
 ONE = [event(0, b"x")]

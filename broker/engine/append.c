@@ -1,0 +1,345 @@
+/* From a batch to records: what each stream takes of it is one record, and gets
+ * the stream's next sequences. */
+#include "broker/engine/internal.h"
+
+#include <string.h>
+
+/* What is at hand: a batch, or the part of it that one stream takes. */
+struct taking {
+    struct td_session *session;
+    struct td_stream *stream;
+    const struct td_batch *batch;
+    struct td_body *body;
+    size_t offset;
+    unsigned level;
+};
+
+/* ---- what becomes of it ---- */
+
+/* A row for each run; they are joined where they go on. */
+static void tell(struct td_engine *e, const struct taking *t, uint64_t ticket,
+                 tidings_err code, uint64_t sequence)
+{
+    struct td_confirm row = {.code = code,
+                             .sequence = code ? 0 : sequence,
+                             .level = code ? 0 : t->level};
+
+    for (uint32_t i = 0; i < t->batch->runs_len && t->level > 0; i++) {
+        const struct td_run *run = &t->batch->runs[i];
+
+        row.first = run->first;
+        row.count = run->count;
+        td_confirm(e, t->session, ticket, code ? NULL : t->stream, &row);
+        if (row.sequence > 0)
+            row.sequence += run->count;
+    }
+}
+
+static void refuse(struct td_engine *e, const struct taking *t,
+                   tidings_err code)
+{
+    struct td_producer *p = t->session->producer;
+
+    if (t->level > 0) {
+        for (uint32_t i = 0; i < t->batch->runs_len; i++) {
+            const struct td_run *run = &t->batch->runs[i];
+
+            td_stored_lose(&p->stored, run->first, run->first + run->count - 1);
+        }
+    }
+    tell(e, t, 0, code, 0);
+}
+
+static void note_stored(struct td_engine *e, const struct taking *t)
+{
+    struct td_producer *p = t->session->producer;
+
+    td_producer_storing(e, p);
+    for (uint32_t i = 0; i < t->batch->runs_len; i++) {
+        const struct td_run *run = &t->batch->runs[i];
+
+        td_stored_add(&p->stored, run->first, run->first + run->count - 1);
+    }
+}
+
+/* ---- a record ---- */
+
+/* For those who consume it soon. A body is kept whole, so only for what is most
+ * of it. NULL: it will be read. */
+static struct td_item *item_of(struct td_engine *e, const struct taking *t)
+{
+    const struct td_batch *batch = t->batch;
+    struct td_item *item;
+    struct td_body *copy;
+
+    if (td_stream_is_on_disk(t->stream) && !t->stream->consumers)
+        return NULL;
+    if (batch->bytes >= t->body->len / 2)
+        return td_item_new(batch, t->body, t->offset, &e->held_bytes);
+    copy = td_body_copy(t->body->data + t->offset, batch->bytes);
+    item = copy ? td_item_new(batch, copy, 0, &e->held_bytes) : NULL;
+    td_body_unref(copy);
+    return item;
+}
+
+/* The value before the body; false: no memory. */
+static bool pack_head(struct td_engine *e, const struct taking *t,
+                      int64_t now_ms)
+{
+    struct td_buf *value = &e->streams.value;
+    struct td_record_head head = {
+        .events = t->batch->events,
+        .previous = t->stream->head.last_record,
+        .stored_ms = now_ms,
+    };
+
+    td_buf_reset(&e->record_table);
+    td_batches_begin(&e->record_table, 1);
+    if (t->batch->wire.len > 0)
+        td_buf_append(&e->record_table, t->batch->wire.data,
+                      t->batch->wire.len);
+    else
+        td_batch_pack(&e->record_table, t->batch);
+    head.table = (struct td_str){(const char *)e->record_table.data,
+                                 e->record_table.len};
+    td_buf_reset(value);
+    td_record_pack(value, &head);
+    return !value->failed && !e->record_table.failed;
+}
+
+static void number(struct td_stream *stream, const struct td_entry *entry)
+{
+    struct td_stream_state *head = &stream->head;
+
+    head->last_record = entry->first;
+    head->next = entry->first + entry->events;
+    head->bytes += entry->bytes;
+    head->stored_ms = entry->stored_ms;
+    td_entry_add(stream, entry);
+}
+
+/* Why the store takes no more now; 0: it does. */
+static tidings_err store_refuses(const struct td_engine *e,
+                                 const struct td_stream *stream)
+{
+    if (!td_stream_is_on_disk(stream))
+        return TIDINGS_OK;
+    if (e->streams.broken)
+        return TIDINGS_EIO;
+    return e->streams.stuck || e->streams.no_room ? TIDINGS_EFULL : TIDINGS_OK;
+}
+
+static void record(struct td_engine *e, const struct taking *t)
+{
+    struct td_stream *stream = t->stream;
+    bool on_disk = td_stream_is_on_disk(stream);
+    struct td_entry entry = {
+        .first = stream->head.next,
+        .events = t->batch->events,
+        .stored_ms = td_engine_unix_ms(e),
+    };
+    struct td_place key =
+        td_place_two(TD_TABLE_RECORD, stream->id, entry.first);
+    tidings_err err = store_refuses(e, stream);
+
+    if (!err && !pack_head(e, t, entry.stored_ms))
+        err = TIDINGS_EFULL;
+    entry.bytes = (uint32_t)(e->streams.value.len + t->batch->bytes);
+    if (!err && !td_retain_admits(stream, entry.events, entry.bytes))
+        err = TIDINGS_EFULL;
+    if (err) {
+        refuse(e, t, err);
+        return;
+    }
+    entry.item = item_of(e, t);
+    if (!on_disk && !entry.item) {
+        refuse(e, t, TIDINGS_EFULL);
+        return;
+    }
+    if (entry.item)
+        entry.item->sequence = entry.first;
+    number(stream, &entry);
+    note_stored(e, t);
+    td_stream_dirty(e, stream);
+    if (!on_disk) {
+        tell(e, t, 0, TIDINGS_OK, entry.first);
+        return;
+    }
+    td_commit_put(e, &key, &e->streams.value, t->body, t->offset,
+                  t->batch->bytes);
+    td_commit_raise(e, t->level == TD_LEVEL_DISK ? TD_LEVEL_DISK : TD_LEVEL_OS);
+    if (t->level == TD_LEVEL_MEMORY)
+        tell(e, t, 0, TIDINGS_OK, 0);
+    else
+        tell(e, t, td_commit_ticket(e), TIDINGS_OK, entry.first);
+}
+
+/* ---- who takes what ---- */
+
+/* The runs that one stream takes, gathered; NULL: no memory. */
+static struct td_body *gather(struct td_engine *e, const struct taking *all,
+                              struct td_batch *part)
+{
+    const struct td_batch *batch = all->batch;
+    struct td_body *body;
+    size_t at = all->offset;
+    uint8_t *to;
+
+    *part = *batch;
+    part->wire = (struct td_str){NULL, 0};
+    part->runs = e->slice;
+    part->runs_len = part->events = part->bytes = 0;
+    for (uint32_t i = 0; i < batch->runs_len; i++) {
+        if (e->taking[i] != all->stream)
+            continue;
+        e->slice[part->runs_len++] = batch->runs[i];
+        part->events += batch->runs[i].count;
+        part->bytes += batch->runs[i].bytes;
+    }
+    body = td_body_new(part->bytes, &to);
+    for (uint32_t i = 0; i < batch->runs_len && body; i++) {
+        if (e->taking[i] == all->stream) {
+            memcpy(to, all->body->data + at, batch->runs[i].bytes);
+            to += batch->runs[i].bytes;
+        }
+        at += batch->runs[i].bytes;
+    }
+    return body;
+}
+
+static void take(struct td_engine *e, const struct taking *t)
+{
+    if (t->stream)
+        record(e, t);
+    else
+        tell(e, t, 0, TIDINGS_ENOSTREAM, 0);
+}
+
+static void take_part(struct td_engine *e, const struct taking *all)
+{
+    struct taking t = *all;
+    struct td_batch part;
+    struct td_body *body = gather(e, all, &part);
+
+    t.batch = &part;
+    t.body = body;
+    t.offset = 0;
+    if (body)
+        take(e, &t);
+    else
+        refuse(e, &t, TIDINGS_EFULL);
+    td_body_unref(body);
+}
+
+/* The first run that is taken by another stream than the first. */
+static bool is_one(const struct td_engine *e, uint32_t runs)
+{
+    for (uint32_t i = 1; i < runs; i++) {
+        if (e->taking[i] != e->taking[0])
+            return false;
+    }
+    return true;
+}
+
+static bool was_taken(const struct td_engine *e, uint32_t run)
+{
+    for (uint32_t i = 0; i < run; i++) {
+        if (e->taking[i] == e->taking[run])
+            return true;
+    }
+    return false;
+}
+
+void td_append(struct td_engine *e, struct td_session *s,
+               const struct td_batch *batch, struct td_body *body,
+               size_t offset, unsigned level)
+{
+    struct taking t = {s, e->taking[0], batch, body, offset, level};
+
+    if (is_one(e, batch->runs_len)) {
+        if (t.stream || level > 0)
+            take(e, &t);
+        return;
+    }
+    for (uint32_t i = 0; i < batch->runs_len; i++) {
+        t.stream = e->taking[i];
+        if (!was_taken(e, i) && (t.stream || level > 0))
+            take_part(e, &t);
+    }
+}
+
+/* ---- what had been taken before ---- */
+
+static void append_run(struct td_engine *e, struct td_session *s,
+                       const struct td_batch *batch, struct td_body *body,
+                       size_t offset, const struct td_run *run, unsigned level)
+{
+    struct td_batch one = *batch;
+    struct td_route *route = td_routes_find(&e->routes, &e->trie, run->type);
+    struct taking t = {s, NULL, &one, body, offset, level};
+
+    one.wire = (struct td_str){NULL, 0};
+    one.runs = run;
+    one.runs_len = 1;
+    one.events = run->count;
+    one.bytes = run->bytes;
+    if (route)
+        t.stream = td_stream_of(e, route);
+    take(e, &t);
+}
+
+/* Those of a run that are stored are confirmed again, the others stored. */
+static void run_again(struct td_engine *e, struct td_session *s,
+                      const struct td_batch *batch, struct td_body *body,
+                      size_t offset, struct td_run run, unsigned level)
+{
+    const struct td_stored *stored = &s->producer->stored;
+
+    while (run.count > 0) {
+        const uint8_t *data = body->data + offset;
+        struct td_run part = run;
+        const uint8_t *end;
+
+        part.count = (uint32_t)td_stored_alike(stored, run.first, run.count);
+        end = td_events_skip(data, data + run.bytes, part.count);
+        if (!end)
+            return; /* it lies, where bodies are not walked */
+        part.bytes = (uint32_t)(end - data);
+        if (td_stored_has(stored, part.first)) {
+            const struct td_confirm row = {.first = part.first,
+                                           .count = part.count,
+                                           .level = level,
+                                           .duplicate = true};
+
+            td_confirm(e, s, td_commit_last(e), NULL, &row);
+        } else {
+            append_run(e, s, batch, body, offset, &part, level);
+        }
+        run.first += part.count;
+        run.count -= part.count;
+        run.bytes -= part.bytes;
+        offset += part.bytes;
+    }
+}
+
+void td_append_again(struct td_engine *e, struct td_session *s,
+                     const struct td_batch *batch, struct td_body *body,
+                     size_t offset, uint64_t taken, unsigned level)
+{
+    for (uint32_t i = 0; i < batch->runs_len; i++) {
+        struct td_run run = batch->runs[i];
+        const uint8_t *data = body->data + offset;
+        const uint8_t *end;
+
+        if (run.first > taken)
+            return;
+        if (run.first + run.count - 1 > taken)
+            run.count = (uint32_t)(taken - run.first + 1);
+        end = td_events_skip(data, data + run.bytes, run.count);
+        if (!end)
+            return;
+        run.bytes = (uint32_t)(end - data);
+        run_again(e, s, batch, body, offset, run, level);
+        offset += batch->runs[i].bytes;
+    }
+}

@@ -1,0 +1,278 @@
+/* CALL: what operators do with streams; groups and dead letters have files of
+ * their own. An answer that says "done" waits until it is written. */
+#include "broker/engine/call.h"
+
+#include "broker/engine/pack.h"
+
+#include <string.h>
+
+#define ROWS_MAX 200u /* of one answer: within the bounds of a control frame */
+
+/* ---- answers ---- */
+
+void td_asked_fail(struct td_engine *e, const struct td_asked *a,
+                   tidings_err code, const char *text)
+{
+    td_engine_reply(e, a->session, a->request, code, text);
+}
+
+void td_asked_result(struct td_engine *e, struct td_session *s,
+                     uint64_t request)
+{
+    struct td_frame f = {
+        .op = TD_REPLY,
+        .u.reply = {.request = request, .text = td_no_str},
+    };
+
+    f.u.reply.result =
+        (struct td_str){(const char *)e->table.data, e->table.len};
+    if (e->table.failed)
+        td_engine_reply(e, s, request, TIDINGS_ENOMEM,
+                        "broker is out of memory");
+    else
+        td_engine_send(e, s, &f, NULL);
+}
+
+static void answer(struct td_engine *e, const struct td_asked *a, uint32_t undo)
+{
+    struct td_owed_reply *owed;
+
+    if (e->streams.turn == 0) {
+        td_asked_fail(e, a, TIDINGS_OK, "");
+        return;
+    }
+    owed = td_fifo_push(&e->streams.replies);
+    if (!owed) {
+        td_asked_fail(e, a, TIDINGS_ENOMEM,
+                      "broker is out of memory: it may "
+                      "have been done");
+        return;
+    }
+    owed->ticket = e->streams.turn;
+    owed->session = a->session->number;
+    owed->request = a->request;
+    owed->undo = undo;
+}
+
+void td_asked_done(struct td_engine *e, const struct td_asked *a)
+{
+    answer(e, a, 0);
+}
+
+static void reply(struct td_engine *e, const struct td_owed_reply *owed,
+                  tidings_err code, const char *text)
+{
+    struct td_session *s;
+    msgpack_packer pk;
+
+    HASH_FIND(hh, e->sessions, &owed->session, sizeof(owed->session), s);
+    if (!s)
+        return;
+    if (code || !owed->counts) {
+        td_engine_reply(e, s, owed->request, code, text);
+        return;
+    }
+    td_buf_reset(&e->table);
+    msgpack_packer_init(&pk, &e->table, td_buf_pack_write);
+    msgpack_pack_map(&pk, 2);
+    td_pack_uint(&pk, "events", owed->events);
+    td_pack_uint(&pk, "next", owed->next);
+    td_asked_result(e, s, owed->request);
+}
+
+void td_operate_written(struct td_engine *e, uint64_t ticket)
+{
+    struct td_fifo *replies = &e->streams.replies;
+
+    while (replies->len > 0) {
+        const struct td_owed_reply *owed = td_fifo_nth(replies, 0);
+
+        if (owed->ticket > ticket)
+            return;
+        reply(e, owed, TIDINGS_OK, "");
+        td_fifo_pop(replies, 1);
+    }
+}
+
+void td_operate_failed(struct td_engine *e, tidings_err err)
+{
+    struct td_fifo *replies = &e->streams.replies;
+
+    for (; replies->len > 0; td_fifo_pop(replies, 1)) {
+        const struct td_owed_reply owed =
+            *(struct td_owed_reply *)td_fifo_nth(replies, 0);
+        struct td_stream *stream = td_stream_by_id(e, owed.undo);
+
+        reply(e, &owed, err, "the store could not write it: nothing was done");
+        if (stream)
+            td_stream_delete(e, stream);
+    }
+}
+
+/* ---- what options name ---- */
+
+bool td_asked_stream(struct td_engine *e, const struct td_asked *a,
+                     const char *key, struct td_stream **out)
+{
+    struct td_str name = td_no_str;
+
+    if (!td_map_str(a->options, key, &name) || name.len == 0) {
+        td_asked_fail(e, a, TIDINGS_EINVAL, "name the stream");
+        return false;
+    }
+    *out = td_stream_find(e, name);
+    if (!*out)
+        td_asked_fail(e, a, TIDINGS_ENOTFOUND,
+                      e->streams.all
+                          ? "no such stream"
+                          : "the broker keeps no streams: start it with "
+                            "--data DIR");
+    return *out;
+}
+
+bool td_asked_group(struct td_engine *e, const struct td_asked *a,
+                    struct td_consumer **out)
+{
+    struct td_str name = td_no_str;
+    struct td_stream *stream;
+
+    if (!td_asked_stream(e, a, "stream", &stream))
+        return false;
+    if (!td_map_str(a->options, "group", &name) || name.len == 0) {
+        td_asked_fail(e, a, TIDINGS_EINVAL, "name the group");
+        return false;
+    }
+    *out = td_consumer_find(stream, name);
+    if (!*out)
+        td_asked_fail(e, a, TIDINGS_ENOTFOUND, "no such group of this stream");
+    return *out;
+}
+
+/* ---- streams ---- */
+
+static void stream_add(struct td_engine *e, const struct td_asked *a)
+{
+    struct td_stream_options options;
+    const char *text = td_stream_options_read(&options, a->options);
+    uint32_t before = e->streams.next_stream;
+    tidings_err err;
+
+    if (text) {
+        td_asked_fail(e, a, TIDINGS_EINVAL, text);
+        return;
+    }
+    err = td_stream_add(e, &options, &text);
+    if (err)
+        td_asked_fail(e, a, err, text);
+    else
+        answer(e, a,
+               e->streams.next_stream > before ? e->streams.next_stream : 0);
+}
+
+static void pack_stream(struct td_engine *e, msgpack_packer *pk,
+                        const struct td_stream *stream)
+{
+    const struct td_stream_state *state = &stream->kept;
+
+    msgpack_pack_map(pk, TD_STREAM_OPTIONS_ROWS + 6);
+    td_stream_options_rows(&e->table, &stream->options);
+    td_pack_uint(pk, "first", state->first);
+    td_pack_uint(pk, "last", state->next - 1);
+    td_pack_uint(pk, "events", state->next - state->first);
+    td_pack_uint(pk, "bytes", state->bytes);
+    td_pack_uint(pk, "groups", stream->groups_len);
+    td_pack_uint(pk, "stored_ms", (uint64_t)state->stored_ms);
+}
+
+static void stream_list(struct td_engine *e, const struct td_asked *a)
+{
+    uint32_t all = HASH_COUNT(e->streams.all);
+    struct td_stream *stream = e->streams.all;
+    uint64_t from = 0;
+    msgpack_packer pk;
+    uint64_t rows;
+
+    if (!td_map_uint(a->options, "from", &from)) {
+        td_asked_fail(e, a, TIDINGS_EINVAL, "from is a number of rows");
+        return;
+    }
+    rows = from < all ? all - from : 0;
+    rows = rows < ROWS_MAX ? rows : ROWS_MAX;
+    td_buf_reset(&e->table);
+    msgpack_packer_init(&pk, &e->table, td_buf_pack_write);
+    msgpack_pack_map(&pk, 2);
+    td_pack_uint(&pk, "streams_total", all);
+    td_pack_key(&pk, "streams");
+    msgpack_pack_array(&pk, rows);
+    for (; stream && from > 0; from--)
+        stream = stream->hh.next;
+    for (; rows > 0; rows--, stream = stream->hh.next)
+        pack_stream(e, &pk, stream);
+    td_asked_result(e, a->session, a->request);
+}
+
+static void stream_delete(struct td_engine *e, const struct td_asked *a)
+{
+    struct td_stream *stream;
+
+    if (!td_asked_stream(e, a, "name", &stream))
+        return;
+    if (td_str_is(stream->options.name, TD_STREAM_DEFAULT) &&
+        e->streams.store) {
+        td_asked_fail(e, a, TIDINGS_ENOTSUP,
+                      "the stream events is always there; purge it instead");
+        return;
+    }
+    td_stream_delete(e, stream);
+    td_asked_done(e, a);
+}
+
+static void stream_purge(struct td_engine *e, const struct td_asked *a)
+{
+    uint64_t before = UINT64_MAX;
+    struct td_stream *stream;
+
+    if (!td_asked_stream(e, a, "name", &stream))
+        return;
+    if (!td_map_uint(a->options, "before", &before)) {
+        td_asked_fail(e, a, TIDINGS_EINVAL, "before is a sequence");
+        return;
+    }
+    td_retain_purge(e, stream, before);
+    td_asked_done(e, a);
+}
+
+/* ---- the table ---- */
+
+static const struct {
+    const char *name;
+    void (*call)(struct td_engine *e, const struct td_asked *a);
+} calls[] = {
+    {"stream.add", stream_add},
+    {"stream.list", stream_list},
+    {"stream.delete", stream_delete},
+    {"stream.purge", stream_purge},
+    {"group.add", td_operate_group_add},
+    {"group.list", td_operate_group_list},
+    {"group.pause", td_operate_group_pause},
+    {"group.resume", td_operate_group_resume},
+    {"group.seek", td_operate_group_seek},
+    {"group.delete", td_operate_group_delete},
+    {"dlq.list", td_operate_dlq_list},
+    {"dlq.redrive", td_operate_dlq_redrive},
+    {"dlq.purge", td_operate_dlq_purge},
+};
+
+void td_operate(struct td_engine *e, struct td_session *s,
+                const struct td_frame *f)
+{
+    const struct td_asked a = {s, f->u.call.request, f->u.call.options};
+
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        if (td_str_is(f->u.call.name, calls[i].name)) {
+            calls[i].call(e, &a);
+            return;
+        }
+    }
+    td_asked_fail(e, &a, TIDINGS_ENOTSUP, "the broker knows no such call");
+}

@@ -1,0 +1,288 @@
+/* CALL: dead letters. They are read from the store, so the answer comes later. */
+#include "broker/engine/call.h"
+
+#include "broker/engine/pack.h"
+
+#include <stdlib.h>
+
+#define ROWS_BYTES (192u << 10) /* events in one answer: half a control frame */
+#define PAGE_ROWS  1000u        /* redriven or purged by one call */
+
+/* Who asked, until the store has answered. */
+struct waiting {
+    uint64_t session;
+    uint64_t request;
+    uint32_t group;
+    bool data;
+    uint32_t limit;
+    void (*each)(struct td_engine *e, struct td_consumer *c, uint64_t number,
+                 const struct td_record *record);
+};
+
+static struct td_session *asker(struct td_engine *e, const struct waiting *w)
+{
+    struct td_session *s;
+
+    HASH_FIND(hh, e->sessions, &w->session, sizeof(w->session), s);
+    return s && !s->doomed ? s : NULL;
+}
+
+/* Takes w over. */
+static void ask(struct td_engine *e, const struct td_asked *a,
+                struct td_consumer *c, const struct waiting *as, uint64_t first,
+                uint64_t last,
+                void (*done)(struct td_engine *e, void *owner,
+                             const struct td_store_answer *answer))
+{
+    struct td_place from = td_place_two(TD_TABLE_DEAD, c->id, first);
+    struct td_place to = last == UINT64_MAX
+                             ? td_place_two(TD_TABLE_DEAD, c->id + 1, 0)
+                             : td_place_two(TD_TABLE_DEAD, c->id, last + 1);
+    struct waiting *w = malloc(sizeof(*w));
+
+    if (w) {
+        *w = *as;
+        w->session = a->session->number;
+        w->request = a->request;
+        w->group = c->id;
+    }
+    if (!w ||
+        !td_read_ask(e, &from, &to, false, as->limit, TD_READ_BYTES, done, w)) {
+        free(w);
+        td_asked_fail(e, a, TIDINGS_ENOMEM, "broker is out of memory");
+    }
+}
+
+static bool find(struct td_engine *e, const struct td_asked *a,
+                 struct td_consumer **c)
+{
+    if (!td_asked_group(e, a, c))
+        return false;
+    if (td_consumer_is_kept(*c))
+        return true;
+    td_asked_fail(e, a, TIDINGS_ENOTSUP,
+                  "a stream in memory keeps no dead letters");
+    return false;
+}
+
+/* ---- the list ---- */
+
+static struct td_str type_of(struct td_engine *e, const struct td_dead_row *row)
+{
+    const char *why;
+
+    if (!td_scan(row->table.data, row->table.len, &td_scan_control) ||
+        td_batches_read(&e->batches, row->table, row->body.len, &why))
+        return td_no_str;
+    return e->batches.runs[0].type;
+}
+
+static void pack_bin(msgpack_packer *pk, const char *key, struct td_str bytes)
+{
+    td_pack_key(pk, key);
+    msgpack_pack_bin(pk, bytes.len);
+    msgpack_pack_bin_body(pk, bytes.data, bytes.len);
+}
+
+static void pack_dead(struct td_engine *e, msgpack_packer *pk, uint64_t number,
+                      const struct td_dead_row *row, bool data)
+{
+    msgpack_pack_map(pk, data ? 11 : 9);
+    td_pack_uint(pk, "number", number);
+    td_pack_uint(pk, "sequence", row->sequence);
+    td_pack_str(pk, "type", type_of(e, row));
+    td_pack_str(pk, "reason", td_str_of(td_death_names[row->why]));
+    td_pack_str(pk, "error", row->error);
+    td_pack_uint(pk, "deliveries", row->deliveries);
+    td_pack_uint(pk, "first_ms", (uint64_t)row->first_ms);
+    td_pack_uint(pk, "last_ms", (uint64_t)row->last_ms);
+    td_pack_key(pk, "redriven");
+    row->redrive ? msgpack_pack_true(pk) : msgpack_pack_false(pk);
+    if (!data)
+        return;
+    pack_bin(pk, "batch", row->table);
+    pack_bin(pk, "event", row->body);
+}
+
+static bool read_row(const struct td_record *record, uint64_t *number,
+                     struct td_dead_row *row)
+{
+    uint32_t id;
+
+    return !record->damaged &&
+           td_place_read_two(record->key, TD_TABLE_DEAD, &id, number) &&
+           td_dead_row_read(record->value, row);
+}
+
+/* How many rows go into one answer. */
+static uint32_t count_rows(const struct td_store_answer *answer, bool data)
+{
+    uint32_t n = 0;
+    size_t bytes = 0;
+
+    for (uint32_t i = 0; i < answer->records_len; i++) {
+        struct td_dead_row row;
+        uint64_t number;
+
+        if (!read_row(&answer->records[i], &number, &row))
+            continue;
+        bytes += data ? row.table.len + row.body.len : 0;
+        if (n > 0 && bytes > ROWS_BYTES)
+            break;
+        n++;
+    }
+    return n;
+}
+
+static void on_list(struct td_engine *e, void *owner,
+                    const struct td_store_answer *answer)
+{
+    struct waiting *w = owner;
+    struct td_session *s = asker(e, w);
+    struct td_consumer *c = td_consumer_by_id(e, w->group);
+    uint32_t left = count_rows(answer, w->data);
+    struct td_dead_row row;
+    uint64_t number;
+    msgpack_packer pk;
+
+    if (s && (answer->err || !c)) {
+        td_engine_reply(e, s, w->request,
+                        answer->err ? answer->err : TIDINGS_ENOTFOUND,
+                        answer->err ? "the store cannot read it"
+                                    : "no such group of this stream");
+    } else if (s) {
+        td_buf_reset(&e->table);
+        msgpack_packer_init(&pk, &e->table, td_buf_pack_write);
+        msgpack_pack_map(&pk, 2);
+        td_pack_uint(&pk, "dead_total", c->dead_len);
+        td_pack_key(&pk, "dead");
+        msgpack_pack_array(&pk, left);
+        for (uint32_t i = 0; left > 0; i++) {
+            if (!read_row(&answer->records[i], &number, &row))
+                continue;
+            /* one alone that is too large is shown without its event */
+            pack_dead(e, &pk, number, &row,
+                      w->data && row.table.len + row.body.len <= ROWS_BYTES);
+            left--;
+        }
+        td_asked_result(e, s, w->request);
+    }
+    free(w);
+}
+
+void td_operate_dlq_list(struct td_engine *e, const struct td_asked *a)
+{
+    struct waiting w = {0};
+    struct td_consumer *c;
+    uint64_t from = 0;
+    uint64_t limit = TD_DLQ_ROWS_MAX;
+
+    if (!find(e, a, &c))
+        return;
+    if (!td_map_uint(a->options, "from", &from) ||
+        !td_map_uint(a->options, "limit", &limit) || limit == 0 ||
+        limit > TD_DLQ_ROWS_MAX || !td_map_bool(a->options, "data", &w.data)) {
+        td_asked_fail(e, a, TIDINGS_EINVAL,
+                      "from is a number, limit 1 to 100, data a bool");
+        return;
+    }
+    w.limit = (uint32_t)limit;
+    ask(e, a, c, &w, from, UINT64_MAX, on_list);
+}
+
+/* ---- redriving, purging ---- */
+
+static void redrive_one(struct td_engine *e, struct td_consumer *c,
+                        uint64_t number, const struct td_record *record)
+{
+    struct td_place key = td_place_two(TD_TABLE_DEAD, c->id, number);
+    struct td_dead_row row;
+
+    if (!td_dead_row_read(record->value, &row) || row.redrive ||
+        !td_redrive(e, c, number, row.sequence))
+        return;
+    row.redrive = true;
+    td_buf_reset(&e->streams.value);
+    td_dead_row_pack(&e->streams.value, &row);
+    td_commit_put(e, &key, &e->streams.value, NULL, 0, 0);
+}
+
+static void purge_one(struct td_engine *e, struct td_consumer *c,
+                      uint64_t number, const struct td_record *record)
+{
+    struct td_place key = td_place_two(TD_TABLE_DEAD, c->id, number);
+
+    (void)record;
+    td_commit_delete(e, &key);
+    c->dead_len -= c->dead_len > 0;
+}
+
+static void on_page(struct td_engine *e, void *owner,
+                    const struct td_store_answer *answer)
+{
+    struct waiting *w = owner;
+    struct td_session *s = asker(e, w);
+    struct td_consumer *c = td_consumer_by_id(e, w->group);
+    struct td_owed_reply *owed;
+    uint64_t number = 0;
+    uint64_t events = 0;
+    uint32_t id;
+
+    for (uint32_t i = 0; c && i < answer->records_len && !answer->err; i++) {
+        if (!td_place_read_two(answer->records[i].key, TD_TABLE_DEAD, &id,
+                               &number))
+            continue;
+        w->each(e, c, number, &answer->records[i]);
+        events++;
+    }
+    if (events > 0)
+        td_commit_raise(e, TD_LEVEL_DISK);
+    if (events > 0 && e->streams.turn == 0)
+        td_commit_ticket(e);
+    owed = s && !answer->err && c ? td_fifo_push(&e->streams.replies) : NULL;
+    if (owed) {
+        owed->ticket = e->streams.turn ? e->streams.turn : e->streams.written;
+        owed->session = w->session;
+        owed->request = w->request;
+        owed->counts = true;
+        owed->events = events;
+        owed->next = answer->more ? number + 1 : 0;
+        if (e->streams.turn == 0)
+            td_operate_written(e, e->streams.written);
+    } else if (s) {
+        td_engine_reply(e, s, w->request,
+                        answer->err ? answer->err : TIDINGS_ENOTFOUND,
+                        "the store cannot read it, or the group is gone");
+    }
+    free(w);
+}
+
+static void range(struct td_engine *e, const struct td_asked *a,
+                  void (*each)(struct td_engine *e, struct td_consumer *c,
+                               uint64_t number, const struct td_record *record))
+{
+    const struct waiting w = {.limit = PAGE_ROWS, .each = each};
+    struct td_consumer *c;
+    uint64_t first = 0;
+    uint64_t last = INT64_MAX;
+
+    if (!find(e, a, &c))
+        return;
+    if (!td_map_uint(a->options, "first", &first) ||
+        !td_map_uint(a->options, "last", &last)) {
+        td_asked_fail(e, a, TIDINGS_EINVAL,
+                      "first and last are numbers of dead letters");
+        return;
+    }
+    ask(e, a, c, &w, first, last, on_page);
+}
+
+void td_operate_dlq_redrive(struct td_engine *e, const struct td_asked *a)
+{
+    range(e, a, redrive_one);
+}
+
+void td_operate_dlq_purge(struct td_engine *e, const struct td_asked *a)
+{
+    range(e, a, purge_one);
+}

@@ -1,0 +1,196 @@
+/* CALL: durable groups. */
+#include "broker/engine/call.h"
+
+#include "broker/engine/pack.h"
+
+#include <string.h>
+
+#define ROWS_MAX 200u
+
+void td_operate_group_add(struct td_engine *e, const struct td_asked *a)
+{
+    struct td_durable_options options;
+    struct td_consumer *c;
+    struct td_stream *stream;
+    const char *text;
+    unsigned given;
+    tidings_err err;
+
+    if (!td_asked_stream(e, a, "stream", &stream))
+        return;
+    text = td_durable_options_read(&options, a->options, &given);
+    if (!text && options.group.len == 0)
+        text = "name the group";
+    if (text) {
+        td_asked_fail(e, a, TIDINGS_EINVAL, text);
+        return;
+    }
+    err = td_consumer_add(e, stream, &options, given, &c, &text);
+    if (err) {
+        td_asked_fail(e, a, err, text);
+        return;
+    }
+    if (c->dirty)
+        td_commit_ticket(e);
+    td_asked_done(e, a);
+}
+
+/* ---- the list ---- */
+
+static void pack_bool(msgpack_packer *pk, const char *key, bool value)
+{
+    td_pack_key(pk, key);
+    value ? msgpack_pack_true(pk) : msgpack_pack_false(pk);
+}
+
+static uint64_t in_flight(const struct td_consumer *c)
+{
+    uint64_t events = 0;
+
+    for (const struct td_sub *sub = c->group->members; sub;
+         sub = sub->group_next)
+        events += sub->leases->events;
+    return events;
+}
+
+static void pack_group(struct td_engine *e, msgpack_packer *pk,
+                       const struct td_consumer *c)
+{
+    const struct td_consumer_counts *n = &c->count;
+    uint64_t next = c->stream->kept.next;
+
+    msgpack_pack_map(pk, TD_DURABLE_OPTIONS_ROWS + 20);
+    td_durable_options_rows(&e->table, &c->options);
+    td_pack_uint(pk, "floor", c->settled.floor);
+    td_pack_uint(pk, "next", c->cursor);
+    td_pack_uint(pk, "lag", next > c->cursor ? next - c->cursor : 0);
+    td_pack_uint(pk, "in_flight", in_flight(c));
+    td_pack_uint(pk, "waiting", c->retries.events);
+    td_pack_uint(pk, "dead", c->dead_len);
+    td_pack_uint(pk, "members", c->group->members_len);
+    td_pack_uint(pk, "delivered", n->delivered);
+    td_pack_uint(pk, "redelivered", n->redelivered);
+    td_pack_uint(pk, "acked", n->acked);
+    td_pack_uint(pk, "naked", n->naked);
+    td_pack_uint(pk, "timed_out", n->timed_out);
+    td_pack_uint(pk, "lost", n->lost);
+    td_pack_uint(pk, "released", n->released);
+    td_pack_uint(pk, "termed", n->termed);
+    td_pack_uint(pk, "stale", n->stale);
+    td_pack_uint(pk, "expired", n->expired);
+    pack_bool(pk, "full", c->out >= c->options.max_in_flight);
+    pack_bool(pk, "paused", td_consumer_is_paused(e, c));
+    td_pack_uint(pk, "paused_until_ms", (uint64_t)c->paused_until_ms);
+}
+
+void td_operate_group_list(struct td_engine *e, const struct td_asked *a)
+{
+    struct td_stream *of = NULL;
+    struct td_str name;
+    struct td_consumer *c;
+    uint64_t from = 0;
+    uint64_t all = 0;
+    uint64_t rows;
+    msgpack_packer pk;
+
+    if (td_map_find(a->options, "stream", &name) &&
+        !td_asked_stream(e, a, "stream", &of))
+        return;
+    if (!td_map_uint(a->options, "from", &from)) {
+        td_asked_fail(e, a, TIDINGS_EINVAL, "from is a number of rows");
+        return;
+    }
+    DL_FOREACH(e->streams.consumers, c)
+    {
+        all += td_consumer_is_durable(c) && (!of || c->stream == of);
+    }
+    rows = from < all ? all - from : 0;
+    rows = rows < ROWS_MAX ? rows : ROWS_MAX;
+    td_buf_reset(&e->table);
+    msgpack_packer_init(&pk, &e->table, td_buf_pack_write);
+    msgpack_pack_map(&pk, 2);
+    td_pack_uint(&pk, "groups_total", all);
+    td_pack_key(&pk, "groups");
+    msgpack_pack_array(&pk, rows);
+    DL_FOREACH(e->streams.consumers, c)
+    {
+        if (!td_consumer_is_durable(c) || (of && c->stream != of))
+            continue;
+        if (from > 0) {
+            from--;
+        } else if (rows > 0) {
+            pack_group(e, &pk, c);
+            rows--;
+        }
+    }
+    td_asked_result(e, a->session, a->request);
+}
+
+/* ---- the rest ---- */
+
+static void changed(struct td_engine *e, const struct td_asked *a,
+                    struct td_consumer *c)
+{
+    c->dirty_row = true;
+    td_consumer_dirty(e, c);
+    if (c->dirty)
+        td_commit_ticket(e);
+    td_consumer_ready(e, c);
+    td_asked_done(e, a);
+}
+
+void td_operate_group_pause(struct td_engine *e, const struct td_asked *a)
+{
+    struct td_consumer *c;
+    uint64_t until = 0;
+
+    if (!td_asked_group(e, a, &c))
+        return;
+    if (!td_map_uint(a->options, "until_ms", &until)) {
+        td_asked_fail(e, a, TIDINGS_EINVAL,
+                      "until_ms is milliseconds since 1970");
+        return;
+    }
+    c->paused = true;
+    c->paused_until_ms = (int64_t)until;
+    td_consumer_wake_at(e, c, e->now_ms);
+    changed(e, a, c);
+}
+
+void td_operate_group_resume(struct td_engine *e, const struct td_asked *a)
+{
+    struct td_consumer *c;
+
+    if (!td_asked_group(e, a, &c))
+        return;
+    c->paused = false;
+    c->paused_until_ms = 0;
+    changed(e, a, c);
+}
+
+void td_operate_group_seek(struct td_engine *e, const struct td_asked *a)
+{
+    struct td_start start;
+    struct td_consumer *c;
+    const char *text;
+
+    if (!td_asked_group(e, a, &c))
+        return;
+    text = td_start_read(&start, a->options);
+    if (text) {
+        td_asked_fail(e, a, TIDINGS_EINVAL, text);
+        return;
+    }
+    td_consumer_seek(e, c, &start);
+    changed(e, a, c);
+}
+
+void td_operate_group_delete(struct td_engine *e, const struct td_asked *a)
+{
+    struct td_consumer *c;
+
+    if (!td_asked_group(e, a, &c))
+        return;
+    td_consumer_delete(e, c);
+    td_asked_done(e, a);
+}

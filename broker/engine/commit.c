@@ -1,0 +1,315 @@
+/* What a turn writes is one transaction. Its answer moves what was submitted to
+ * what is kept, or takes it back. */
+#include "broker/engine/internal.h"
+
+#include <stdlib.h>
+
+/* After a commit that failed: until what groups have to write is tried again. */
+#define AGAIN_MS 500
+
+/* ---- writing ---- */
+
+uint64_t td_commit_ticket(struct td_engine *e)
+{
+    struct td_streams *st = &e->streams;
+
+    if (st->turn == 0)
+        st->turn = ++st->ticket;
+    return st->turn;
+}
+
+uint64_t td_commit_last(const struct td_engine *e)
+{
+    const struct td_streams *st = &e->streams;
+    const struct td_flown *last = td_fifo_back(&st->flown);
+
+    if (st->turn > 0)
+        return st->turn;
+    return last ? last->ticket : st->written;
+}
+
+void td_commit_put(struct td_engine *e, const struct td_place *key,
+                   const struct td_buf *value, struct td_body *body,
+                   size_t offset, size_t len)
+{
+    struct td_str bytes = {(const char *)value->data, value->len};
+
+    td_commit_ticket(e);
+    if (value->failed)
+        e->streams.txn.failed = true;
+    td_txn_put(&e->streams.txn, td_place_str(key), bytes, body, offset, len);
+    e->streams.turn_bytes += key->len + value->len + len;
+}
+
+void td_commit_delete(struct td_engine *e, const struct td_place *key)
+{
+    td_commit_ticket(e);
+    td_txn_delete(&e->streams.txn, td_place_str(key));
+    e->streams.turn_bytes += key->len;
+}
+
+void td_commit_delete_range(struct td_engine *e, const struct td_place *from,
+                            const struct td_place *to)
+{
+    td_commit_ticket(e);
+    td_txn_delete_range(&e->streams.txn, td_place_str(from), td_place_str(to));
+    e->streams.turn_bytes += from->len + to->len;
+}
+
+void td_commit_raise(struct td_engine *e, enum td_level level)
+{
+    td_txn_raise(&e->streams.txn, level);
+}
+
+bool td_commit_is_written(const struct td_engine *e, uint64_t ticket)
+{
+    return ticket <= e->streams.written;
+}
+
+static void write_state(struct td_engine *e, struct td_stream *stream)
+{
+    struct td_streams *st = &e->streams;
+    struct td_place key = td_place_one(TD_TABLE_STATE, stream->id);
+    struct td_carried *carried;
+
+    stream->dirty = false;
+    if (!td_stream_is_on_disk(stream)) {
+        stream->kept = stream->head;
+        td_consumers_wake(e, stream);
+        return;
+    }
+    td_buf_reset(&st->value);
+    td_state_pack(&st->value, &stream->head);
+    td_commit_put(e, &key, &st->value, NULL, 0, 0);
+    carried = td_fifo_push(&st->carried);
+    if (!carried) {
+        st->txn.failed = true;
+        return;
+    }
+    carried->ticket = st->turn;
+    carried->stream = stream;
+    carried->state = stream->head;
+}
+
+static void write_producer(struct td_engine *e, struct td_producer *p)
+{
+    struct td_place key = td_place_producer(p->id);
+
+    p->dirty = false;
+    td_buf_reset(&e->streams.value);
+    td_stored_pack(&e->streams.value, &p->stored);
+    td_commit_put(e, &key, &e->streams.value, NULL, 0, 0);
+}
+
+static void write_dirty(struct td_engine *e)
+{
+    struct td_streams *st = &e->streams;
+
+    while (st->dirty) {
+        struct td_stream *stream = st->dirty;
+
+        st->dirty = stream->dirty_next;
+        write_state(e, stream);
+    }
+    while (st->dirty_producers) {
+        struct td_producer *p = st->dirty_producers;
+
+        st->dirty_producers = p->dirty_next;
+        write_producer(e, p);
+    }
+    if (e->now_ms >= st->again_ms)
+        td_consumers_write(e);
+}
+
+/* There was no memory for all of it. Those before it may be kept; what comes
+ * after it may not, so nothing is appended until they are answered. */
+static void give_up(struct td_engine *e)
+{
+    struct td_streams *st = &e->streams;
+
+    td_txn_fini(&st->txn);
+    st->stuck = st->turn;
+    st->turn = 0;
+    st->turn_bytes = 0;
+}
+
+static void look_at_room(struct td_engine *e)
+{
+    struct td_store_info info;
+
+    e->streams.store->face->info(e->streams.store, &info);
+    e->streams.no_room = info.free_bytes == 0;
+    e->streams.broken = info.failed;
+}
+
+void td_commit_flush(struct td_engine *e)
+{
+    struct td_streams *st = &e->streams;
+    struct td_flown *flown;
+
+    write_dirty(e);
+    if (st->turn == 0)
+        return;
+    flown = td_fifo_push(&st->flown);
+    if (!flown || st->txn.failed || st->txn.len == 0) {
+        if (flown)
+            td_fifo_pop_back(&st->flown);
+        give_up(e);
+        td_commit_answers(e);
+        return;
+    }
+    flown->ticket = st->turn;
+    flown->bytes = st->turn_bytes;
+    st->flown_bytes += st->turn_bytes;
+    st->full = st->full || st->flown_bytes > TD_STORE_PENDING_BYTES;
+    st->store->face->submit(st->store, &st->txn, st->turn);
+    st->turn = 0;
+    st->turn_bytes = 0;
+    look_at_room(e);
+}
+
+/* ---- answers ---- */
+
+static void keep(struct td_engine *e, uint64_t ticket)
+{
+    struct td_streams *st = &e->streams;
+
+    st->written = ticket;
+    while (st->carried.len > 0) {
+        struct td_carried *carried = td_fifo_nth(&st->carried, 0);
+
+        if (carried->ticket > ticket)
+            break;
+        if (carried->stream) {
+            carried->stream->kept = carried->state;
+            td_consumers_wake(e, carried->stream);
+        }
+        td_fifo_pop(&st->carried, 1);
+    }
+    td_confirm_written(e, ticket);
+    td_operate_written(e, ticket);
+    td_consumers_written(e);
+}
+
+/* All that was given out and not written has failed. */
+static void take_back(struct td_engine *e, tidings_err err)
+{
+    struct td_streams *st = &e->streams;
+
+    td_txn_fini(&st->txn);
+    st->turn = 0;
+    st->turn_bytes = 0;
+    st->stuck = 0;
+    st->failing = st->ticket;
+    st->again_ms = e->now_ms + AGAIN_MS;
+    td_fifo_pop(&st->carried, st->carried.len);
+    for (struct td_stream *s = st->all; s; s = s->hh.next) {
+        if (!td_stream_is_on_disk(s))
+            continue;
+        s->head = s->kept;
+        td_entries_cut(s, s->kept.next);
+    }
+    td_producers_take_back(e);
+    td_consumers_take_back(e);
+    td_confirm_failed(e, err);
+    td_operate_failed(e, err);
+    td_log(&e->options.log, TD_LOG_ERROR, "STORE-FAILED",
+           "a commit failed: %s; nothing of it was confirmed",
+           tidings_err_text(err));
+}
+
+static void on_written(struct td_engine *e,
+                       const struct td_store_answer *answer)
+{
+    struct td_streams *st = &e->streams;
+    const struct td_flown *flown = td_fifo_nth(&st->flown, 0);
+
+    st->flown_bytes -= flown->bytes;
+    td_fifo_pop(&st->flown, 1);
+    if (answer->err == TIDINGS_OK)
+        keep(e, answer->ticket);
+    else if (answer->ticket > st->failing)
+        take_back(e, answer->err);
+}
+
+static void on_read(struct td_engine *e, const struct td_store_answer *answer)
+{
+    struct td_read *read;
+
+    HASH_FIND(hh, e->streams.reads, &answer->ticket, sizeof(answer->ticket),
+              read);
+    if (!read)
+        return;
+    HASH_DELETE(hh, e->streams.reads, read);
+    if (read->done)
+        read->done(e, read->owner, answer);
+    free(read);
+}
+
+/* Publishers that waited for the store go on. */
+static void ease(struct td_engine *e)
+{
+    struct td_streams *st = &e->streams;
+
+    if (!st->full || st->flown_bytes > TD_STORE_PENDING_BYTES / 2)
+        return;
+    st->full = false;
+    for (struct td_session *s = e->sessions; s; s = s->hh.next) {
+        if (!s->away && !s->doomed && !s->held)
+            td_session_owe(e, s, true);
+    }
+}
+
+void td_commit_answers(struct td_engine *e)
+{
+    struct td_streams *st = &e->streams;
+    struct td_store_answer *answer;
+
+    while (st->store && (answer = st->store->face->next(st->store))) {
+        if (answer->kind == TD_STORE_WRITTEN)
+            on_written(e, answer);
+        else
+            on_read(e, answer);
+        td_store_answer_free(answer);
+        look_at_room(e);
+    }
+    if (st->stuck && st->flown.len == 0)
+        take_back(e, TIDINGS_ENOMEM);
+    ease(e);
+}
+
+/* ---- reading ---- */
+
+struct td_read *td_read_ask(struct td_engine *e, const struct td_place *from,
+                            const struct td_place *to, bool backwards,
+                            uint32_t records, size_t bytes,
+                            void (*done)(struct td_engine *e, void *owner,
+                                         const struct td_store_answer *answer),
+                            void *owner)
+{
+    struct td_streams *st = &e->streams;
+    struct td_read *read = calloc(1, sizeof(*read));
+
+    if (!read)
+        return NULL;
+    read->ticket = ++st->read_ticket;
+    read->done = done;
+    read->owner = owner;
+    HASH_ADD(hh, st->reads, ticket, sizeof(read->ticket), read);
+    if (read->hh_failed) {
+        free(read);
+        return NULL;
+    }
+    if (st->store->face->read(st->store, td_place_str(from), td_place_str(to),
+                              backwards, records, bytes, read->ticket))
+        return read;
+    HASH_DELETE(hh, st->reads, read);
+    free(read);
+    return NULL;
+}
+
+void td_read_forget(struct td_read *read)
+{
+    if (read)
+        read->done = NULL;
+}

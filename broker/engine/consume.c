@@ -1,0 +1,120 @@
+/* Members of durable groups, and readers: SUBSCRIBE to a stream. */
+#include "broker/engine/internal.h"
+
+#include <stdlib.h>
+
+static bool read_windows(struct td_str options, uint64_t *events,
+                         uint64_t *bytes)
+{
+    return td_map_uint(options, "events", events) &&
+           td_map_uint(options, "bytes", bytes) && *events >= 1 &&
+           *bytes >= TD_EVENT_BYTES_MAX && *events <= TD_QUEUE_EVENTS_MAX &&
+           *bytes <= TD_QUEUE_BYTES_MAX;
+}
+
+/* The consumer that it is to be a member of; NULL: *text and *code say why. */
+static struct td_consumer *find_consumer(struct td_engine *e,
+                                         const struct td_frame *f,
+                                         tidings_err *code, const char **text)
+{
+    struct td_durable_options options;
+    struct td_consumer *c = NULL;
+    struct td_stream *stream;
+    unsigned given;
+
+    *code = TIDINGS_EINVAL;
+    *text = td_durable_options_read(&options, f->u.subscribe.options, &given);
+    if (*text)
+        return NULL;
+    options.pattern = f->u.subscribe.pattern;
+    given |= TD_GIVEN_PATTERN;
+    stream = td_stream_find(e, options.stream);
+    *code = TIDINGS_ENOTFOUND;
+    *text = e->streams.store || e->streams.all
+                ? "no such stream"
+                : "the broker keeps no streams: start it with --data DIR";
+    if (!stream)
+        return NULL;
+    if (options.group.len > 0) {
+        *code = td_consumer_add(e, stream, &options, given, &c, text);
+    } else {
+        c = td_reader_new(e, stream, &options);
+        *code = c ? TIDINGS_OK : TIDINGS_ENOMEM;
+        *text = "broker is out of memory";
+    }
+    if (*code == TIDINGS_EEXIST)
+        *code = TIDINGS_EINVAL; /* as for a live group */
+    return *code ? NULL : c;
+}
+
+static struct td_sub *sub_new(struct td_session *s, uint64_t number,
+                              uint64_t events, uint64_t bytes, bool leases)
+{
+    struct td_sub *sub = calloc(1, sizeof(*sub));
+
+    if (!sub)
+        return NULL;
+    sub->session = s;
+    sub->number = number;
+    sub->events_limit = sub->window_events = events;
+    sub->bytes_limit = sub->window_bytes = bytes;
+    sub->leases = leases ? calloc(1, sizeof(*sub->leases)) : NULL;
+    if (!leases || sub->leases)
+        HASH_ADD(hh, s->subs, number, sizeof(sub->number), sub);
+    if ((!leases || sub->leases) && !sub->hh_failed)
+        return sub;
+    free(sub->leases);
+    free(sub);
+    return NULL;
+}
+
+const char *td_consume_subscribe(struct td_engine *e, struct td_session *s,
+                                 const struct td_frame *f, tidings_err *code)
+{
+    struct td_consumer *c;
+    struct td_sub *sub = NULL;
+    uint64_t events = 0;
+    uint64_t bytes = 0;
+    const char *text;
+
+    *code = TIDINGS_EINVAL;
+    if (!read_windows(f->u.subscribe.options, &events, &bytes))
+        return "events and bytes must allow at least one largest event, and no "
+               "more than a queue may hold";
+    c = find_consumer(e, f, code, &text);
+    if (!c)
+        return text;
+    *code = TIDINGS_ELIMIT;
+    if (c->group->members_len >= TD_MEMBERS_MAX)
+        return "the group has as many members as one may have";
+    sub = sub_new(s, f->u.subscribe.subscription, events, bytes,
+                  td_consumer_is_durable(c));
+    *code = TIDINGS_ENOMEM;
+    if (!sub) {
+        if (!td_consumer_is_durable(c))
+            td_consumer_free(e, c);
+        return "broker is out of memory";
+    }
+    td_group_join(e, c->group, sub);
+    s->patterns_bytes += c->group->pattern_len;
+    e->subs_len++;
+    td_consumer_ready(e, c);
+    *code = TIDINGS_OK;
+    return "";
+}
+
+void td_consumer_leave(struct td_engine *e, struct td_consumer *c,
+                       struct td_sub *sub)
+{
+    if (sub->leases) {
+        td_lease_clear(e, sub);
+        td_inflight_fini(sub->leases);
+        free(sub->leases);
+        sub->leases = NULL;
+    }
+    td_group_take_out(e, c->group, sub);
+    if (td_consumer_is_durable(c))
+        td_consumer_ready(e, c);
+    else
+        td_consumer_free(e, c);
+}

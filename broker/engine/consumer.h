@@ -1,0 +1,207 @@
+/* Consumers: durable groups, and readers, which have no state of their own.
+ *
+ *   stream: tail in memory, or read ──> feed.c ──> the group's queue ──> deal.c
+ *                                          ^                              │
+ *                                     retries <── lease.c <── deliver.c <─┘
+ *                                          │          ^
+ *                                      bury.c     SETTLE, time, members that end
+ *
+ * What was fed and is not settled is out: in the queue, with a member, leased,
+ * or waiting among the retries. It is in one of these places, and counted once. */
+#ifndef TD_CONSUMER_H
+#define TD_CONSUMER_H
+
+#include "broker/engine/counts.h"
+#include "broker/engine/inflight.h"
+#include "broker/engine/retry.h"
+#include "broker/engine/settled.h"
+#include "broker/engine/streams.h"
+
+struct td_group;
+struct td_piece;
+struct td_queue;
+struct td_sub;
+
+/* A dead letter that is delivered again: what the stream has under its sequence
+ * is settled, and may be gone. */
+struct td_redriven {
+    UT_hash_handle hh; /* by sequence */
+    bool hh_failed;
+    uint64_t sequence;
+    uint64_t number; /* of the dead letter */
+};
+
+/* A dead letter in a transaction that is not written. */
+struct td_burial {
+    uint64_t ticket;
+    struct td_retry retry;
+    bool again; /* it was a dead letter before */
+};
+
+struct td_consumer_counts {
+    uint64_t delivered; /* first deliveries and later ones */
+    uint64_t redelivered;
+    uint64_t acked;
+    uint64_t naked;
+    uint64_t timed_out;
+    uint64_t lost; /* with a member */
+    uint64_t released;
+    uint64_t termed;
+    uint64_t stale;
+    uint64_t expired;
+    uint64_t dead; /* buried */
+};
+
+struct td_consumer {
+    struct td_consumer *prev; /* list of all */
+    struct td_consumer *next;
+    struct td_consumer *stream_prev; /* of its stream */
+    struct td_consumer *stream_next;
+    uint32_t id; /* 0: a reader */
+    struct td_stream *stream;
+    struct td_group *group;
+    struct td_buf text;                /* its options, as a map … */
+    struct td_durable_options options; /* … read: borrows text */
+    bool all; /* its pattern matches whatever a stream takes */
+    bool paused;
+    int64_t paused_until_ms; /* Unix; 0: until resumed */
+    /* feeding */
+    uint64_t cursor;      /* the sequence that is fed next */
+    uint64_t out;         /* fed and not settled */
+    struct td_read *read; /* of what cursor is in; or to locate */
+    struct td_read *retry_read;
+    uint64_t retry_sequence; /* for which that was asked */
+    uint64_t read_next; /* where the record after those read begins; 0: look */
+    bool placed;        /* cursor was read from the store */
+    bool locating;      /* its start is a time: cursor is not known yet … */
+    uint64_t low;       /* … but is not below this, and */
+    uint64_t high;      /* … not above that */
+    bool full_told;     /* max_in_flight is used up: an advisory was sent */
+    /* settling: durable groups */
+    struct td_settled_set settled;
+    struct td_counts counts; /* deliveries of events that have failed */
+    struct td_retries retries;
+    uint64_t dead_next;
+    uint64_t dead_len;
+    struct td_fifo
+        burials; /* td_burial: in transactions that are not written */
+    struct td_redriven *redriven;
+    struct td_consumer_counts count;
+    int64_t wake_ms; /* when it has to be looked at; TD_NEVER */
+    bool ready;      /* in the list */
+    struct td_consumer *ready_prev;
+    struct td_consumer *ready_next;
+    bool dirty;     /* in the list: its state is to be written */
+    bool dirty_row; /* … and who it is */
+    struct td_consumer *dirty_next;
+    uint64_t wrote; /* the last ticket with something of it */
+};
+
+/* consumer.c: their life */
+struct td_consumer *td_consumer_find(struct td_stream *stream,
+                                     struct td_str group);
+/* A group is declared, or *out is the one that is there. given: as
+ * td_durable_options_read(). */
+tidings_err td_consumer_add(struct td_engine *e, struct td_stream *stream,
+                            const struct td_durable_options *options,
+                            unsigned given, struct td_consumer **out,
+                            const char **text);
+/* NULL: no memory. */
+struct td_consumer *td_reader_new(struct td_engine *e, struct td_stream *stream,
+                                  const struct td_durable_options *options);
+/* Its members end, told by a GAP; its rows in the store go. */
+void td_consumer_delete(struct td_engine *e, struct td_consumer *c);
+void td_consumer_free(struct td_engine *e, struct td_consumer *c);
+void td_consumer_ready(struct td_engine *e, struct td_consumer *c);
+void td_consumer_dirty(struct td_engine *e, struct td_consumer *c);
+/* Forgets what is out, and goes on from there. */
+void td_consumer_seek(struct td_engine *e, struct td_consumer *c,
+                      const struct td_start *start);
+bool td_consumer_is_durable(const struct td_consumer *c);
+/* Its state is kept in the store. */
+bool td_consumer_is_kept(const struct td_consumer *c);
+bool td_consumer_is_paused(struct td_engine *e, const struct td_consumer *c);
+
+/* consume.c: members */
+/* A text, and *code when it cannot be. */
+const char *td_consume_subscribe(struct td_engine *e, struct td_session *s,
+                                 const struct td_frame *f, tidings_err *code);
+void td_consumer_leave(struct td_engine *e, struct td_consumer *c,
+                       struct td_sub *sub);
+
+/* feed.c */
+void td_feed_ready(struct td_engine *e);
+/* It is to be looked at then, or earlier. */
+void td_consumer_wake_at(struct td_engine *e, struct td_consumer *c,
+                         int64_t ms);
+/* Consumers of a stream that has grown or shrunk. */
+void td_consumers_wake(struct td_engine *e, struct td_stream *stream);
+/* Looks at clocks; returns when to look again. */
+int64_t td_consumers_tick(struct td_engine *e);
+/* What was fed and is not sent goes back: it waits to be fed again. */
+void td_consumer_unfeed(struct td_engine *e, struct td_consumer *c,
+                        struct td_queue *q);
+/* The item of a record that was read; NULL: no memory, or it is damaged. */
+struct td_item *td_feed_item(struct td_engine *e,
+                             const struct td_record *record,
+                             struct td_body *bytes, uint64_t *first,
+                             uint32_t *events);
+
+/* retries.c */
+void td_retries_feed(struct td_engine *e, struct td_consumer *c);
+
+/* locate.c */
+/* Sets the cursor, or begins to look for it. */
+void td_locate(struct td_engine *e, struct td_consumer *c,
+               const struct td_start *start);
+
+/* lease.c: what members have */
+/* A piece is sent under tags from tag on; false: no memory. */
+bool td_lease_sent(struct td_engine *e, struct td_sub *sub, uint64_t tag,
+                   const struct td_piece *piece);
+/* How many events from its front have been delivered as often as the first. */
+uint32_t td_lease_alike(const struct td_sub *sub, const struct td_piece *piece);
+/* Where a piece of such events stands. */
+void td_lease_span(const struct td_sub *sub, const struct td_piece *piece,
+                   struct td_span *out);
+void td_lease_settle(struct td_engine *e, struct td_session *s,
+                     const struct td_frame *f);
+void td_lease_clear(struct td_engine *e, struct td_sub *sub);
+void td_lease_tick(struct td_engine *e, struct td_consumer *c);
+/* When the first of its members' leases is over; TD_NEVER: there is none. */
+int64_t td_lease_next(const struct td_consumer *c);
+/* The event is done with: nothing of it is out any more. */
+void td_consumer_done(struct td_engine *e, struct td_consumer *c,
+                      uint64_t sequence, uint32_t count);
+
+/* bury.c: dead letters */
+/* The first event of a retry, whose bytes the piece has, becomes one. */
+void td_bury(struct td_engine *e, struct td_consumer *c,
+             const struct td_piece *piece, const struct td_retry *retry);
+/* Dead letters from first to last are delivered again, or are forgotten; returns how
+ * many, in *more whether there are others of that range to come. Reads. */
+bool td_redrive(struct td_engine *e, struct td_consumer *c, uint64_t number,
+                uint64_t sequence);
+/* Fetches the first retry, which is one; false: it is being read. */
+bool td_redriven_feed(struct td_engine *e, struct td_consumer *c,
+                      const struct td_redriven *r);
+struct td_redriven *td_redriven_find(const struct td_consumer *c,
+                                     uint64_t sequence);
+/* It is settled: its dead letter goes. */
+void td_redriven_done(struct td_engine *e, struct td_consumer *c,
+                      struct td_redriven *r);
+void td_redriven_clear(struct td_consumer *c);
+void td_bury_written(struct td_engine *e, struct td_consumer *c);
+void td_bury_take_back(struct td_engine *e, struct td_consumer *c);
+
+/* consumer_store.c: their state in the store */
+void td_consumers_write(struct td_engine *e);
+void td_consumers_written(struct td_engine *e);
+void td_consumers_take_back(struct td_engine *e);
+/* When something is to be written that nothing else takes along. */
+int64_t td_consumers_write_due(const struct td_engine *e);
+tidings_err td_consumer_load(struct td_engine *e, uint32_t id,
+                             const struct td_group_row *row);
+struct td_consumer *td_consumer_by_id(struct td_engine *e, uint32_t id);
+
+#endif

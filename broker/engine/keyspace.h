@@ -1,0 +1,160 @@
+/* What the engine keeps in the store: keys, and the bytes of values.
+ *
+ * A key is a table's byte and fixed fields, big-endian, so that keys sort as
+ * their numbers do.
+ *
+ * | table    | key                                | value                      |
+ * |----------|------------------------------------|----------------------------|
+ * | STREAM   | stream u32                         | its options, a msgpack map |
+ * | STATE    | stream u32                         | td_stream_state            |
+ * | RECORD   | stream u32, its first sequence u64 | a record: one batch        |
+ * | PRODUCER | producer, 16 bytes                 | td_stored                  |
+ * | GROUP    | group u32                          | td_group_row               |
+ * | FLOOR    | group u32                          | td_floor                   |
+ * | CHUNK    | group u32, number u64              | bits: settled.h            |
+ * | COUNT    | group u32, number u64              | bytes: counts.h            |
+ * | DEAD     | group u32, number u64              | td_dead_row                |
+ *
+ * Table 0 is the store's own. Numbers of streams and groups are never used
+ * again. Every value of a fixed shape begins with its version, one byte.
+ *
+ * A record is what one batch brought to one stream:
+ *
+ *    version u8 · flags u8 · events u32 · previous u64 · stored_ms i64 ·
+ *    table_len u32 · table (a list of one batch, PROTOCOL.md 5) · body
+ *
+ * previous is the first sequence of the record before it, 0 for the first that
+ * the stream ever had: so a record that is missing, or is another's, is
+ * noticed by whoever reads on from its neighbour. */
+#ifndef TD_KEYSPACE_H
+#define TD_KEYSPACE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/buf.h"
+#include "proto/limits.h"
+#include "proto/scan.h"
+
+enum td_table {
+    TD_TABLE_STREAM = 1,
+    TD_TABLE_STATE,
+    TD_TABLE_RECORD,
+    TD_TABLE_PRODUCER,
+    TD_TABLE_GROUP,
+    TD_TABLE_FLOOR,
+    TD_TABLE_CHUNK,
+    TD_TABLE_COUNT,
+    TD_TABLE_DEAD,
+    TD_TABLES_END
+};
+
+#define TD_PLACE_BYTES 32u /* room for any key of ours */
+
+/* A key. */
+struct td_place {
+    uint8_t bytes[TD_PLACE_BYTES];
+    size_t len;
+};
+
+/* The key as borrowed bytes; the place must outlive them. */
+struct td_str td_place_str(const struct td_place *place);
+
+/* Where a table begins; that of the next one is where it ends. */
+struct td_place td_place_table(enum td_table table);
+struct td_place td_place_one(enum td_table table, uint32_t a);
+struct td_place td_place_two(enum td_table table, uint32_t a, uint64_t b);
+struct td_place td_place_producer(const uint8_t producer[TD_PRODUCER_BYTES]);
+
+/* What a key says; false: it is none of that table. */
+bool td_place_read_one(struct td_str key, enum td_table table, uint32_t *a);
+bool td_place_read_two(struct td_str key, enum td_table table, uint32_t *a,
+                       uint64_t *b);
+bool td_place_read_producer(struct td_str key, struct td_str *producer);
+
+/* ---- values: reading is false for one that is not of that shape ---- */
+
+#define TD_VALUE_VERSION 1u
+
+struct td_record_head {
+    uint32_t events;
+    uint64_t previous;
+    int64_t stored_ms; /* Unix milliseconds */
+    struct td_str table;
+    struct td_str body; /* of a record that was read */
+};
+
+/* What stands before the body. */
+void td_record_pack(struct td_buf *out, const struct td_record_head *head);
+bool td_record_read(struct td_str value, struct td_record_head *out);
+
+/* A stream's own counting: kept because what is deleted cannot be counted. */
+struct td_stream_state {
+    uint64_t first;       /* sequence of the oldest event that is kept */
+    uint64_t next;        /* of the one that comes next */
+    uint64_t last_record; /* the first sequence of the newest record; 0: none */
+    uint64_t bytes;       /* of all records that are kept */
+    int64_t stored_ms;    /* the newest record's */
+};
+
+void td_state_pack(struct td_buf *out, const struct td_stream_state *state);
+bool td_state_read(struct td_str value, struct td_stream_state *out);
+
+#define TD_HOLES_MAX 8u
+
+struct td_hole {
+    uint64_t first;
+    uint64_t last;
+};
+
+/* The last that is stored of a producer, and what below it is not. */
+struct td_stored {
+    uint64_t sequence; /* the producer's */
+    uint64_t unsure;   /* up to here more is missing than the holes below say */
+    uint32_t holes_len;
+    struct td_hole holes[TD_HOLES_MAX];
+};
+
+void td_stored_pack(struct td_buf *out, const struct td_stored *stored);
+bool td_stored_read(struct td_str value, struct td_stored *out);
+
+/* A durable group: who it is, and what operators have said. */
+struct td_group_row {
+    uint32_t stream;
+    bool paused;
+    int64_t paused_until_ms; /* Unix; 0: until resumed */
+    struct td_str options;   /* msgpack map, as of group.add */
+};
+
+void td_group_row_pack(struct td_buf *out, const struct td_group_row *row);
+bool td_group_row_read(struct td_str value, struct td_group_row *out);
+
+/* How far it has come. */
+struct td_floor {
+    uint64_t floor;
+    uint64_t dead_next; /* number of the next dead letter, from 1 on */
+};
+
+void td_floor_pack(struct td_buf *out, const struct td_floor *floor);
+bool td_floor_read(struct td_str value, struct td_floor *out);
+
+enum td_death { TD_DEATH_MAX_DELIVER, TD_DEATH_TERM, TD_DEATHS };
+
+extern const char *const td_death_names[TD_DEATHS];
+
+struct td_dead_row {
+    enum td_death why;
+    bool redrive; /* it is to be delivered again */
+    uint64_t sequence;
+    uint32_t deliveries;
+    int64_t first_ms;
+    int64_t last_ms;
+    struct td_str error;
+    struct td_str table; /* a list of one batch of one event … */
+    struct td_str body;  /* … and that event */
+};
+
+void td_dead_row_pack(struct td_buf *out, const struct td_dead_row *row);
+bool td_dead_row_read(struct td_str value, struct td_dead_row *out);
+
+#endif

@@ -1,0 +1,244 @@
+/* Reading the store when the broker starts: table after table, page after page.
+ * Records are not read: what a stream has, its state says. */
+#include "broker/engine/internal.h"
+
+#include <string.h>
+
+#define PAGE_BYTES (1u << 20)
+
+static tidings_err on_stream(struct td_engine *e, struct td_str key,
+                             struct td_str value)
+{
+    uint32_t id;
+
+    if (!td_place_read_one(key, TD_TABLE_STREAM, &id))
+        return TIDINGS_EIO;
+    return td_stream_load(e, id, value) ? TIDINGS_OK : TIDINGS_EIO;
+}
+
+static tidings_err on_state(struct td_engine *e, struct td_str key,
+                            struct td_str value)
+{
+    struct td_stream *stream;
+    uint32_t id;
+
+    if (!td_place_read_one(key, TD_TABLE_STATE, &id))
+        return TIDINGS_EIO;
+    stream = td_stream_by_id(e, id);
+    if (!stream || !td_state_read(value, &stream->head))
+        return TIDINGS_EIO;
+    stream->kept = stream->head;
+    stream->hidden = stream->head.first < stream->head.next;
+    return TIDINGS_OK;
+}
+
+static tidings_err on_producer(struct td_engine *e, struct td_str key,
+                               struct td_str value)
+{
+    struct td_stored stored;
+    struct td_str id;
+
+    if (!td_place_read_producer(key, &id) || !td_stored_read(value, &stored))
+        return TIDINGS_EIO;
+    return td_producer_load(e, id, &stored) ? TIDINGS_OK : TIDINGS_ENOMEM;
+}
+
+static tidings_err on_group(struct td_engine *e, struct td_str key,
+                            struct td_str value)
+{
+    struct td_group_row row;
+    uint32_t id;
+
+    if (!td_place_read_one(key, TD_TABLE_GROUP, &id) ||
+        !td_group_row_read(value, &row))
+        return TIDINGS_EIO;
+    return td_consumer_load(e, id, &row);
+}
+
+static tidings_err on_floor(struct td_engine *e, struct td_str key,
+                            struct td_str value)
+{
+    struct td_consumer *c;
+    struct td_floor row;
+    uint32_t id;
+
+    if (!td_place_read_one(key, TD_TABLE_FLOOR, &id) ||
+        !td_floor_read(value, &row))
+        return TIDINGS_EIO;
+    c = td_consumer_by_id(e, id);
+    if (!c)
+        return TIDINGS_EIO;
+    td_settled_fini(&c->settled);
+    td_settled_init(&c->settled, row.floor);
+    c->cursor = row.floor;
+    c->dead_next = row.dead_next;
+    c->placed = true;
+    return TIDINGS_OK;
+}
+
+static tidings_err on_chunk(struct td_engine *e, struct td_str key,
+                            struct td_str value)
+{
+    struct td_consumer *c;
+    uint64_t number;
+    uint32_t id;
+
+    if (!td_place_read_two(key, TD_TABLE_CHUNK, &id, &number) ||
+        value.len != TD_CHUNK_BYTES)
+        return TIDINGS_EIO;
+    c = td_consumer_by_id(e, id);
+    if (!c)
+        return TIDINGS_EIO;
+    return td_settled_load(&c->settled, number, (const uint8_t *)value.data)
+               ? TIDINGS_OK
+               : TIDINGS_ENOMEM;
+}
+
+static tidings_err on_counts(struct td_engine *e, struct td_str key,
+                             struct td_str value)
+{
+    struct td_consumer *c;
+    uint64_t number;
+    uint32_t id;
+
+    if (!td_place_read_two(key, TD_TABLE_COUNT, &id, &number) ||
+        value.len != TD_COUNTS_EVENTS)
+        return TIDINGS_EIO;
+    c = td_consumer_by_id(e, id);
+    if (!c)
+        return TIDINGS_EIO;
+    return td_counts_load(&c->counts, number, (const uint8_t *)value.data)
+               ? TIDINGS_OK
+               : TIDINGS_ENOMEM;
+}
+
+/* The dead letter is the settlement of its event. */
+static tidings_err on_dead(struct td_engine *e, struct td_str key,
+                           struct td_str value)
+{
+    struct td_consumer *c;
+    struct td_dead_row row;
+    uint64_t number;
+    uint32_t id;
+
+    if (!td_place_read_two(key, TD_TABLE_DEAD, &id, &number) ||
+        !td_dead_row_read(value, &row))
+        return TIDINGS_EIO;
+    c = td_consumer_by_id(e, id);
+    if (!c)
+        return TIDINGS_EIO;
+    c->dead_len++;
+    if (number >= c->dead_next)
+        c->dead_next = number + 1;
+    if (!td_settled_mark(&c->settled, row.sequence, 1, NULL))
+        return TIDINGS_ENOMEM;
+    if (row.redrive)
+        td_redrive(e, c, number, row.sequence);
+    return TIDINGS_OK;
+}
+
+static const struct {
+    enum td_table table;
+    const char *name;
+    tidings_err (*row)(struct td_engine *e, struct td_str key,
+                       struct td_str value);
+} tables[] = {
+    {TD_TABLE_STREAM, "a stream", on_stream},
+    {TD_TABLE_STATE, "a stream's state", on_state},
+    {TD_TABLE_PRODUCER, "a producer", on_producer},
+    {TD_TABLE_GROUP, "a group", on_group},
+    {TD_TABLE_FLOOR, "a group's place", on_floor},
+    {TD_TABLE_CHUNK, "what a group has settled", on_chunk},
+    {TD_TABLE_COUNT, "what of a group has failed", on_counts},
+    {TD_TABLE_DEAD, "a dead letter", on_dead},
+};
+
+#define TABLES (sizeof(tables) / sizeof(tables[0]))
+
+/* ---- going on ---- */
+
+static void end(struct td_engine *e, tidings_err err)
+{
+    struct td_consumer *c;
+
+    e->streams.loading = false;
+    e->streams.load_err = err;
+    if (err)
+        return;
+    DL_FOREACH(e->streams.consumers, c)
+    {
+        /* seldom: it was killed while its start was being looked for */
+        if (!c->placed)
+            td_locate(e, c, &c->options.start);
+        c->cursor = td_settled_next(&c->settled, c->cursor);
+        td_consumer_ready(e, c);
+    }
+    e->streams.load_err = td_stream_add_default(e);
+}
+
+static void on_page(struct td_engine *e, void *owner,
+                    const struct td_store_answer *answer);
+
+static void ask(struct td_engine *e, const struct td_place *from)
+{
+    struct td_place to =
+        td_place_table(tables[e->streams.load_table].table + 1);
+
+    if (!td_read_ask(e, from, &to, false, UINT32_MAX, PAGE_BYTES, on_page,
+                     NULL))
+        end(e, TIDINGS_ENOMEM);
+}
+
+/* A row that cannot be read costs what it held, not the broker. */
+static tidings_err take(struct td_engine *e, const struct td_record *record)
+{
+    tidings_err err =
+        record->damaged
+            ? TIDINGS_EIO
+            : tables[e->streams.load_table].row(e, record->key, record->value);
+
+    if (err != TIDINGS_EIO)
+        return err;
+    e->streams.lost_states++;
+    td_log(&e->options.log, TD_LOG_ERROR, "ROW-DAMAGED",
+           "%s cannot be read from the store, and is left out",
+           tables[e->streams.load_table].name);
+    return TIDINGS_OK;
+}
+
+static void on_page(struct td_engine *e, void *owner,
+                    const struct td_store_answer *answer)
+{
+    struct td_place next;
+    tidings_err err = answer->err;
+
+    (void)owner;
+    for (uint32_t i = 0; i < answer->records_len && !err; i++)
+        err = take(e, &answer->records[i]);
+    if (err) {
+        end(e, err);
+        return;
+    }
+    if (answer->more && answer->records_len > 0) {
+        struct td_str last = answer->records[answer->records_len - 1].key;
+
+        next.len =
+            last.len < TD_PLACE_BYTES - 1 ? last.len : TD_PLACE_BYTES - 1;
+        memcpy(next.bytes, last.data, next.len);
+        next.bytes[next.len++] = 0;
+    } else if (++e->streams.load_table == TABLES) {
+        end(e, TIDINGS_OK);
+        return;
+    } else {
+        next = td_place_table(tables[e->streams.load_table].table);
+    }
+    ask(e, &next);
+}
+
+void td_load_begin(struct td_engine *e)
+{
+    struct td_place from = td_place_table(tables[0].table);
+
+    e->streams.loading = true;
+    ask(e, &from);
+}

@@ -1,0 +1,200 @@
+/* Retention: whole records go, the oldest first. */
+#include "broker/engine/internal.h"
+
+#define TRIM_RECORDS_MAX 256u /* in one turn */
+#define AGE_TICK_MS      1000
+
+static uint64_t bytes_max(const struct td_stream *stream)
+{
+    uint64_t max = stream->options.max_bytes;
+
+    return max == 0 && !td_stream_is_on_disk(stream) ? TD_STREAM_MEMORY_BYTES
+                                                     : max;
+}
+
+/* With so much more in it. */
+static bool is_over(const struct td_stream *stream, uint64_t events,
+                    uint64_t bytes)
+{
+    const struct td_stream_state *head = &stream->head;
+    uint64_t max = bytes_max(stream);
+
+    return (max > 0 && head->bytes + bytes > max) ||
+           (stream->options.max_events > 0 &&
+            head->next - head->first + events > stream->options.max_events);
+}
+
+bool td_retain_admits(const struct td_stream *stream, uint64_t events,
+                      uint64_t bytes)
+{
+    return stream->options.on_full != TD_REJECT ||
+           !is_over(stream, events, bytes);
+}
+
+static bool is_old(struct td_engine *e, const struct td_stream *stream,
+                   int64_t stored_ms)
+{
+    uint64_t max = stream->options.max_age_ms;
+
+    return max > 0 && td_engine_unix_ms(e) - stored_ms >= (int64_t)max;
+}
+
+/* The oldest record goes, and with it what it held from head.first on. */
+static void trim(struct td_engine *e, struct td_stream *stream)
+{
+    struct td_oldest *oldest = &stream->oldest;
+    struct td_place key =
+        td_place_two(TD_TABLE_RECORD, stream->id, oldest->first);
+    struct td_stream_state *head = &stream->head;
+    uint64_t end = oldest->first + oldest->events;
+
+    head->bytes -= oldest->bytes < head->bytes ? oldest->bytes : head->bytes;
+    if (end > head->first)
+        head->first = end;
+    if (head->first == head->next)
+        head->bytes = 0; /* whatever was not known of it */
+    oldest->from = end;
+    oldest->events = 0;
+    td_entries_drop(stream, end);
+    if (td_stream_is_on_disk(stream))
+        td_commit_delete(e, &key);
+    td_stream_dirty(e, stream);
+    td_consumers_wake(e, stream);
+}
+
+/* ---- what is not known is read ---- */
+
+static void on_oldest(struct td_engine *e, void *owner,
+                      const struct td_store_answer *answer)
+{
+    struct td_stream *stream = owner;
+    const struct td_record *record = answer->records;
+    struct td_record_head head;
+    uint64_t first;
+    uint32_t id;
+
+    stream->trim = NULL;
+    if (answer->err || answer->records_len == 0 ||
+        !td_place_read_two(record->key, TD_TABLE_RECORD, &id, &first)) {
+        stream->trim_ms = e->now_ms + AGE_TICK_MS;
+        return;
+    }
+    if (record->damaged || !td_record_read(record->value, &head)) {
+        head.events = 1; /* how far it went nobody knows */
+        head.stored_ms = 0;
+    }
+    stream->oldest.first = first;
+    stream->oldest.events = head.events;
+    stream->oldest.bytes = record->value.len;
+    stream->oldest.stored_ms = head.stored_ms;
+}
+
+static void read_oldest(struct td_engine *e, struct td_stream *stream)
+{
+    struct td_place from =
+        td_place_two(TD_TABLE_RECORD, stream->id, stream->oldest.from);
+    struct td_place to =
+        td_place_two(TD_TABLE_RECORD, stream->id, stream->kept.next);
+
+    stream->trim = td_read_ask(e, &from, &to, false, 1, 1, on_oldest, stream);
+}
+
+/* False: it has to be read first, or there is none. */
+static bool find_oldest(struct td_engine *e, struct td_stream *stream)
+{
+    struct td_oldest *oldest = &stream->oldest;
+    const struct td_entry *entry =
+        stream->entries.len ? td_fifo_nth(&stream->entries, 0) : NULL;
+
+    if (oldest->events > 0)
+        return true;
+    if (entry && entry->first == oldest->from) {
+        oldest->first = entry->first;
+        oldest->events = entry->events;
+        oldest->bytes = entry->bytes;
+        oldest->stored_ms = entry->stored_ms;
+        return true;
+    }
+    if (!stream->trim && oldest->from < stream->kept.next &&
+        td_stream_is_on_disk(stream))
+        read_oldest(e, stream);
+    return false;
+}
+
+/* ---- */
+
+static bool is_hidden(const struct td_stream *stream)
+{
+    return stream->oldest.first + stream->oldest.events <= stream->head.first;
+}
+
+static bool is_done(struct td_engine *e, struct td_stream *stream)
+{
+    bool over =
+        stream->options.on_full == TD_DISCARD_OLD && is_over(stream, 0, 0);
+
+    if (!over && !stream->hidden && stream->options.max_age_ms == 0)
+        return true;
+    if (!find_oldest(e, stream))
+        return true;
+    if (is_hidden(stream))
+        return false;
+    stream->hidden = false;
+    return !over && !is_old(e, stream, stream->oldest.stored_ms);
+}
+
+static void retain(struct td_engine *e, struct td_stream *stream)
+{
+    for (uint32_t n = 0; n < TRIM_RECORDS_MAX; n++) {
+        if (is_done(e, stream))
+            return;
+        trim(e, stream);
+    }
+    stream->trim_ms = e->now_ms; /* more in the next turn */
+}
+
+int64_t td_retain_tick(struct td_engine *e)
+{
+    int64_t next = TD_NEVER;
+
+    if (e->now_ms < e->streams.again_ms)
+        return e->streams.again_ms;
+    for (struct td_stream *s = e->streams.all; s; s = s->hh.next) {
+        bool over = s->options.on_full == TD_DISCARD_OLD && is_over(s, 0, 0);
+        bool aged = s->options.max_age_ms > 0 && s->head.first < s->head.next;
+
+        if (over || s->hidden || (aged && e->now_ms >= s->trim_ms)) {
+            s->trim_ms = e->now_ms + AGE_TICK_MS;
+            retain(e, s);
+        }
+        if ((aged || s->trim_ms == e->now_ms) && s->trim_ms < next)
+            next = s->trim_ms;
+    }
+    return next;
+}
+
+void td_retain_purge(struct td_engine *e, struct td_stream *stream,
+                     uint64_t before)
+{
+    struct td_stream_state *head = &stream->head;
+    struct td_place from = td_place_two(TD_TABLE_RECORD, stream->id, 0);
+    struct td_place to = td_place_two(TD_TABLE_RECORD, stream->id + 1, 0);
+
+    if (before <= head->first)
+        return;
+    if (before < head->next) { /* the rest of a record that stays is hidden */
+        head->first = before;
+        stream->hidden = true;
+    } else {
+        head->first = head->next;
+        head->bytes = 0;
+        td_entries_drop(stream, head->next);
+        stream->oldest.from = head->next;
+        stream->oldest.events = 0;
+        if (td_stream_is_on_disk(stream))
+            td_commit_delete_range(e, &from, &to);
+    }
+    td_commit_raise(e, TD_LEVEL_DISK);
+    td_stream_dirty(e, stream);
+    td_consumers_wake(e, stream);
+}

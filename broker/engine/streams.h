@@ -1,0 +1,268 @@
+/* Streams and what is written of them: structures and who may call whom.
+ *
+ *   publish.c -> append.c: records and numbers ─┐
+ *   settle.c, retry … : the state of groups ────┼─> commit.c: one transaction a
+ *   retain.c: deletions ────────────────────────┘   turn, its answer, and back
+ *                                                   to confirm.c, consumer.c
+ *
+ * A stream has two states: head, with all that was submitted, which numbers new
+ * events; and kept, what the store has committed, which is all that consumers
+ * see. When a commit fails, all that was submitted since fails with it, and head
+ * returns to kept. */
+#ifndef TD_STREAMS_H
+#define TD_STREAMS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "broker/engine/fifo.h"
+#include "broker/engine/hash.h"
+#include "broker/engine/keyspace.h"
+#include "broker/engine/queue.h"
+#include "broker/store/store.h"
+#include "proto/frame.h"
+#include "proto/stream.h"
+
+struct td_consumer;
+struct td_engine;
+struct td_producer;
+struct td_session;
+struct td_route;
+
+/* A record that is known without reading it. */
+struct td_entry {
+    uint64_t first;
+    uint32_t events;
+    uint32_t bytes; /* of the value in the store */
+    int64_t stored_ms;
+    struct td_item *item; /* NULL: not in memory */
+};
+
+/* The oldest record, hidden or not. */
+struct td_oldest {
+    uint64_t from; /* it begins here or later */
+    uint64_t first;
+    uint32_t events; /* 0: it is not known */
+    size_t bytes;
+    int64_t stored_ms;
+};
+
+struct td_stream {
+    UT_hash_handle hh; /* by name */
+    bool hh_failed;
+    uint32_t id;
+    struct td_buf text;               /* its options, as a map … */
+    struct td_stream_options options; /* … read: borrows text */
+    struct td_stream_state head;
+    struct td_stream_state kept;
+    struct td_fifo entries; /* td_entry: the newest records, in a row */
+    uint32_t tail_len;      /* of them, from the end: those with an item */
+    uint64_t tail_bytes;
+    struct td_consumer *consumers; /* list by stream_, readers too */
+    uint32_t groups_len;           /* of those, durable groups */
+    bool dirty;                    /* in the list: STATE is to be written */
+    struct td_stream *dirty_next;
+    struct td_oldest oldest;
+    struct td_read *trim; /* it is being read */
+    bool hidden;          /* records below head.first may be there still */
+    int64_t trim_ms;      /* when to look at ages again */
+};
+
+/* Somebody waits for a read. */
+struct td_read {
+    UT_hash_handle hh;
+    bool hh_failed;
+    uint64_t ticket;
+    /* NULL: nobody does any more. The answer is freed afterwards. */
+    void (*done)(struct td_engine *e, void *owner,
+                 const struct td_store_answer *answer);
+    void *owner;
+};
+
+/* A state of a stream that a transaction carries. */
+struct td_carried {
+    uint64_t ticket;
+    struct td_stream *stream; /* NULL: it was deleted meanwhile */
+    struct td_stream_state state;
+};
+
+/* A transaction that was not answered yet. */
+struct td_flown {
+    uint64_t ticket;
+    size_t bytes;
+};
+
+/* A row of a CONFIRM that waits for its transaction. */
+struct td_owed_confirm {
+    uint64_t ticket;
+    uint64_t session;
+    uint32_t stream;       /* id */
+    struct td_confirm row; /* without its stream's name */
+};
+
+/* A REPLY that waits for its transaction. */
+struct td_owed_reply {
+    uint64_t ticket;
+    uint64_t session;
+    uint64_t request;
+    uint32_t undo; /* id of a stream that is not to be, if it fails; 0: none */
+    bool counts;   /* the result is a map: "events", and "next" … */
+    uint64_t events;
+    uint64_t next; /* … where to go on; 0: nowhere */
+};
+
+extern const struct td_str td_no_str;
+
+struct td_streams {
+    struct td_store *store; /* NULL: none */
+    bool loading;           /* the store is being read: nothing is taken yet */
+    tidings_err load_err;   /* why that failed */
+    uint32_t load_table;    /* of load.c */
+    struct td_stream *all;  /* by name */
+    uint32_t next_stream;   /* ids */
+    uint32_t next_group;
+    uint64_t generation;           /* of which stream takes which type */
+    struct td_consumer *consumers; /* list of all, readers too */
+    uint32_t groups_len;
+    struct td_consumer *ready; /* list: something to feed or to look at */
+    int64_t wake_ms;           /* no consumer has to be looked at before */
+    int64_t dirty_ms;          /* since then some consumer is dirty */
+    /* writing */
+    struct td_txn txn; /* of this turn */
+    size_t turn_bytes; /* … about so large */
+    uint64_t ticket;   /* the last that was given out */
+    uint64_t read_ticket;
+    uint64_t turn;    /* that of txn, once something is in it; 0: not yet */
+    uint64_t written; /* committed up to here */
+    uint64_t failing; /* up to here all fail */
+    uint64_t stuck;   /* no memory for this one: nothing is appended until the
+                          ones before it are answered; 0: none */
+    struct td_fifo flown; /* td_flown */
+    size_t flown_bytes;
+    bool full;        /* too much is in flight: publishers get no credit */
+    bool no_room;     /* on the disk, but for the reserve */
+    bool broken;      /* the store has failed, and is read only */
+    int64_t again_ms; /* after a commit that failed: until then groups write
+                         nothing */
+    struct td_fifo carried;              /* td_carried */
+    struct td_fifo owed;                 /* td_owed_confirm */
+    struct td_stream *dirty;             /* list by dirty_next */
+    struct td_producer *dirty_producers; /* list by dirty_next */
+    struct td_consumer *dirty_consumers; /* list by dirty_next */
+    struct td_session *confirming;       /* list by confirm_: rows to be sent */
+    struct td_read *reads;
+    struct td_fifo replies; /* td_owed_reply */
+    struct td_buf value;    /* scratch */
+    char text[700];         /* of an error, the last one */
+    uint64_t lost_states;   /* rows of the store that could not be read */
+};
+
+/* streams.c: their life */
+struct td_stream *td_stream_find(struct td_engine *e, struct td_str name);
+struct td_stream *td_stream_by_id(struct td_engine *e, uint32_t id);
+/* Which takes that type; NULL: none. Cached in the route. */
+struct td_stream *td_stream_of(struct td_engine *e, struct td_route *route);
+/* Declares one. *text: on failure, for the caller; static or valid until the
+ * next call. */
+tidings_err td_stream_add(struct td_engine *e,
+                          const struct td_stream_options *options,
+                          const char **text);
+/* As read from the store; its state follows. NULL: no memory, or it is bad. */
+struct td_stream *td_stream_load(struct td_engine *e, uint32_t id,
+                                 struct td_str options);
+void td_stream_delete(struct td_engine *e, struct td_stream *stream);
+/* The first that is to be there in any case. */
+tidings_err td_stream_add_default(struct td_engine *e);
+void td_stream_dirty(struct td_engine *e, struct td_stream *stream);
+bool td_stream_is_on_disk(const struct td_stream *stream);
+void td_streams_init(struct td_engine *e); /* begins to read the store */
+void td_streams_fini(struct td_engine *e);
+
+/* entries.c: records in memory */
+/* The entry that holds the sequence, as a number for td_fifo_nth(); false: it is
+ * not known. */
+bool td_entry_find(const struct td_stream *stream, uint64_t sequence,
+                   uint32_t *nth);
+/* A record was numbered; item may be NULL. Without memory the index is shorter:
+ * what is not in it is read. */
+void td_entry_add(struct td_stream *stream, const struct td_entry *entry);
+/* Records from this sequence on are not there. */
+void td_entries_cut(struct td_stream *stream, uint64_t from);
+/* Records below it are not there any more. */
+void td_entries_drop(struct td_stream *stream, uint64_t below);
+void td_entries_fini(struct td_stream *stream);
+
+/* append.c */
+/* What streams take of a batch, e->taking of each run, is recorded and numbered;
+ * level 0: no confirm is wanted. */
+void td_append(struct td_engine *e, struct td_session *s,
+               const struct td_batch *batch, struct td_body *body,
+               size_t offset, unsigned level);
+/* The same for what had been taken before: stored now if it was not. */
+void td_append_again(struct td_engine *e, struct td_session *s,
+                     const struct td_batch *batch, struct td_body *body,
+                     size_t offset, uint64_t taken, unsigned level);
+
+/* stored.c: what is stored of a producer */
+bool td_stored_has(const struct td_stored *stored, uint64_t sequence);
+/* How many of count events from first on are as the first of them is, stored
+ * or not. */
+uint64_t td_stored_alike(const struct td_stored *stored, uint64_t first,
+                         uint64_t count);
+void td_stored_add(struct td_stored *stored, uint64_t first, uint64_t last);
+void td_stored_lose(struct td_stored *stored, uint64_t first, uint64_t last);
+
+/* commit.c */
+/* The ticket of this turn's transaction. */
+uint64_t td_commit_ticket(struct td_engine *e);
+void td_commit_put(struct td_engine *e, const struct td_place *key,
+                   const struct td_buf *value, struct td_body *body,
+                   size_t offset, size_t len);
+void td_commit_delete(struct td_engine *e, const struct td_place *key);
+void td_commit_delete_range(struct td_engine *e, const struct td_place *from,
+                            const struct td_place *to);
+void td_commit_raise(struct td_engine *e, enum td_level level);
+/* The last ticket that was given out: what was written before it is. */
+uint64_t td_commit_last(const struct td_engine *e);
+/* Submits what the turn has written. */
+void td_commit_flush(struct td_engine *e);
+/* Takes the store's answers. */
+void td_commit_answers(struct td_engine *e);
+bool td_commit_is_written(const struct td_engine *e, uint64_t ticket);
+/* Asks for records; false: no memory, done is not called. */
+struct td_read *td_read_ask(struct td_engine *e, const struct td_place *from,
+                            const struct td_place *to, bool backwards,
+                            uint32_t records, size_t bytes,
+                            void (*done)(struct td_engine *e, void *owner,
+                                         const struct td_store_answer *answer),
+                            void *owner);
+void td_read_forget(struct td_read *read); /* NULL does nothing */
+
+/* confirm.c */
+void td_confirm(struct td_engine *e, struct td_session *s, uint64_t ticket,
+                const struct td_stream *stream, const struct td_confirm *row);
+void td_confirm_written(struct td_engine *e, uint64_t ticket);
+void td_confirm_failed(struct td_engine *e, tidings_err err); /* all */
+void td_confirm_send(struct td_engine *e); /* at the end of a turn */
+void td_confirm_forget(struct td_engine *e, struct td_session *s);
+
+/* retain.c */
+/* Whether the stream may take so much more; false: it rejects. */
+bool td_retain_admits(const struct td_stream *stream, uint64_t events,
+                      uint64_t bytes);
+/* Deletes what is too old or too much; returns when to look again. */
+int64_t td_retain_tick(struct td_engine *e);
+void td_retain_purge(struct td_engine *e, struct td_stream *stream,
+                     uint64_t before);
+
+/* load.c */
+/* Begins to read the store; more of it goes on with its answers. */
+void td_load_begin(struct td_engine *e);
+
+/* call.c */
+void td_operate(struct td_engine *e, struct td_session *s,
+                const struct td_frame *f);
+void td_operate_written(struct td_engine *e, uint64_t ticket);
+void td_operate_failed(struct td_engine *e, tidings_err err); /* all */
+
+#endif

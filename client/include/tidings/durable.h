@@ -1,0 +1,230 @@
+/* tidings, durable: events that are kept in streams.
+ *
+ * A broker with a data folder (tidingsd --data DIR, inproc://NAME?data=DIR)
+ * keeps events in streams: ordered, numbered, and there after a crash. The
+ * stream "events" is there from the start and takes every type, so that
+ *
+ *     struct tidings_options safe = {.confirm = TIDINGS_DISK};
+ *     tidings_open(&bus, "tcp://127.0.0.1:7450", &safe);
+ *     tidings_publish(bus, "order.placed", data, len);
+ *     tidings_flush(bus, 5000);       // it is on the disk now
+ *
+ *     struct tidings_sub_options mails = {.stream = "events", .group = "mails"};
+ *     tidings_subscribe(NULL, bus, "order.*", on_order, NULL, &mails);
+ *
+ * is all that a service and a worker need: what on_order returns settles the
+ * event, and while the worker is down its events wait.
+ *
+ * Terms: PROTOCOL.md 10. Threads and errors as in tidings.h, which includes
+ * this header.
+ */
+#ifndef TIDINGS_DURABLE_H
+#define TIDINGS_DURABLE_H
+
+#ifndef TIDINGS_TIDINGS_H
+#error "include tidings/tidings.h"
+#endif
+
+/* ======================================================================
+ * Publishing with confirms
+ * ====================================================================== */
+
+/** What became of one event. Pointers are valid during the call. */
+struct tidings_confirm {
+    tidings_err err;   /* TIDINGS_OK: it is stored. TIDINGS_ENOSTREAM: no stream
+                          takes its type, or the broker keeps nothing.
+                          TIDINGS_EFULL, TIDINGS_EIO: it was not stored; publish
+                          it again later. TIDINGS_ECLOSED: the bus was closed
+                          before an answer came: it may be stored or not */
+    const char *stream;       /* "" if err */
+    uint64_t sequence;        /* in the stream; 0: not known */
+    enum tidings_level level; /* what was reached */
+    bool duplicate;           /* it had been stored before: its confirm was
+                                 lost with a link */
+};
+
+/** Called once for each event that was published with it, in the order of
+ *  publishing within one stream; perhaps before tidings_publish_with() has
+ *  returned, and at the latest by tidings_close(). Threads: that of handlers
+ *  without workers, in tidings_dispatch() with own_loop, and tidings_close()'s
+ *  own for what is left; one call at a time. It may do what a handler may. */
+typedef void (*tidings_on_confirm)(void *arg,
+                                   const struct tidings_confirm *confirm);
+
+/** Settings of one publish. All zero: those of the bus, and no callback. */
+struct tidings_publish_options {
+    enum tidings_level level; /* TIDINGS_NO_CONFIRM: that of the bus, or
+                                 TIDINGS_DISK if there is a callback and the bus
+                                 asks for none */
+    tidings_on_confirm on_confirm; /* NULL: tidings_flush() tells */
+    void *arg;
+};
+
+/**
+ * Publish one event, and have it confirmed.
+ *
+ * What is not confirmed is kept, within unconfirmed_events and
+ * unconfirmed_bytes of the bus, and sent again when a link was lost; it is
+ * stored once.
+ *
+ * @param event    as for tidings_publish_event().
+ * @param options  borrowed; NULL: as tidings_publish_event().
+ * @return as tidings_publish_event(); TIDINGS_EINVAL also for a level outside
+ *         its enum. on_confirm is called only after TIDINGS_OK.
+ */
+TIDINGS_API tidings_err
+tidings_publish_with(tidings_bus *bus, const struct tidings_event *event,
+                     const struct tidings_publish_options *options);
+
+/* ======================================================================
+ * Consuming: what a handler may know and say of its delivery
+ *
+ * A subscription with options.stream and options.group is a member of a
+ * durable group. Its handler's return value settles the event:
+ *
+ *   TIDINGS_OK        ack: done
+ *   TIDINGS_ERELEASE  release: given back, delivered again at once, does not
+ *                     count
+ *   TIDINGS_ETERM     term: never again: to the dead letters
+ *   TIDINGS_ELATER    nothing yet: tidings_settle() will say
+ *   any other         nak: delivered again after the group's backoff, and after
+ *                     max_deliver deliveries to the dead letters
+ *
+ * What tidings_set_detail() was given inside the handler goes along with nak
+ * and term as the reason that operators find with a dead letter.
+ *
+ * nak and term count as failed, and on_status is told TIDINGS_HANDLER_FAILED. A
+ * live subscription, or a reader, has nothing to settle: any code but
+ * TIDINGS_OK counts as failed there.
+ *
+ * In a group with policy TIDINGS_BY_KEY (said by each member, and not with
+ * TIDINGS_ANY_ORDER) later events of a key that has failed, which are here
+ * already, go back unhandled, so that they come again in order.
+ *
+ * tidings_unsubscribe() and tidings_close() let handlers finish, settle what
+ * they return, and give back the rest, also what was to be settled later.
+ * Called inside a handler, tidings_unsubscribe() gives back that handler's
+ * event too: settle it before with tidings_settle(). tidings_drain() waits for
+ * what is to be settled later as well.
+ * ====================================================================== */
+
+/** A delivery of a durable group; a value that may be copied and kept. */
+struct tidings_delivery {
+    tidings_sub *sub;
+    uint64_t tag;        /* its number in the subscription */
+    uint64_t sequence;   /* the event's, in its stream */
+    uint32_t deliveries; /* how often it was delivered, this time included */
+    uint64_t incarnation; /* the library's own */
+};
+
+/**
+ * The delivery of the event that a handler is being called with.
+ *
+ * @return TIDINGS_OK; TIDINGS_ENOTFOUND outside a handler, or when the event
+ *         did not come from a stream.
+ */
+TIDINGS_API tidings_err tidings_delivery(struct tidings_delivery *out,
+                                         const struct tidings_event *event);
+
+enum tidings_settlement {
+    TIDINGS_ACK = 1,
+    TIDINGS_NAK,
+    TIDINGS_RELEASE,
+    TIDINGS_TERM,
+    TIDINGS_PROGRESS /* still working on it: ack_wait begins anew */
+};
+
+/**
+ * Settle a delivery whose handler returned TIDINGS_ELATER, or say that one is
+ * being worked on.
+ *
+ * Returns at once: the broker hears of it with the next message. If it comes
+ * too late, on_status is told TIDINGS_STALE.
+ *
+ * @param delay_ms  NAK: delivered again after so long; 0: the group's backoff.
+ * @param reason    NAK, TERM: at most 255 bytes, cut; NULL: none.
+ * @return TIDINGS_OK         noted.
+ *         TIDINGS_EINVAL     not in the enum, or a delay beyond
+ *                            TIDINGS_TIMEOUT_MAX_MS.
+ *         TIDINGS_EEXIST     this delivery has been settled here before.
+ *         TIDINGS_ENOTFOUND  it is of a session that is over: the event is
+ *                            delivered again.
+ *         TIDINGS_ECLOSED, TIDINGS_EFORKED
+ * Threads: any; also inside the handler, which then returns TIDINGS_ELATER.
+ */
+TIDINGS_API tidings_err tidings_settle(const struct tidings_delivery *delivery,
+                                       enum tidings_settlement settlement,
+                                       int delay_ms, const char *reason);
+
+/* ======================================================================
+ * Streams and groups
+ * ====================================================================== */
+
+enum tidings_on_full { TIDINGS_DISCARD_OLD, TIDINGS_REJECT };
+enum tidings_storage { TIDINGS_STORE_DISK, TIDINGS_STORE_MEMORY };
+
+/** A stream. PROTOCOL.md 10. */
+struct tidings_stream_options {
+    const char *name;            /* 1..64 of [A-Za-z0-9_.-] */
+    const char *const *patterns; /* what it takes; no other stream may take any
+                                    of it */
+    size_t patterns_len;         /* 1..16 */
+    uint64_t max_age_ms;         /* older events are deleted; 0: never */
+    uint64_t max_bytes;          /* more is deleted, or rejected; 0: no bound */
+    uint64_t max_events;         /* the same */
+    enum tidings_on_full on_full;
+    enum tidings_storage storage;
+};
+
+/**
+ * Declare a stream. One that is there with the same options is no error.
+ *
+ * @return TIDINGS_OK, TIDINGS_EINVAL (an option, or patterns that overlap with
+ *         another stream's: the detail names both), TIDINGS_EEXIST (it is there
+ *         with other options), TIDINGS_ENOTSUP (the broker keeps nothing: give
+ *         it a data folder), TIDINGS_ELIMIT, TIDINGS_EFULL, TIDINGS_EIO,
+ *         and as tidings_call().
+ */
+TIDINGS_API tidings_err
+tidings_stream_add(tidings_bus *bus,
+                   const struct tidings_stream_options *options,
+                   int timeout_ms);
+
+/** A durable group; 0 and NULL: the defaults of PROTOCOL.md 10.2. */
+struct tidings_group_options {
+    const char *stream;
+    const char *group;   /* 1..64 of [A-Za-z0-9_.-] */
+    const char *pattern; /* default ">" */
+    struct tidings_start start;
+    enum tidings_group_policy policy;
+    uint32_t max_in_flight;
+    uint32_t ack_wait_ms;
+    uint32_t max_deliver;
+    uint32_t backoff_ms;
+    uint32_t backoff_max_ms;
+};
+
+/** Declare a durable group before it has members; otherwise the first
+ *  subscription makes it. Errors as tidings_stream_add(). */
+TIDINGS_API tidings_err
+tidings_group_add(tidings_bus *bus, const struct tidings_group_options *options,
+                  int timeout_ms);
+
+/**
+ * One of the broker's calls, PROTOCOL.md 10.3: "stream.list", "dlq.redrive".
+ *
+ * @param options      a msgpack map, written with tidings/data.h; NULL: empty.
+ * @param out          the result, a msgpack map; the caller's, freed with
+ *                     tidings_free(). NULL: it is not wanted.
+ * @return TIDINGS_OK         done.
+ *         TIDINGS_EUNREACH   no link within timeout_ms; nothing was done.
+ *         TIDINGS_ETIMEDOUT  no answer: it may have been done.
+ *         what the broker answered, with its text as the detail;
+ *         TIDINGS_ECLOSED, TIDINGS_EFORKED, TIDINGS_EINVAL, TIDINGS_ENOMEM.
+ */
+TIDINGS_API tidings_err tidings_call(void **out, size_t *out_len,
+                                     tidings_bus *bus, const char *name,
+                                     const void *options, size_t options_len,
+                                     int timeout_ms);
+
+#endif

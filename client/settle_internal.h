@@ -1,0 +1,40 @@
+/* What the files of settling share, and nobody else includes.
+ *
+ * settle.c       what was received, and what became of it
+ * settle_send.c  what the broker is told, and what it has heard
+ * settle_bits.c  one bit for each tag */
+#ifndef TD_SETTLE_INTERNAL_H
+#define TD_SETTLE_INTERNAL_H
+
+#include "client/settle.h"
+
+/* What is not an ack. */
+struct td_settle_row {
+    struct td_settle_row *prev;
+    struct td_settle_row *next;
+    uint64_t verb;
+    uint64_t first;
+    uint64_t last;
+    uint64_t delay_ms;
+    uint64_t ping; /* sent: this PING, or a later one, proves it */
+    size_t reason_len;
+    char reason[];
+};
+
+/* settle_bits.c: of tags first..last, which are above floor and at most
+ * received, or none. */
+void td_bits_set(struct td_settling *s, enum td_settle_bits set, uint64_t first,
+                 uint64_t last, bool value);
+uint64_t td_bits_count(const struct td_settling *s, enum td_settle_bits set,
+                       uint64_t first, uint64_t last);
+/* The first whose bit has this value; last + 1: none. */
+uint64_t td_bits_find(const struct td_settling *s, enum td_settle_bits set,
+                      uint64_t first, uint64_t last, bool value);
+/* The next in a row whose bit has this value, *first to *end - 1; false: there
+ * are none. */
+bool td_bits_run(const struct td_settling *s, enum td_settle_bits set,
+                 uint64_t *first, uint64_t *end, uint64_t last, bool value);
+/* Room for tags up to last. */
+bool td_bits_reserve(struct td_settling *s, uint64_t last);
+
+#endif

@@ -1,0 +1,99 @@
+"""What is measured of streams that are stored; see cases.py for the words.
+
+A confirm means what the system says: JetStream's and Redis' default has written
+the event and syncs later, RabbitMQ, Redis with `always` and tidings have synced
+it.
+"""
+
+import durable
+from cases import RATE, Case, Goal, Metric, System
+from durable_peers import (JETSTREAM, JETSTREAM_ALWAYS, RABBITMQ, REDIS,
+                           REDIS_ALWAYS, TIDINGS)
+
+COLUMNS = [peer.name for peer in (TIDINGS, JETSTREAM, REDIS, RABBITMQ)]
+CHECKED = ("no event that was confirmed was lost, and none was doubled, out of "
+           "order or left unsettled")
+
+# So many that a run lasts a few seconds; the figures are rates.
+EVENTS = {TIDINGS: 4_000_000, JETSTREAM: 500_000, JETSTREAM_ALWAYS: 5_000,
+          REDIS: 600_000, REDIS_ALWAYS: 200_000, RABBITMQ: 150_000}
+# A queue forgets what was settled: it has nothing to replay.
+REPLAYING = [TIDINGS, JETSTREAM, REDIS]
+EVENTS_ONE = 3000       # for times of one at a time
+EVENTS_ONE_QUICK = 2000
+REPLAY_RATE = 2_000_000
+
+
+def system(peer, run):
+    return System(peer.name, "ours" if peer is TIDINGS else "peer",
+                  peer.name if peer.name in COLUMNS else None, run)
+
+
+def rates(scenario, scaled, peers=tuple(EVENTS)):
+    def run(peer):
+        return lambda processes: {
+            "rate": scenario(processes, peer, scaled(EVENTS[peer]))}
+    return [system(peer, run(peer)) for peer in peers]
+
+
+def confirmed(scaled):
+    """Ours also at the level at which the peers' defaults are."""
+    events = scaled(EVENTS[TIDINGS])
+
+    def ours(processes):
+        rate = durable.confirmed(processes, TIDINGS, events)
+        processes.end()
+        return {"rate": rate, "os": durable.confirmed(
+            processes, TIDINGS, events, "--level", "os")}
+
+    others = rates(durable.confirmed, scaled,
+                   [peer for peer in EVENTS if peer is not TIDINGS])
+    return Case("confirmed", "Confirmed publishes", [
+        *RATE, Metric("os", "at level os", "events/s", "higher", 0),
+    ], [system(TIDINGS, ours), *others], [
+        Goal("rate", "times", 5, JETSTREAM.name),
+        Goal("rate", "share", 0.8, "os"),
+    ])
+
+
+def settled(scaled):
+    return Case("settled", "Consumed, each event settled", RATE,
+                rates(durable.settled, scaled),
+                [Goal("rate", "times", 5, JETSTREAM.name)])
+
+
+def both(scaled):
+    return Case("both", "Confirmed publishes, consumed and settled meanwhile",
+                RATE, rates(durable.both, scaled),
+                [Goal("rate", "times", 6, JETSTREAM.name)])
+
+
+def replay(scaled):
+    return Case("replay", "Replay from the beginning", RATE,
+                rates(durable.replay, scaled, REPLAYING),
+                [Goal("rate", "over", REPLAY_RATE)])
+
+
+def latency(quick):
+    events = EVENTS_ONE_QUICK if quick else EVENTS_ONE
+
+    def run(peer):
+        return lambda processes: durable.latency(processes, peer, events)
+
+    return Case("confirm-latency", "One confirmed publish at a time", [
+        Metric("p50", "median", "µs", "lower", 0),
+        Metric("p99", "99th percentile", "µs", "lower", 0),
+    ], [
+        *(system(peer, run(peer)) for peer in EVENTS),
+        System("write and sync (limit)", "reference", None,
+               lambda processes: durable.sync(processes, events)),
+    ], [Goal("p50", "times", 1, RABBITMQ.name),
+        Goal("p99", "times", 1, RABBITMQ.name)])
+
+
+def all_cases(quick):
+    def scaled(events):
+        return max(events // 8, 1000) if quick else events
+
+    return [confirmed(scaled), settled(scaled), both(scaled), latency(quick),
+            replay(scaled)]

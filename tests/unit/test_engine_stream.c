@@ -1,0 +1,317 @@
+/* The engine: streams, confirms, and what is there after a crash. */
+#include "tests/unit/stream_fixture.h"
+
+static void check_confirm(struct streams *s, uint32_t nth, uint64_t first,
+                          uint64_t count, tidings_err code, uint64_t sequence,
+                          bool duplicate)
+{
+    struct td_confirm row;
+
+    assert_true(confirm_to(s, "pub", nth, &row));
+    assert_int_equal(row.first, first);
+    assert_int_equal(row.count, count);
+    assert_int_equal(row.code, code);
+    assert_int_equal(row.sequence, sequence);
+    assert_int_equal(row.duplicate, duplicate);
+}
+
+static void test_stream_confirms_what_is_written(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hold_store(s);
+    put(s, "pub", "a.b", 3, 1, DISK);
+    assert_null(find(s->f, "pub", TD_CONFIRM, 0));
+    let_store(s);
+    check_confirm(s, 0, 1, 3, TIDINGS_OK, 1, false);
+    put(s, "pub", "a.c", 2, 4, OS);
+    check_confirm(s, 1, 4, 2, TIDINGS_OK, 4, false);
+}
+
+static void test_stream_confirms_memory_at_once(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hold_store(s);
+    put(s, "pub", "a.b", 3, 1, MEMORY);
+    check_confirm(s, 0, 1, 3, TIDINGS_OK, 0, false);
+    let_store(s);
+}
+
+static void test_stream_stores_once(void **state)
+{
+    struct streams *s = *state;
+    struct td_str row;
+
+    hello(s->f, "pub");
+    put(s, "pub", "a.b", 3, 1, DISK);
+    put(s, "pub", "a.b", 5, 1, DISK); /* three of them again */
+    check_confirm(s, 1, 1, 3, TIDINGS_OK, 0, true);
+    check_confirm(s, 2, 4, 2, TIDINGS_OK, 4, false);
+    row = row_of(call(s, "pub", "stream.list", "{}"), "streams", 0);
+    assert_int_equal(count(row, "last"), 5);
+}
+
+static void test_stream_is_there_after_a_crash(void **state)
+{
+    struct streams *s = *state;
+    struct td_str row;
+
+    hello(s->f, "pub");
+    put(s, "pub", "a.b", 3, 1, DISK);
+    cut_power(s);
+    hello(s->f, "pub");
+    assert_int_equal(frame(s->f, "pub", TD_WELCOME, 0)->u.welcome.taken, 3);
+    put(s, "pub", "a.b", 4, 2, DISK);
+    check_confirm(s, 0, 2, 2, TIDINGS_OK, 0, true);
+    check_confirm(s, 1, 4, 2, TIDINGS_OK, 4, false);
+    row = row_of(call(s, "pub", "stream.list", "{}"), "streams", 0);
+    assert_int_equal(count(row, "first"), 1);
+    assert_int_equal(count(row, "last"), 5);
+}
+
+static void test_stream_takes_back_what_failed(void **state)
+{
+    struct streams *s = *state;
+    struct td_str row;
+
+    hello(s->f, "pub");
+    put(s, "pub", "a.b", 3, 1, DISK);
+    hold_store(s);
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    put(s, "pub", "a.b", 2, 4, DISK);
+    put(s, "pub", "a.b", 2, 6, DISK);
+    let_store(s);
+    check_confirm(s, 1, 4, 4, TIDINGS_EFULL, 0, false);
+    put(s, "pub", "a.b", 1, 8, DISK);
+    check_confirm(s, 2, 8, 1, TIDINGS_OK, 4, false);
+    /* sent again, the two that failed are stored, the one behind them not */
+    put(s, "pub", "a.b", 5, 4, DISK);
+    check_confirm(s, 3, 4, 4, TIDINGS_OK, 5, false);
+    check_confirm(s, 4, 8, 1, TIDINGS_OK, 0, true);
+    row = row_of(call(s, "pub", "stream.list", "{}"), "streams", 0);
+    assert_int_equal(count(row, "last"), 8);
+}
+
+static void test_stream_is_chosen_by_type(void **state)
+{
+    struct streams *s = *state;
+    const struct piece pieces[] = {{"o.a", 2, 10, 1, NULL},
+                                   {"x", 1, 10, 3, NULL},
+                                   {"o.b", 1, 10, 4, NULL}};
+    struct td_confirm row;
+
+    hello(s->f, "pub");
+    call(s, "pub", "stream.add", "{\"name\" \"o\" \"patterns\" [\"o.>\"]}");
+    publish(s->f, "pub", DISK, pieces, 3);
+    settle_down(s);
+    assert_true(confirm_to(s, "pub", 0, &row));
+    assert_true(is_text(row.stream, "o"));
+    check_confirm(s, 0, 1, 2, TIDINGS_OK, 1, false);
+    check_confirm(s, 1, 4, 1, TIDINGS_OK, 3, false);
+    assert_true(confirm_to(s, "pub", 2, &row));
+    assert_true(is_text(row.stream, "events"));
+    check_confirm(s, 2, 3, 1, TIDINGS_OK, 1, false);
+    assert_int_equal(call_code(s, "pub", "stream.add",
+                               "{\"name\" \"p\" \"patterns\" [\"*.a\"]}"),
+                     TIDINGS_EINVAL);
+}
+
+/* ---- consuming ---- */
+
+static void check_span(struct streams *s, const char *peer, uint32_t nth,
+                       uint64_t n, uint64_t sequence, uint64_t deliveries)
+{
+    struct td_span span;
+
+    assert_true(span_to(s, peer, nth, &span));
+    assert_int_equal(span.count, n);
+    assert_int_equal(span.sequence, sequence);
+    assert_int_equal(span.deliveries, deliveries);
+}
+
+static void test_reader_reads_all(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    put(s, "pub", "a.b", 3, 1, DISK);
+    put(s, "pub", "a.c", 4, 4, DISK);
+    consume(s, "sub", 1, "a.*", "events", NULL, "\"start\" \"all\"");
+    assert_int_equal(events_to(s->f, "sub"), 7);
+    check_span(s, "sub", 0, 7, 1, 1);
+    put(s, "pub", "a.d", 2, 8, DISK);
+    assert_int_equal(events_to(s->f, "sub"), 9);
+}
+
+static void test_group_delivers_and_settles(void **state)
+{
+    struct streams *s = *state;
+    struct td_str row;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, "a.*", "events", "g", "");
+    put(s, "pub", "a.b", 3, 1, DISK);
+    put(s, "pub", "b", 1, 4, DISK);
+    put(s, "pub", "a.c", 2, 5, DISK);
+    assert_int_equal(events_to(s->f, "sub"), 5);
+    check_span(s, "sub", 0, 3, 1, 1);
+    check_span(s, "sub", 1, 2, 5, 1);
+    settle(s, "sub", TD_ACK, 1, 5);
+    assert_int_equal(settled_with(s, "sub", TIDINGS_EEXIST), 0);
+    settle(s, "sub", TD_ACK, 2, 3);
+    assert_int_equal(settled_with(s, "sub", TIDINGS_EEXIST), 1);
+    settle(s, "sub", TD_ACK, 6, 9);
+    assert_int_equal(settled_with(s, "sub", TIDINGS_ENOTFOUND), 1);
+    row = row_of(call(s, "pub", "group.list", "{}"), "groups", 0);
+    assert_int_equal(count(row, "acked"), 5);
+    assert_int_equal(count(row, "floor"), 7);
+    assert_int_equal(count(row, "stale"), 6);
+    assert_int_equal(count(row, "in_flight"), 0);
+}
+
+static void test_group_goes_on_after_a_crash(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "");
+    put(s, "pub", "a", 10, 1, DISK);
+    settle(s, "sub", TD_ACK, 1, 3);
+    settle(s, "sub", TD_ACK, 5, 6);
+    pass(s->f, 100); /* settlements are written a little later */
+    settle_down(s);
+    kill_broker(s);
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "");
+    assert_int_equal(events_to(s->f, "sub"), 5);
+    check_span(s, "sub", 0, 1, 4, 1);
+    check_span(s, "sub", 1, 4, 7, 1);
+}
+
+static void test_group_delivers_again_after_nak(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "\"max_deliver\" 3");
+    put(s, "pub", "a", 3, 1, DISK);
+    settle(s, "sub", TD_NAK, 2, 2);
+    assert_int_equal(events_to(s->f, "sub"), 3);
+    pass(s->f, 300);
+    settle_down(s);
+    assert_int_equal(events_to(s->f, "sub"), 4);
+    check_span(s, "sub", 1, 1, 2, 2);
+    settle(s, "sub", TD_RELEASE, 4, 4);
+    check_span(s, "sub", 2, 1, 2, 2);
+    settle(s, "sub", TD_NAK, 5, 5);
+    pass(s->f, 600);
+    settle_down(s);
+    check_span(s, "sub", 3, 1, 2, 3);
+    settle(s, "sub", TD_NAK, 6, 6); /* that was the third */
+    pass(s->f, 100000);
+    settle_down(s);
+    assert_false(span_to(s, "sub", 4, &(struct td_span){0}));
+}
+
+static void test_group_buries_and_redrives(void **state)
+{
+    struct streams *s = *state;
+    struct td_str row;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "");
+    put(s, "pub", "a.b", 3, 1, DISK);
+    settle(s, "sub", TD_TERM, 2, 2);
+    settle_down(s);
+    row = row_of(call(s, "pub", "group.list", "{}"), "groups", 0);
+    assert_int_equal(count(row, "dead"), 1);
+    row = row_of(call(s, "pub", "dlq.list",
+                      "{\"stream\" \"events\" \"group\" \"g\" \"data\" true}"),
+                 "dead", 0);
+    assert_int_equal(count(row, "sequence"), 2);
+    assert_true(is_text(text_of(row, "type"), "a.b"));
+    assert_true(is_text(text_of(row, "reason"), "term"));
+    assert_true(is_text(text_of(row, "error"), "why"));
+    settle(s, "sub", TD_ACK, 1, 1);
+    settle(s, "sub", TD_ACK, 3, 3);
+    pass(s->f, 100);
+    settle_down(s);
+    kill_broker(s);
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "");
+    assert_int_equal(count(call(s, "pub", "dlq.redrive",
+                                "{\"stream\" \"events\" \"group\" \"g\"}"),
+                           "events"),
+                     1);
+    assert_int_equal(events_to(s->f, "sub"), 1);
+    check_span(s, "sub", 0, 1, 2, 1);
+    settle(s, "sub", TD_ACK, 1, 1);
+    settle_down(s);
+    row = row_of(call(s, "pub", "group.list", "{}"), "groups", 0);
+    assert_int_equal(count(row, "dead"), 0);
+    assert_int_equal(count(row, "floor"), 4);
+}
+
+static void test_group_delivers_again_when_a_member_ends(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    hello(s->f, "two");
+    consume(s, "sub", 1, ">", "events", "g", "");
+    put(s, "pub", "a", 3, 1, DISK);
+    consume(s, "two", 1, ">", "events", "g", "");
+    give(s->f, "sub", "[14 0 \"\"]");
+    pass(s->f, 1000);
+    settle_down(s);
+    assert_int_equal(events_to(s->f, "two"), 3);
+    check_span(s, "two", 0, 3, 1, 2);
+}
+
+static void test_group_waits_so_long_for_settlement(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "\"ack_wait_ms\" 1000");
+    put(s, "pub", "a", 3, 1, DISK);
+    pass(s->f, 700);
+    settle(s, "sub", TD_PROGRESS, 2, 2);
+    pass(s->f, 600);
+    settle_down(s);
+    assert_int_equal(events_to(s->f, "sub"), 5); /* 1 and 3 again */
+    settle(s, "sub", TD_ACK, 1, 1);
+    assert_int_equal(settled_with(s, "sub", TIDINGS_EEXIST), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_STREAM(test_stream_confirms_what_is_written),
+        TEST_STREAM(test_stream_confirms_memory_at_once),
+        TEST_STREAM(test_stream_stores_once),
+        TEST_STREAM(test_stream_is_there_after_a_crash),
+        TEST_STREAM(test_stream_takes_back_what_failed),
+        TEST_STREAM(test_stream_is_chosen_by_type),
+        TEST_STREAM(test_reader_reads_all),
+        TEST_STREAM(test_group_delivers_and_settles),
+        TEST_STREAM(test_group_goes_on_after_a_crash),
+        TEST_STREAM(test_group_delivers_again_after_nak),
+        TEST_STREAM(test_group_buries_and_redrives),
+        TEST_STREAM(test_group_delivers_again_when_a_member_ends),
+        TEST_STREAM(test_group_waits_so_long_for_settlement),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
