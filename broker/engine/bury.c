@@ -230,7 +230,7 @@ static void on_dead(struct td_engine *e, void *owner,
     if (retry->dead) {
         td_bury(e, c, &piece, retry);
         td_retries_shift(&c->retries, 1);
-    } else if (!td_queue_push_front(&c->group->queue, &piece)) {
+    } else if (!td_queue_push(&c->group->queue, &piece)) {
         td_retries_shift(&c->retries, 1);
     }
     td_item_unref(item);

@@ -201,6 +201,7 @@ static void forget_out(struct td_consumer *c)
     }
     td_queue_drop(&g->queue, 0, 0, NULL, NULL);
     td_retries_fini(&c->retries);
+    td_parks_fini(&c->parks);
     c->out = 0;
 }
 

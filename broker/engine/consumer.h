@@ -13,6 +13,7 @@
 
 #include "broker/engine/counts.h"
 #include "broker/engine/inflight.h"
+#include "broker/engine/park.h"
 #include "broker/engine/retry.h"
 #include "broker/engine/settled.h"
 #include "broker/engine/streams.h"
@@ -81,6 +82,7 @@ struct td_consumer {
     struct td_settled_set settled;
     struct td_counts counts; /* deliveries of events that have failed */
     struct td_retries retries;
+    struct td_parks parks; /* share TD_BY_KEY */
     uint64_t dead_next;
     uint64_t dead_len;
     struct td_fifo
@@ -131,6 +133,8 @@ void td_consumer_leave(struct td_engine *e, struct td_consumer *c,
 
 /* feed.c */
 void td_feed_ready(struct td_engine *e);
+/* Whether there is a member with credit, and room before it. */
+bool td_feed_may(struct td_engine *e, const struct td_consumer *c);
 /* It is to be looked at then, or earlier. */
 void td_consumer_wake_at(struct td_engine *e, struct td_consumer *c,
                          int64_t ms);
@@ -146,6 +150,17 @@ struct td_item *td_feed_item(struct td_engine *e,
                              const struct td_record *record,
                              struct td_body *bytes, uint64_t *first,
                              uint32_t *events);
+
+/* again.c: what comes back. The reason is taken over by td_again() and
+ * td_again_lease(). */
+void td_again(struct td_engine *e, struct td_consumer *c,
+              const struct td_retry *retry);
+void td_again_piece(struct td_engine *e, struct td_consumer *c,
+                    const struct td_piece *piece, const struct td_retry *retry);
+/* retry: sequence and count of the lease. */
+void td_again_lease(struct td_engine *e, struct td_consumer *c,
+                    const struct td_sub *sub, const struct td_lease *lease,
+                    const struct td_retry *retry);
 
 /* retries.c */
 void td_retries_feed(struct td_engine *e, struct td_consumer *c);

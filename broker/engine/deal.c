@@ -313,6 +313,10 @@ static bool deal_one(struct td_engine *e, struct td_group *g,
 {
     struct td_sub *to = w->key ? td_keys_holder(&g->named->keys, w->key) : NULL;
 
+    if (g->consumer && w->key &&
+        td_park_aside(&g->consumer->parks, w->key,
+                      w->event.item->sequence + w->event.index))
+        return true;
     if (!to)
         to = least(g, l);
     if (w->key && !td_keys_take(&g->named->keys, w->key, to))
@@ -370,6 +374,17 @@ void td_deal_forget(struct td_group *g, const struct td_piece *piece,
         else if (w.key)
             td_keys_release(&g->named->keys, w.key);
     }
+}
+
+void td_deal_each(const struct td_piece *piece,
+                  void (*visit)(void *ctx, const struct td_piece *event,
+                                uint64_t key),
+                  void *ctx)
+{
+    struct walk w = {.left = *piece};
+
+    while (next_event(&w))
+        visit(ctx, &w.event, w.key);
 }
 
 void td_deal_forget_all(struct td_group *g, const struct td_queue *q,

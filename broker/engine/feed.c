@@ -163,7 +163,7 @@ static uint64_t fed_bytes(const struct td_consumer *c)
     return g->queue.bytes + (g->named ? g->named->dealt.bytes : 0);
 }
 
-static bool may_feed(struct td_engine *e, const struct td_consumer *c)
+bool td_feed_may(struct td_engine *e, const struct td_consumer *c)
 {
     return !c->locating && has_open_member(c) && fed_bytes(c) < TD_FEED_BYTES &&
            e->held_bytes < e->options.memory_bytes / 4 * 3 &&
@@ -307,7 +307,7 @@ static void feed(struct td_engine *e, struct td_consumer *c)
 
     catch_up(e, c);
     td_retries_feed(e, c);
-    while (more && may_feed(e, c) && c->cursor < c->stream->kept.next &&
+    while (more && td_feed_may(e, c) && c->cursor < c->stream->kept.next &&
            room(c) > 0) {
         if (feed_known(e, c, &more))
             continue;
@@ -349,20 +349,17 @@ void td_consumer_unfeed(struct td_engine *e, struct td_consumer *c,
                         struct td_queue *q)
 {
     while (q->len > 0) {
-        const struct td_piece *piece = td_queue_back(q);
+        const struct td_piece *piece = td_queue_front(q);
         uint64_t first = piece->item->sequence + piece->index;
-        struct td_retry retry = {
-            .due_ms = e->now_ms, .sequence = first, .count = piece->events};
+        const struct td_retry retry = {.due_ms = e->now_ms};
 
         if (!td_consumer_is_durable(c)) {
             c->cursor = first < c->cursor ? first : c->cursor;
             c->out -= piece->events;
-        } else if (!td_retries_add(&c->retries, &retry)) {
-            /* no memory at all: it comes again when the group is seeked, or
-             * with the next broker */
-            c->out -= piece->events;
+        } else {
+            td_again_piece(e, c, piece, &retry);
         }
-        td_queue_pop_back(q);
+        td_queue_pop(q);
     }
     td_consumer_ready(e, c);
 }

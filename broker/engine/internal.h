@@ -498,6 +498,11 @@ void td_deal_forget(struct td_group *g, const struct td_piece *piece,
                     uint64_t skip);
 void td_deal_forget_all(struct td_group *g, const struct td_queue *q,
                         uint64_t skip);
+/* Each event of a piece, with its key; 0: it has none. */
+void td_deal_each(const struct td_piece *piece,
+                  void (*visit)(void *ctx, const struct td_piece *event,
+                                uint64_t key),
+                  void *ctx);
 /* How many of the first that it was sent and has not taken hold no key. */
 uint64_t td_deal_loose(const struct td_sub *sub);
 

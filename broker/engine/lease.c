@@ -62,6 +62,17 @@ void td_lease_span(const struct td_sub *sub, const struct td_piece *piece,
 
 /* ---- ending ---- */
 
+/* It was its key's turn: the next one's has come. */
+static void unpark(struct td_engine *e, struct td_consumer *c,
+                   uint64_t sequence)
+{
+    struct td_retry next = {.due_ms = e->now_ms, .count = 1};
+
+    next.sequence = td_park_next(&c->parks, sequence);
+    if (next.sequence > 0)
+        td_again(e, c, &next);
+}
+
 void td_consumer_done(struct td_engine *e, struct td_consumer *c,
                       uint64_t sequence, uint32_t count)
 {
@@ -74,6 +85,8 @@ void td_consumer_done(struct td_engine *e, struct td_consumer *c,
         if (r)
             td_redriven_done(e, c, r);
     }
+    for (uint32_t i = 0; c->parks.keys && i < count; i++)
+        unpark(e, c, sequence + i);
     td_counts_clear(&c->counts, sequence, count);
     /* Without memory it is delivered once more, after a restart. */
     td_settled_mark(&c->settled, sequence, count, NULL);
@@ -95,18 +108,6 @@ static uint64_t backoff_ms(struct td_engine *e, const struct td_consumer *c,
     return fifth ? ms - fifth + td_engine_random(e) % (2 * fifth + 1) : ms;
 }
 
-/* Takes the reason over. */
-static void again(struct td_engine *e, struct td_consumer *c,
-                  const struct td_retry *retry)
-{
-    if (!td_retries_add(&c->retries, retry)) {
-        td_reason_unref(retry->reason);
-        return; /* no memory: it comes again after a restart */
-    }
-    td_consumer_ready(e, c);
-    td_consumer_wake_at(e, c, retry->due_ms);
-}
-
 /* Of deliveries that have failed, or are never to be again. */
 struct failure {
     uint64_t delay_ms; /* 0: the backoff */
@@ -114,9 +115,10 @@ struct failure {
     struct td_str reason;
 };
 
-static void fail(struct td_engine *e, struct td_consumer *c,
+static void fail(struct td_engine *e, const struct td_sub *sub,
                  const struct td_lease *lease, const struct failure *f)
 {
+    struct td_consumer *c = sub->group->consumer;
     uint64_t delay_ms =
         f->delay_ms ? f->delay_ms : backoff_ms(e, c, lease->deliveries);
     struct td_retry retry = {
@@ -139,10 +141,10 @@ static void fail(struct td_engine *e, struct td_consumer *c,
         td_consumer_dirty(e, c);
         retry.ticket = td_commit_ticket(e);
     }
-    again(e, c, &retry);
+    td_again_lease(e, c, sub, lease, &retry);
 }
 
-static void release(struct td_engine *e, struct td_consumer *c,
+static void release(struct td_engine *e, const struct td_sub *sub,
                     const struct td_lease *lease)
 {
     const struct td_retry retry = {
@@ -151,7 +153,7 @@ static void release(struct td_engine *e, struct td_consumer *c,
         .count = lease->count,
     };
 
-    again(e, c, &retry);
+    td_again_lease(e, sub->group->consumer, sub, lease, &retry);
 }
 
 /* ---- SETTLE ---- */
@@ -159,6 +161,7 @@ static void release(struct td_engine *e, struct td_consumer *c,
 struct settling {
     struct td_engine *e;
     struct td_consumer *c;
+    const struct td_sub *sub;
     const struct td_inflight *leases;
     const struct td_settle *row;
     struct td_buf *stale; /* rows of a SETTLED … */
@@ -199,16 +202,16 @@ static void on_part(void *ctx, const struct td_lease *lease)
         break;
     case TD_NAK:
         c->count.naked += lease->count;
-        fail(st->e, c, lease, &f);
+        fail(st->e, st->sub, lease, &f);
         break;
     case TD_RELEASE:
         c->count.released += lease->count;
-        release(st->e, c, lease);
+        release(st->e, st->sub, lease);
         break;
     case TD_TERM:
         c->count.termed += lease->count;
         f.term = true;
-        fail(st->e, c, lease, &f);
+        fail(st->e, st->sub, lease, &f);
         break;
     case TD_PROGRESS:
     case TD_VERBS_END:
@@ -222,6 +225,7 @@ static void settle_row(struct settling *st, struct td_session *s)
     struct td_sub *sub = td_sub_find(s, row->subscription);
 
     st->c = sub && sub->leases ? sub->group->consumer : NULL;
+    st->sub = sub;
     st->leases = st->c ? sub->leases : NULL;
     if (!st->c) {
         is_stale(st, row->first, row->last);
@@ -274,6 +278,7 @@ void td_lease_settle(struct td_engine *e, struct td_session *s,
 struct ending {
     struct td_engine *e;
     struct td_consumer *c;
+    const struct td_sub *sub;
 };
 
 static void on_lost(void *ctx, const struct td_lease *lease)
@@ -283,16 +288,16 @@ static void on_lost(void *ctx, const struct td_lease *lease)
                                   td_str_of("its handler's session ended")};
 
     if (end->e->draining) { /* it is the broker that ends it */
-        release(end->e, end->c, lease);
+        release(end->e, end->sub, lease);
         return;
     }
     end->c->count.lost += lease->count;
-    fail(end->e, end->c, lease, &f);
+    fail(end->e, end->sub, lease, &f);
 }
 
 void td_lease_clear(struct td_engine *e, struct td_sub *sub)
 {
-    struct ending end = {e, sub->group->consumer};
+    struct ending end = {e, sub->group->consumer, sub};
 
     td_inflight_clear(sub->leases, on_lost, &end);
 }
@@ -304,14 +309,15 @@ static void on_late(void *ctx, const struct td_lease *lease)
                                   td_str_of("not settled within ack_wait_ms")};
 
     end->c->count.timed_out += lease->count;
-    fail(end->e, end->c, lease, &f);
+    fail(end->e, end->sub, lease, &f);
 }
 
 void td_lease_tick(struct td_engine *e, struct td_consumer *c)
 {
-    struct ending end = {e, c};
+    struct ending end = {e, c, NULL};
 
     for (struct td_sub *sub = c->group->members; sub; sub = sub->group_next) {
+        end.sub = sub;
         if (sub->leases)
             td_inflight_expire(sub->leases, e->now_ms, on_late, &end);
     }

@@ -1,5 +1,5 @@
 /* Events that are due to be delivered again, or to be buried: fetched, and put
- * at the front of the queue. */
+ * into the queue. */
 #include "broker/engine/internal.h"
 
 #define RETRIES_MAX 256u /* ranges in one turn */
@@ -40,7 +40,7 @@ static void feed_first(struct td_engine *e, struct td_consumer *c,
         td_retries_shift(&c->retries, 1);
         return;
     }
-    if (td_queue_push_front(&c->group->queue, &piece))
+    if (td_queue_push(&c->group->queue, &piece))
         return; /* a later turn tries again */
     td_retries_shift(&c->retries, piece.events);
 }
@@ -100,16 +100,6 @@ static bool is_due(struct td_engine *e, const struct td_retry *retry)
            td_commit_is_written(e, retry->ticket);
 }
 
-static bool has_member(const struct td_consumer *c)
-{
-    for (const struct td_sub *sub = c->group->members; sub;
-         sub = sub->group_next) {
-        if (!sub->session->away && !sub->session->doomed)
-            return true;
-    }
-    return false;
-}
-
 /* False: it waits for a read, or for memory. */
 static bool step(struct td_engine *e, struct td_consumer *c,
                  const struct td_retry *retry)
@@ -150,7 +140,7 @@ void td_retries_feed(struct td_engine *e, struct td_consumer *c)
            is_due(e, td_retries_first(&c->retries))) {
         const struct td_retry *retry = td_retries_first(&c->retries);
 
-        if (!retry->dead && (!has_member(c) || td_consumer_is_paused(e, c)))
+        if (!retry->dead && !td_feed_may(e, c))
             break;
         if (!step(e, c, retry))
             break;
