@@ -20,9 +20,11 @@ struct taking {
 static void tell(struct td_engine *e, const struct taking *t, uint64_t ticket,
                  tidings_err code, uint64_t sequence)
 {
-    struct td_confirm row = {.code = code,
-                             .sequence = code ? 0 : sequence,
-                             .level = code ? 0 : t->level};
+    struct td_confirm row = {.code = code, .sequence = code ? 0 : sequence};
+
+    if (!code) /* in memory there is no more to be had */
+        row.level =
+            td_stream_is_on_disk(t->stream) ? t->level : TD_LEVEL_MEMORY;
 
     for (uint32_t i = 0; i < t->batch->runs_len && t->level > 0; i++) {
         const struct td_run *run = &t->batch->runs[i];

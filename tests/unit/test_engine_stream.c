@@ -119,6 +119,20 @@ static void test_stream_is_chosen_by_type(void **state)
                      TIDINGS_EINVAL);
 }
 
+static void test_stream_in_memory_says_so(void **state)
+{
+    struct streams *s = *state;
+    struct td_confirm row;
+
+    hello(s->f, "pub");
+    call(s, "pub", "stream.add",
+         "{\"name\" \"m\" \"patterns\" [\"m.>\"] \"storage\" \"memory\"}");
+    put(s, "pub", "m.a", 3, 1, DISK);
+    assert_true(confirm_to(s, "pub", 0, &row));
+    assert_int_equal(row.sequence, 1);
+    assert_int_equal(row.level, TD_LEVEL_MEMORY);
+}
+
 /* ---- consuming ---- */
 
 static void check_span(struct streams *s, const char *peer, uint32_t nth,
@@ -304,6 +318,7 @@ int main(void)
         TEST_STREAM(test_stream_is_there_after_a_crash),
         TEST_STREAM(test_stream_takes_back_what_failed),
         TEST_STREAM(test_stream_is_chosen_by_type),
+        TEST_STREAM(test_stream_in_memory_says_so),
         TEST_STREAM(test_reader_reads_all),
         TEST_STREAM(test_group_delivers_and_settles),
         TEST_STREAM(test_group_goes_on_after_a_crash),

@@ -38,7 +38,8 @@ struct tidings_confirm {
                           before an answer came: it may be stored or not */
     const char *stream;       /* "" if err */
     uint64_t sequence;        /* in the stream; 0: not known */
-    enum tidings_level level; /* what was reached */
+    enum tidings_level level; /* what was reached: what was asked for; in a
+                                 stream in memory TIDINGS_MEMORY */
     bool duplicate;           /* it had been stored before: its confirm was
                                  lost with a link */
 };
