@@ -471,6 +471,21 @@ void td_embed_close(struct td_embed *broker)
     broker_free(broker);
 }
 
+tidings_err td_embed_verify(const char *dir, struct td_embed_damage *out,
+                            char *why)
+{
+    struct td_lmdb_damage damage;
+    tidings_err err = td_lmdb_verify(dir, NULL, NULL, &damage, why);
+
+    if (err)
+        return err;
+    out->records = damage.records;
+    out->damaged = damage.damaged;
+    out->tree = damage.tree;
+    memcpy(out->first, damage.first, sizeof(out->first));
+    return TIDINGS_OK;
+}
+
 /* ---- connections ---- */
 
 static void push_to_broker(struct td_embed *b, struct td_embed_message *m)

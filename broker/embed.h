@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "proto/body.h"
 #include "tidings/err.h"
@@ -24,6 +25,18 @@ tidings_err td_embed_open(struct td_embed **out, const char *name,
                           const char *data, char *why);
 /* The last close ends the broker's thread and waits for it. */
 void td_embed_close(struct td_embed *broker);
+
+/* What td_embed_verify() found; as struct td_lmdb_damage. */
+struct td_embed_damage {
+    uint64_t records;
+    uint64_t damaged;
+    bool tree;
+    char first[256];
+};
+
+/* Walks a data folder that nobody has open; as td_lmdb_verify(). */
+tidings_err td_embed_verify(const char *dir, struct td_embed_damage *out,
+                            char *why);
 
 /* One message; its memory is one block, freed with td_embed_message_free. */
 struct td_embed_message {

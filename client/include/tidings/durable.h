@@ -228,4 +228,30 @@ TIDINGS_API tidings_err tidings_call(void **out, size_t *out_len,
                                      const void *options, size_t options_len,
                                      int timeout_ms);
 
+/* ======================================================================
+ * A data folder
+ * ====================================================================== */
+
+/** What tidings_store_verify() found. */
+struct tidings_store_report {
+    uint64_t records; /* that were looked at */
+    uint64_t damaged; /* of them: with a wrong checksum */
+    bool broken;      /* the store's own structure is: there may be more */
+    char first[256];  /* what was found first, and where; "" */
+};
+
+/**
+ * Check a data folder that no broker has open: every record's checksum, in a
+ * child process, so that nothing in it can end this one. Changes nothing.
+ *
+ * @return TIDINGS_OK       it was read; *out says whether it is sound.
+ *         TIDINGS_EEXIST   a broker has it open; the detail names its process.
+ *         TIDINGS_EVERSION a newer program wrote it; the detail names both.
+ *         TIDINGS_ENOTFOUND there is no data folder.
+ *         TIDINGS_EIO      it cannot be read.
+ *         TIDINGS_EINVAL, TIDINGS_ENOMEM
+ */
+TIDINGS_API tidings_err tidings_store_verify(struct tidings_store_report *out,
+                                             const char *dir);
+
 #endif

@@ -1,0 +1,130 @@
+/* A data folder, from inside a program: kept, opened again, checked. */
+#include "tests/support/td_test.h"
+
+#include "tidings/tidings.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WAIT_MS 20000
+
+struct folder {
+    char dir[64];
+    char url[96];
+};
+
+static int setup(void **state)
+{
+    struct folder *f = calloc(1, sizeof(*f));
+
+    *state = f;
+    if (!f)
+        return -1;
+    snprintf(f->dir, sizeof(f->dir), "/tmp/tidings-api-store.XXXXXX");
+    if (!mkdtemp(f->dir))
+        return -1;
+    snprintf(f->url, sizeof(f->url), "inproc://store?data=%s", f->dir);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    static const char *const files[] = {"data.mdb", "lock.mdb", "lock", "log"};
+    struct folder *f = *state;
+    char path[128];
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", f->dir, files[i]);
+        unlink(path);
+    }
+    rmdir(f->dir);
+    free(f);
+    return 0;
+}
+
+static tidings_bus *open_bus(const struct folder *f)
+{
+    const struct tidings_options options = {.confirm = TIDINGS_DISK};
+    tidings_bus *bus;
+
+    assert_ok(tidings_open(&bus, f->url, &options));
+    assert_ok(tidings_wait(bus, WAIT_MS));
+    return bus;
+}
+
+static void publish(tidings_bus *bus, int events)
+{
+    char data[8000] = {0};
+
+    for (int i = 0; i < events; i++)
+        assert_ok(tidings_publish(bus, "a.b", data, sizeof(data)));
+    assert_ok(tidings_flush(bus, WAIT_MS));
+}
+
+static void test_store_is_sound(void **state)
+{
+    struct folder *f = *state;
+    struct tidings_store_report report;
+    tidings_bus *bus = open_bus(f);
+
+    publish(bus, 100);
+    assert_int_equal(tidings_store_verify(&report, f->dir), TIDINGS_EEXIST);
+    assert_non_null(strstr(tidings_detail(), f->dir));
+    assert_ok(tidings_close(bus));
+    assert_ok(tidings_store_verify(&report, f->dir));
+    assert_true(report.records > 0);
+    assert_int_equal(report.damaged, 0);
+    assert_false(report.broken);
+    assert_string_equal(report.first, "");
+}
+
+static void test_store_is_damaged(void **state)
+{
+    struct folder *f = *state;
+    struct tidings_store_report report;
+    tidings_bus *bus = open_bus(f);
+    char path[128];
+    char zero = 'x';
+    struct stat st;
+    int fd;
+
+    publish(bus, 100);
+    assert_ok(tidings_close(bus));
+    snprintf(path, sizeof(path), "%s/data.mdb", f->dir);
+    fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0 && fstat(fd, &st) == 0);
+    /* here and there: some of it is a record */
+    for (off_t at = 20000; at < 900000 && at < st.st_size; at += 4096)
+        assert_int_equal(pwrite(fd, &zero, 1, at + 2000), 1);
+    close(fd);
+    assert_ok(tidings_store_verify(&report, f->dir));
+    assert_true(report.damaged > 0 || report.broken);
+    assert_true(report.first[0] != '\0');
+}
+
+static void test_store_is_none(void **state)
+{
+    struct tidings_store_report report;
+
+    (void)state;
+    assert_int_equal(tidings_store_verify(&report, "/nonexistent/x"),
+                     TIDINGS_ENOTFOUND);
+    assert_true(tidings_detail()[0] != '\0');
+    assert_int_equal(tidings_store_verify(&report, ""), TIDINGS_EINVAL);
+    assert_int_equal(tidings_store_verify(NULL, "/tmp"), TIDINGS_EINVAL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_store_is_sound),
+        TEST(test_store_is_damaged),
+        TEST(test_store_is_none),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
