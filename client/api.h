@@ -3,6 +3,7 @@
  *
  * api.c            buses: opening, waiting, closing
  * api_publish.c    publishing
+ * api_publish_all.c  lists and conditions
  * api_subscribe.c  subscribing, unsubscribing, draining
  * api_settle.c     what handlers may know and say of a delivery
  * api_stream.c     streams, durable groups, and the broker's calls
@@ -32,5 +33,16 @@ bool td_flush(struct td_bus *b, int64_t deadline_ms);
 /* Events that it has not, and those that it has not even taken. */
 uint64_t td_unconfirmed(struct td_bus *b);
 uint64_t td_untaken(struct td_bus *b);
+
+/* api_publish.c: what is checked of an event, and encoded; attrs belongs to
+ * out. */
+tidings_err td_prepare(struct td_packing *out, struct td_buf *attrs,
+                       const struct tidings_event *event,
+                       const struct tidings_publish_options *options);
+/* That of this event, of the bus, or of the callback. */
+enum tidings_level td_level_of(const struct td_bus *b,
+                               const struct td_packing *event);
+/* There was no room, or the bus is being closed: the code, and the detail. */
+tidings_err td_is_full(struct td_bus *b);
 
 #endif

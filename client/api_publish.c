@@ -35,7 +35,7 @@ static tidings_err pack_again(struct td_bus *b, struct td_packing *event)
     return err;
 }
 
-static tidings_err is_full(struct td_bus *b)
+tidings_err td_is_full(struct td_bus *b)
 {
     bool up = b->client.state == TD_CLIENT_READY;
 
@@ -67,7 +67,7 @@ static tidings_err pack_when_room(tidings_bus *bus, struct td_packing *event)
     td_client_pump(&b->client);
     td_bus_touched(b);
     if (err == TIDINGS_EFULL || err == TIDINGS_ECLOSED)
-        err = is_full(b);
+        err = td_is_full(b);
     td_exit(b);
     return err;
 }
@@ -137,9 +137,8 @@ tidings_err tidings_publish(tidings_bus *bus, const char *type,
     return finish(bus, b, &event, err);
 }
 
-/* That of this event, of the bus, or of the callback. */
-static enum tidings_level level_of(const struct td_bus *b,
-                                   const struct td_packing *event)
+enum tidings_level td_level_of(const struct td_bus *b,
+                               const struct td_packing *event)
 {
     if (event->level)
         return event->level;
@@ -152,40 +151,53 @@ tidings_err tidings_publish_event(tidings_bus *bus,
     return tidings_publish_with(bus, event, NULL);
 }
 
-tidings_err tidings_publish_with(tidings_bus *bus,
-                                 const struct tidings_event *event,
-                                 const struct tidings_publish_options *options)
+tidings_err td_prepare(struct td_packing *out, struct td_buf *attrs,
+                       const struct tidings_event *event,
+                       const struct tidings_publish_options *options)
 {
-    struct td_packing packing = {0};
-    struct td_buf attrs = {0};
-    struct td_bus *b;
     tidings_err err;
 
+    memset(out, 0, sizeof(*out));
     if (!event)
         return td_fail(TIDINGS_EINVAL, "event is NULL");
     if (options) {
         if ((unsigned)options->level > TIDINGS_DISK)
             return td_fail(TIDINGS_EINVAL, "level is %d: none",
                            (int)options->level);
-        packing.level = options->level;
-        packing.on_confirm = options->on_confirm;
-        packing.arg = options->arg;
+        out->level = options->level;
+        out->on_confirm = options->on_confirm;
+        out->arg = options->arg;
     }
-    packing.type.data = event->type;
-    packing.type.len = event->type ? strlen(event->type) : 0;
-    packing.time_us = event->time_us;
-    packing.data = event->data;
-    packing.len = event->data_len;
-    err = td_event_check_type(event->type, packing.type.len);
+    out->type.data = event->type;
+    out->type.len = event->type ? strlen(event->type) : 0;
+    out->time_us = event->time_us;
+    out->data = event->data;
+    out->len = event->data_len;
+    err = td_event_check_type(event->type, out->type.len);
     if (!err)
         err = td_event_check_data(event->data, event->data_len);
     if (!err)
-        err = td_event_encode(&attrs, &packing.flags, event);
-    packing.attrs.data = (const char *)attrs.data;
-    packing.attrs.len = attrs.len;
+        err = td_event_encode(attrs, &out->flags, event);
+    out->attrs.data = (const char *)attrs->data;
+    out->attrs.len = attrs->len;
+    return err;
+}
+
+tidings_err tidings_publish_with(tidings_bus *bus,
+                                 const struct tidings_event *event,
+                                 const struct tidings_publish_options *options)
+{
+    struct td_packing packing;
+    struct td_buf attrs = {0};
+    struct td_bus *b;
+    tidings_err err;
+
+    if (options && options->expects)
+        return tidings_publish_all(bus, event, 1, options);
+    err = td_prepare(&packing, &attrs, event, options);
     b = err ? NULL : enter_packer(bus, &err);
     if (b) {
-        packing.level = level_of(b, &packing);
+        packing.level = td_level_of(b, &packing);
         err = finish(bus, b, &packing, pack(b, &packing));
     }
     td_buf_fini(&attrs);

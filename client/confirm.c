@@ -35,7 +35,9 @@ static size_t call(struct td_confirmed *of, size_t max)
     if (n > max)
         n = max;
     for (size_t i = 0; i < n; i++) {
-        if (of->sequence)
+        if (of->err) /* a conflict names the sequence that there is */
+            confirm.sequence = of->sequence;
+        else if (of->sequence)
             confirm.sequence = of->sequence + (w[i].sequence - of->first);
         w[i].call(w[i].arg, &confirm);
     }

@@ -48,6 +48,9 @@ struct td_outgoing {
     uint32_t bytes; /* of the body */
     bool was_sent;  /* in this session or an earlier one */
     enum tidings_level level;
+    bool atomic;  /* with a level: all of it or nothing */
+    bool expects; /* … if this is the stream's last sequence */
+    uint64_t expected;
     /* with a level: */
     uint32_t left;    /* events not confirmed in this session */
     uint32_t unknown; /* nor in an earlier one */

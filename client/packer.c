@@ -184,6 +184,46 @@ tidings_err td_packer_pack(struct td_packer *p, const struct td_packing *e)
     return TIDINGS_OK;
 }
 
+/* The open batch is as if it had never been begun. */
+static void discard(struct td_packer *p)
+{
+    p->sequence -= p->events;
+    p->packed_events -= p->events;
+    if (p->events > 0)
+        p->packed_bytes -=
+            p->len + TD_OUTGOING_BYTES + p->waiters_len * TD_WAITER_BYTES;
+    p->len = p->events = p->runs_len = 0;
+    p->waiters_len = 0;
+    td_buf_reset(&p->types);
+}
+
+tidings_err td_packer_pack_apart(struct td_packer *p,
+                                 const struct td_packing *events, size_t len,
+                                 const struct td_apart *apart)
+{
+    tidings_err err = TIDINGS_OK;
+    struct td_outgoing **tail;
+
+    td_packer_close(p);
+    if (p->events > 0)
+        return TIDINGS_ENOMEM;
+    for (size_t i = 0; i < len && !err; i++)
+        err = td_packer_pack(p, &events[i]);
+    tail = p->closed_tail;
+    if (!err)
+        td_packer_close(p);
+    if (!err && p->events > 0)
+        err = TIDINGS_ENOMEM;
+    if (err) {
+        discard(p);
+        return err == TIDINGS_EFULL ? TIDINGS_ELIMIT : err;
+    }
+    (*tail)->atomic = true;
+    (*tail)->expects = apart->expects;
+    (*tail)->expected = apart->expected;
+    return TIDINGS_OK;
+}
+
 bool td_packer_is_full(const struct td_packer *p)
 {
     return p->len >= TD_BATCH_BYTES || p->events >= OPEN_EVENTS_MAX ||

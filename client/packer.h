@@ -69,6 +69,12 @@ struct td_packing {
     void *arg;
 };
 
+/* A batch of its own, that is stored as a whole or not at all. */
+struct td_apart {
+    bool expects; /* only if this is the stream's last sequence */
+    uint64_t expected;
+};
+
 void td_packer_init(struct td_packer *p,
                     const uint8_t producer[TD_PRODUCER_BYTES],
                     struct td_str source);
@@ -79,6 +85,12 @@ void td_packer_fini(struct td_packer *p);
  * TIDINGS_EFULL: the batch has to be closed first; TIDINGS_EINVAL: the type is
  * none that may be published; TIDINGS_ENOMEM. Nothing is packed then. */
 tidings_err td_packer_pack(struct td_packer *p, const struct td_packing *event);
+
+/* The same for all of them, as one batch and nothing else in it; they have one
+ * level, not 0. TIDINGS_ELIMIT: they are too much for one batch. */
+tidings_err td_packer_pack_apart(struct td_packer *p,
+                                 const struct td_packing *events, size_t len,
+                                 const struct td_apart *apart);
 
 /* Whether the batch is as large as one should be. */
 bool td_packer_is_full(const struct td_packer *p);

@@ -303,6 +303,11 @@ enum td_pump {
     TD_PUMP_NOW   /* the link is idle, or many are closed */
 };
 
+/* The same for a batch of its own; TIDINGS_ELIMIT: it is too large. */
+tidings_err td_client_pack_apart(struct td_client *c,
+                                 const struct td_packing *events, size_t len,
+                                 const struct td_apart *apart);
+
 /* Whether td_client_pump() has something to do. Needs the guard. */
 enum td_pump td_client_wants_pump(const struct td_client *c);
 

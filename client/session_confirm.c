@@ -99,6 +99,8 @@ static struct td_confirmed *confirmed_new(const struct td_confirm *row,
     memset(new, 0, sizeof(*new));
     new->err = (tidings_err)row->code;
     new->first = row->first;
+    if (row->code == TIDINGS_ECONFLICT)
+        new->sequence = row->sequence;
     if (row->code)
         return new;
     new->level = (enum tidings_level)row->level;

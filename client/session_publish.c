@@ -43,6 +43,15 @@ static bool send_batch(struct td_client *c, const struct td_outgoing *out)
                         ((uint64_t)out->level << TD_PUBLISH_LEVEL_SHIFT);
     f.u.publish.batches.data = (const char *)out->wire;
     f.u.publish.batches.len = out->wire_len;
+    if (out->atomic)
+        f.u.publish.flags |= TD_PUBLISH_ATOMIC;
+    if (out->expects) {
+        td_client_options_begin(c, 1);
+        td_client_option_uint(c, "expect", out->expected);
+        f.u.publish.options = td_client_scratch(c);
+        if (f.u.publish.options.len == 0)
+            return false; /* no memory: the next tick tries again */
+    }
     if (!td_client_send(c, &f, out->body))
         return false;
     if (ask)
@@ -128,13 +137,27 @@ static uint64_t unsent_bytes(const struct td_client *c)
     return c->publisher.unsent_bytes + c->packer.closed_bytes;
 }
 
+/* For one more, however many it is. */
+static bool has_place(const struct td_client *c)
+{
+    return td_client_unconfirmed(c) < c->options.unconfirmed_events &&
+           held_bytes(c) < c->options.unconfirmed_bytes &&
+           (!c->ready || unsent_bytes(c) < UNSENT_BYTES_MAX);
+}
+
+tidings_err td_client_pack_apart(struct td_client *c,
+                                 const struct td_packing *events, size_t len,
+                                 const struct td_apart *apart)
+{
+    return has_place(c) ? td_packer_pack_apart(&c->packer, events, len, apart)
+                        : TIDINGS_EFULL;
+}
+
 tidings_err td_client_pack(struct td_client *c, const struct td_packing *event)
 {
     tidings_err err;
 
-    if (td_client_unconfirmed(c) >= c->options.unconfirmed_events ||
-        held_bytes(c) >= c->options.unconfirmed_bytes ||
-        (c->ready && unsent_bytes(c) >= UNSENT_BYTES_MAX))
+    if (!has_place(c))
         return TIDINGS_EFULL;
     err = td_packer_pack(&c->packer, event);
     if (!err && td_packer_is_full(&c->packer))

@@ -15,6 +15,7 @@ enum field_kind {
     F_NAME,     /* td_str, at most TD_NAME_BYTES_MAX */
     F_PRODUCER, /* td_str, a bin of TD_PRODUCER_BYTES */
     F_MAP,      /* td_str, a whole msgpack map */
+    F_OPTIONS,  /* td_str, the same, which may be missing at the end */
     F_ARRAY,    /* td_str, a whole msgpack array */
     F_ANY       /* td_str, any whole msgpack value */
 };
@@ -59,7 +60,8 @@ static const struct op_row ops[TD_OP_END] = {
                     CLIENT,
                     true,
                     {{F_UINT, AT(publish.flags)},
-                     {F_ARRAY, AT(publish.batches)}}},
+                     {F_ARRAY, AT(publish.batches)},
+                     {F_OPTIONS, AT(publish.options)}}},
     [TD_TAKEN] = {"TAKEN",
                   BROKER,
                   false,
@@ -148,7 +150,7 @@ static bool read_whole(struct td_reader *r, enum field_kind kind,
 {
     enum td_kind found = td_head_at(r->p, r->end).kind;
 
-    if ((kind == F_MAP && found != TD_KIND_MAP) ||
+    if (((kind == F_MAP || kind == F_OPTIONS) && found != TD_KIND_MAP) ||
         (kind == F_ARRAY && found != TD_KIND_ARRAY))
         return false;
     return td_read_raw(r, out);
@@ -168,6 +170,7 @@ static bool read_field(struct td_reader *r, enum field_kind kind, void *to)
     case F_PRODUCER:
         return td_read_bin(r, str) && str->len == TD_PRODUCER_BYTES;
     case F_MAP:
+    case F_OPTIONS:
     case F_ARRAY:
     case F_ANY:
         return read_whole(r, kind, str);
@@ -205,6 +208,10 @@ tidings_err td_frame_decode(struct td_frame *out, const void *data, size_t len,
     for (int i = 0; row->fields[i].kind != F_END; i++) {
         void *to = (char *)out + row->fields[i].at;
 
+        if (count == 0 && row->fields[i].kind == F_OPTIONS) {
+            *(struct td_str *)to = (struct td_str){"", 0};
+            return TIDINGS_OK;
+        }
         if (count-- == 0 || !read_field(&r, row->fields[i].kind, to))
             return TIDINGS_EPROTO;
     }
@@ -237,6 +244,7 @@ static void pack_field(msgpack_packer *pk, enum field_kind kind,
         msgpack_pack_bin_body(pk, str->data, str->len);
         return;
     case F_MAP:
+    case F_OPTIONS:
     case F_ARRAY:
     case F_ANY:
         td_buf_append(pk->data, str->data, str->len);
@@ -246,13 +254,22 @@ static void pack_field(msgpack_packer *pk, enum field_kind kind,
     }
 }
 
+static bool is_left_out(const struct op_row *row, size_t field,
+                        const struct td_frame *frame)
+{
+    const struct td_str *str =
+        (const void *)((const char *)frame + row->fields[field].at);
+
+    return row->fields[field].kind == F_OPTIONS && str->len == 0;
+}
+
 void td_frame_encode(struct td_buf *b, const struct td_frame *frame)
 {
     const struct op_row *row = &ops[frame->op];
     msgpack_packer pk;
     size_t n = 0;
 
-    while (row->fields[n].kind != F_END)
+    while (row->fields[n].kind != F_END && !is_left_out(row, n, frame))
         n++;
     msgpack_packer_init(&pk, b, td_buf_pack_write);
     msgpack_pack_array(&pk, n + 1);

@@ -35,7 +35,8 @@ enum td_op {
 
 #define TD_PUBLISH_ASK         1u /* PUBLISH flags: answer with TAKEN in this turn */
 #define TD_PUBLISH_LEVEL_SHIFT 1 /* … two bits: enum td_level to be confirmed */
-#define TD_PUBLISH_FLAGS_ALL   7u
+#define TD_PUBLISH_ATOMIC      8u /* all of it or nothing, in one stream */
+#define TD_PUBLISH_FLAGS_ALL   15u
 
 /* How safe something is; each includes those before it. PROTOCOL.md 10.1 */
 enum td_level {
@@ -81,6 +82,7 @@ struct td_frame {
         struct {
             uint64_t flags;
             struct td_str batches;
+            struct td_str options; /* a map; empty if there was none */
         } publish;
         struct {
             uint64_t taken;

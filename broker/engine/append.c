@@ -20,7 +20,7 @@ struct taking {
 static void tell(struct td_engine *e, const struct taking *t, uint64_t ticket,
                  tidings_err code, uint64_t sequence)
 {
-    struct td_confirm row = {.code = code, .sequence = code ? 0 : sequence};
+    struct td_confirm row = {.code = code, .sequence = sequence};
 
     if (!code) /* in memory there is no more to be had */
         row.level =
@@ -32,13 +32,13 @@ static void tell(struct td_engine *e, const struct taking *t, uint64_t ticket,
         row.first = run->first;
         row.count = run->count;
         td_confirm(e, t->session, ticket, code ? NULL : t->stream, &row);
-        if (row.sequence > 0)
+        if (!code && row.sequence > 0)
             row.sequence += run->count;
     }
 }
 
 static void refuse(struct td_engine *e, const struct taking *t,
-                   tidings_err code)
+                   tidings_err code, uint64_t sequence)
 {
     struct td_producer *p = t->session->producer;
 
@@ -49,7 +49,7 @@ static void refuse(struct td_engine *e, const struct taking *t,
             td_stored_lose(&p->stored, run->first, run->first + run->count - 1);
         }
     }
-    tell(e, t, 0, code, 0);
+    tell(e, t, 0, code, sequence);
 }
 
 static void note_stored(struct td_engine *e, const struct taking *t)
@@ -150,12 +150,12 @@ static void record(struct td_engine *e, const struct taking *t)
     if (!err && !td_retain_admits(stream, entry.events, entry.bytes))
         err = TIDINGS_EFULL;
     if (err) {
-        refuse(e, t, err);
+        refuse(e, t, err, 0);
         return;
     }
     entry.item = item_of(e, t);
     if (!on_disk && !entry.item) {
-        refuse(e, t, TIDINGS_EFULL);
+        refuse(e, t, TIDINGS_EFULL, 0);
         return;
     }
     if (entry.item)
@@ -164,7 +164,8 @@ static void record(struct td_engine *e, const struct taking *t)
     note_stored(e, t);
     td_stream_dirty(e, stream);
     if (!on_disk) {
-        tell(e, t, 0, TIDINGS_OK, entry.first);
+        tell(e, t, 0, TIDINGS_OK,
+             t->level == TD_LEVEL_MEMORY ? 0 : entry.first);
         return;
     }
     td_commit_put(e, &key, &e->streams.value, t->body, t->offset,
@@ -214,7 +215,7 @@ static void take(struct td_engine *e, const struct taking *t)
     if (t->stream)
         record(e, t);
     else
-        tell(e, t, 0, TIDINGS_ENOSTREAM, 0);
+        refuse(e, t, TIDINGS_ENOSTREAM, 0);
 }
 
 static void take_part(struct td_engine *e, const struct taking *all)
@@ -229,7 +230,7 @@ static void take_part(struct td_engine *e, const struct taking *all)
     if (body)
         take(e, &t);
     else
-        refuse(e, &t, TIDINGS_EFULL);
+        refuse(e, &t, TIDINGS_EFULL, 0);
     td_body_unref(body);
 }
 
@@ -268,6 +269,45 @@ void td_append(struct td_engine *e, struct td_session *s,
         if (!was_taken(e, i) && (t.stream || level > 0))
             take_part(e, &t);
     }
+}
+
+/* ---- conditions ---- */
+
+/* 0: it may be stored. */
+static tidings_err judge(const struct td_engine *e,
+                         const struct td_batch *batch,
+                         const struct td_condition *condition)
+{
+    const struct td_stream *stream = e->taking[0];
+
+    if (!is_one(e, batch->runs_len))
+        return TIDINGS_EINVAL;
+    if (!stream)
+        return TIDINGS_ENOSTREAM;
+    return condition->expects && condition->expected != stream->head.next - 1
+               ? TIDINGS_ECONFLICT
+               : TIDINGS_OK;
+}
+
+bool td_append_judge(struct td_engine *e, struct td_session *s,
+                     const struct td_batch *batch, unsigned level,
+                     const struct td_condition *condition)
+{
+    const struct taking t = {.session = s, .batch = batch, .level = level};
+    tidings_err code;
+
+    for (uint32_t i = 0; i < batch->runs_len; i++) {
+        struct td_route *route =
+            td_routes_find(&e->routes, &e->trie, batch->runs[i].type);
+
+        e->taking[i] = route ? td_stream_of(e, route) : NULL;
+    }
+    code = judge(e, batch, condition);
+    if (code == TIDINGS_ECONFLICT)
+        refuse(e, &t, code, e->taking[0]->head.next - 1);
+    else if (code)
+        refuse(e, &t, code, 0);
+    return code == TIDINGS_OK;
 }
 
 /* ---- what had been taken before ---- */

@@ -81,7 +81,10 @@ static void rewind_sub(struct td_engine *e, struct td_sub *sub,
         td_queue_return(sub->from, &sub->flight, sub->sent - row->received);
     sub->sent = row->received;
     td_group_rewound(e, sub);
-    sub->group->gap[sub->gap_last] += sub->gap_told - row->missed;
+    if (sub->group->consumer)
+        sub->group->consumer->untold += sub->gap_told - row->missed;
+    else
+        sub->group->gap[sub->gap_last] += sub->gap_told - row->missed;
     sub->gap_told = row->missed;
 }
 
@@ -171,6 +174,7 @@ bool td_away_resume(struct td_engine *e, struct td_session *s,
         return true;
     }
     td_producer_renew(e, s->producer, token);
+    td_confirm_anew(e, s);
     begin_again(e, s);
     rewind_listed(e, s, list, rows);
     td_session_welcome(e, s, true);

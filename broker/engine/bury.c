@@ -88,14 +88,15 @@ void td_bury_written(struct td_engine *e, struct td_consumer *c)
 
         if (!td_commit_is_written(e, burial->ticket))
             return;
+        c->dead_len += !burial->again;
         r = td_redriven_find(c, burial->retry.sequence);
-        if (r) {
+        if (r && burial->again) {
             HASH_DELETE(hh, c->redriven, r);
             free(r);
         }
-        c->dead_len += !burial->again;
         td_reason_unref(burial->retry.reason);
-        td_consumer_done(e, c, burial->retry.sequence, 1);
+        if (!burial->forgotten)
+            td_consumer_done(e, c, burial->retry.sequence, 1);
         td_fifo_pop(&c->burials, 1);
     }
 }
@@ -108,7 +109,7 @@ void td_bury_take_back(struct td_engine *e, struct td_consumer *c)
         c->count.dead--;
         burial->retry.due_ms = e->now_ms + AGAIN_MS;
         burial->retry.ticket = 0;
-        if (td_retries_add(&c->retries, &burial->retry))
+        if (!burial->forgotten && td_retries_add(&c->retries, &burial->retry))
             td_consumer_wake_at(e, c, burial->retry.due_ms);
         else
             td_reason_unref(burial->retry.reason);
@@ -175,15 +176,17 @@ void td_redriven_done(struct td_engine *e, struct td_consumer *c,
 {
     struct td_place key = td_place_two(TD_TABLE_DEAD, c->id, r->number);
 
-    td_commit_delete(e, &key);
-    c->dead_len--;
+    if (r->number > 0) { /* it was not purged */
+        td_commit_delete(e, &key);
+        c->dead_len -= c->dead_len > 0;
+    }
     HASH_DELETE(hh, c->redriven, r);
     free(r);
 }
 
 static struct td_item *item_of(struct td_engine *e,
                                const struct td_record *record,
-                               struct td_body *bytes)
+                               struct td_body *bytes, bool *lean)
 {
     struct td_dead_row row;
     struct td_item *item;
@@ -199,6 +202,7 @@ static struct td_item *item_of(struct td_engine *e,
     item = td_item_new(&e->batches.batch[0], bytes, offset, &e->held_bytes);
     if (item)
         item->sequence = row.sequence;
+    *lean = !item;
     return item;
 }
 
@@ -209,13 +213,20 @@ static void on_dead(struct td_engine *e, void *owner,
     struct td_retry *retry = td_retries_first(&c->retries);
     struct td_item *item = NULL;
     struct td_piece piece;
+    bool lean = false; /* there is no memory */
 
     c->retry_read = NULL;
-    td_consumer_ready(e, c);
-    if (answer->err || !retry || retry->sequence != c->retry_sequence)
+    if (answer->records_len > 0 && !answer->err)
+        item = item_of(e, &answer->records[0], answer->bytes, &lean);
+    if (answer->err || lean) {
+        td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS);
         return;
-    if (answer->records_len > 0)
-        item = item_of(e, &answer->records[0], answer->bytes);
+    }
+    td_consumer_ready(e, c);
+    if (!retry || retry->sequence != c->retry_sequence) {
+        td_item_unref(item);
+        return;
+    }
     if (!item || item->sequence != retry->sequence) {
         struct td_redriven *r = td_redriven_find(c, retry->sequence);
         uint64_t sequence = retry->sequence;
@@ -244,5 +255,7 @@ bool td_redriven_feed(struct td_engine *e, struct td_consumer *c,
 
     c->retry_sequence = r->sequence;
     c->retry_read = td_read_ask(e, &from, &to, false, 1, 1, on_dead, c);
+    if (!c->retry_read)
+        td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS);
     return false;
 }

@@ -6,7 +6,11 @@
 
 #include <string.h>
 
-#define ROWS_MAX 200u /* of one answer: within the bounds of a control frame */
+/* Of one answer: within the bounds of a control frame. */
+#define ROWS_MAX    200u
+#define ROWS_BYTES  (256u << 10)
+#define ROW_BYTES   160u   /* what a row of a list has beside its options */
+#define REPLIES_MAX 65536u /* that wait for their transaction */
 
 /* ---- answers ---- */
 
@@ -184,28 +188,41 @@ static void pack_stream(struct td_engine *e, msgpack_packer *pk,
     td_pack_uint(pk, "stored_ms", (uint64_t)state->stored_ms);
 }
 
+/* How many from this one on go into one answer. */
+static uint32_t count_rows(const struct td_stream *stream)
+{
+    uint32_t rows = 0;
+    size_t bytes = 0;
+
+    for (; stream && rows < ROWS_MAX; stream = stream->hh.next, rows++) {
+        bytes += stream->text.len + ROW_BYTES;
+        if (rows > 0 && bytes > ROWS_BYTES)
+            break;
+    }
+    return rows;
+}
+
 static void stream_list(struct td_engine *e, const struct td_asked *a)
 {
     uint32_t all = HASH_COUNT(e->streams.all);
     struct td_stream *stream = e->streams.all;
     uint64_t from = 0;
     msgpack_packer pk;
-    uint64_t rows;
+    uint32_t rows;
 
     if (!td_map_uint(a->options, "from", &from)) {
         td_asked_fail(e, a, TIDINGS_EINVAL, "from is a number of rows");
         return;
     }
-    rows = from < all ? all - from : 0;
-    rows = rows < ROWS_MAX ? rows : ROWS_MAX;
+    for (; stream && from > 0; from--)
+        stream = stream->hh.next;
+    rows = count_rows(stream);
     td_buf_reset(&e->table);
     msgpack_packer_init(&pk, &e->table, td_buf_pack_write);
     msgpack_pack_map(&pk, 2);
     td_pack_uint(&pk, "streams_total", all);
     td_pack_key(&pk, "streams");
     msgpack_pack_array(&pk, rows);
-    for (; stream && from > 0; from--)
-        stream = stream->hh.next;
     for (; rows > 0; rows--, stream = stream->hh.next)
         pack_stream(e, &pk, stream);
     td_asked_result(e, a->session, a->request);
@@ -268,6 +285,11 @@ void td_operate(struct td_engine *e, struct td_session *s,
 {
     const struct td_asked a = {s, f->u.call.request, f->u.call.options};
 
+    if (e->streams.replies.len >= REPLIES_MAX) {
+        td_asked_fail(e, &a, TIDINGS_ELIMIT,
+                      "too many calls wait for the store: ask again");
+        return;
+    }
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
         if (td_str_is(f->u.call.name, calls[i].name)) {
             calls[i].call(e, &a);

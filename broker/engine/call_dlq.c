@@ -7,6 +7,7 @@
 
 #define ROWS_BYTES (192u << 10) /* events in one answer: half a control frame */
 #define PAGE_ROWS  1000u        /* redriven or purged by one call */
+#define ASKING_MAX 32u          /* calls at once that wait for the store */
 
 /* Who asked, until the store has answered. */
 struct waiting {
@@ -38,8 +39,14 @@ static void ask(struct td_engine *e, const struct td_asked *a,
     struct td_place to = last == UINT64_MAX
                              ? td_place_two(TD_TABLE_DEAD, c->id + 1, 0)
                              : td_place_two(TD_TABLE_DEAD, c->id, last + 1);
-    struct waiting *w = malloc(sizeof(*w));
+    struct waiting *w = NULL;
 
+    if (e->streams.asking >= ASKING_MAX) {
+        td_asked_fail(e, a, TIDINGS_ELIMIT,
+                      "too much is being read already: ask again");
+        return;
+    }
+    w = malloc(sizeof(*w));
     if (w) {
         *w = *as;
         w->session = a->session->number;
@@ -50,7 +57,9 @@ static void ask(struct td_engine *e, const struct td_asked *a,
         !td_read_ask(e, &from, &to, false, as->limit, TD_READ_BYTES, done, w)) {
         free(w);
         td_asked_fail(e, a, TIDINGS_ENOMEM, "broker is out of memory");
+        return;
     }
+    e->streams.asking++;
 }
 
 static bool find(struct td_engine *e, const struct td_asked *a,
@@ -145,6 +154,7 @@ static void on_list(struct td_engine *e, void *owner,
     uint64_t number;
     msgpack_packer pk;
 
+    e->streams.asking--;
     if (s && (answer->err || !c)) {
         td_engine_reply(e, s, w->request,
                         answer->err ? answer->err : TIDINGS_ENOTFOUND,
@@ -207,14 +217,34 @@ static void redrive_one(struct td_engine *e, struct td_consumer *c,
     td_commit_put(e, &key, &e->streams.value, NULL, 0, 0);
 }
 
+/* It is on its way; NULL: it is not. */
+static struct td_redriven *redriven_of(const struct td_consumer *c,
+                                       uint64_t number,
+                                       const struct td_record *record)
+{
+    struct td_redriven *r = NULL;
+    struct td_dead_row row;
+
+    if (!record->damaged && td_dead_row_read(record->value, &row))
+        r = td_redriven_find(c, row.sequence);
+    else
+        for (r = c->redriven; r && r->number != number; r = r->hh.next)
+            ;
+    return r && r->number == number ? r : NULL;
+}
+
 static void purge_one(struct td_engine *e, struct td_consumer *c,
                       uint64_t number, const struct td_record *record)
 {
     struct td_place key = td_place_two(TD_TABLE_DEAD, c->id, number);
 
-    (void)record;
+    struct td_redriven *r = redriven_of(c, number, record);
+
     td_commit_delete(e, &key);
     c->dead_len -= c->dead_len > 0;
+    td_consumer_dirty(e, c); /* what the letter settled, it settles no more */
+    if (r)
+        r->number = 0;
 }
 
 static void on_page(struct td_engine *e, void *owner,
@@ -228,6 +258,7 @@ static void on_page(struct td_engine *e, void *owner,
     uint64_t events = 0;
     uint32_t id;
 
+    e->streams.asking--;
     for (uint32_t i = 0; c && i < answer->records_len && !answer->err; i++) {
         if (!td_place_read_two(answer->records[i].key, TD_TABLE_DEAD, &id,
                                &number))

@@ -25,7 +25,8 @@ uint64_t td_commit_last(const struct td_engine *e)
 
     if (st->turn > 0)
         return st->turn;
-    return last ? last->ticket : st->written;
+    /* of those that fail nothing is left to wait for */
+    return last && last->ticket > st->failing ? last->ticket : st->written;
 }
 
 void td_commit_put(struct td_engine *e, const struct td_place *key,
@@ -66,6 +67,16 @@ bool td_commit_is_written(const struct td_engine *e, uint64_t ticket)
     return ticket <= e->streams.written;
 }
 
+static void write_options(struct td_engine *e, struct td_stream *stream)
+{
+    struct td_place key = td_place_one(TD_TABLE_STREAM, stream->id);
+
+    stream->dirty_row = false;
+    td_commit_put(e, &key, &stream->text, NULL, 0, 0);
+    td_commit_raise(e, TD_LEVEL_DISK);
+    stream->row_ticket = e->streams.turn;
+}
+
 static void write_state(struct td_engine *e, struct td_stream *stream)
 {
     struct td_streams *st = &e->streams;
@@ -78,6 +89,8 @@ static void write_state(struct td_engine *e, struct td_stream *stream)
         td_consumers_wake(e, stream);
         return;
     }
+    if (stream->dirty_row)
+        write_options(e, stream);
     td_buf_reset(&st->value);
     td_state_pack(&st->value, &stream->head);
     td_commit_put(e, &key, &st->value, NULL, 0, 0);
@@ -94,11 +107,86 @@ static void write_state(struct td_engine *e, struct td_stream *stream)
 static void write_producer(struct td_engine *e, struct td_producer *p)
 {
     struct td_place key = td_place_producer(p->id);
+    struct td_carried_stored *carried;
 
     p->dirty = false;
     td_buf_reset(&e->streams.value);
     td_stored_pack(&e->streams.value, &p->stored);
     td_commit_put(e, &key, &e->streams.value, NULL, 0, 0);
+    carried = td_fifo_push(&e->streams.carried_stored);
+    if (!carried) {
+        e->streams.txn.failed = true;
+        return;
+    }
+    carried->ticket = e->streams.turn;
+    carried->producer = p;
+    carried->stored = p->stored;
+}
+
+void td_commit_forget_producer(struct td_engine *e, const struct td_producer *p)
+{
+    struct td_fifo *carried = &e->streams.carried_stored;
+
+    for (uint32_t i = 0; i < carried->len; i++) {
+        struct td_carried_stored *c = td_fifo_nth(carried, i);
+
+        if (c->producer == p)
+            c->producer = NULL;
+    }
+}
+
+/* ---- rows that go ---- */
+
+static void delete_rows(struct td_engine *e, const struct td_grave *grave)
+{
+    /* by two numbers those from RECORD on, but for GROUP and FLOOR */
+    static const enum td_table of_stream[] = {TD_TABLE_STREAM, TD_TABLE_STATE,
+                                              TD_TABLE_RECORD, TD_TABLES_END};
+    static const enum td_table of_group[] = {TD_TABLE_GROUP, TD_TABLE_FLOOR,
+                                             TD_TABLE_CHUNK, TD_TABLE_COUNT,
+                                             TD_TABLE_DEAD,  TD_TABLES_END};
+    const enum td_table *tables = grave->stream ? of_stream : of_group;
+
+    for (uint32_t i = 0; tables[i] != TD_TABLES_END; i++) {
+        struct td_place key = td_place_one(tables[i], grave->id);
+        struct td_place from = td_place_two(tables[i], grave->id, 0);
+        struct td_place to = td_place_two(tables[i], grave->id + 1, 0);
+
+        if (i < 2)
+            td_commit_delete(e, &key);
+        else
+            td_commit_delete_range(e, &from, &to);
+    }
+    td_commit_raise(e, TD_LEVEL_DISK);
+}
+
+void td_commit_bury(struct td_engine *e, bool stream, uint32_t id)
+{
+    const struct td_grave grave = {td_commit_ticket(e), stream, id};
+    struct td_grave *kept = td_fifo_push(&e->streams.graves);
+
+    if (kept)
+        *kept = grave;
+    delete_rows(e, &grave);
+}
+
+/* Those whose transaction failed go with any that comes, so that nothing that
+ * takes their name is there before they are gone. */
+static void write_graves(struct td_engine *e)
+{
+    struct td_streams *st = &e->streams;
+
+    if (!st->unburied || (st->turn == 0 && e->now_ms < st->again_ms))
+        return;
+    st->unburied = false;
+    for (uint32_t i = 0; i < st->graves.len; i++) {
+        struct td_grave *grave = td_fifo_nth(&st->graves, i);
+
+        if (grave->ticket > 0)
+            continue;
+        grave->ticket = td_commit_ticket(e);
+        delete_rows(e, grave);
+    }
 }
 
 static void write_dirty(struct td_engine *e)
@@ -117,6 +205,7 @@ static void write_dirty(struct td_engine *e)
         st->dirty_producers = p->dirty_next;
         write_producer(e, p);
     }
+    write_graves(e);
     if (e->now_ms >= st->again_ms)
         td_consumers_write(e);
 }
@@ -147,6 +236,8 @@ void td_commit_flush(struct td_engine *e)
     struct td_streams *st = &e->streams;
     struct td_flown *flown;
 
+    if (st->stuck)
+        return; /* a ticket that is written says that all before it are */
     write_dirty(e);
     if (st->turn == 0)
         return;
@@ -170,6 +261,20 @@ void td_commit_flush(struct td_engine *e)
 
 /* ---- answers ---- */
 
+static void keep_stored(struct td_engine *e, uint64_t ticket)
+{
+    struct td_fifo *carried = &e->streams.carried_stored;
+
+    for (; carried->len > 0; td_fifo_pop(carried, 1)) {
+        struct td_carried_stored *first = td_fifo_nth(carried, 0);
+
+        if (first->ticket > ticket)
+            return;
+        if (first->producer)
+            first->producer->kept = first->stored;
+    }
+}
+
 static void keep(struct td_engine *e, uint64_t ticket)
 {
     struct td_streams *st = &e->streams;
@@ -186,9 +291,29 @@ static void keep(struct td_engine *e, uint64_t ticket)
         }
         td_fifo_pop(&st->carried, 1);
     }
+    keep_stored(e, ticket);
+    while (st->graves.len > 0) {
+        const struct td_grave *grave = td_fifo_nth(&st->graves, 0);
+
+        if (grave->ticket == 0 || grave->ticket > ticket)
+            break;
+        td_fifo_pop(&st->graves, 1);
+    }
     td_confirm_written(e, ticket);
     td_operate_written(e, ticket);
     td_consumers_written(e);
+}
+
+static void stream_back(struct td_engine *e, struct td_stream *s)
+{
+    s->head = s->kept;
+    td_entries_cut(s, s->kept.next);
+    td_retain_anew(s); /* what was deleted is there still */
+    if (td_commit_is_written(e, s->row_ticket))
+        return;
+    s->dirty_row = true;
+    s->row_ticket = 0;
+    td_stream_dirty(e, s);
 }
 
 /* All that was given out and not written has failed. */
@@ -203,11 +328,13 @@ static void take_back(struct td_engine *e, tidings_err err)
     st->failing = st->ticket;
     st->again_ms = e->now_ms + AGAIN_MS;
     td_fifo_pop(&st->carried, st->carried.len);
+    td_fifo_pop(&st->carried_stored, st->carried_stored.len);
+    for (uint32_t i = 0; i < st->graves.len; i++)
+        ((struct td_grave *)td_fifo_nth(&st->graves, i))->ticket = 0;
+    st->unburied = st->graves.len > 0;
     for (struct td_stream *s = st->all; s; s = s->hh.next) {
-        if (!td_stream_is_on_disk(s))
-            continue;
-        s->head = s->kept;
-        td_entries_cut(s, s->kept.next);
+        if (td_stream_is_on_disk(s))
+            stream_back(e, s);
     }
     td_producers_take_back(e);
     td_consumers_take_back(e);
@@ -241,6 +368,7 @@ static void on_read(struct td_engine *e, const struct td_store_answer *answer)
     if (!read)
         return;
     HASH_DELETE(hh, e->streams.reads, read);
+    e->streams.reading -= read->large;
     if (read->done)
         read->done(e, read->owner, answer);
     free(read);
@@ -306,6 +434,14 @@ struct td_read *td_read_ask(struct td_engine *e, const struct td_place *from,
     HASH_DELETE(hh, st->reads, read);
     free(read);
     return NULL;
+}
+
+void td_read_is_large(struct td_engine *e, struct td_read *read)
+{
+    if (!read)
+        return;
+    read->large = true;
+    e->streams.reading++;
 }
 
 void td_read_forget(struct td_read *read)

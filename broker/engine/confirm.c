@@ -86,6 +86,19 @@ void td_confirm_forget(struct td_engine *e, struct td_session *s)
     td_buf_fini(&s->confirms);
 }
 
+void td_confirm_anew(struct td_engine *e, struct td_session *s)
+{
+    struct td_fifo *owed = &e->streams.owed;
+
+    td_confirm_forget(e, s);
+    for (uint32_t i = 0; i < owed->len; i++) {
+        struct td_owed_confirm *one = td_fifo_nth(owed, i);
+
+        if (one->session == s->number)
+            one->session = 0;
+    }
+}
+
 /* ---- rows that wait ---- */
 
 static bool waits_on(const struct td_owed_confirm *a,
@@ -121,6 +134,16 @@ void td_confirm(struct td_engine *e, struct td_session *s, uint64_t ticket,
                         "broker is out of memory");
 }
 
+/* NULL: its session is over. */
+static const struct td_stored *stored_of(struct td_engine *e,
+                                         const struct td_owed_confirm *owed)
+{
+    struct td_session *s;
+
+    HASH_FIND(hh, e->sessions, &owed->session, sizeof(owed->session), s);
+    return s && s->producer ? &s->producer->stored : NULL;
+}
+
 static void tell(struct td_engine *e, struct td_owed_confirm *owed)
 {
     struct td_stream *stream = td_stream_by_id(e, owed->stream);
@@ -148,16 +171,35 @@ void td_confirm_written(struct td_engine *e, uint64_t ticket)
     }
 }
 
+/* Of what had been stored before, it may be still. */
+static void tell_failed(struct td_engine *e, struct td_owed_confirm *owed,
+                        tidings_err err)
+{
+    const struct td_stored *stored = stored_of(e, owed);
+    uint64_t left = owed->row.count;
+
+    while (stored && left > 0) {
+        struct td_owed_confirm part = *owed;
+
+        part.row.count =
+            owed->row.duplicate
+                ? td_stored_alike(stored, part.row.first, left)
+                : left;
+        if (!owed->row.duplicate || !td_stored_has(stored, part.row.first)) {
+            part.row.code = err == TIDINGS_EIO ? TIDINGS_EIO : TIDINGS_EFULL;
+            part.row.sequence = part.row.level = 0;
+            part.row.duplicate = false;
+        }
+        tell(e, &part);
+        owed->row.first += part.row.count;
+        left -= part.row.count;
+    }
+}
+
 void td_confirm_failed(struct td_engine *e, tidings_err err)
 {
     struct td_fifo *owed = &e->streams.owed;
 
-    for (; owed->len > 0; td_fifo_pop(owed, 1)) {
-        struct td_owed_confirm *first = td_fifo_nth(owed, 0);
-
-        first->row.code = err == TIDINGS_EIO ? TIDINGS_EIO : TIDINGS_EFULL;
-        first->row.sequence = first->row.level = 0;
-        first->row.duplicate = false;
-        tell(e, first);
-    }
+    for (; owed->len > 0; td_fifo_pop(owed, 1))
+        tell_failed(e, td_fifo_nth(owed, 0), err);
 }

@@ -113,10 +113,12 @@ static struct td_consumer *consumer_new(
     c->all = td_str_is(c->options.pattern, ">");
     c->cursor = stream->head.next;
     td_settled_init(&c->settled, c->cursor);
-    DL_APPEND(e->streams.consumers, c);
     DL_APPEND2(stream->consumers, c, stream_prev, stream_next);
-    if (!td_consumer_is_durable(c))
+    if (!td_consumer_is_durable(c)) {
+        DL_PREPEND(e->streams.consumers, c); /* groups come last */
         return c;
+    }
+    DL_APPEND(e->streams.consumers, c);
     stream->groups_len++;
     e->streams.groups_len++;
     if (id > e->streams.next_group)
@@ -205,24 +207,30 @@ static void forget_out(struct td_consumer *c)
     c->out = 0;
 }
 
+/* Dead letters that were on their way still are. */
+static void redrive_all(struct td_engine *e, struct td_consumer *c)
+{
+    for (struct td_redriven *r = c->redriven; r; r = r->hh.next) {
+        const struct td_retry retry = {
+            .due_ms = e->now_ms, .sequence = r->sequence, .count = 1};
+
+        c->out += td_retries_add(&c->retries, &retry);
+    }
+}
+
 void td_consumer_seek(struct td_engine *e, struct td_consumer *c,
                       const struct td_start *start)
 {
-    struct td_place from = td_place_two(TD_TABLE_CHUNK, c->id, 0);
-    struct td_place to = td_place_two(TD_TABLE_CHUNK, c->id + 1, 0);
-
     forget_out(c);
+    for (uint32_t i = 0; i < c->burials.len; i++)
+        ((struct td_burial *)td_fifo_nth(&c->burials, i))->forgotten = true;
     td_settled_fini(&c->settled);
     td_counts_fini(&c->counts);
     memset(&c->counts, 0, sizeof(c->counts));
-    if (td_consumer_is_kept(c)) {
-        td_commit_delete_range(e, &from, &to);
-        from = td_place_two(TD_TABLE_COUNT, c->id, 0);
-        to = td_place_two(TD_TABLE_COUNT, c->id + 1, 0);
-        td_commit_delete_range(e, &from, &to);
-    }
+    c->wipe = c->placed = true;
     td_settled_init(&c->settled, c->stream->head.next);
     td_locate(e, c, start);
+    redrive_all(e, c);
     td_consumer_dirty(e, c);
     td_consumer_ready(e, c);
 }
@@ -243,6 +251,7 @@ void td_consumer_free(struct td_engine *e, struct td_consumer *c)
 {
     forget_out(c);
     undirty(e, c);
+    td_consumer_eats(e, c);
     if (c->ready)
         DL_DELETE2(e->streams.ready, c, ready_prev, ready_next);
     DL_DELETE(e->streams.consumers, c);
@@ -264,26 +273,6 @@ void td_consumer_free(struct td_engine *e, struct td_consumer *c)
     td_group_free_fed(e, c->group);
     td_buf_fini(&c->text);
     free(c);
-}
-
-static void delete_rows(struct td_engine *e, uint32_t id)
-{
-    const enum td_table rows[] = {TD_TABLE_GROUP, TD_TABLE_FLOOR};
-    const enum td_table ranges[] = {TD_TABLE_CHUNK, TD_TABLE_COUNT,
-                                    TD_TABLE_DEAD};
-
-    for (int i = 0; i < 2; i++) {
-        struct td_place key = td_place_one(rows[i], id);
-
-        td_commit_delete(e, &key);
-    }
-    for (int i = 0; i < 3; i++) {
-        struct td_place from = td_place_two(ranges[i], id, 0);
-        struct td_place to = td_place_two(ranges[i], id + 1, 0);
-
-        td_commit_delete_range(e, &from, &to);
-    }
-    td_commit_raise(e, TD_LEVEL_DISK);
 }
 
 static void end_member(struct td_engine *e, struct td_sub *sub)
@@ -311,5 +300,5 @@ void td_consumer_delete(struct td_engine *e, struct td_consumer *c)
     }
     td_consumer_free(e, c);
     if (id)
-        delete_rows(e, id);
+        td_commit_bury(e, false, id);
 }

@@ -29,14 +29,15 @@ struct td_redriven {
     UT_hash_handle hh; /* by sequence */
     bool hh_failed;
     uint64_t sequence;
-    uint64_t number; /* of the dead letter */
+    uint64_t number; /* of the dead letter; 0: that was purged */
 };
 
 /* A dead letter in a transaction that is not written. */
 struct td_burial {
     uint64_t ticket;
     struct td_retry retry;
-    bool again; /* it was a dead letter before */
+    bool again;     /* it was a dead letter before */
+    bool forgotten; /* its group was told to go on elsewhere */
 };
 
 struct td_consumer_counts {
@@ -72,8 +73,13 @@ struct td_consumer {
     struct td_read *read; /* of what cursor is in; or to locate */
     struct td_read *retry_read;
     uint64_t retry_sequence; /* for which that was asked */
+    uint64_t read_to;   /* it ends before this one */
     uint64_t read_next; /* where the record after those read begins; 0: look */
-    bool placed;        /* cursor was read from the store */
+    bool placed;        /* the store knows where it is */
+    uint64_t untold;    /* expired, and no member was told */
+    bool hungry;        /* in the list */
+    struct td_consumer *hungry_prev;
+    struct td_consumer *hungry_next;
     bool locating;      /* its start is a time: cursor is not known yet … */
     uint64_t low;       /* … but is not below this, and */
     uint64_t high;      /* … not above that */
@@ -94,7 +100,8 @@ struct td_consumer {
     struct td_consumer *ready_prev;
     struct td_consumer *ready_next;
     bool dirty;     /* in the list: its state is to be written */
-    bool dirty_row; /* … and who it is */
+    bool dirty_row; /* … and who it is … */
+    bool wipe;      /* … and what is stored of what is settled is to go first */
     struct td_consumer *dirty_next;
     uint64_t wrote; /* the last ticket with something of it */
 };
@@ -133,8 +140,12 @@ void td_consumer_leave(struct td_engine *e, struct td_consumer *c,
 
 /* feed.c */
 void td_feed_ready(struct td_engine *e);
+/* Somebody waits for what there is now. */
+bool td_feed_can(const struct td_engine *e);
+/* It waits for neither any more. */
+void td_consumer_eats(struct td_engine *e, struct td_consumer *c);
 /* Whether there is a member with credit, and room before it. */
-bool td_feed_may(struct td_engine *e, const struct td_consumer *c);
+bool td_feed_may(struct td_engine *e, struct td_consumer *c);
 /* It is to be looked at then, or earlier. */
 void td_consumer_wake_at(struct td_engine *e, struct td_consumer *c,
                          int64_t ms);
@@ -145,11 +156,15 @@ int64_t td_consumers_tick(struct td_engine *e);
 /* What was fed and is not sent goes back: it waits to be fed again. */
 void td_consumer_unfeed(struct td_engine *e, struct td_consumer *c,
                         struct td_queue *q);
-/* The item of a record that was read; NULL: no memory, or it is damaged. */
+/* The item of a record that was read; NULL: it is damaged, *events is 1, or
+ * there is no memory, it is 0. */
 struct td_item *td_feed_item(struct td_engine *e,
                              const struct td_record *record,
                              struct td_body *bytes, uint64_t *first,
                              uint32_t *events);
+/* The item of a batch in bytes that were read; NULL: no memory. */
+struct td_item *td_feed_keep(struct td_engine *e, const struct td_batch *batch,
+                             struct td_body *bytes, size_t offset);
 
 /* again.c: what comes back. The reason is taken over by td_again() and
  * td_again_lease(). */
@@ -182,6 +197,8 @@ void td_lease_span(const struct td_sub *sub, const struct td_piece *piece,
 void td_lease_settle(struct td_engine *e, struct td_session *s,
                      const struct td_frame *f);
 void td_lease_clear(struct td_engine *e, struct td_sub *sub);
+/* What was sent under tags above sub->sent has not arrived: given back. */
+void td_lease_rewind(struct td_engine *e, struct td_sub *sub);
 void td_lease_tick(struct td_engine *e, struct td_consumer *c);
 /* When the first of its members' leases is over; TD_NEVER: there is none. */
 int64_t td_lease_next(const struct td_consumer *c);

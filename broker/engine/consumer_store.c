@@ -56,12 +56,28 @@ static void write_row(struct td_engine *e, struct td_consumer *c)
 static void write_floor(struct td_engine *e, struct td_consumer *c)
 {
     struct td_place key = td_place_one(TD_TABLE_FLOOR, c->id);
-    const struct td_floor row = {.floor = c->settled.floor,
-                                 .dead_next = c->dead_next};
+    const struct td_floor row = {
+        .floor = c->locating ? c->low : c->settled.floor,
+        .dead_next = c->dead_next,
+    };
 
     td_buf_reset(&e->streams.value);
     td_floor_pack(&e->streams.value, &row);
     td_commit_put(e, &key, &e->streams.value, NULL, 0, 0);
+}
+
+/* What was there may say more than is true. */
+static void wipe(struct td_engine *e, struct td_consumer *c)
+{
+    const enum td_table tables[] = {TD_TABLE_CHUNK, TD_TABLE_COUNT};
+
+    c->wipe = false;
+    for (int i = 0; i < 2; i++) {
+        struct td_place from = td_place_two(tables[i], c->id, 0);
+        struct td_place to = td_place_two(tables[i], c->id + 1, 0);
+
+        td_commit_delete_range(e, &from, &to);
+    }
 }
 
 static void write_one(struct td_engine *e, struct td_consumer *c)
@@ -70,7 +86,10 @@ static void write_one(struct td_engine *e, struct td_consumer *c)
 
     if (c->dirty_row)
         write_row(e, c);
-    if (!c->locating)
+    if (c->wipe)
+        wipe(e, c);
+    /* a new one whose start is not known yet looks for it again */
+    if (!c->locating || c->placed)
         write_floor(e, c);
     td_settled_write(&c->settled, on_chunk, &w);
     td_counts_write(&c->counts, on_counts, &w);
@@ -83,6 +102,8 @@ int64_t td_consumers_write_due(const struct td_engine *e)
     const struct td_streams *st = &e->streams;
     int64_t due = st->dirty_ms + LAZY_MS;
 
+    if (st->unburied)
+        return st->again_ms;
     if (!st->dirty_consumers)
         return TD_NEVER;
     return due > st->again_ms ? due : st->again_ms;
@@ -103,16 +124,37 @@ void td_consumers_write(struct td_engine *e)
     }
 }
 
+/* Groups come after readers in the list. */
+static struct td_consumer *last_of(const struct td_engine *e)
+{
+    return e->streams.consumers ? e->streams.consumers->prev : NULL;
+}
+
 void td_consumers_written(struct td_engine *e)
 {
     struct td_consumer *c;
 
-    DL_FOREACH(e->streams.consumers, c)
-    {
+    for (c = last_of(e); c && td_consumer_is_durable(c);
+         c = c == e->streams.consumers ? NULL : c->prev) {
         if (c->burials.len > 0)
             td_bury_written(e, c);
         if (c->retries.len > 0)
             td_consumer_ready(e, c);
+    }
+}
+
+/* It began behind what has failed: those numbers come again. */
+static void fall_back(struct td_consumer *c)
+{
+    uint64_t next = c->stream->head.next;
+
+    if (c->locating || c->cursor <= next)
+        return;
+    c->cursor = next;
+    c->read_next = 0;
+    if (c->settled.floor > next) {
+        td_settled_fini(&c->settled);
+        td_settled_init(&c->settled, next);
     }
 }
 
@@ -123,11 +165,12 @@ void td_consumers_take_back(struct td_engine *e)
     DL_FOREACH(e->streams.consumers, c)
     {
         td_bury_take_back(e, c);
+        fall_back(c);
         if (!td_consumer_is_kept(c) || td_commit_is_written(e, c->wrote))
             continue;
         td_settled_redirty(&c->settled);
         td_counts_redirty(&c->counts);
-        c->dirty_row = true;
+        c->dirty_row = c->wipe = true;
         td_consumer_dirty(e, c);
     }
 }

@@ -356,6 +356,7 @@ static enum step send_next(struct td_engine *e, struct td_sub *sub,
 static void deliver(struct td_engine *e, struct td_sub *sub, struct message *m)
 {
     enum step done = STEP_DONE;
+    uint64_t sent = sub->sent;
 
     /* Before a DELIVER, credit bounds them; these would pile up unread. */
     if (sub->from->len == 0 && td_gaps_wait(sub) &&
@@ -365,6 +366,8 @@ static void deliver(struct td_engine *e, struct td_sub *sub, struct message *m)
     }
     while (done == STEP_DONE && may_send(m, sub))
         done = send_next(e, sub, m);
+    if (sub->group->consumer && sub->sent > sent)
+        td_consumer_ready(e, sub->group->consumer); /* there is room for more */
     if (done == STEP_LEAN)
         td_sub_ready(e, sub); /* a later turn tries again */
     td_group_eased(e, sub->group);

@@ -4,10 +4,24 @@
 
 #include "proto/type.h"
 
-#include <stdlib.h>
-#include <string.h>
+#define READS_MAX 64u /* at once, so that what they bring does not fill memory */
 
 /* ---- items ---- */
+
+struct td_item *td_feed_keep(struct td_engine *e, const struct td_batch *batch,
+                             struct td_body *bytes, size_t offset)
+{
+    struct td_item *item;
+    struct td_body *copy;
+
+    /* Bytes are kept whole, so only for what is most of them. */
+    if (batch->bytes >= bytes->len / 2)
+        return td_item_new(batch, bytes, offset, &e->held_bytes);
+    copy = td_body_copy(bytes->data + offset, batch->bytes);
+    item = copy ? td_item_new(batch, copy, 0, &e->held_bytes) : NULL;
+    td_body_unref(copy);
+    return item;
+}
 
 struct td_item *td_feed_item(struct td_engine *e,
                              const struct td_record *record,
@@ -21,16 +35,17 @@ struct td_item *td_feed_item(struct td_engine *e,
     size_t offset;
 
     *events = 1;
+    *first = 0;
     if (!td_place_read_two(record->key, TD_TABLE_RECORD, &id, first) ||
         record->damaged || !td_record_read(record->value, &head))
         return NULL;
-    *events = head.events;
     if (!td_scan(head.table.data, head.table.len, &td_scan_control) ||
         td_batches_read(&e->batches, head.table, head.body.len, &why) ||
         e->batches.len != 1 || e->batches.events != head.events)
         return NULL;
     offset = (size_t)((const uint8_t *)head.body.data - bytes->data);
-    item = td_item_new(&e->batches.batch[0], bytes, offset, &e->held_bytes);
+    item = td_feed_keep(e, &e->batches.batch[0], bytes, offset);
+    *events = item ? head.events : 0;
     if (item)
         item->sequence = *first;
     return item;
@@ -149,7 +164,10 @@ static bool has_open_member(const struct td_consumer *c)
 {
     for (const struct td_sub *sub = c->group->members; sub;
          sub = sub->group_next) {
-        if (!sub->session->away && !sub->session->doomed &&
+        const struct td_session *s = sub->session;
+
+        if (!s->away && !s->doomed &&
+            s->messages_out - s->messages_seen < TD_MESSAGES_OUT_MAX &&
             sub->sent + sub->own.events < sub->events_limit)
             return true;
     }
@@ -163,48 +181,99 @@ static uint64_t fed_bytes(const struct td_consumer *c)
     return g->queue.bytes + (g->named ? g->named->dealt.bytes : 0);
 }
 
-bool td_feed_may(struct td_engine *e, const struct td_consumer *c)
+/* ---- what all share: memory, and the store's reader ---- */
+
+static bool has_memory(const struct td_engine *e)
 {
-    return !c->locating && has_open_member(c) && fed_bytes(c) < TD_FEED_BYTES &&
-           e->held_bytes < e->options.memory_bytes / 4 * 3 &&
-           !td_consumer_is_paused(e, c);
+    return e->held_bytes < e->options.memory_bytes / 4 * 3;
+}
+
+static void hunger(struct td_engine *e, struct td_consumer *c)
+{
+    if (c->hungry)
+        return;
+    c->hungry = true;
+    DL_APPEND2(e->streams.hungry, c, hungry_prev, hungry_next);
+}
+
+void td_consumer_eats(struct td_engine *e, struct td_consumer *c)
+{
+    if (c->hungry)
+        DL_DELETE2(e->streams.hungry, c, hungry_prev, hungry_next);
+    c->hungry = false;
+}
+
+bool td_feed_can(const struct td_engine *e)
+{
+    return e->streams.hungry && has_memory(e) &&
+           e->streams.reading < READS_MAX;
+}
+
+/* As many as may read, the longest first. */
+static void feed_hungry(struct td_engine *e)
+{
+    uint32_t n = td_feed_can(e) ? READS_MAX - e->streams.reading : 0;
+
+    for (; n > 0 && e->streams.hungry; n--) {
+        struct td_consumer *c = e->streams.hungry;
+
+        td_consumer_eats(e, c);
+        td_consumer_ready(e, c);
+    }
+}
+
+bool td_feed_may(struct td_engine *e, struct td_consumer *c)
+{
+    if (c->locating || !has_open_member(c) || fed_bytes(c) >= TD_FEED_BYTES ||
+        td_consumer_is_paused(e, c))
+        return false;
+    if (!has_memory(e))
+        hunger(e, c);
+    return has_memory(e);
 }
 
 /* ---- what retention has taken ---- */
 
-static void tell_expired(struct td_engine *e, struct td_consumer *c,
-                         uint64_t events)
+static void tell_expired(struct td_engine *e, struct td_consumer *c)
 {
-    struct td_sub *sub = c->group->members;
-    struct td_frame gap = {.op = TD_GAP};
+    for (struct td_sub *sub = c->group->members; sub && c->untold > 0;
+         sub = sub->group_next) {
+        if (td_gaps_tell_expired(e, sub, c->untold))
+            c->untold = 0;
+    }
+}
 
+static void expire(struct td_consumer *c, uint64_t events)
+{
     c->count.expired += events;
-    if (!sub || events == 0)
-        return;
-    gap.u.gap.subscription = sub->number;
-    gap.u.gap.events = events;
-    gap.u.gap.reason = td_str_of("expired");
-    sub->gap_told += events;
-    td_engine_send(e, sub->session, &gap, NULL);
+    c->untold += events;
 }
 
 static void catch_up(struct td_engine *e, struct td_consumer *c)
 {
     uint64_t first = c->stream->kept.first;
-    uint64_t lost = c->cursor < first ? first - c->cursor : 0;
+    uint64_t lost = 0;
 
-    if (lost == 0)
+    if (c->locating || c->cursor >= first)
         return;
-    c->cursor = first;
+    while (c->cursor < first) { /* but for what is settled */
+        uint64_t next = least(first, td_settled_next(&c->settled, c->cursor));
+        uint64_t open = td_settled_gap(&c->settled, next, first - next);
+
+        lost += td_consumer_is_durable(c) ? open : first - c->cursor;
+        c->cursor = td_consumer_is_durable(c) ? next + open : first;
+    }
     c->read_next = 0;
     if (td_consumer_is_durable(c)) {
         td_settled_raise(&c->settled, first);
         td_consumer_dirty(e, c);
     }
-    tell_expired(e, c, lost);
+    expire(c, lost);
 }
 
 /* ---- reading ---- */
+
+#define AGAIN_MS 500 /* after a read that failed */
 
 static void on_records(struct td_engine *e, void *owner,
                        const struct td_store_answer *answer);
@@ -219,8 +288,16 @@ static void ask_records(struct td_engine *e, struct td_consumer *c)
         td_place_two(TD_TABLE_RECORD, c->stream->id,
                      known ? c->stream->kept.next : c->cursor + 1);
 
+    if (e->streams.reading >= READS_MAX) {
+        hunger(e, c);
+        return;
+    }
+    c->read_to = known ? c->stream->kept.next : c->cursor + 1;
     c->read = td_read_ask(e, &from, &to, !known, known ? UINT32_MAX : 1,
                           known ? TD_READ_BYTES : 1, on_records, c);
+    td_read_is_large(e, c->read);
+    if (!c->read)
+        td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS);
 }
 
 /* A damaged record: what it held is lost, and said so. */
@@ -234,7 +311,7 @@ static void lose_record(struct td_engine *e, struct td_consumer *c,
            (int)c->stream->options.name.len, c->stream->options.name.data,
            (unsigned long long)c->cursor, (unsigned long long)(until - 1));
     if (skip(e, c, lost))
-        tell_expired(e, c, lost);
+        expire(c, lost);
 }
 
 static bool feed_record(struct td_engine *e, struct td_consumer *c,
@@ -245,6 +322,8 @@ static bool feed_record(struct td_engine *e, struct td_consumer *c,
     struct td_item *item = td_feed_item(e, record, bytes, &first, &events);
     bool all = true;
 
+    if (events == 0)
+        return false; /* no memory */
     if (first + events <= c->cursor) {
         td_item_unref(item);
         return true;
@@ -267,9 +346,11 @@ static void on_records(struct td_engine *e, void *owner,
     bool all = true;
 
     c->read = NULL;
+    if (answer->err) { /* it is asked for again */
+        td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS);
+        return;
+    }
     td_consumer_ready(e, c);
-    if (answer->err)
-        return; /* it is asked for again */
     for (uint32_t i = 0; i < answer->records_len && all; i++)
         all = feed_record(e, c, &answer->records[i], answer->bytes);
     if (all && backwards && answer->records_len == 0)
@@ -277,11 +358,27 @@ static void on_records(struct td_engine *e, void *owner,
     else
         c->read_next = all ? c->cursor : 0;
     if (all && !backwards && answer->records_len == 0 &&
-        c->cursor < c->stream->kept.next)
-        lose_record(e, c, c->stream->kept.next);
+        c->cursor < c->read_to)
+        lose_record(e, c, c->read_to);
 }
 
 /* ---- feeding ---- */
+
+/* Where the next record that is known begins. */
+static uint64_t known_from(const struct td_consumer *c)
+{
+    struct td_fifo *entries = &c->stream->entries;
+    uint64_t next = c->stream->kept.next;
+
+    for (uint32_t i = entries->len; i-- > 0;) {
+        const struct td_entry *entry = td_fifo_nth(entries, i);
+
+        if (entry->first <= c->cursor)
+            break;
+        next = entry->first < next ? entry->first : next;
+    }
+    return next;
+}
 
 /* From memory; false: it is not there. */
 static bool feed_known(struct td_engine *e, struct td_consumer *c, bool *more)
@@ -289,8 +386,12 @@ static bool feed_known(struct td_engine *e, struct td_consumer *c, bool *more)
     const struct td_entry *entry;
     uint32_t nth;
 
-    if (!td_entry_find(c->stream, c->cursor, &nth))
-        return false;
+    if (!td_entry_find(c->stream, c->cursor, &nth)) {
+        if (td_stream_is_on_disk(c->stream))
+            return false;
+        lose_record(e, c, known_from(c)); /* there was no memory for it */
+        return true;
+    }
     entry = td_fifo_nth(&c->stream->entries, nth);
     if (!entry->item) {
         if (entry->first == c->cursor)
@@ -307,23 +408,28 @@ static void feed(struct td_engine *e, struct td_consumer *c)
 
     catch_up(e, c);
     td_retries_feed(e, c);
-    while (more && td_feed_may(e, c) && c->cursor < c->stream->kept.next &&
-           room(c) > 0) {
+    while (more && c->cursor < c->stream->kept.next && room(c) > 0 &&
+           td_feed_may(e, c)) {
         if (feed_known(e, c, &more))
             continue;
-        if (!c->read && td_stream_is_on_disk(c->stream))
+        if (!c->read)
             ask_records(e, c);
         break;
     }
+    if (!more && room(c) > 0) /* no memory */
+        td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS);
+    tell_expired(e, c);
     if (c->group->queue.len > 0)
         td_group_ready(e, c->group);
 }
 
 void td_feed_ready(struct td_engine *e)
 {
-    struct td_consumer *last =
-        e->streams.ready ? e->streams.ready->ready_prev : NULL;
+    struct td_consumer *last;
     struct td_consumer *c = NULL;
+
+    feed_hungry(e);
+    last = e->streams.ready ? e->streams.ready->ready_prev : NULL;
 
     while (c != last) {
         c = e->streams.ready;
@@ -345,21 +451,35 @@ void td_consumers_wake(struct td_engine *e, struct td_stream *stream)
 
 /* ---- back ---- */
 
+/* What was fed last is fed again. */
+static bool go_back(struct td_consumer *c, const struct td_piece *piece)
+{
+    uint64_t first = piece->item->sequence + piece->index;
+    uint64_t end = first + piece->events;
+
+    if (td_consumer_is_durable(c) &&
+        (end > c->cursor || td_settled_next(&c->settled, end) < c->cursor ||
+         c->redriven || c->group->share == TD_BY_KEY))
+        return false;
+    c->cursor = first < c->cursor ? first : c->cursor;
+    c->out -= piece->events;
+    return true;
+}
+
 void td_consumer_unfeed(struct td_engine *e, struct td_consumer *c,
                         struct td_queue *q)
 {
-    while (q->len > 0) {
-        const struct td_piece *piece = td_queue_front(q);
-        uint64_t first = piece->item->sequence + piece->index;
+    while (q->len > 0 && go_back(c, td_queue_back(q)))
+        td_queue_pop_back(q);
+    for (; q->len > 0; td_queue_pop(q)) {
         const struct td_retry retry = {.due_ms = e->now_ms};
 
-        if (!td_consumer_is_durable(c)) {
-            c->cursor = first < c->cursor ? first : c->cursor;
-            c->out -= piece->events;
-        } else {
-            td_again_piece(e, c, piece, &retry);
-        }
-        td_queue_pop(q);
+        td_again_piece(e, c, td_queue_front(q), &retry);
+    }
+    if (!c->locating) { /* what is being read begins further on */
+        td_read_forget(c->read);
+        c->read = NULL;
+        c->read_next = 0;
     }
     td_consumer_ready(e, c);
 }

@@ -73,6 +73,24 @@ void td_gaps_tell(struct td_engine *e, struct td_sub *sub)
     ask_if_read(e, s);
 }
 
+bool td_gaps_tell_expired(struct td_engine *e, struct td_sub *sub,
+                          uint64_t events)
+{
+    struct td_session *s = sub->session;
+    struct td_frame f = {.op = TD_GAP};
+
+    if (s->away || s->doomed || td_gaps_full(s))
+        return false;
+    f.u.gap.subscription = sub->number;
+    f.u.gap.events = events;
+    f.u.gap.reason = td_str_of("expired");
+    sub->gap_told += events;
+    s->gaps_out++;
+    td_engine_send(e, s, &f, NULL);
+    ask_if_read(e, s);
+    return true;
+}
+
 void td_gaps_pong(struct td_engine *e, struct td_session *s, uint64_t token)
 {
     bool was_full = td_gaps_full(s);

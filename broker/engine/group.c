@@ -246,11 +246,33 @@ void td_group_away(struct td_engine *e, struct td_sub *sub)
     td_group_pass_hold(e, g, NULL);
 }
 
+/* What is at the front of its own queue, and leased as sent: that comes again
+ * by its leases. The first so many hold no key. */
+static void drop_rewound(struct td_group *g, struct td_sub *sub, uint64_t skip)
+{
+    uint64_t left = sub->leases->last_tag - sub->sent;
+
+    for (sub->loose = sub->sent; left > 0 && sub->own.len > 0;) {
+        struct td_piece piece = *td_queue_front(&sub->own);
+
+        if (g->share == TD_BY_KEY)
+            td_deal_forget(g, &piece, skip);
+        skip -= skip < piece.events ? skip : piece.events;
+        left -= left < piece.events ? left : piece.events;
+        td_queue_pop(&sub->own);
+    }
+}
+
 void td_group_rewound(struct td_engine *e, struct td_sub *sub)
 {
     struct td_group *g = sub->group;
     uint64_t loose = sub->loose > sub->sent ? sub->loose - sub->sent : 0;
 
+    if (sub->leases) { /* another may have had some of it since */
+        drop_rewound(g, sub, loose);
+        td_lease_rewind(e, sub);
+        return;
+    }
     if (loose == 0)
         return;
     sub->loose = sub->sent;

@@ -76,8 +76,8 @@ struct td_producer {
     bool guarded;   /* one has come: its next HELLO has to show one */
     uint64_t taken; /* highest sequence */
     struct td_stored stored;
-    uint64_t kept;          /* stored.sequence as it was written … */
-    uint64_t stored_ticket; /* … before this one; 0: nothing is stored */
+    struct td_stored kept;  /* as it was last written */
+    uint64_t stored_ticket; /* where it changed last; 0: nowhere */
     bool dirty;             /* in the list: to be written */
     struct td_producer *dirty_next;
     struct td_session *session; /* NULL: its session is over … */
@@ -523,6 +523,9 @@ void td_deliver_ready(struct td_engine *e);
 /* gaps.c */
 bool td_gaps_wait(const struct td_sub *sub); /* to be told */
 /* Unread are as many as may be, but for those just before a DELIVER. */
+/* What expired, of a durable group or reader; false: it cannot be told now. */
+bool td_gaps_tell_expired(struct td_engine *e, struct td_sub *sub,
+                          uint64_t events);
 bool td_gaps_full(const struct td_session *s);
 /* Tells the subscriber what was dropped since it was told last. */
 void td_gaps_tell(struct td_engine *e, struct td_sub *sub);

@@ -122,7 +122,8 @@ static void fail(struct td_engine *e, const struct td_sub *sub,
     uint64_t delay_ms =
         f->delay_ms ? f->delay_ms : backoff_ms(e, c, lease->deliveries);
     struct td_retry retry = {
-        .due_ms = e->now_ms + (int64_t)delay_ms,
+        .due_ms = delay_ms < INT64_MAX / 2 ? e->now_ms + (int64_t)delay_ms
+                                           : INT64_MAX / 2,
         .sequence = lease->sequence,
         .count = lease->count,
         .deliveries = lease->deliveries,
@@ -165,23 +166,53 @@ struct settling {
     const struct td_inflight *leases;
     const struct td_settle *row;
     struct td_buf *stale; /* rows of a SETTLED … */
-    uint32_t stale_len;   /* … so many */
+    uint32_t stale_len;   /* … so many … */
+    uint64_t stale_all;   /* … and in all of them */
+    struct td_session *session;
 };
+
+#define STALE_ROWS 1024u /* of a SETTLED: within the bounds of a control frame */
+
+static void send_stale(struct settling *st)
+{
+    struct td_engine *e = st->e;
+    struct td_frame f = {.op = TD_SETTLED};
+
+    if (st->stale_len == 0)
+        return;
+    td_buf_reset(&e->table);
+    td_list_begin(&e->table, st->stale_len);
+    td_buf_append(&e->table, st->stale->data, st->stale->len);
+    f.u.settled.list =
+        (struct td_str){(const char *)e->table.data, e->table.len};
+    if (!e->table.failed && !st->stale->failed)
+        td_engine_send(e, st->session, &f, NULL);
+    td_buf_reset(st->stale);
+    st->stale_len = 0;
+}
 
 static void is_stale(struct settling *st, uint64_t first, uint64_t last)
 {
-    bool known = st->leases && first <= st->leases->last_tag;
+    uint64_t last_tag = st->leases ? st->leases->last_tag : 0;
+    bool known = first <= last_tag;
+    uint64_t *count = st->c ? &st->c->count.stale : NULL;
     const struct td_settled row = {
         .subscription = st->row->subscription,
         .first = first,
-        .last = last,
+        .last = known && last > last_tag ? last_tag : last,
         .code = known ? TIDINGS_EEXIST : TIDINGS_ENOTFOUND,
     };
+    uint64_t events = row.last - first + 1;
 
+    if (st->stale_all++ >= TD_IN_FLIGHT_MAX)
+        return; /* nobody has been delivered so much: it is a breach */
+    if (count) /* numbers on the wire have 63 bits */
+        *count = events < INT64_MAX - *count ? *count + events : INT64_MAX;
     td_settled_append(st->stale, &row);
-    st->stale_len++;
-    if (st->c)
-        st->c->count.stale += last - first + 1;
+    if (++st->stale_len >= STALE_ROWS)
+        send_stale(st);
+    if (row.last < last)
+        is_stale(st, row.last + 1, last);
 }
 
 static void on_part(void *ctx, const struct td_lease *lease)
@@ -244,9 +275,8 @@ void td_lease_settle(struct td_engine *e, struct td_session *s,
 {
     struct td_reader list =
         td_reader_of(f->u.settle.list.data, f->u.settle.list.len);
-    struct td_frame answer = {.op = TD_SETTLED};
     struct td_buf stale = {0};
-    struct settling st = {.e = e, .stale = &stale};
+    struct settling st = {.e = e, .stale = &stale, .session = s};
     struct td_settle row;
     uint32_t rows = 0;
     bool good = td_read_array(&list, &rows);
@@ -256,19 +286,15 @@ void td_lease_settle(struct td_engine *e, struct td_session *s,
         good = td_settle_read(&list, &row);
         if (good)
             settle_row(&st, s);
+        good = good && st.stale_all <= TD_IN_FLIGHT_MAX;
     }
     if (!good) {
         e->counters.breaches++;
         td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EPROTO,
-                        "a row of SETTLE is malformed");
-    } else if (st.stale_len > 0) {
-        td_buf_reset(&e->table);
-        td_list_begin(&e->table, st.stale_len);
-        td_buf_append(&e->table, stale.data, stale.len);
-        answer.u.settled.list =
-            (struct td_str){(const char *)e->table.data, e->table.len};
-        if (!e->table.failed && !stale.failed)
-            td_engine_send(e, s, &answer, NULL);
+                        "a row of SETTLE is malformed, or there is too much "
+                        "in them that is not there");
+    } else {
+        send_stale(&st);
     }
     td_buf_fini(&stale);
 }
@@ -300,6 +326,26 @@ void td_lease_clear(struct td_engine *e, struct td_sub *sub)
     struct ending end = {e, sub->group->consumer, sub};
 
     td_inflight_clear(sub->leases, on_lost, &end);
+}
+
+static void on_unread(void *ctx, const struct td_lease *lease)
+{
+    struct ending *end = ctx;
+
+    if (lease->sequence > 0) /* or it was too late, and has failed */
+        release(end->e, end->sub, lease);
+}
+
+void td_lease_rewind(struct td_engine *e, struct td_sub *sub)
+{
+    struct ending end = {e, sub->group->consumer, sub};
+
+    if (td_inflight_take(sub->leases, sub->sent + 1, INT64_MAX, on_unread,
+                         &end))
+        sub->leases->last_tag = sub->sent; /* those tags come again */
+    else
+        td_session_doom(e, sub->session, TD_DROP_MEMORY, TIDINGS_ENOMEM,
+                        "broker is out of memory");
 }
 
 static void on_late(void *ctx, const struct td_lease *lease)
@@ -355,7 +401,7 @@ static void tick(struct td_engine *e, struct td_consumer *c)
     if (c->paused && c->paused_until_ms > 0) {
         int64_t left = c->paused_until_ms - td_engine_unix_ms(e);
 
-        if (left > 0 && e->now_ms + left < c->wake_ms)
+        if (left > 0 && left < c->wake_ms - e->now_ms)
             c->wake_ms = e->now_ms + left;
     }
 }

@@ -13,6 +13,8 @@ static tidings_err on_stream(struct td_engine *e, struct td_str key,
 
     if (!td_place_read_one(key, TD_TABLE_STREAM, &id))
         return TIDINGS_EIO;
+    if (id > e->streams.next_stream)
+        e->streams.next_stream = id;
     return td_stream_load(e, id, value) ? TIDINGS_OK : TIDINGS_EIO;
 }
 
@@ -28,6 +30,7 @@ static tidings_err on_state(struct td_engine *e, struct td_str key,
     if (!stream || !td_state_read(value, &stream->head))
         return TIDINGS_EIO;
     stream->kept = stream->head;
+    stream->stated = true;
     stream->hidden = stream->head.first < stream->head.next;
     return TIDINGS_OK;
 }
@@ -53,6 +56,32 @@ static tidings_err on_group(struct td_engine *e, struct td_str key,
         !td_group_row_read(value, &row))
         return TIDINGS_EIO;
     return td_consumer_load(e, id, &row);
+}
+
+/* It is damaged, and its key perhaps not. */
+static void lose_row(struct td_engine *e, struct td_str key)
+{
+    struct td_streams *st = &e->streams;
+    struct td_consumer *c;
+    uint32_t id;
+
+    /* what it left in the store must not become another's */
+    if ((td_place_read_one(key, TD_TABLE_STREAM, &id) ||
+         td_place_read_one(key, TD_TABLE_STATE, &id)) &&
+        id > st->next_stream)
+        st->next_stream = id;
+    if ((td_place_read_one(key, TD_TABLE_GROUP, &id) ||
+         td_place_read_one(key, TD_TABLE_FLOOR, &id)) &&
+        id > st->next_group)
+        st->next_group = id;
+    c = td_place_read_one(key, TD_TABLE_FLOOR, &id) ? td_consumer_by_id(e, id)
+                                                    : NULL;
+    if (!c)
+        return;
+    td_settled_fini(&c->settled); /* rather twice than never */
+    td_settled_init(&c->settled, c->stream->head.first);
+    c->cursor = c->settled.floor;
+    c->placed = true;
 }
 
 static tidings_err on_floor(struct td_engine *e, struct td_str key,
@@ -132,6 +161,7 @@ static tidings_err on_dead(struct td_engine *e, struct td_str key,
         c->dead_next = number + 1;
     if (!td_settled_mark(&c->settled, row.sequence, 1, NULL))
         return TIDINGS_ENOMEM;
+    td_consumer_dirty(e, c);
     if (row.redrive)
         td_redrive(e, c, number, row.sequence);
     return TIDINGS_OK;
@@ -200,6 +230,7 @@ static tidings_err take(struct td_engine *e, const struct td_record *record)
     if (err != TIDINGS_EIO)
         return err;
     e->streams.lost_states++;
+    lose_row(e, record->key);
     td_log(&e->options.log, TD_LOG_ERROR, "ROW-DAMAGED",
            "%s cannot be read from the store, and is left out",
            tables[e->streams.load_table].name);

@@ -87,8 +87,28 @@ static void relieve(struct td_engine *e, struct td_sub *sub)
     }
 }
 
+/* The durable group that was fed most and has not sent it; NULL: none. */
+static struct td_consumer *fullest(struct td_engine *e)
+{
+    struct td_consumer *found = NULL;
+    struct td_consumer *c;
+
+    DL_FOREACH(e->streams.consumers, c)
+    {
+        if (td_consumer_is_durable(c) && c->group->queue.len > 0 &&
+            (!found || c->group->queue.bytes > found->group->queue.bytes))
+            found = c;
+    }
+    return found;
+}
+
 void td_memory_keep(struct td_engine *e)
 {
+    struct td_consumer *c;
+
+    /* That is in its stream still. */
+    while (e->held_bytes > e->options.memory_bytes && (c = fullest(e)))
+        td_consumer_unfeed(e, c, &c->group->queue);
     while (e->held_bytes > e->options.memory_bytes) {
         struct td_group *g = largest_named(e);
         struct td_sub *sub = largest(e);

@@ -23,6 +23,7 @@ static void producer_forget(struct td_engine *e, struct td_producer *p)
     struct td_place key = td_place_producer(p->id);
 
     undirty(e, p);
+    td_commit_forget_producer(e, p);
     if (p->stored.sequence > 0 && e->streams.store)
         td_commit_delete(e, &key);
     DL_DELETE(e->orphans, p);
@@ -114,8 +115,6 @@ void td_producer_tick(struct td_engine *e)
 
 void td_producer_storing(struct td_engine *e, struct td_producer *p)
 {
-    if (td_commit_is_written(e, p->stored_ticket))
-        p->kept = p->stored.sequence;
     p->stored_ticket = td_commit_ticket(e);
     if (p->dirty)
         return;
@@ -131,17 +130,23 @@ bool td_producer_load(struct td_engine *e, struct td_str id,
 
     if (!p)
         return false;
-    p->stored = *stored;
-    p->taken = p->kept = stored->sequence;
+    p->stored = p->kept = *stored;
+    p->taken = stored->sequence;
     return true;
 }
 
 void td_producers_take_back(struct td_engine *e)
 {
     for (struct td_producer *p = e->producers; p; p = p->hh.next) {
+        uint64_t last = p->stored.sequence;
+
         if (td_commit_is_written(e, p->stored_ticket))
             continue;
-        td_stored_lose(&p->stored, p->kept + 1, p->stored.sequence);
+        p->stored = p->kept;
+        if (last > p->kept.sequence) { /* what comes next is not all there is */
+            td_stored_lose(&p->stored, p->kept.sequence + 1, last);
+            p->stored.sequence = last;
+        }
         p->stored_ticket = 0;
     }
 }

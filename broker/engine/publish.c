@@ -264,6 +264,12 @@ static tidings_err route_batch(struct td_engine *e, struct td_session *s,
     return TIDINGS_OK;
 }
 
+/* What a PUBLISH asks for beside being taken. */
+struct asking {
+    unsigned level;
+    struct td_condition condition;
+};
+
 /* ---- what was taken before ---- */
 
 /* How many of a run's events were taken before. */
@@ -325,17 +331,48 @@ static void skip_taken(struct td_engine *e, struct td_batch *batch,
     batch->wire.len = e->cut.len;
 }
 
-static tidings_err take_batch(struct td_engine *e, struct td_session *s,
-                              struct td_batch *batch, struct td_body *body,
-                              size_t offset, unsigned level)
+/* It was not taken before, or is not stored; the condition is judged. */
+static tidings_err take_conditional(struct td_engine *e, struct td_session *s,
+                                    struct td_batch *batch,
+                                    struct td_body *body, size_t offset,
+                                    const struct asking *asking)
 {
     struct td_producer *p = s->producer;
+    const struct td_run *run = &batch->runs[batch->runs_len - 1];
+    uint64_t last = run->first + run->count - 1;
+    bool before = last <= p->taken;
+    tidings_err err = TIDINGS_OK;
+
+    if (before && td_stored_has(&p->stored, last)) {
+        td_append_again(e, s, batch, body, offset, p->taken, asking->level);
+        count_duplicates(e, batch->runs, batch->runs_len, p->taken);
+        return TIDINGS_OK;
+    }
+    if (td_append_judge(e, s, batch, asking->level, &asking->condition)) {
+        if (!before)
+            err = route_batch(e, s, batch, body, offset);
+        if (!err)
+            td_append(e, s, batch, body, offset, asking->level);
+    }
+    if (!err && last > p->taken)
+        p->taken = last;
+    return err;
+}
+
+static tidings_err take_batch(struct td_engine *e, struct td_session *s,
+                              struct td_batch *batch, struct td_body *body,
+                              size_t offset, const struct asking *asking)
+{
+    struct td_producer *p = s->producer;
+    unsigned level = asking->level;
     const struct td_run *last_run = &batch->runs[batch->runs_len - 1];
     uint64_t last = last_run->first + last_run->count - 1;
     const struct td_run *runs = batch->runs;
     uint32_t runs_len = batch->runs_len;
     tidings_err err = TIDINGS_OK;
 
+    if (asking->condition.set)
+        return take_conditional(e, s, batch, body, offset, asking);
     if (runs[0].first <= p->taken) {
         if (level > 0)
             td_append_again(e, s, batch, body, offset, p->taken, level);
@@ -392,6 +429,26 @@ static const char *check(const struct td_engine *e, const struct td_session *s)
     return NULL;
 }
 
+/* The level of confirms, and the condition. A text when they cannot be. */
+static const char *read_asking(const struct td_engine *e,
+                               const struct td_frame *f, struct asking *out)
+{
+    struct td_str value;
+
+    out->level = (unsigned)(f->u.publish.flags >> TD_PUBLISH_LEVEL_SHIFT) & 3;
+    out->condition.expects =
+        td_map_find(f->u.publish.options, "expect", &value);
+    out->condition.set =
+        out->condition.expects || (f->u.publish.flags & TD_PUBLISH_ATOMIC);
+    if (!out->condition.set)
+        return NULL;
+    if (!td_map_uint(f->u.publish.options, "expect", &out->condition.expected))
+        return "expect is a sequence";
+    if (out->level == 0 || e->batches.len != 1)
+        return "a condition is for one batch, and for a confirm";
+    return NULL;
+}
+
 static void breach(struct td_engine *e, struct td_session *s, const char *why)
 {
     e->counters.breaches++;
@@ -415,8 +472,7 @@ void td_publish_own(struct td_engine *e, const struct td_batch *batch,
 void td_publish(struct td_engine *e, struct td_session *s,
                 const struct td_frame *f, struct td_body *body)
 {
-    unsigned level =
-        (unsigned)(f->u.publish.flags >> TD_PUBLISH_LEVEL_SHIFT) & 3;
+    struct asking asking = {0};
     const char *why = "unknown PUBLISH flags";
     tidings_err err = TIDINGS_OK;
     size_t offset = 0;
@@ -428,6 +484,8 @@ void td_publish(struct td_engine *e, struct td_session *s,
     }
     if (f->u.publish.flags <= TD_PUBLISH_FLAGS_ALL && !decode(e, f, body, &why))
         why = check(e, s);
+    if (!why)
+        why = read_asking(e, f, &asking);
     if (why) {
         e->counters.bad_frames++;
         td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EPROTO, why);
@@ -442,7 +500,7 @@ void td_publish(struct td_engine *e, struct td_session *s,
     for (uint32_t i = 0; i < e->batches.len && !err; i++) {
         uint32_t bytes = e->batches.batch[i].bytes;
 
-        err = take_batch(e, s, &e->batches.batch[i], body, offset, level);
+        err = take_batch(e, s, &e->batches.batch[i], body, offset, &asking);
         offset += bytes;
     }
     if (err) {

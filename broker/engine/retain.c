@@ -12,14 +12,20 @@ static uint64_t bytes_max(const struct td_stream *stream)
                                                      : max;
 }
 
+static bool is_over_bytes(const struct td_stream *stream, uint64_t bytes)
+{
+    uint64_t max = bytes_max(stream);
+
+    return max > 0 && stream->head.bytes + bytes > max;
+}
+
 /* With so much more in it. */
 static bool is_over(const struct td_stream *stream, uint64_t events,
                     uint64_t bytes)
 {
     const struct td_stream_state *head = &stream->head;
-    uint64_t max = bytes_max(stream);
 
-    return (max > 0 && head->bytes + bytes > max) ||
+    return is_over_bytes(stream, bytes) ||
            (stream->options.max_events > 0 &&
             head->next - head->first + events > stream->options.max_events);
 }
@@ -39,6 +45,22 @@ static bool is_old(struct td_engine *e, const struct td_stream *stream,
     return max > 0 && td_engine_unix_ms(e) - stored_ms >= (int64_t)max;
 }
 
+/* Nothing before that sequence is kept. */
+static void skip_to(struct td_engine *e, struct td_stream *stream, uint64_t end)
+{
+    struct td_stream_state *head = &stream->head;
+
+    stream->oldest.from = end;
+    stream->oldest.events = 0;
+    if (end > head->first)
+        head->first = end < head->next ? end : head->next;
+    if (head->first == head->next)
+        head->bytes = 0; /* whatever was not known of it */
+    td_entries_drop(stream, end);
+    td_stream_dirty(e, stream);
+    td_consumers_wake(e, stream);
+}
+
 /* The oldest record goes, and with it what it held from head.first on. */
 static void trim(struct td_engine *e, struct td_stream *stream)
 {
@@ -46,20 +68,11 @@ static void trim(struct td_engine *e, struct td_stream *stream)
     struct td_place key =
         td_place_two(TD_TABLE_RECORD, stream->id, oldest->first);
     struct td_stream_state *head = &stream->head;
-    uint64_t end = oldest->first + oldest->events;
 
     head->bytes -= oldest->bytes < head->bytes ? oldest->bytes : head->bytes;
-    if (end > head->first)
-        head->first = end;
-    if (head->first == head->next)
-        head->bytes = 0; /* whatever was not known of it */
-    oldest->from = end;
-    oldest->events = 0;
-    td_entries_drop(stream, end);
     if (td_stream_is_on_disk(stream))
         td_commit_delete(e, &key);
-    td_stream_dirty(e, stream);
-    td_consumers_wake(e, stream);
+    skip_to(e, stream, oldest->first + oldest->events);
 }
 
 /* ---- what is not known is read ---- */
@@ -74,9 +87,15 @@ static void on_oldest(struct td_engine *e, void *owner,
     uint32_t id;
 
     stream->trim = NULL;
-    if (answer->err || answer->records_len == 0 ||
+    if (answer->err) {
+        stream->failed_ms = e->now_ms + AGE_TICK_MS;
+        return;
+    }
+    if (stream->options.max_age_ms > 0)
+        stream->trim_ms = e->now_ms; /* it is looked at at once */
+    if (answer->records_len == 0 ||
         !td_place_read_two(record->key, TD_TABLE_RECORD, &id, &first)) {
-        stream->trim_ms = e->now_ms + AGE_TICK_MS;
+        skip_to(e, stream, stream->trim_to); /* damage: nothing is there */
         return;
     }
     if (record->damaged || !td_record_read(record->value, &head)) {
@@ -96,7 +115,10 @@ static void read_oldest(struct td_engine *e, struct td_stream *stream)
     struct td_place to =
         td_place_two(TD_TABLE_RECORD, stream->id, stream->kept.next);
 
+    stream->trim_to = stream->kept.next;
     stream->trim = td_read_ask(e, &from, &to, false, 1, 1, on_oldest, stream);
+    if (!stream->trim)
+        stream->failed_ms = e->now_ms + AGE_TICK_MS;
 }
 
 /* False: it has to be read first, or there is none. */
@@ -108,6 +130,8 @@ static bool find_oldest(struct td_engine *e, struct td_stream *stream)
 
     if (oldest->events > 0)
         return true;
+    if (entry && entry->first > oldest->from && !td_stream_is_on_disk(stream))
+        oldest->from = entry->first; /* there is nothing else */
     if (entry && entry->first == oldest->from) {
         oldest->first = entry->first;
         oldest->events = entry->events;
@@ -116,7 +140,7 @@ static bool find_oldest(struct td_engine *e, struct td_stream *stream)
         return true;
     }
     if (!stream->trim && oldest->from < stream->kept.next &&
-        td_stream_is_on_disk(stream))
+        e->now_ms >= stream->failed_ms && td_stream_is_on_disk(stream))
         read_oldest(e, stream);
     return false;
 }
@@ -128,10 +152,25 @@ static bool is_hidden(const struct td_stream *stream)
     return stream->oldest.first + stream->oldest.events <= stream->head.first;
 }
 
+/* Those beyond max_events are hidden, and go with the last of their record. */
+static void hide(struct td_engine *e, struct td_stream *stream)
+{
+    struct td_stream_state *head = &stream->head;
+    uint64_t max = stream->options.max_events;
+
+    if (max == 0 || stream->options.on_full != TD_DISCARD_OLD ||
+        head->next - head->first <= max)
+        return;
+    head->first = head->next - max;
+    stream->hidden = true;
+    td_stream_dirty(e, stream);
+    td_consumers_wake(e, stream);
+}
+
 static bool is_done(struct td_engine *e, struct td_stream *stream)
 {
-    bool over =
-        stream->options.on_full == TD_DISCARD_OLD && is_over(stream, 0, 0);
+    bool over = stream->options.on_full == TD_DISCARD_OLD &&
+                is_over_bytes(stream, 0);
 
     if (!over && !stream->hidden && stream->options.max_age_ms == 0)
         return true;
@@ -140,11 +179,14 @@ static bool is_done(struct td_engine *e, struct td_stream *stream)
     if (is_hidden(stream))
         return false;
     stream->hidden = false;
+    /* the newest one stays, however large it is */
+    over = over && stream->oldest.first != stream->head.last_record;
     return !over && !is_old(e, stream, stream->oldest.stored_ms);
 }
 
 static void retain(struct td_engine *e, struct td_stream *stream)
 {
+    hide(e, stream);
     for (uint32_t n = 0; n < TRIM_RECORDS_MAX; n++) {
         if (is_done(e, stream))
             return;
@@ -163,6 +205,8 @@ int64_t td_retain_tick(struct td_engine *e)
         bool over = s->options.on_full == TD_DISCARD_OLD && is_over(s, 0, 0);
         bool aged = s->options.max_age_ms > 0 && s->head.first < s->head.next;
 
+        if (s->failed_ms > e->now_ms && s->failed_ms < next)
+            next = s->failed_ms;
         if (over || s->hidden || (aged && e->now_ms >= s->trim_ms)) {
             s->trim_ms = e->now_ms + AGE_TICK_MS;
             retain(e, s);
@@ -171,6 +215,14 @@ int64_t td_retain_tick(struct td_engine *e)
             next = s->trim_ms;
     }
     return next;
+}
+
+void td_retain_anew(struct td_stream *stream)
+{
+    td_read_forget(stream->trim);
+    stream->trim = NULL;
+    stream->oldest = (struct td_oldest){.from = 1};
+    stream->hidden = true; /* perhaps */
 }
 
 void td_retain_purge(struct td_engine *e, struct td_stream *stream,
@@ -186,11 +238,9 @@ void td_retain_purge(struct td_engine *e, struct td_stream *stream,
         head->first = before;
         stream->hidden = true;
     } else {
-        head->first = head->next;
-        head->bytes = 0;
-        td_entries_drop(stream, head->next);
-        stream->oldest.from = head->next;
-        stream->oldest.events = 0;
+        td_read_forget(stream->trim);
+        stream->trim = NULL;
+        skip_to(e, stream, head->next);
         if (td_stream_is_on_disk(stream))
             td_commit_delete_range(e, &from, &to);
     }

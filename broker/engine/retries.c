@@ -3,6 +3,7 @@
 #include "broker/engine/internal.h"
 
 #define RETRIES_MAX 256u /* ranges in one turn */
+#define AGAIN_MS    500  /* after a read that failed */
 
 /* The events of a retry that are in an item, as far as they are in a row. */
 static bool cut_out(struct td_item *item, const struct td_retry *retry,
@@ -51,6 +52,8 @@ static void give_up(struct td_engine *e, struct td_consumer *c, uint32_t events)
     uint64_t sequence = retry->sequence;
 
     events = events < retry->count ? events : retry->count;
+    if (c->redriven) /* the next one may have a dead letter */
+        events = 1;
     c->count.expired += events;
     td_retries_shift(&c->retries, events);
     td_consumer_done(e, c, sequence, events);
@@ -68,16 +71,22 @@ static void on_record(struct td_engine *e, void *owner,
     uint32_t events = 0;
 
     c->retry_read = NULL;
+    if (answer->err) { /* it is asked for again */
+        td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS);
+        return;
+    }
     td_consumer_ready(e, c);
-    if (answer->err || !retry || retry->sequence != c->retry_sequence)
-        return; /* it is asked for again */
+    if (!retry || retry->sequence != c->retry_sequence)
+        return;
     if (answer->records_len > 0)
         item = td_feed_item(e, &answer->records[0], answer->bytes, &first,
                             &events);
     if (item && retry->sequence >= first && retry->sequence < first + events)
         feed_first(e, c, item);
-    else
+    else if (answer->records_len == 0 || events > 0)
         give_up(e, c, 1); /* deleted, or damaged */
+    else
+        td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS); /* no memory */
     td_item_unref(item);
 }
 
@@ -90,6 +99,8 @@ static void ask(struct td_engine *e, struct td_consumer *c,
 
     c->retry_sequence = retry->sequence;
     c->retry_read = td_read_ask(e, &from, &to, true, 1, 1, on_record, c);
+    if (!c->retry_read)
+        td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS);
 }
 
 /* ---- what is due ---- */

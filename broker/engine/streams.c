@@ -117,9 +117,7 @@ struct td_stream *td_stream_load(struct td_engine *e, uint32_t id,
     if (!stream)
         return NULL;
     stream->id = id;
-    if (id > e->streams.next_stream)
-        e->streams.next_stream = id;
-    if (enter(e, stream))
+    if (!td_stream_find(e, stream->options.name) && enter(e, stream))
         return stream;
     stream_free(stream);
     return NULL;
@@ -152,14 +150,6 @@ static const char *find_overlap(struct td_engine *e,
     return NULL;
 }
 
-static void write_options(struct td_engine *e, const struct td_stream *stream)
-{
-    struct td_place key = td_place_one(TD_TABLE_STREAM, stream->id);
-
-    td_commit_put(e, &key, &stream->text, NULL, 0, 0);
-    td_commit_raise(e, TD_LEVEL_DISK);
-}
-
 static tidings_err add(struct td_engine *e,
                        const struct td_stream_options *options)
 {
@@ -178,8 +168,9 @@ static tidings_err add(struct td_engine *e,
         return TIDINGS_ENOMEM;
     }
     if (td_stream_is_on_disk(stream)) {
-        write_options(e, stream);
+        stream->dirty_row = true;
         td_stream_dirty(e, stream);
+        td_commit_ticket(e); /* who asked is answered with it */
     }
     return TIDINGS_OK;
 }
@@ -256,23 +247,12 @@ static void forget(struct td_engine *e, struct td_stream *stream)
 
 void td_stream_delete(struct td_engine *e, struct td_stream *stream)
 {
-    const enum td_table tables[] = {TD_TABLE_STREAM, TD_TABLE_STATE};
-    struct td_place from = td_place_two(TD_TABLE_RECORD, stream->id, 0);
-    struct td_place to = td_place_two(TD_TABLE_RECORD, stream->id + 1, 0);
-
     while (stream->consumers)
         td_consumer_delete(e, stream->consumers);
     td_confirm_send(e); /* rows borrow its name */
     forget(e, stream);
-    if (td_stream_is_on_disk(stream)) {
-        for (int i = 0; i < 2; i++) {
-            struct td_place key = td_place_one(tables[i], stream->id);
-
-            td_commit_delete(e, &key);
-        }
-        td_commit_delete_range(e, &from, &to);
-        td_commit_raise(e, TD_LEVEL_DISK);
-    }
+    if (td_stream_is_on_disk(stream))
+        td_commit_bury(e, true, stream->id);
     HASH_DELETE(hh, e->streams.all, stream);
     e->streams.generation++;
     stream_free(stream);
@@ -287,6 +267,8 @@ void td_streams_init(struct td_engine *e)
     st->wake_ms = TD_NEVER;
     st->flown.size = sizeof(struct td_flown);
     st->carried.size = sizeof(struct td_carried);
+    st->carried_stored.size = sizeof(struct td_carried_stored);
+    st->graves.size = sizeof(struct td_grave);
     st->owed.size = sizeof(struct td_owed_confirm);
     st->replies.size = sizeof(struct td_owed_reply);
     if (st->store)
@@ -295,6 +277,8 @@ void td_streams_init(struct td_engine *e)
 
 void td_streams_fini(struct td_engine *e)
 {
+    const struct td_store_answer gone = {.kind = TD_STORE_READ,
+                                         .err = TIDINGS_ESHUTDOWN};
     struct td_streams *st = &e->streams;
     struct td_stream *stream;
     struct td_stream *next;
@@ -305,17 +289,22 @@ void td_streams_fini(struct td_engine *e)
     {
         while (stream->consumers)
             td_consumer_free(e, stream->consumers);
+        td_read_forget(stream->trim);
         HASH_DELETE(hh, st->all, stream);
         stream_free(stream);
     }
     HASH_ITER(hh, st->reads, read, after)
     {
         HASH_DELETE(hh, st->reads, read);
+        if (read->done) /* whoever waits lets go of what it keeps for that */
+            read->done(e, read->owner, &gone);
         free(read);
     }
     td_txn_fini(&st->txn);
     td_fifo_fini(&st->flown);
     td_fifo_fini(&st->carried);
+    td_fifo_fini(&st->carried_stored);
+    td_fifo_fini(&st->graves);
     td_fifo_fini(&st->owed);
     td_fifo_fini(&st->replies);
     td_buf_fini(&st->value);

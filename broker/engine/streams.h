@@ -60,10 +60,15 @@ struct td_stream {
     uint64_t tail_bytes;
     struct td_consumer *consumers; /* list by stream_, readers too */
     uint32_t groups_len;           /* of those, durable groups */
-    bool dirty;                    /* in the list: STATE is to be written */
+    bool dirty;                    /* in the list: STATE is to be written … */
+    bool dirty_row;                /* … and its options */
+    uint64_t row_ticket;           /* where those were written */
     struct td_stream *dirty_next;
     struct td_oldest oldest;
-    struct td_read *trim; /* it is being read */
+    struct td_read *trim; /* it is being read … */
+    uint64_t trim_to;     /* … from what begins before this */
+    int64_t failed_ms;    /* a read of it failed: none is asked before then */
+    bool stated;          /* its state was read */
     bool hidden;          /* records below head.first may be there still */
     int64_t trim_ms;      /* when to look at ages again */
 };
@@ -73,6 +78,7 @@ struct td_read {
     UT_hash_handle hh;
     bool hh_failed;
     uint64_t ticket;
+    bool large; /* its answer may be */
     /* NULL: nobody does any more. The answer is freed afterwards. */
     void (*done)(struct td_engine *e, void *owner,
                  const struct td_store_answer *answer);
@@ -84,6 +90,20 @@ struct td_carried {
     uint64_t ticket;
     struct td_stream *stream; /* NULL: it was deleted meanwhile */
     struct td_stream_state state;
+};
+
+/* The same of a producer. */
+struct td_carried_stored {
+    uint64_t ticket;
+    struct td_producer *producer; /* NULL: it was forgotten meanwhile */
+    struct td_stored stored;
+};
+
+/* A stream or group whose rows in the store are to go. */
+struct td_grave {
+    uint64_t ticket; /* which takes them; 0: it failed, another has to */
+    bool stream;     /* or a group */
+    uint32_t id;
 };
 
 /* A transaction that was not answered yet. */
@@ -145,12 +165,18 @@ struct td_streams {
     int64_t again_ms; /* after a commit that failed: until then groups write
                          nothing */
     struct td_fifo carried;              /* td_carried */
+    struct td_fifo carried_stored;       /* td_carried_stored */
+    struct td_fifo graves;               /* td_grave, the oldest first … */
+    bool unburied;                       /* … some of them without a ticket */
     struct td_fifo owed;                 /* td_owed_confirm */
     struct td_stream *dirty;             /* list by dirty_next */
     struct td_producer *dirty_producers; /* list by dirty_next */
     struct td_consumer *dirty_consumers; /* list by dirty_next */
     struct td_session *confirming;       /* list by confirm_: rows to be sent */
     struct td_read *reads;
+    uint32_t reading;           /* of those, large */
+    uint32_t asking;            /* calls that wait for one */
+    struct td_consumer *hungry; /* list: they wait for memory, or to read */
     struct td_fifo replies; /* td_owed_reply */
     struct td_buf value;    /* scratch */
     char text[700];         /* of an error, the last one */
@@ -198,6 +224,18 @@ void td_entries_fini(struct td_stream *stream);
 void td_append(struct td_engine *e, struct td_session *s,
                const struct td_batch *batch, struct td_body *body,
                size_t offset, unsigned level);
+/* A batch that goes to one stream as a whole, or nowhere. */
+struct td_condition {
+    bool set;
+    bool expects;
+    uint64_t expected; /* the stream's last sequence */
+};
+
+/* Fills e->taking. What is wrong with the condition is told, and nothing is to
+ * happen: false. */
+bool td_append_judge(struct td_engine *e, struct td_session *s,
+                     const struct td_batch *batch, unsigned level,
+                     const struct td_condition *condition);
 /* The same for what had been taken before: stored now if it was not. */
 void td_append_again(struct td_engine *e, struct td_session *s,
                      const struct td_batch *batch, struct td_body *body,
@@ -224,6 +262,10 @@ void td_commit_delete_range(struct td_engine *e, const struct td_place *from,
 void td_commit_raise(struct td_engine *e, enum td_level level);
 /* The last ticket that was given out: what was written before it is. */
 uint64_t td_commit_last(const struct td_engine *e);
+/* Its rows are deleted, however often that has to be tried. */
+void td_commit_bury(struct td_engine *e, bool stream, uint32_t id);
+void td_commit_forget_producer(struct td_engine *e,
+                               const struct td_producer *p);
 /* Submits what the turn has written. */
 void td_commit_flush(struct td_engine *e);
 /* Takes the store's answers. */
@@ -236,6 +278,8 @@ struct td_read *td_read_ask(struct td_engine *e, const struct td_place *from,
                             void (*done)(struct td_engine *e, void *owner,
                                          const struct td_store_answer *answer),
                             void *owner);
+/* It counts among those that are so many at most; NULL does nothing. */
+void td_read_is_large(struct td_engine *e, struct td_read *read);
 void td_read_forget(struct td_read *read); /* NULL does nothing */
 
 /* confirm.c */
@@ -245,6 +289,8 @@ void td_confirm_written(struct td_engine *e, uint64_t ticket);
 void td_confirm_failed(struct td_engine *e, tidings_err err); /* all */
 void td_confirm_send(struct td_engine *e); /* at the end of a turn */
 void td_confirm_forget(struct td_engine *e, struct td_session *s);
+/* Its client asks anew for all that it was not told. */
+void td_confirm_anew(struct td_engine *e, struct td_session *s);
 
 /* retain.c */
 /* Whether the stream may take so much more; false: it rejects. */
@@ -252,6 +298,8 @@ bool td_retain_admits(const struct td_stream *stream, uint64_t events,
                       uint64_t bytes);
 /* Deletes what is too old or too much; returns when to look again. */
 int64_t td_retain_tick(struct td_engine *e);
+/* What was to be deleted has not been. */
+void td_retain_anew(struct td_stream *stream);
 void td_retain_purge(struct td_engine *e, struct td_stream *stream,
                      uint64_t before);
 

@@ -85,6 +85,10 @@ struct piece {
 /* One PUBLISH with one batch; its body, to be compared with and no more. */
 struct td_body *publish(struct fixture *f, const char *peer, uint64_t flags,
                         const struct piece *pieces, uint32_t n);
+/* The same with options, in the notation of mp.h. */
+struct td_body *publish_if(struct fixture *f, const char *peer, uint64_t flags,
+                           const struct piece *pieces, uint32_t n,
+                           const char *options);
 /* The same, each piece a batch of its own. */
 struct td_body *publish_apart(struct fixture *f, const char *peer,
                               const struct piece *pieces, uint32_t n);

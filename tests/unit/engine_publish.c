@@ -76,7 +76,8 @@ static void pack_batches(struct td_buf *table, struct td_batch *batch,
 
 static struct td_body *send_pieces(struct fixture *f, const char *peer,
                                    uint64_t flags, const struct piece *pieces,
-                                   uint32_t n, uint32_t batches)
+                                   uint32_t n, uint32_t batches,
+                                   const char *options)
 {
     uint8_t producer[TD_PRODUCER_BYTES];
     struct td_run runs[100] = {0};
@@ -84,6 +85,7 @@ static struct td_body *send_pieces(struct fixture *f, const char *peer,
     struct td_frame out = {.op = TD_PUBLISH};
     struct td_body *body = body_of(pieces, n);
     struct td_buf table = {0};
+    struct td_buf map = {0};
     struct td_buf b = {0};
 
     assert_true(n <= TD_ARRAY_LEN(runs));
@@ -97,10 +99,15 @@ static struct td_body *send_pieces(struct fixture *f, const char *peer,
     out.u.publish.flags = flags;
     out.u.publish.batches.data = (const char *)table.data;
     out.u.publish.batches.len = table.len;
+    if (options) {
+        td_mp(&map, options);
+        out.u.publish.options = td_mp_str(&map);
+    }
     td_frame_encode(&b, &out);
     if (body && !b.failed)
         message(f, peer, 2, &b, body);
     td_buf_fini(&table);
+    td_buf_fini(&map);
     td_buf_fini(&b);
     td_body_unref(body);
     return body;
@@ -109,13 +116,20 @@ static struct td_body *send_pieces(struct fixture *f, const char *peer,
 struct td_body *publish(struct fixture *f, const char *peer, uint64_t flags,
                         const struct piece *pieces, uint32_t n)
 {
-    return send_pieces(f, peer, flags, pieces, n, 1);
+    return send_pieces(f, peer, flags, pieces, n, 1, NULL);
+}
+
+struct td_body *publish_if(struct fixture *f, const char *peer, uint64_t flags,
+                           const struct piece *pieces, uint32_t n,
+                           const char *options)
+{
+    return send_pieces(f, peer, flags, pieces, n, 1, options);
 }
 
 struct td_body *publish_apart(struct fixture *f, const char *peer,
                               const struct piece *pieces, uint32_t n)
 {
-    return send_pieces(f, peer, 0, pieces, n, n);
+    return send_pieces(f, peer, 0, pieces, n, n, NULL);
 }
 
 struct td_body *publish_one(struct fixture *f, const char *peer,

@@ -104,6 +104,90 @@ static void test_store_is_damaged(void **state)
     assert_true(report.first[0] != '\0');
 }
 
+/* ---- lists, and conditions ---- */
+
+struct told {
+    unsigned calls;
+    tidings_err err[8];
+    uint64_t sequence[8];
+};
+
+static void on_confirm(void *arg, const struct tidings_confirm *confirm)
+{
+    struct told *told = arg;
+
+    assert_true(told->calls < 8);
+    told->err[told->calls] = confirm->err;
+    told->sequence[told->calls++] = confirm->sequence;
+}
+
+static void dispatch(tidings_bus *bus, const struct told *told, unsigned calls)
+{
+    for (int i = 0; i < 100 && told->calls < calls; i++) {
+        assert_ok(tidings_flush(bus, WAIT_MS));
+        assert_ok(tidings_dispatch(NULL, bus, 10));
+    }
+    assert_int_equal(told->calls, calls);
+}
+
+static void test_store_takes_lists_and_conditions(void **state)
+{
+    struct folder *f = *state;
+    const struct tidings_options own = {.own_loop = true};
+    const struct tidings_event events[] = {
+        {.type = "a.b"}, {.type = "a.c"}, {.type = "a.b"}};
+    struct told told = {0};
+    struct tidings_publish_options options = {.on_confirm = on_confirm,
+                                              .arg = &told};
+    tidings_bus *bus;
+
+    assert_ok(tidings_open(&bus, f->url, &own));
+    assert_ok(tidings_wait(bus, WAIT_MS));
+    assert_ok(tidings_publish_all(bus, events, 3, &options));
+    dispatch(bus, &told, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_int_equal(told.err[i], TIDINGS_OK);
+        assert_int_equal(told.sequence[i], i + 1);
+    }
+    options.expects = true;
+    options.expected = 2;
+    assert_ok(tidings_publish_with(bus, &events[0], &options));
+    dispatch(bus, &told, 4);
+    assert_int_equal(told.err[3], TIDINGS_ECONFLICT);
+    assert_int_equal(told.sequence[3], 3); /* the one that there is */
+    options.expected = told.sequence[3];
+    assert_ok(tidings_publish_with(bus, &events[0], &options));
+    dispatch(bus, &told, 5);
+    assert_int_equal(told.err[4], TIDINGS_OK);
+    assert_int_equal(told.sequence[4], 4);
+    assert_ok(tidings_close(bus));
+}
+
+static void test_store_refuses_lists(void **state)
+{
+    struct folder *f = *state;
+    tidings_bus *bus = open_bus(f);
+    struct tidings_event events[2] = {{.type = "a"}, {.type = "b"}};
+    void *data = calloc(1, TIDINGS_DATA_MAX);
+
+    assert_int_equal(tidings_publish_all(bus, events, 0, NULL), TIDINGS_EINVAL);
+    assert_int_equal(tidings_publish_all(bus, NULL, 1, NULL), TIDINGS_EINVAL);
+    assert_int_equal(
+        tidings_publish_all(bus, events, TIDINGS_LIST_MAX + 1, NULL),
+        TIDINGS_EINVAL);
+    events[1].type = "a.*";
+    assert_int_equal(tidings_publish_all(bus, events, 2, NULL), TIDINGS_EINVAL);
+    events[1].type = "b";
+    for (int i = 0; i < 2; i++) {
+        events[i].data = data;
+        events[i].data_len = TIDINGS_DATA_MAX;
+    }
+    assert_int_equal(tidings_publish_all(bus, events, 2, NULL), TIDINGS_ELIMIT);
+    publish(bus, 2); /* and numbers go on without a gap */
+    assert_ok(tidings_close(bus));
+    free(data);
+}
+
 static void test_store_is_none(void **state)
 {
     struct tidings_store_report report;
@@ -123,6 +207,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_store_is_sound),
         TEST(test_store_is_damaged),
+        TEST(test_store_takes_lists_and_conditions),
+        TEST(test_store_refuses_lists),
         TEST(test_store_is_none),
     };
 

@@ -119,6 +119,53 @@ static void test_stream_is_chosen_by_type(void **state)
                      TIDINGS_EINVAL);
 }
 
+/* One batch of these pieces, with options in the notation of mp.h. */
+static void put_if(struct streams *s, const struct piece *pieces, uint32_t n,
+                   uint64_t flags, const char *options)
+{
+    publish_if(s->f, "pub", DISK | flags, pieces, n, options);
+    settle_down(s);
+}
+
+static void test_stream_takes_what_is_expected(void **state)
+{
+    struct streams *s = *state;
+    const struct piece one = {"a", 2, 10, 1, NULL};
+    const struct piece two = {"a", 1, 10, 3, NULL};
+    const struct piece three = {"b", 1, 10, 4, NULL};
+
+    hello(s->f, "pub");
+    subscriber(s->f, "sub", ">", WIDE);
+    put_if(s, &one, 1, 0, "{\"expect\" 0}");
+    check_confirm(s, 0, 1, 2, TIDINGS_OK, 1, false);
+    put_if(s, &two, 1, 0, "{\"expect\" 1}");
+    check_confirm(s, 1, 3, 1, TIDINGS_ECONFLICT, 2, false);
+    assert_int_equal(events_to(s->f, "sub"), 2); /* nor is it delivered */
+    put_if(s, &three, 1, 0, "{\"expect\" 2}");
+    check_confirm(s, 2, 4, 1, TIDINGS_OK, 3, false);
+    /* sent again: what was stored is a duplicate, what was not is judged */
+    put_if(s, &three, 1, 0, "{\"expect\" 2}");
+    check_confirm(s, 3, 4, 1, TIDINGS_OK, 0, true);
+    put_if(s, &two, 1, 0, "{\"expect\" 3}");
+    check_confirm(s, 4, 3, 1, TIDINGS_OK, 4, false);
+    assert_int_equal(events_to(s->f, "sub"), 3);
+}
+
+static void test_stream_takes_all_or_nothing(void **state)
+{
+    struct streams *s = *state;
+    const struct piece pieces[] = {{"o.a", 2, 10, 1, NULL},
+                                   {"x", 1, 10, 3, NULL}};
+    const struct piece same[] = {{"y", 2, 10, 4, NULL}, {"x", 1, 10, 6, NULL}};
+
+    hello(s->f, "pub");
+    call(s, "pub", "stream.add", "{\"name\" \"o\" \"patterns\" [\"o.>\"]}");
+    put_if(s, pieces, 2, TD_PUBLISH_ATOMIC, "{}");
+    check_confirm(s, 0, 1, 3, TIDINGS_EINVAL, 0, false);
+    put_if(s, same, 2, TD_PUBLISH_ATOMIC, "{}");
+    check_confirm(s, 1, 4, 3, TIDINGS_OK, 1, false);
+}
+
 static void test_stream_in_memory_says_so(void **state)
 {
     struct streams *s = *state;
@@ -318,6 +365,8 @@ int main(void)
         TEST_STREAM(test_stream_is_there_after_a_crash),
         TEST_STREAM(test_stream_takes_back_what_failed),
         TEST_STREAM(test_stream_is_chosen_by_type),
+        TEST_STREAM(test_stream_takes_what_is_expected),
+        TEST_STREAM(test_stream_takes_all_or_nothing),
         TEST_STREAM(test_stream_in_memory_says_so),
         TEST_STREAM(test_reader_reads_all),
         TEST_STREAM(test_group_delivers_and_settles),

@@ -34,10 +34,12 @@ struct tidings_confirm {
     tidings_err err;   /* TIDINGS_OK: it is stored. TIDINGS_ENOSTREAM: no stream
                           takes its type, or the broker keeps nothing.
                           TIDINGS_EFULL, TIDINGS_EIO: it was not stored; publish
-                          it again later. TIDINGS_ECLOSED: the bus was closed
+                          it again later. TIDINGS_ECONFLICT: what it expected
+                          is not so. TIDINGS_ECLOSED: the bus was closed
                           before an answer came: it may be stored or not */
     const char *stream;       /* "" if err */
-    uint64_t sequence;        /* in the stream; 0: not known */
+    uint64_t sequence;        /* in the stream; 0: not known. With
+                                 TIDINGS_ECONFLICT the stream's last one */
     enum tidings_level level; /* what was reached: what was asked for; in a
                                  stream in memory TIDINGS_MEMORY */
     bool duplicate;           /* it had been stored before: its confirm was
@@ -59,6 +61,10 @@ struct tidings_publish_options {
                                  asks for none */
     tidings_on_confirm on_confirm; /* NULL: tidings_flush() tells */
     void *arg;
+    bool expects; /* store it only if the stream's last sequence is … */
+    uint64_t expected; /* … this one, 0: none ever was. Otherwise its confirm is
+                          TIDINGS_ECONFLICT, and names the one that there is:
+                          read what has come, decide anew, try again */
 };
 
 /**
@@ -76,6 +82,25 @@ struct tidings_publish_options {
 TIDINGS_API tidings_err
 tidings_publish_with(tidings_bus *bus, const struct tidings_event *event,
                      const struct tidings_publish_options *options);
+
+#define TIDINGS_LIST_MAX 1024 /* events */
+
+/**
+ * Publish a list of events as a whole: all of them are stored, one after the
+ * other in one stream, or none is. They are confirmed, at TIDINGS_DISK if
+ * neither options nor bus say otherwise.
+ *
+ * @param events   len of them, as for tidings_publish_event(); together at most
+ *                 about TIDINGS_DATA_MAX bytes.
+ * @param len      1..TIDINGS_LIST_MAX.
+ * @param options  for all of them: on_confirm is called for each.
+ * @return as tidings_publish_with(); TIDINGS_ELIMIT: they are too large
+ *         together. Nothing is packed then. The confirm of a list whose types
+ *         are taken by several streams is TIDINGS_EINVAL.
+ */
+TIDINGS_API tidings_err
+tidings_publish_all(tidings_bus *bus, const struct tidings_event *events,
+                    size_t len, const struct tidings_publish_options *options);
 
 /* ======================================================================
  * Consuming: what a handler may know and say of its delivery

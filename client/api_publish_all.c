@@ -1,0 +1,111 @@
+/* Publishing a list as a whole, and under a condition: a batch of its own. */
+#include "client/api.h"
+#include "client/detail.h"
+#include "client/handle.h"
+
+#include <stdlib.h>
+
+/* What is to be published; attrs belong to the packings. */
+struct list {
+    struct td_packing *packings;
+    struct td_buf *attrs;
+    size_t len;
+    struct td_apart apart;
+};
+
+static void list_fini(struct list *l)
+{
+    for (size_t i = 0; l->attrs && i < l->len; i++)
+        td_buf_fini(&l->attrs[i]);
+    free(l->attrs);
+    free(l->packings);
+}
+
+static tidings_err list_init(struct list *l, const struct tidings_event *events,
+                             size_t len,
+                             const struct tidings_publish_options *options)
+{
+    tidings_err err = TIDINGS_OK;
+
+    l->packings = calloc(len, sizeof(*l->packings));
+    l->attrs = calloc(len, sizeof(*l->attrs));
+    l->len = len;
+    if (!l->packings || !l->attrs)
+        return TIDINGS_ENOMEM;
+    if (options) {
+        l->apart.expects = options->expects;
+        l->apart.expected = options->expected;
+    }
+    for (size_t i = 0; i < len && !err; i++)
+        err = td_prepare(&l->packings[i], &l->attrs[i], &events[i], options);
+    return err;
+}
+
+/* All at one time, unless they say another; a condition needs an answer. */
+static void complete(struct td_bus *b, struct list *l)
+{
+    int64_t now_us = td_unix_us();
+
+    for (size_t i = 0; i < l->len; i++) {
+        struct td_packing *p = &l->packings[i];
+
+        p->level = td_level_of(b, p);
+        if (!p->level)
+            p->level = TIDINGS_DISK;
+        if (!p->time_us)
+            p->time_us = now_us;
+    }
+}
+
+/* With the bus's lock. */
+static tidings_err pack(struct td_bus *b, const struct list *l)
+{
+    tidings_err err = TIDINGS_ECLOSED;
+
+    td_client_pump(&b->client);
+    pthread_mutex_lock(b->packer);
+    if (!b->packing_over)
+        err = td_client_pack_apart(&b->client, l->packings, l->len, &l->apart);
+    pthread_mutex_unlock(b->packer);
+    return err;
+}
+
+static tidings_err publish(struct td_bus *b, struct list *l)
+{
+    int64_t deadline = td_now_ms() + b->publish_timeout_ms;
+    tidings_err err;
+
+    complete(b, l);
+    err = pack(b, l);
+    while (err == TIDINGS_EFULL && td_bus_wait_room(b, deadline))
+        err = pack(b, l);
+    td_client_pump(&b->client);
+    td_bus_touched(b);
+    if (err == TIDINGS_EFULL || err == TIDINGS_ECLOSED)
+        return td_is_full(b);
+    if (err == TIDINGS_ELIMIT)
+        return td_fail(err, "%zu events are too much to be stored as a whole",
+                       l->len);
+    return err;
+}
+
+tidings_err tidings_publish_all(tidings_bus *bus,
+                                const struct tidings_event *events, size_t len,
+                                const struct tidings_publish_options *options)
+{
+    struct list l = {0};
+    struct td_bus *b;
+    tidings_err err;
+
+    if (!events || len == 0 || len > TIDINGS_LIST_MAX)
+        return td_fail(TIDINGS_EINVAL, "%zu events; 1 to %d", len,
+                       TIDINGS_LIST_MAX);
+    err = list_init(&l, events, len, options);
+    b = err ? NULL : td_enter(bus, &err);
+    if (b) {
+        err = publish(b, &l);
+        td_exit(b);
+    }
+    list_fini(&l);
+    return err;
+}
