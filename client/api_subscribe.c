@@ -52,6 +52,7 @@ static tidings_err ask_for(struct td_bus *b, struct td_bus_sub *sub,
         return td_fail(TIDINGS_ECLOSED, "the bus was drained meanwhile");
     if (sub->csub->state == TD_CSUB_REFUSED)
         return td_fail(sub->csub->code, "%s", sub->csub->text);
+    atomic_store(&sub->by_key, sub->csub->group_policy == TIDINGS_BY_KEY);
     return TIDINGS_OK;
 }
 

@@ -100,6 +100,12 @@ static uint64_t key_of(const struct td_view *view)
     return td_parked_hash(tidings_event_attr(&view->event, "partitionkey"));
 }
 
+static bool waits_by_key(struct td_bus_sub *sub)
+{
+    return sub->parked &&
+           atomic_load_explicit(&sub->by_key, memory_order_relaxed);
+}
+
 /* Not for the handler: it is delivered again anyway, or in its turn. */
 static bool is_passed(struct td_here *h, const struct td_view *view, bool keyed)
 {
@@ -126,7 +132,7 @@ static bool note(struct td_here *h, struct td_call *call,
     if (failed)
         td_reason_take(reason, h->detail); /* before on_status says more */
     td_outcomes_add(h->outcomes, verb, h->tag, reason);
-    if (keyed && h->sub->parked && (verb == TD_NAK || verb == TD_RELEASE))
+    if (keyed && waits_by_key(h->sub) && (verb == TD_NAK || verb == TD_RELEASE))
         td_parked_add(h->sub->parked, key_of(view), h->tag);
     if (failed)
         td_call_failed(call, h->bus, h->sub, view, err);
@@ -208,8 +214,8 @@ void td_here_park(struct td_bus *b, struct td_bus_sub *sub, uint64_t tag)
 
     while (h && (h->sub != sub || !h->event || h->tag != tag))
         h = h->outer;
-    key =
-        h && sub->parked ? tidings_event_attr(h->event, "partitionkey") : NULL;
+    key = h && waits_by_key(sub) ? tidings_event_attr(h->event, "partitionkey")
+                                 : NULL;
     if (!key)
         return;
     td_parked_add(sub->parked, td_parked_hash(key), tag);

@@ -357,6 +357,16 @@ void td_client_subs_ask(struct td_client *c)
 
 /* ---- answers ---- */
 
+/* A durable group has its policy from whoever began it. */
+static void learn_policy(struct td_csub *sub, struct td_str result)
+{
+    struct td_str policy = {"", 0};
+
+    if (sub->durable && td_map_str(result, "group_policy", &policy) &&
+        policy.len == 3 && memcmp(policy.data, "key", 3) == 0)
+        sub->group_policy = TIDINGS_BY_KEY;
+}
+
 static void answered(struct td_client *c, struct td_csub *sub,
                      const struct td_frame *f)
 {
@@ -370,6 +380,7 @@ static void answered(struct td_client *c, struct td_csub *sub,
     snprintf(sub->text, sizeof(sub->text), "%.*s", (int)f->u.reply.text.len,
              f->u.reply.text.data);
     if (!sub->code) {
+        learn_policy(sub, f->u.reply.result);
         sub->state = TD_CSUB_LIVE;
         sub->renewing = true;
         return;

@@ -89,10 +89,11 @@ tidings_err td_sub_check(const struct tidings_sub_options *o)
     return TIDINGS_OK;
 }
 
-/* Whether events of a key are handled in order. */
+/* Whether events of a key are handled in order, if its group is dealt by key:
+ * the broker says so when it has it. */
 static bool keeps_keys(const struct tidings_sub_options *o)
 {
-    return o->group && o->stream && o->group_policy == TIDINGS_BY_KEY &&
+    return o->group && o->stream &&
            (o->workers == 0 || o->order == TIDINGS_KEY_ORDER);
 }
 
@@ -112,6 +113,7 @@ struct td_bus_sub *td_bus_sub_new(tidings_handler handler, void *arg,
     sub->streamed = options->stream != NULL;
     sub->durable = options->group && options->stream;
     sub->progress = sub->durable && options->progress;
+    sub->by_key = options->group_policy == TIDINGS_BY_KEY;
     if (!keeps_keys(options))
         return sub;
     sub->parked = td_parked_new();

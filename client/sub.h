@@ -25,13 +25,14 @@ struct td_bus_sub {
     tidings_handler handler;
     void *arg;
     void (*on_gap)(void *arg, uint64_t missed, const char *reason);
-    int timeout_ms; /* of the handler; 0: none */
-    bool alone;     /* live, in no group: it may be given again what it
+    int timeout_ms;     /* of the handler; 0: none */
+    bool alone;         /* live, in no group: it may be given again what it
                              had */
-    bool streamed;  /* of what a stream keeps */
-    bool durable;   /* … in a group, so that its events are settled */
-    bool progress;  /* the broker is told that handlers are at it */
-    bool resting;   /* what arrives is not for the handler any more */
+    bool streamed;      /* of what a stream keeps */
+    bool durable;       /* … in a group, so that its events are settled */
+    bool progress;      /* the broker is told that handlers are at it */
+    bool resting;       /* what arrives is not for the handler any more */
+    atomic_bool by_key; /* its group is dealt by key */
     struct td_parked *parked;  /* NULL: keys do not wait for one another */
     atomic_ullong incarnation; /* td_client's, when it was looked at last */
     struct td_seen seen;  /* alone: whoever takes deliveries apart has it */

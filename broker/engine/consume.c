@@ -1,5 +1,7 @@
 /* Members of durable groups, and readers: SUBSCRIBE to a stream. */
-#include "broker/engine/internal.h"
+#include "broker/engine/call.h"
+
+#include "broker/engine/pack.h"
 
 #include <stdlib.h>
 
@@ -101,6 +103,22 @@ const char *td_consume_subscribe(struct td_engine *e, struct td_session *s,
     td_consumer_ready(e, c);
     *code = TIDINGS_OK;
     return "";
+}
+
+void td_consume_welcome(struct td_engine *e, struct td_session *s,
+                        const struct td_frame *f)
+{
+    const struct td_sub *sub = td_sub_find(s, f->u.subscribe.subscription);
+    const struct td_consumer *c = sub->group->consumer;
+    msgpack_packer pk;
+
+    td_buf_reset(&e->table);
+    msgpack_packer_init(&pk, &e->table, td_buf_pack_write);
+    msgpack_pack_map(&pk, 2);
+    td_pack_str(&pk, "group_policy",
+                td_str_of(td_share_names[c->group->share]));
+    td_pack_uint(&pk, "ack_wait_ms", c->options.ack_wait_ms);
+    td_asked_result(e, s, f->u.subscribe.request);
 }
 
 void td_consumer_leave(struct td_engine *e, struct td_consumer *c,

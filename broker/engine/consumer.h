@@ -135,6 +135,9 @@ bool td_consumer_is_paused(struct td_engine *e, const struct td_consumer *c);
 /* A text, and *code when it cannot be. */
 const char *td_consume_subscribe(struct td_engine *e, struct td_session *s,
                                  const struct td_frame *f, tidings_err *code);
+/* The REPLY, with what a member has to know of its group. */
+void td_consume_welcome(struct td_engine *e, struct td_session *s,
+                        const struct td_frame *f);
 void td_consumer_leave(struct td_engine *e, struct td_consumer *c,
                        struct td_sub *sub);
 

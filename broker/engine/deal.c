@@ -363,6 +363,72 @@ uint64_t td_deal_by_key(struct td_engine *e, struct td_group *g,
     return deal_piece(e, g, piece);
 }
 
+/* ---- keys that have begun to wait ---- */
+
+/* How many of the events past the first so many are of keys that wait. */
+static uint64_t waiting_in(const struct td_parks *parks,
+                           const struct td_queue *q, uint64_t skip)
+{
+    uint64_t n = 0;
+
+    for (uint32_t i = 0; i < q->len; i++) {
+        struct walk w = {.left = *td_queue_nth(q, i)};
+
+        while (next_event(&w)) {
+            if (skip > 0)
+                skip--;
+            else if (w.key && td_park_waits(parks, w.key,
+                                            w.event.item->sequence +
+                                                w.event.index))
+                n++;
+        }
+    }
+    return n;
+}
+
+/* What is to be sent again under its old tags stays. */
+static void set_aside(struct td_engine *e, struct td_consumer *c,
+                      struct td_sub *sub)
+{
+    struct td_queue kept = {.sum = sub->own.sum};
+    uint64_t again = sub->leases && sub->leases->last_tag > sub->sent
+                         ? sub->leases->last_tag - sub->sent
+                         : 0;
+    uint64_t waiting = waiting_in(&c->parks, &sub->own, again);
+
+    /* Without memory order is lost rather than an event. */
+    if (waiting == 0 ||
+        td_queue_reserve(&kept, sub->own.len + (uint32_t)waiting))
+        return;
+    for (; sub->own.len > 0; td_queue_pop(&sub->own)) {
+        struct walk w = {.left = *td_queue_front(&sub->own)};
+
+        while (next_event(&w)) {
+            uint64_t sequence = w.event.item->sequence + w.event.index;
+
+            if (again > 0)
+                again--;
+            else if (w.key && td_park_aside(&c->parks, w.key, sequence)) {
+                td_keys_release(&c->group->named->keys, w.key);
+                continue;
+            }
+            td_queue_push(&kept, &w.event);
+        }
+        if (w.left.events > 0) /* it lies */
+            td_queue_push(&kept, &w.left);
+    }
+    td_queue_fini(&sub->own);
+    sub->own = kept;
+    td_sub_ready(e, sub);
+}
+
+void td_deal_set_aside(struct td_engine *e, struct td_consumer *c)
+{
+    for (struct td_sub *sub = c->group->members; sub; sub = sub->group_next)
+        set_aside(e, c, sub);
+    c->parks.fresh = false;
+}
+
 void td_deal_forget(struct td_group *g, const struct td_piece *piece,
                     uint64_t skip)
 {

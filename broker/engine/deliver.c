@@ -280,7 +280,10 @@ static bool send_whole(struct td_engine *e, struct td_sub *sub,
     end_list(&e->table, begin_list(&e->table), 1);
     td_part_begin(&e->table, sub->number, sub->sent + 1, fed);
     end_list(&e->table, begin_list(&e->table), 1);
-    td_buf_append(&e->table, wire->data, wire->len);
+    if (wire->len > 0)
+        td_buf_append(&e->table, wire->data, wire->len);
+    else /* part of a batch, as a stream took it */
+        td_batch_pack(&e->table, &front->item->batch);
     if (fed) {
         td_lease_span(sub, front, &span);
         td_list_begin(&e->table, 1);

@@ -407,6 +407,8 @@ static void feed(struct td_engine *e, struct td_consumer *c)
     bool more = true;
 
     catch_up(e, c);
+    if (c->parks.fresh)
+        td_deal_set_aside(e, c);
     td_retries_feed(e, c);
     while (more && c->cursor < c->stream->kept.next && room(c) > 0 &&
            td_feed_may(e, c)) {

@@ -498,6 +498,8 @@ void td_deal_forget(struct td_group *g, const struct td_piece *piece,
                     uint64_t skip);
 void td_deal_forget_all(struct td_group *g, const struct td_queue *q,
                         uint64_t skip);
+/* Keys have begun to wait: what was dealt of them, and not sent, waits too. */
+void td_deal_set_aside(struct td_engine *e, struct td_consumer *c);
 /* Each event of a piece, with its key; 0: it has none. */
 void td_deal_each(const struct td_piece *piece,
                   void (*visit)(void *ctx, const struct td_piece *event,

@@ -107,6 +107,7 @@ static bool add(struct td_parks *p, uint64_t key, uint64_t sequence)
         return false;
     }
     index_current(p, k);
+    p->fresh = true;
     return true;
 }
 
@@ -126,6 +127,13 @@ bool td_park(struct td_parks *p, uint64_t key, uint64_t sequence, bool *turn)
         index_current(p, k);
     }
     return *turn || push(k, sequence);
+}
+
+bool td_park_waits(const struct td_parks *p, uint64_t key, uint64_t sequence)
+{
+    const struct td_parked *k = p->keys ? find(p, key) : NULL;
+
+    return k && k->current != sequence;
 }
 
 bool td_park_aside(struct td_parks *p, uint64_t key, uint64_t sequence)

@@ -26,7 +26,8 @@ struct td_parked {
 struct td_parks {
     struct td_parked *keys;
     struct td_parked *current;
-    bool scan; /* for want of memory some are not in that table */
+    bool scan;  /* for want of memory some are not in that table */
+    bool fresh; /* one has begun to wait, and what was dealt of it does not */
 };
 
 void td_parks_fini(struct td_parks *p);
@@ -34,6 +35,9 @@ void td_parks_fini(struct td_parks *p);
 /* An event has come back: *turn is set if it is its turn now, so that it may be
  * delivered again. False: no memory, nothing has changed. */
 bool td_park(struct td_parks *p, uint64_t key, uint64_t sequence, bool *turn);
+
+/* Whether an event that is to be dealt, or sent, has to wait. */
+bool td_park_waits(const struct td_parks *p, uint64_t key, uint64_t sequence);
 
 /* Whether an event that is to be dealt has to wait: then it is kept here. False
  * also without memory: order is lost rather than the event. */

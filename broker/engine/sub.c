@@ -256,8 +256,10 @@ void td_sub_subscribe(struct td_engine *e, struct td_session *s,
         text = td_consume_subscribe(e, s, f, &code);
     else if (!code)
         text = subscribe(e, s, f, &code);
-
-    td_engine_reply(e, s, f->u.subscribe.request, code, text);
+    if (!code && is_of_stream(f))
+        td_consume_welcome(e, s, f);
+    else
+        td_engine_reply(e, s, f->u.subscribe.request, code, text);
 }
 
 /* ---- the end ---- */
