@@ -151,28 +151,45 @@ static bool receive_turn(struct td_edge *edge, int64_t now)
 
 /* ---- the loop ---- */
 
-/* Waits for messages, for the store, for stop_fd (-1: not watched), or until
- * the deadline. */
+static zmq_pollitem_t *watch_fd(zmq_pollitem_t *items, int *watched, int fd)
+{
+    zmq_pollitem_t *item = &items[*watched];
+
+    if (fd < 0)
+        return NULL;
+    *item = (zmq_pollitem_t){.fd = fd, .events = ZMQ_POLLIN};
+    ++*watched;
+    return item;
+}
+
+static bool is_readable(const zmq_pollitem_t *item)
+{
+    return item && (item->revents & ZMQ_POLLIN);
+}
+
+/* Waits for messages, for the store, for stop_fd (-1: not watched), for the
+ * watch (NULL: none), or until the deadline. */
 static tidings_err wait_input(struct td_edge *edge, int stop_fd,
+                              const struct td_edge_watch *watch,
                               int64_t deadline, bool *stop)
 {
-    zmq_pollitem_t items[3] = {{.socket = edge->router, .events = ZMQ_POLLIN}};
+    zmq_pollitem_t items[4] = {{.socket = edge->router, .events = ZMQ_POLLIN}};
     int watched = 1;
-    int stop_at = 0; /* no item */
+    zmq_pollitem_t *stops;
+    zmq_pollitem_t *calls;
     int64_t left = deadline == TD_NEVER ? -1 : deadline - now_ms();
 
     if (deadline != TD_NEVER && left < 0)
         left = 0;
     if (edge->store)
-        items[watched++] = (zmq_pollitem_t){
-            .fd = edge->store->face->fd(edge->store), .events = ZMQ_POLLIN};
-    if (stop_fd >= 0) {
-        stop_at = watched++;
-        items[stop_at] = (zmq_pollitem_t){.fd = stop_fd, .events = ZMQ_POLLIN};
-    }
+        watch_fd(items, &watched, edge->store->face->fd(edge->store));
+    stops = watch_fd(items, &watched, stop_fd);
+    calls = watch_fd(items, &watched, watch ? watch->fd : -1);
     if (zmq_poll(items, watched, left) < 0 && errno != EINTR)
         return TIDINGS_EIO;
-    *stop = stop_at && (items[stop_at].revents & ZMQ_POLLIN);
+    *stop = is_readable(stops);
+    if (is_readable(calls))
+        watch->call(watch->ctx);
     return TIDINGS_OK;
 }
 
@@ -211,7 +228,7 @@ static void drain(struct td_edge *edge, int stop_fd)
 
         if (next > now + QUIET_MS)
             next = now + QUIET_MS;
-        if (wait_input(edge, stop_fd, next, &stop))
+        if (wait_input(edge, stop_fd, NULL, next, &stop))
             break;
         now = now_ms();
         busy = receive_turn(edge, now) && now < input_end;
@@ -222,14 +239,15 @@ static void drain(struct td_edge *edge, int stop_fd)
     td_engine_flush(edge->engine, now_ms()); /* what the store is to keep */
 }
 
-tidings_err td_edge_run(struct td_edge *edge, int stop_fd)
+tidings_err td_edge_run(struct td_edge *edge, int stop_fd,
+                        const struct td_edge_watch *watch)
 {
     int64_t next = td_engine_flush(edge->engine, now_ms());
     bool stop = false;
 
     while (!stop) {
         int64_t now;
-        tidings_err err = wait_input(edge, stop_fd, next, &stop);
+        tidings_err err = wait_input(edge, stop_fd, watch, next, &stop);
 
         if (err)
             return err;
@@ -242,6 +260,11 @@ tidings_err td_edge_run(struct td_edge *edge, int stop_fd)
 }
 
 /* ---- setting up ---- */
+
+struct td_engine *td_edge_engine(struct td_edge *edge)
+{
+    return edge->engine;
+}
 
 /* Each with its reason; the figures are those of proto/limits.h. */
 static bool set_options(void *router)
@@ -331,6 +354,7 @@ tidings_err td_edge_new(struct td_edge **out,
         .grace_ms = options->grace_ms,
         .version = TD_VERSION,
         .store = edge->store,
+        .declares = true,
         .port = {.send = port_send,
                  .random = port_random,
                  .unix_us = port_unix_us,

@@ -10,6 +10,7 @@
 #include "tidings/err.h"
 
 struct td_edge;
+struct td_engine;
 
 struct td_edge_options {
     uint64_t epoch;
@@ -20,11 +21,23 @@ struct td_edge_options {
     struct td_log log;
 };
 
-/* Opens the store and reads what is in it. *why, at least TD_STORE_WHY_BYTES:
+/* What is done when a descriptor of the caller's becomes readable. */
+struct td_edge_watch {
+    int fd; /* -1: none */
+    void (*call)(void *ctx);
+    void *ctx;
+};
+
+/* Opens the store and reads what is in it; td_engine_declare() is to come
+ * before td_edge_run(). *why, at least TD_STORE_WHY_BYTES:
  * on failure what is wrong and what to do. */
 tidings_err td_edge_new(struct td_edge **out,
                         const struct td_edge_options *options, char *why);
 void td_edge_free(struct td_edge *edge);
+
+/* For declaring streams and for other bounds: before it runs, or from a
+ * watch's call. */
+struct td_engine *td_edge_engine(struct td_edge *edge);
 
 /* Listens at a tcp:// or ipc:// URL; the port may be "*". *endpoint is where
  * it really is, valid until the edge is freed. *why is a text on failure.
@@ -34,9 +47,11 @@ tidings_err td_edge_listen(struct td_edge *edge, const char *url,
 
 /**
  * Runs until stop_fd, a signalfd, becomes readable; then drains for at most
- * TD_STOP_MS (a second signal ends it at once) and says goodbye.
+ * TD_STOP_MS (a second signal ends it at once) and says goodbye. Until it
+ * drains, watch->call() is called from within, and reads what is there.
  * TIDINGS_EIO: libzmq failed.
  */
-tidings_err td_edge_run(struct td_edge *edge, int stop_fd);
+tidings_err td_edge_run(struct td_edge *edge, int stop_fd,
+                        const struct td_edge_watch *watch);
 
 #endif

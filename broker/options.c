@@ -1,12 +1,10 @@
 #include "broker/options.h"
 
+#include "broker/config.h"
+#include "broker/units.h"
+#include "proto/address.h"
 #include "proto/limits.h"
 
-#include <ctype.h>
-#include <errno.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_LISTEN "tcp://127.0.0.1:7450"
@@ -32,29 +30,15 @@ static bool set_log_level(struct td_options *o, const char *value)
     return false;
 }
 
-/* Digits, then nothing or one of K M G (powers of 1024). */
 static bool read_size(size_t *out, const char *value)
 {
-    static const char units[] = "KMG";
-    const char *unit;
-    char *end;
-    unsigned long long n;
-    unsigned shift = 0;
+    uint64_t bytes;
 
-    errno = 0;
-    n = strtoull(value, &end, 10);
-    if (!isdigit((unsigned char)*value) || errno)
+    if (!td_size_read(&bytes, value) || bytes < (16u << 20) ||
+        bytes > SIZE_MAX >> 1)
         return false;
-    if (*end) {
-        unit = strchr(units, toupper((unsigned char)*end));
-        if (!unit || end[1])
-            return false;
-        shift = 10 * (unsigned)(unit - units + 1);
-    }
-    if (n > (SIZE_MAX >> 1) >> shift)
-        return false;
-    *out = (size_t)n << shift;
-    return *out >= (16u << 20);
+    *out = (size_t)bytes;
+    return true;
 }
 
 static bool set_memory_max(struct td_options *o, const char *value)
@@ -69,15 +53,15 @@ static bool set_session_memory_max(struct td_options *o, const char *value)
 
 static bool set_grace(struct td_options *o, const char *value)
 {
-    char *end;
-    long s;
+    uint64_t ms;
 
-    errno = 0;
-    s = strtol(value, &end, 10);
-    if (!isdigit((unsigned char)*value) || *end || errno ||
-        s > TD_GRACE_MS_MAX / 1000)
+    if (td_number_read(&ms, value))
+        ms = ms <= TD_GRACE_MS_MAX / 1000 ? ms * 1000 : UINT64_MAX;
+    else if (!td_duration_read(&ms, value))
         return false;
-    o->grace_ms = s > 0 ? s * 1000 : -1;
+    if (ms > TD_GRACE_MS_MAX)
+        return false;
+    o->grace_ms = ms > 0 ? (int64_t)ms : -1;
     return true;
 }
 
@@ -87,52 +71,74 @@ static bool set_data(struct td_options *o, const char *value)
     return value[0] != '\0';
 }
 
+static bool set_config(struct td_options *o, const char *value)
+{
+    o->config = value;
+    return value[0] != '\0';
+}
+
+static bool set_check(struct td_options *o, const char *value)
+{
+    o->check = true;
+    return !value || set_config(o, value);
+}
+
 static bool set_help(struct td_options *o, const char *value)
 {
     (void)value;
-    o->help = 1;
+    o->help = true;
     return true;
 }
 
 static bool set_version(struct td_options *o, const char *value)
 {
     (void)value;
-    o->version = 1;
+    o->version = true;
     return true;
 }
 
 static const struct option_row {
     const char *name;
-    const char *arg; /* NULL: takes none */
+    const char *key; /* in the configuration file; NULL: it is not there */
+    const char *arg; /* NULL: takes none; in brackets: may do without */
     const char *fallback;
     const char *expects;
     const char *help;
     bool (*set)(struct td_options *o, const char *value);
 } rows[] = {
-    {"listen", "URL", DEFAULT_LISTEN, "at most 16 addresses",
+    {"listen", "listen", "URL", DEFAULT_LISTEN, "at most 16 addresses",
      "where to listen: tcp://HOST:PORT (PORT may be *) or ipc:///PATH; "
      "may be given again",
      set_listen},
-    {"data", "DIR", NULL, "a folder, whose parent is there",
+    {"data", "data", "DIR", NULL, "a folder, whose parent is there",
      "keep events in this folder, made if need be: what was confirmed is "
      "there after a crash. Without it nothing is kept",
      set_data},
-    {"log-level", "LEVEL", "info", "error, warn, info or debug",
+    {"config", NULL, "FILE", NULL, "a file",
+     "read options, streams and groups that are to be there from "
+     "this YAML file, and again at SIGHUP; options of the command line win",
+     set_config},
+    {"check", NULL, "[FILE]", NULL, "a file",
+     "only say whether FILE, or that of --config, is right", set_check},
+    {"log-level", "log_level", "LEVEL", "info", "error, warn, info or debug",
      "least important line to write to standard error: error, warn, info, "
      "debug",
      set_log_level},
-    {"memory-max", "SIZE", "512M", "a number with K, M or G, at least 16M",
+    {"memory-max", "memory_max", "SIZE", "512M",
+     "a number with K, M or G, at least 16M",
      "most bytes that all queues together may hold; K, M, G are allowed",
      set_memory_max},
-    {"session-memory-max", "SIZE", "256M",
+    {"session-memory-max", "session_memory_max", "SIZE", "256M",
      "a number with K, M or G, at least 16M",
      "most bytes that the queues of one session may hold",
      set_session_memory_max},
-    {"grace", "SECONDS", "15", "a number of seconds, 0 to 3600",
-     "how long a client whose link is lost keeps its place; 0: not at all",
+    {"grace", "grace", "TIME", "15",
+     "seconds, or a time such as 500ms or 2m: 0 to 3600 seconds",
+     "how long a client whose link is lost keeps its place, in seconds or as "
+     "500ms, 2m, 1h; 0: not at all",
      set_grace},
-    {"version", NULL, NULL, "", "print the version", set_version},
-    {"help", NULL, NULL, "", "print this", set_help},
+    {"version", NULL, NULL, NULL, "", "print the version", set_version},
+    {"help", NULL, NULL, NULL, "", "print this", set_help},
 };
 
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
@@ -157,9 +163,13 @@ void td_options_help(FILE *out)
             "was published has\nbeen delivered; a second one ends it at "
             "once.\n"
             "SIGUSR1, SIGUSR2 and SIGPIPE are ignored, and so is SIGHUP when "
-            "started with nohup.\n\n"
-            "Exit codes: 0 ended by a signal, 1 could not run, 2 wrong "
-            "usage.\n",
+            "started with nohup.\n"
+            "With --config, SIGHUP has it read the file again: new streams and "
+            "groups are made,\nand log_level, memory_max, session_memory_max "
+            "and grace take effect. A file that is\nnot right changes "
+            "nothing, which the log says. Nothing is ever deleted by it.\n\n"
+            "Exit codes: 0 ended by a signal, 1 could not run, 2 wrong usage "
+            "or a file that is\nnot right.\n",
             (TD_STOP_MS + 999) / 1000 + 1);
 }
 
@@ -180,6 +190,11 @@ static int complain(FILE *err, const char *format, const char *a, const char *b)
     return 2;
 }
 
+static bool may_do_without(const struct option_row *row)
+{
+    return row->arg && row->arg[0] == '[';
+}
+
 static int parse_one(struct td_options *out, char **argv, int *i, FILE *err)
 {
     const char *arg = argv[*i];
@@ -193,10 +208,12 @@ static int parse_one(struct td_options *out, char **argv, int *i, FILE *err)
         return complain(err, "unknown option %s%s", arg, "");
     if (!row->arg && value)
         return complain(err, "--%s takes no value%s", row->name, "");
-    if (row->arg && !value)
-        value = argv[*i + 1] ? argv[++*i] : NULL;
-    if (row->arg && !value)
+    if (row->arg && !value && argv[*i + 1] &&
+        (!may_do_without(row) || argv[*i + 1][0] != '-'))
+        value = argv[++*i];
+    if (row->arg && !value && !may_do_without(row))
         return complain(err, "--%s needs a value: %s", row->name, row->expects);
+    out->given |= 1u << (row - rows);
     if (!row->set(out, value)) {
         fprintf(err, "tidingsd: --%s %s: expected %s\n", row->name, value,
                 row->expects);
@@ -220,5 +237,54 @@ int td_options_parse(struct td_options *out, int argc, char **argv, FILE *err)
     }
     if (out->listen_len == 0)
         set_listen(out, DEFAULT_LISTEN);
+    if (out->check && !out->config)
+        return complain(err, "--check%s needs a file%s", "", "");
     return 0;
+}
+
+/* ---- the configuration file ---- */
+
+static bool take_row(struct td_options *o, const struct option_row *row,
+                     struct td_config *config, char *why)
+{
+    const char *value;
+    char text[256];
+
+    if (row->set == set_listen && td_config_setting(config, row->key, 0))
+        o->listen_len = 0; /* not the default */
+    for (uint32_t i = 0; (value = td_config_setting(config, row->key, i));
+         i++) {
+        const char *wrong =
+            row->set == set_listen ? td_address_check(value, true) : NULL;
+
+        if (!wrong && row->set(o, value))
+            continue;
+        snprintf(text, sizeof(text), "%s%s", wrong ? "" : "expected ",
+                 wrong ? wrong : row->expects);
+        td_config_refuse_setting(config, row->key, i, text, why);
+        return false;
+    }
+    return true;
+}
+
+bool td_options_take(struct td_options *o, struct td_config *config, char *why)
+{
+    const struct td_declared *d = td_config_declared(config);
+
+    for (size_t i = 0; i < ROWS; i++) {
+        if (rows[i].key && !(o->given & 1u << i) &&
+            !take_row(o, &rows[i], config, why))
+            return false;
+    }
+    for (uint32_t i = 0; i < d->streams_len && !o->data; i++) {
+        if (d->streams[i].storage == TD_ON_DISK) {
+            td_config_refuse_declared(
+                config, i,
+                "it is on disk, and there is no data folder: set "
+                "data, or storage: memory",
+                why);
+            return false;
+        }
+    }
+    return true;
 }

@@ -1,5 +1,7 @@
-/* tidingsd: options, signals, and the edge between them. */
+/* tidingsd: options, the configuration, signals, and the edge between them. */
+#include "broker/config.h"
 #include "broker/edge.h"
+#include "broker/engine/engine.h"
 #include "broker/lines.h"
 #include "broker/options.h"
 #include "proto/limits.h"
@@ -13,34 +15,67 @@
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <time.h>
+#include <unistd.h>
+
+/* ---- signals ---- */
+
+/* Those that end it, and SIGHUP where that means something else; -1: not. */
+struct signals {
+    int ends;
+    int hup;
+};
+
+static int descriptor_of(const sigset_t *set)
+{
+    if (sigprocmask(SIG_BLOCK, set, NULL) != 0)
+        return -1;
+    return signalfd(-1, set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* With a configuration SIGHUP has it read again, also under nohup: what is
+ * blocked is not ignored. */
+static bool catch_hup(struct signals *out, sigset_t *ends, bool reloads)
+{
+    struct sigaction before;
+    sigset_t hup;
+
+    sigemptyset(&hup);
+    sigaddset(&hup, SIGHUP);
+    if (reloads)
+        return (out->hup = descriptor_of(&hup)) >= 0;
+    if (sigaction(SIGHUP, NULL, &before) != 0)
+        return false;
+    if (before.sa_handler != SIG_IGN)
+        sigaddset(ends, SIGHUP);
+    return true;
+}
 
 /* The signals that end it arrive through a descriptor, so that they interrupt
  * no call of libzmq's. SIGHUP ends it like a terminal's other programs, unless
  * it was started with nohup. The rest means nothing here, and must not end it
- * by default. Returns the descriptor; -1: errno. */
-static int catch_signals(void)
+ * by default. false: errno. */
+static bool catch_signals(struct signals *out, bool reloads)
 {
     static const int ignored[] = {SIGPIPE, SIGUSR1, SIGUSR2};
     struct sigaction action = {.sa_handler = SIG_IGN};
-    struct sigaction before;
     sigset_t ends;
 
+    out->hup = -1;
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++) {
         if (sigaction(ignored[i], &action, NULL) != 0)
-            return -1;
+            return false;
     }
     sigemptyset(&ends);
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
-    if (sigaction(SIGHUP, NULL, &before) != 0)
-        return -1;
-    if (before.sa_handler != SIG_IGN)
-        sigaddset(&ends, SIGHUP);
-    if (sigprocmask(SIG_BLOCK, &ends, NULL) != 0)
-        return -1;
-    return signalfd(-1, &ends, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (!catch_hup(out, &ends, reloads))
+        return false;
+    out->ends = descriptor_of(&ends);
+    return out->ends >= 0;
 }
+
+/* ---- the log ---- */
 
 static void write_line(enum td_log_level level, const char *id,
                        const char *text)
@@ -60,6 +95,7 @@ static void write_line(enum td_log_level level, const char *id,
 /* The log's sink: of the edge's thread and of the guard's. */
 struct sink {
     pthread_mutex_t mutex;
+    enum td_log_level level; /* may change while it runs */
     struct td_lines lines;
 };
 
@@ -74,6 +110,10 @@ static void write_log(void *ctx, enum td_log_level level, const char *id,
 
     clock_gettime(CLOCK_MONOTONIC, &now);
     pthread_mutex_lock(&sink->mutex);
+    if (level > sink->level) {
+        pthread_mutex_unlock(&sink->mutex);
+        return;
+    }
     while ((kind = td_lines_next(&sink->lines, now.tv_sec, &left_out))) {
         snprintf(more, sizeof(more), "%llu more lines of %s were left out",
                  (unsigned long long)left_out, kind);
@@ -83,6 +123,15 @@ static void write_log(void *ctx, enum td_log_level level, const char *id,
         write_line(level, id, text);
     pthread_mutex_unlock(&sink->mutex);
 }
+
+static void set_level(struct sink *sink, enum td_log_level level)
+{
+    pthread_mutex_lock(&sink->mutex);
+    sink->level = level;
+    pthread_mutex_unlock(&sink->mutex);
+}
+
+/* ---- starting ---- */
 
 /* Differs after each start, also when the clock has stepped back. */
 static uint64_t new_epoch(void)
@@ -125,39 +174,183 @@ static tidings_err listen_all(struct td_edge *edge,
     return TIDINGS_OK;
 }
 
-static int run(const struct td_options *options)
-{
-    struct sink sink = {.mutex = PTHREAD_MUTEX_INITIALIZER};
-    const struct td_edge_options edge_options = {
-        .epoch = new_epoch(),
-        .memory_bytes = options->memory_bytes,
-        .session_bytes = options->session_bytes,
-        .grace_ms = options->grace_ms,
-        .data = options->data,
-        .log = {.level = options->log_level, .write = write_log, .ctx = &sink},
-    };
-    struct td_edge *edge = NULL;
-    int signals = catch_signals();
-    char why[TD_STORE_WHY_BYTES];
-    tidings_err err;
+/* ---- the configuration ---- */
 
-    if (signals < 0) {
-        fprintf(stderr, "tidingsd: signals: %s\n", strerror(errno));
-        return 1;
+struct daemon {
+    const struct td_options *given; /* the command line alone */
+    struct td_options options;      /* with which it was started */
+    struct td_config *config;       /* what they borrow from; NULL: none */
+    struct sink sink;
+    struct td_log log;
+    struct td_edge *edge;
+    struct signals signals;
+};
+
+/* The command line and the file. NULL: *why. */
+static struct td_config *read_config(struct td_options *out,
+                                     const struct td_options *given, char *why)
+{
+    struct td_config *config = td_config_read(given->config, why);
+
+    *out = *given;
+    if (!config || td_options_take(out, config, why))
+        return config;
+    td_config_free(config);
+    return NULL;
+}
+
+/* Streams and groups; and the stream that is always there. */
+static bool declare(struct daemon *d, struct td_config *config, char *why)
+{
+    static const struct td_declared none;
+    const char *text;
+    uint32_t at;
+    tidings_err err = td_engine_declare(
+        td_edge_engine(d->edge), config ? td_config_declared(config) : &none,
+        &at, &text);
+
+    if (!err)
+        return true;
+    if (config)
+        td_config_refuse_declared(config, at, text, why);
+    else
+        snprintf(why, TD_CONFIG_WHY_BYTES, "%s", text);
+    return false;
+}
+
+static bool listens_alike(const struct td_options *a,
+                          const struct td_options *b)
+{
+    bool alike = a->listen_len == b->listen_len;
+
+    for (unsigned i = 0; alike && i < a->listen_len; i++)
+        alike = strcmp(a->listen[i], b->listen[i]) == 0;
+    return alike;
+}
+
+static void tell_what_stays(const struct daemon *d,
+                            const struct td_options *options)
+{
+    const char *was = d->options.data ? d->options.data : "";
+    const char *is = options->data ? options->data : "";
+
+    if (!listens_alike(&d->options, options))
+        td_log(&d->log, TD_LOG_WARN, "CONFIG",
+               "%s: listen takes effect when the broker is started anew",
+               d->given->config);
+    if (strcmp(was, is) != 0)
+        td_log(&d->log, TD_LOG_WARN, "CONFIG",
+               "%s: data takes effect when the broker is started anew",
+               d->given->config);
+}
+
+/* All of the file, or nothing. */
+static void reload(void *ctx)
+{
+    struct daemon *d = ctx;
+    struct signalfd_siginfo hup;
+    struct td_options options;
+    struct td_config *config;
+    char why[TD_CONFIG_WHY_BYTES];
+
+    while (read(d->signals.hup, &hup, sizeof(hup)) > 0)
+        ;
+    config = read_config(&options, d->given, why);
+    if (!config || !declare(d, config, why)) {
+        td_log(&d->log, TD_LOG_ERROR, "CONFIG", "nothing is changed: %s", why);
+    } else {
+        if (options.log_level > d->sink.level)
+            set_level(&d->sink, options.log_level);
+        td_engine_bound(td_edge_engine(d->edge), options.memory_bytes,
+                        options.session_bytes, options.grace_ms);
+        tell_what_stays(d, &options);
+        td_log(&d->log, TD_LOG_INFO, "CONFIG",
+               "%s is read: %u streams, %u groups", d->given->config,
+               (unsigned)td_config_declared(config)->streams_len,
+               (unsigned)td_config_declared(config)->groups_len);
+        set_level(&d->sink, options.log_level); /* it was told in any case */
     }
-    err = td_edge_new(&edge, &edge_options, why);
-    if (err)
+    td_config_free(config);
+}
+
+/* ---- the run ---- */
+
+static bool start(struct daemon *d)
+{
+    const struct td_edge_options options = {
+        .epoch = new_epoch(),
+        .memory_bytes = d->options.memory_bytes,
+        .session_bytes = d->options.session_bytes,
+        .grace_ms = d->options.grace_ms,
+        .data = d->options.data,
+        .log = d->log,
+    };
+    char why[TD_CONFIG_WHY_BYTES];
+    tidings_err err = td_edge_new(&d->edge, &options, why);
+
+    if (err) {
         fprintf(stderr, "tidingsd: cannot start: %s\n",
                 why[0] ? why : tidings_err_text(err));
-    if (!err)
-        err = listen_all(edge, options);
-    if (!err) {
-        err = td_edge_run(edge, signals);
-        if (err)
-            fprintf(stderr, "tidingsd: stopped: %s\n", tidings_err_text(err));
+        return false;
     }
-    td_edge_free(edge);
+    if (!declare(d, d->config, why)) {
+        fprintf(stderr, "tidingsd: cannot start: %s\n", why);
+        return false;
+    }
+    return listen_all(d->edge, &d->options) == TIDINGS_OK;
+}
+
+static int run(struct daemon *d)
+{
+    const struct td_edge_watch hup = {
+        .fd = d->signals.hup, .call = reload, .ctx = d};
+    bool started = start(d);
+    tidings_err err =
+        started ? td_edge_run(d->edge, d->signals.ends, &hup) : TIDINGS_EIO;
+
+    if (started && err)
+        fprintf(stderr, "tidingsd: stopped: %s\n", tidings_err_text(err));
+    td_edge_free(d->edge);
     return err ? 1 : 0;
+}
+
+static int check(const struct daemon *d)
+{
+    const struct td_declared *declared = td_config_declared(d->config);
+
+    printf("%s is right: %u streams, %u groups\n", d->given->config,
+           (unsigned)declared->streams_len, (unsigned)declared->groups_len);
+    return 0;
+}
+
+static int go(const struct td_options *given)
+{
+    struct daemon d = {
+        .given = given,
+        .options = *given,
+        .sink = {.mutex = PTHREAD_MUTEX_INITIALIZER},
+    };
+    char why[TD_CONFIG_WHY_BYTES];
+    int code = 1;
+
+    if (given->config) {
+        d.config = read_config(&d.options, given, why);
+        if (!d.config) {
+            fprintf(stderr, "tidingsd: %s\n", why);
+            return 2;
+        }
+    }
+    d.sink.level = d.options.log_level;
+    d.log = (struct td_log){
+        .level = TD_LOG_DEBUG, .write = write_log, .ctx = &d.sink};
+    if (given->check)
+        code = check(&d);
+    else if (!catch_signals(&d.signals, given->config))
+        fprintf(stderr, "tidingsd: signals: %s\n", strerror(errno));
+    else
+        code = run(&d);
+    td_config_free(d.config);
+    return code;
 }
 
 int main(int argc, char **argv)
@@ -176,5 +369,5 @@ int main(int argc, char **argv)
         return 0;
     }
     keep_pages();
-    return run(&options);
+    return go(&options);
 }

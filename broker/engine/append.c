@@ -56,7 +56,8 @@ static void note_stored(struct td_engine *e, const struct taking *t)
 {
     struct td_producer *p = t->session->producer;
 
-    td_producer_storing(e, p);
+    if (td_stream_is_on_disk(t->stream)) /* else there may be no store */
+        td_producer_storing(e, p);
     for (uint32_t i = 0; i < t->batch->runs_len; i++) {
         const struct td_run *run = &t->batch->runs[i];
 

@@ -174,10 +174,8 @@ bool td_redrive(struct td_engine *e, struct td_consumer *c, uint64_t number,
 void td_redriven_done(struct td_engine *e, struct td_consumer *c,
                       struct td_redriven *r)
 {
-    struct td_place key = td_place_two(TD_TABLE_DEAD, c->id, r->number);
-
     if (r->number > 0) { /* it was not purged */
-        td_commit_delete(e, &key);
+        td_commit_bury_dead(e, c->id, r->number);
         c->dead_len -= c->dead_len > 0;
     }
     HASH_DELETE(hh, c->redriven, r);

@@ -16,7 +16,8 @@ struct waiting {
     uint32_t group;
     bool data;
     uint32_t limit;
-    void (*each)(struct td_engine *e, struct td_consumer *c, uint64_t number,
+    /* False: nothing was to be done. */
+    bool (*each)(struct td_engine *e, struct td_consumer *c, uint64_t number,
                  const struct td_record *record);
 };
 
@@ -202,7 +203,7 @@ void td_operate_dlq_list(struct td_engine *e, const struct td_asked *a)
 
 /* ---- redriving, purging ---- */
 
-static void redrive_one(struct td_engine *e, struct td_consumer *c,
+static bool redrive_one(struct td_engine *e, struct td_consumer *c,
                         uint64_t number, const struct td_record *record)
 {
     struct td_place key = td_place_two(TD_TABLE_DEAD, c->id, number);
@@ -210,11 +211,12 @@ static void redrive_one(struct td_engine *e, struct td_consumer *c,
 
     if (!td_dead_row_read(record->value, &row) || row.redrive ||
         !td_redrive(e, c, number, row.sequence))
-        return;
+        return false; /* it is on its way */
     row.redrive = true;
     td_buf_reset(&e->streams.value);
     td_dead_row_pack(&e->streams.value, &row);
     td_commit_put(e, &key, &e->streams.value, NULL, 0, 0);
+    return true;
 }
 
 /* It is on its way; NULL: it is not. */
@@ -233,18 +235,17 @@ static struct td_redriven *redriven_of(const struct td_consumer *c,
     return r && r->number == number ? r : NULL;
 }
 
-static void purge_one(struct td_engine *e, struct td_consumer *c,
+static bool purge_one(struct td_engine *e, struct td_consumer *c,
                       uint64_t number, const struct td_record *record)
 {
-    struct td_place key = td_place_two(TD_TABLE_DEAD, c->id, number);
-
     struct td_redriven *r = redriven_of(c, number, record);
 
-    td_commit_delete(e, &key);
+    td_commit_bury_dead(e, c->id, number);
     c->dead_len -= c->dead_len > 0;
     td_consumer_dirty(e, c); /* what the letter settled, it settles no more */
     if (r)
         r->number = 0;
+    return true;
 }
 
 static void on_page(struct td_engine *e, void *owner,
@@ -263,8 +264,7 @@ static void on_page(struct td_engine *e, void *owner,
         if (!td_place_read_two(answer->records[i].key, TD_TABLE_DEAD, &id,
                                &number))
             continue;
-        w->each(e, c, number, &answer->records[i]);
-        events++;
+        events += w->each(e, c, number, &answer->records[i]);
     }
     if (events > 0)
         td_commit_raise(e, TD_LEVEL_DISK);
@@ -289,7 +289,7 @@ static void on_page(struct td_engine *e, void *owner,
 }
 
 static void range(struct td_engine *e, const struct td_asked *a,
-                  void (*each)(struct td_engine *e, struct td_consumer *c,
+                  bool (*each)(struct td_engine *e, struct td_consumer *c,
                                uint64_t number, const struct td_record *record))
 {
     const struct waiting w = {.limit = PAGE_ROWS, .each = each};

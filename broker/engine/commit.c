@@ -146,6 +146,13 @@ static void delete_rows(struct td_engine *e, const struct td_grave *grave)
                                              TD_TABLE_CHUNK, TD_TABLE_COUNT,
                                              TD_TABLE_DEAD,  TD_TABLES_END};
     const enum td_table *tables = grave->stream ? of_stream : of_group;
+    const struct td_place dead =
+        td_place_two(TD_TABLE_DEAD, grave->id, grave->number);
+
+    if (grave->number > 0) {
+        td_commit_delete(e, &dead);
+        return;
+    }
 
     for (uint32_t i = 0; tables[i] != TD_TABLES_END; i++) {
         struct td_place key = td_place_one(tables[i], grave->id);
@@ -160,14 +167,23 @@ static void delete_rows(struct td_engine *e, const struct td_grave *grave)
     td_commit_raise(e, TD_LEVEL_DISK);
 }
 
-void td_commit_bury(struct td_engine *e, bool stream, uint32_t id)
+static void bury(struct td_engine *e, const struct td_grave *grave)
 {
-    const struct td_grave grave = {td_commit_ticket(e), stream, id};
     struct td_grave *kept = td_fifo_push(&e->streams.graves);
 
     if (kept)
-        *kept = grave;
-    delete_rows(e, &grave);
+        *kept = *grave;
+    delete_rows(e, grave);
+}
+
+void td_commit_bury(struct td_engine *e, bool stream, uint32_t id)
+{
+    bury(e, &(struct td_grave){td_commit_ticket(e), stream, id, 0});
+}
+
+void td_commit_bury_dead(struct td_engine *e, uint32_t group, uint64_t number)
+{
+    bury(e, &(struct td_grave){td_commit_ticket(e), false, group, number});
 }
 
 /* Those whose transaction failed go with any that comes, so that nothing that
@@ -231,6 +247,20 @@ static void look_at_room(struct td_engine *e)
     e->streams.broken = info.failed;
 }
 
+/* A ticket was given out for what groups have to write, and they do not yet. */
+static bool waits(struct td_engine *e)
+{
+    const struct td_streams *st = &e->streams;
+    const struct td_place nothing = td_place_two(TD_TABLE_DEAD, 0, 0);
+
+    if (st->txn.len > 0 || st->txn.failed)
+        return false;
+    if (st->dirty_consumers)
+        return true;
+    td_commit_delete(e, &nothing); /* so that the ticket has an answer */
+    return false;
+}
+
 void td_commit_flush(struct td_engine *e)
 {
     struct td_streams *st = &e->streams;
@@ -239,7 +269,7 @@ void td_commit_flush(struct td_engine *e)
     if (st->stuck)
         return; /* a ticket that is written says that all before it are */
     write_dirty(e);
-    if (st->turn == 0)
+    if (st->turn == 0 || waits(e))
         return;
     flown = td_fifo_push(&st->flown);
     if (!flown || st->txn.failed || st->txn.len == 0) {

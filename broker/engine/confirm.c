@@ -181,10 +181,9 @@ static void tell_failed(struct td_engine *e, struct td_owed_confirm *owed,
     while (stored && left > 0) {
         struct td_owed_confirm part = *owed;
 
-        part.row.count =
-            owed->row.duplicate
-                ? td_stored_alike(stored, part.row.first, left)
-                : left;
+        part.row.count = owed->row.duplicate
+                             ? td_stored_alike(stored, part.row.first, left)
+                             : left;
         if (!owed->row.duplicate || !td_stored_has(stored, part.row.first)) {
             part.row.code = err == TIDINGS_EIO ? TIDINGS_EIO : TIDINGS_EFULL;
             part.row.sequence = part.row.level = 0;

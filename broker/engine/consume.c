@@ -122,10 +122,10 @@ void td_consume_welcome(struct td_engine *e, struct td_session *s,
 }
 
 void td_consumer_leave(struct td_engine *e, struct td_consumer *c,
-                       struct td_sub *sub)
+                       struct td_sub *sub, bool orderly)
 {
     if (sub->leases) {
-        td_lease_clear(e, sub);
+        td_lease_clear(e, sub, orderly);
         td_inflight_fini(sub->leases);
         free(sub->leases);
         sub->leases = NULL;

@@ -73,17 +73,17 @@ struct td_consumer {
     struct td_read *read; /* of what cursor is in; or to locate */
     struct td_read *retry_read;
     uint64_t retry_sequence; /* for which that was asked */
-    uint64_t read_to;   /* it ends before this one */
+    uint64_t read_to;        /* it ends before this one */
     uint64_t read_next; /* where the record after those read begins; 0: look */
     bool placed;        /* the store knows where it is */
     uint64_t untold;    /* expired, and no member was told */
     bool hungry;        /* in the list */
     struct td_consumer *hungry_prev;
     struct td_consumer *hungry_next;
-    bool locating;      /* its start is a time: cursor is not known yet … */
-    uint64_t low;       /* … but is not below this, and */
-    uint64_t high;      /* … not above that */
-    bool full_told;     /* max_in_flight is used up: an advisory was sent */
+    bool locating;  /* its start is a time: cursor is not known yet … */
+    uint64_t low;   /* … but is not below this, and */
+    uint64_t high;  /* … not above that */
+    bool full_told; /* max_in_flight is used up: an advisory was sent */
     /* settling: durable groups */
     struct td_settled_set settled;
     struct td_counts counts; /* deliveries of events that have failed */
@@ -101,7 +101,7 @@ struct td_consumer {
     struct td_consumer *ready_next;
     bool dirty;     /* in the list: its state is to be written */
     bool dirty_row; /* … and who it is … */
-    bool wipe;      /* … and what is stored of what is settled is to go first */
+    bool wipe; /* … and what is stored of what is settled is to go first */
     struct td_consumer *dirty_next;
     uint64_t wrote; /* the last ticket with something of it */
 };
@@ -139,7 +139,7 @@ const char *td_consume_subscribe(struct td_engine *e, struct td_session *s,
 void td_consume_welcome(struct td_engine *e, struct td_session *s,
                         const struct td_frame *f);
 void td_consumer_leave(struct td_engine *e, struct td_consumer *c,
-                       struct td_sub *sub);
+                       struct td_sub *sub, bool orderly);
 
 /* feed.c */
 void td_feed_ready(struct td_engine *e);
@@ -199,7 +199,9 @@ void td_lease_span(const struct td_sub *sub, const struct td_piece *piece,
                    struct td_span *out);
 void td_lease_settle(struct td_engine *e, struct td_session *s,
                      const struct td_frame *f);
-void td_lease_clear(struct td_engine *e, struct td_sub *sub);
+/* The member ends: what it has not settled has failed; or, where it ends in
+ * order, is given back. */
+void td_lease_clear(struct td_engine *e, struct td_sub *sub, bool orderly);
 /* What was sent under tags above sub->sent has not arrived: given back. */
 void td_lease_rewind(struct td_engine *e, struct td_sub *sub);
 void td_lease_tick(struct td_engine *e, struct td_consumer *c);

@@ -102,6 +102,8 @@ int64_t td_consumers_write_due(const struct td_engine *e)
     const struct td_streams *st = &e->streams;
     int64_t due = st->dirty_ms + LAZY_MS;
 
+    if (st->stuck)
+        return TD_NEVER; /* its answers come first */
     if (st->unburied)
         return st->again_ms;
     if (!st->dirty_consumers)

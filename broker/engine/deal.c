@@ -365,36 +365,27 @@ uint64_t td_deal_by_key(struct td_engine *e, struct td_group *g,
 
 /* ---- keys that have begun to wait ---- */
 
-/* How many of the events past the first so many are of keys that wait. */
+/* How many of the events are of keys that wait. */
 static uint64_t waiting_in(const struct td_parks *parks,
-                           const struct td_queue *q, uint64_t skip)
+                           const struct td_queue *q)
 {
     uint64_t n = 0;
 
     for (uint32_t i = 0; i < q->len; i++) {
         struct walk w = {.left = *td_queue_nth(q, i)};
 
-        while (next_event(&w)) {
-            if (skip > 0)
-                skip--;
-            else if (w.key && td_park_waits(parks, w.key,
-                                            w.event.item->sequence +
-                                                w.event.index))
-                n++;
-        }
+        while (next_event(&w))
+            n += w.key && td_park_waits(parks, w.key,
+                                        w.event.item->sequence + w.event.index);
     }
     return n;
 }
 
-/* What is to be sent again under its old tags stays. */
 static void set_aside(struct td_engine *e, struct td_consumer *c,
                       struct td_sub *sub)
 {
     struct td_queue kept = {.sum = sub->own.sum};
-    uint64_t again = sub->leases && sub->leases->last_tag > sub->sent
-                         ? sub->leases->last_tag - sub->sent
-                         : 0;
-    uint64_t waiting = waiting_in(&c->parks, &sub->own, again);
+    uint64_t waiting = waiting_in(&c->parks, &sub->own);
 
     /* Without memory order is lost rather than an event. */
     if (waiting == 0 ||
@@ -406,9 +397,7 @@ static void set_aside(struct td_engine *e, struct td_consumer *c,
         while (next_event(&w)) {
             uint64_t sequence = w.event.item->sequence + w.event.index;
 
-            if (again > 0)
-                again--;
-            else if (w.key && td_park_aside(&c->parks, w.key, sequence)) {
+            if (w.key && td_park_aside(&c->parks, w.key, sequence)) {
                 td_keys_release(&c->group->named->keys, w.key);
                 continue;
             }

@@ -374,7 +374,8 @@ int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
     td_session_reap(e);
     next = earlier(next, e->streams.wake_ms);
     next = earlier(next, td_consumers_write_due(e));
-    if (e->streams.ready || td_feed_can(e)) /* a stream in memory has grown, or a read is due */
+    if (e->streams.ready ||
+        td_feed_can(e)) /* a stream in memory has grown, or a read is due */
         next = now_ms;
     if (e->ready || e->dealing)
         next = earlier(next, now_ms + MEMORY_MS);

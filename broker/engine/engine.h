@@ -48,7 +48,9 @@ struct td_engine_options {
                                streams are in memory alone. Its answers are taken
                                in td_engine_flush(): call that when its fd is
                                readable */
-    bool trusted; /* bodies come from this process's own packer: they are not
+    bool declares; /* td_engine_declare() is called once the store is read, and
+                      makes the stream that is always there */
+    bool trusted;  /* bodies come from this process's own packer: they are not
                      walked, so that the first to touch them is their handler */
     struct td_port port;
     struct td_log log;
@@ -95,6 +97,10 @@ void td_engine_stop(struct td_engine *e, int64_t now_ms);
  * td_engine_flush() called when the store has answered. *err: why it could not
  * be, once it is true. */
 bool td_engine_is_loaded(const struct td_engine *e, tidings_err *err);
+
+/* Other bounds from now on: as in struct td_engine_options. */
+void td_engine_bound(struct td_engine *e, size_t memory_bytes,
+                     size_t session_bytes, int64_t grace_ms);
 
 /* Whether all that was submitted to the store is answered. */
 bool td_engine_is_written(const struct td_engine *e);

@@ -4,7 +4,8 @@
 
 #include "proto/type.h"
 
-#define READS_MAX 64u /* at once, so that what they bring does not fill memory */
+#define READS_MAX                                                              \
+    64u /* at once, so that what they bring does not fill memory */
 
 /* ---- items ---- */
 
@@ -205,8 +206,7 @@ void td_consumer_eats(struct td_engine *e, struct td_consumer *c)
 
 bool td_feed_can(const struct td_engine *e)
 {
-    return e->streams.hungry && has_memory(e) &&
-           e->streams.reading < READS_MAX;
+    return e->streams.hungry && has_memory(e) && e->streams.reading < READS_MAX;
 }
 
 /* As many as may read, the longest first. */
@@ -357,8 +357,7 @@ static void on_records(struct td_engine *e, void *owner,
         c->read_next = c->cursor; /* none begins before it: look further on */
     else
         c->read_next = all ? c->cursor : 0;
-    if (all && !backwards && answer->records_len == 0 &&
-        c->cursor < c->read_to)
+    if (all && !backwards && answer->records_len == 0 && c->cursor < c->read_to)
         lose_record(e, c, c->read_to);
 }
 

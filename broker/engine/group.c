@@ -189,7 +189,7 @@ void td_group_leave(struct td_engine *e, struct td_group *g, struct td_sub *sub,
     uint64_t lost;
 
     if (g->consumer) {
-        td_consumer_leave(e, g->consumer, sub);
+        td_consumer_leave(e, g->consumer, sub, why == TD_DROP_UNSUBSCRIBED);
         return;
     }
     if (g->members_len == 1) { /* what it has to tell is not for itself */

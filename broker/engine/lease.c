@@ -68,8 +68,13 @@ static void unpark(struct td_engine *e, struct td_consumer *c,
 {
     struct td_retry next = {.due_ms = e->now_ms, .count = 1};
 
-    next.sequence = td_park_next(&c->parks, sequence);
-    if (next.sequence > 0)
+    do {
+        next.sequence = td_park_next(&c->parks, sequence);
+        sequence = next.sequence; /* one elsewhere may be done with by now */
+    } while (sequence > 0 && c->parks.there &&
+             td_settled_has(&c->settled, sequence) &&
+             !td_redriven_find(c, sequence));
+    if (sequence > 0 && !c->parks.there)
         td_again(e, c, &next);
 }
 
@@ -171,7 +176,8 @@ struct settling {
     struct td_session *session;
 };
 
-#define STALE_ROWS 1024u /* of a SETTLED: within the bounds of a control frame */
+#define STALE_ROWS                                                             \
+    1024u /* of a SETTLED: within the bounds of a control frame */
 
 static void send_stale(struct settling *st)
 {
@@ -206,7 +212,7 @@ static void is_stale(struct settling *st, uint64_t first, uint64_t last)
 
     if (st->stale_all++ >= TD_IN_FLIGHT_MAX)
         return; /* nobody has been delivered so much: it is a breach */
-    if (count) /* numbers on the wire have 63 bits */
+    if (count)  /* numbers on the wire have 63 bits */
         *count = events < INT64_MAX - *count ? *count + events : INT64_MAX;
     td_settled_append(st->stale, &row);
     if (++st->stale_len >= STALE_ROWS)
@@ -305,6 +311,7 @@ struct ending {
     struct td_engine *e;
     struct td_consumer *c;
     const struct td_sub *sub;
+    bool orderly; /* it says so itself, or it is the broker that ends it */
 };
 
 static void on_lost(void *ctx, const struct td_lease *lease)
@@ -313,7 +320,7 @@ static void on_lost(void *ctx, const struct td_lease *lease)
     const struct failure f = {.reason =
                                   td_str_of("its handler's session ended")};
 
-    if (end->e->draining) { /* it is the broker that ends it */
+    if (end->orderly) {
         release(end->e, end->sub, lease);
         return;
     }
@@ -321,9 +328,9 @@ static void on_lost(void *ctx, const struct td_lease *lease)
     fail(end->e, end->sub, lease, &f);
 }
 
-void td_lease_clear(struct td_engine *e, struct td_sub *sub)
+void td_lease_clear(struct td_engine *e, struct td_sub *sub, bool orderly)
 {
-    struct ending end = {e, sub->group->consumer, sub};
+    struct ending end = {e, sub->group->consumer, sub, orderly || e->draining};
 
     td_inflight_clear(sub->leases, on_lost, &end);
 }
@@ -338,7 +345,7 @@ static void on_unread(void *ctx, const struct td_lease *lease)
 
 void td_lease_rewind(struct td_engine *e, struct td_sub *sub)
 {
-    struct ending end = {e, sub->group->consumer, sub};
+    struct ending end = {e, sub->group->consumer, sub, true};
 
     if (td_inflight_take(sub->leases, sub->sent + 1, INT64_MAX, on_unread,
                          &end))
@@ -360,7 +367,7 @@ static void on_late(void *ctx, const struct td_lease *lease)
 
 void td_lease_tick(struct td_engine *e, struct td_consumer *c)
 {
-    struct ending end = {e, c, NULL};
+    struct ending end = {e, c, NULL, false};
 
     for (struct td_sub *sub = c->group->members; sub; sub = sub->group_next) {
         end.sub = sub;

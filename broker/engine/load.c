@@ -161,6 +161,7 @@ static tidings_err on_dead(struct td_engine *e, struct td_str key,
         c->dead_next = number + 1;
     if (!td_settled_mark(&c->settled, row.sequence, 1, NULL))
         return TIDINGS_ENOMEM;
+    td_counts_clear(&c->counts, row.sequence, 1);
     td_consumer_dirty(e, c);
     if (row.redrive)
         td_redrive(e, c, number, row.sequence);
@@ -203,7 +204,8 @@ static void end(struct td_engine *e, tidings_err err)
         c->cursor = td_settled_next(&c->settled, c->cursor);
         td_consumer_ready(e, c);
     }
-    e->streams.load_err = td_stream_add_default(e);
+    if (!e->options.declares)
+        e->streams.load_err = td_stream_add_default(e);
 }
 
 static void on_page(struct td_engine *e, void *owner,

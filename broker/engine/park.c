@@ -49,6 +49,19 @@ static struct td_parked *find(const struct td_parks *p, uint64_t key)
 
 /* ---- the heap ---- */
 
+/* One that had its turn is here now, if it was elsewhere. */
+static bool is_back(struct td_parked *k, uint64_t sequence)
+{
+    for (uint32_t i = 0; i < k->len && k->elsewhere > 0; i++) {
+        if (k->heap[i] != sequence * 2 + 1)
+            continue;
+        k->heap[i]--; /* none has this number: the order stays */
+        k->elsewhere--;
+        return true;
+    }
+    return false;
+}
+
 static bool push(struct td_parked *k, uint64_t sequence)
 {
     uint32_t at = k->len;
@@ -121,12 +134,16 @@ bool td_park(struct td_parks *p, uint64_t key, uint64_t sequence, bool *turn)
     }
     *turn = sequence <= k->current;
     if (sequence < k->current) { /* the other one waits when it is dealt */
+        if (!push(k, k->current * 2 + 1))
+            return false;
+        k->elsewhere++;
+        p->fresh = true;
         if (k->indexed)
             HASH_DELETE(hh_current, p->current, k);
         k->current = sequence;
         index_current(p, k);
     }
-    return *turn || push(k, sequence);
+    return *turn || is_back(k, sequence) || push(k, sequence * 2);
 }
 
 bool td_park_waits(const struct td_parks *p, uint64_t key, uint64_t sequence)
@@ -140,7 +157,8 @@ bool td_park_aside(struct td_parks *p, uint64_t key, uint64_t sequence)
 {
     struct td_parked *k = p->keys ? find(p, key) : NULL;
 
-    return k && k->current != sequence && push(k, sequence);
+    return k && k->current != sequence &&
+           (is_back(k, sequence) || push(k, sequence * 2));
 }
 
 uint64_t td_park_next(struct td_parks *p, uint64_t sequence)
@@ -156,6 +174,9 @@ uint64_t td_park_next(struct td_parks *p, uint64_t sequence)
     if (k->indexed)
         HASH_DELETE(hh_current, p->current, k);
     k->current = pop(k);
+    p->there = k->current & 1;
+    k->elsewhere -= p->there;
+    k->current /= 2;
     index_current(p, k);
     return k->current;
 }

@@ -17,8 +17,11 @@ struct td_parked {
     bool indexed; /* is in the table by current */
     uint64_t key;
     uint64_t current; /* the one whose turn it is: waiting, or with a member */
-    uint64_t *heap;   /* sequences that wait behind it, the lowest first */
+    uint64_t *heap;   /* what waits behind it, the lowest first: sequence * 2,
+                         and 1 more for one that had its turn, and is waiting
+                         for its time or with a member */
     uint32_t len;
+    uint32_t elsewhere; /* of them, those */
     uint32_t cap;
 };
 
@@ -27,6 +30,7 @@ struct td_parks {
     struct td_parked *keys;
     struct td_parked *current;
     bool scan;  /* for want of memory some are not in that table */
+    bool there; /* what td_park_next() has returned is elsewhere already */
     bool fresh; /* one has begun to wait, and what was dealt of it does not */
 };
 

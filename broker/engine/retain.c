@@ -169,8 +169,8 @@ static void hide(struct td_engine *e, struct td_stream *stream)
 
 static bool is_done(struct td_engine *e, struct td_stream *stream)
 {
-    bool over = stream->options.on_full == TD_DISCARD_OLD &&
-                is_over_bytes(stream, 0);
+    bool over =
+        stream->options.on_full == TD_DISCARD_OLD && is_over_bytes(stream, 0);
 
     if (!over && !stream->hidden && stream->options.max_age_ms == 0)
         return true;
@@ -207,11 +207,14 @@ int64_t td_retain_tick(struct td_engine *e)
 
         if (s->failed_ms > e->now_ms && s->failed_ms < next)
             next = s->failed_ms;
+        bool more = false;
+
         if (over || s->hidden || (aged && e->now_ms >= s->trim_ms)) {
             s->trim_ms = e->now_ms + AGE_TICK_MS;
             retain(e, s);
+            more = s->trim_ms == e->now_ms;
         }
-        if ((aged || s->trim_ms == e->now_ms) && s->trim_ms < next)
+        if ((aged || more) && s->trim_ms < next)
             next = s->trim_ms;
     }
     return next;
@@ -244,7 +247,10 @@ void td_retain_purge(struct td_engine *e, struct td_stream *stream,
         if (td_stream_is_on_disk(stream))
             td_commit_delete_range(e, &from, &to);
     }
-    td_commit_raise(e, TD_LEVEL_DISK);
     td_stream_dirty(e, stream);
     td_consumers_wake(e, stream);
+    if (!td_stream_is_on_disk(stream))
+        return;
+    td_commit_ticket(e); /* for which whoever asked waits */
+    td_commit_raise(e, TD_LEVEL_DISK);
 }

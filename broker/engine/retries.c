@@ -28,6 +28,7 @@ static void feed_first(struct td_engine *e, struct td_consumer *c,
 {
     struct td_retry *retry = td_retries_first(&c->retries);
     struct td_piece piece;
+    struct td_piece first;
     struct td_piece rest;
 
     if (!cut_out(item, retry, &piece)) { /* it lies: nobody can have it */
@@ -36,8 +37,8 @@ static void feed_first(struct td_engine *e, struct td_consumer *c,
         return;
     }
     if (retry->dead) {
-        td_piece_cut(&piece, 1, UINT64_MAX, UINT32_MAX, &piece, &rest);
-        td_bury(e, c, &piece, retry);
+        td_piece_cut(&piece, 1, UINT64_MAX, UINT32_MAX, &first, &rest);
+        td_bury(e, c, &first, retry);
         td_retries_shift(&c->retries, 1);
         return;
     }

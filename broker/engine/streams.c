@@ -175,9 +175,9 @@ static tidings_err add(struct td_engine *e,
     return TIDINGS_OK;
 }
 
-tidings_err td_stream_add(struct td_engine *e,
-                          const struct td_stream_options *options,
-                          const char **text)
+tidings_err td_stream_check(struct td_engine *e,
+                            const struct td_stream_options *options,
+                            const char **text)
 {
     const struct td_stream *there = td_stream_find(e, options->name);
 
@@ -198,8 +198,17 @@ tidings_err td_stream_add(struct td_engine *e,
         return TIDINGS_ELIMIT;
     }
     *text = find_overlap(e, options);
-    if (*text)
-        return TIDINGS_EINVAL;
+    return *text ? TIDINGS_EINVAL : TIDINGS_OK;
+}
+
+tidings_err td_stream_add(struct td_engine *e,
+                          const struct td_stream_options *options,
+                          const char **text)
+{
+    tidings_err err = td_stream_check(e, options, text);
+
+    if (err || td_stream_find(e, options->name))
+        return err;
     *text = "broker is out of memory";
     return add(e, options);
 }

@@ -99,11 +99,12 @@ struct td_carried_stored {
     struct td_stored stored;
 };
 
-/* A stream or group whose rows in the store are to go. */
+/* A stream or group whose rows in the store are to go, or a dead letter. */
 struct td_grave {
     uint64_t ticket; /* which takes them; 0: it failed, another has to */
     bool stream;     /* or a group */
     uint32_t id;
+    uint64_t number; /* of a dead letter of that group; 0: all of it */
 };
 
 /* A transaction that was not answered yet. */
@@ -177,10 +178,10 @@ struct td_streams {
     uint32_t reading;           /* of those, large */
     uint32_t asking;            /* calls that wait for one */
     struct td_consumer *hungry; /* list: they wait for memory, or to read */
-    struct td_fifo replies; /* td_owed_reply */
-    struct td_buf value;    /* scratch */
-    char text[700];         /* of an error, the last one */
-    uint64_t lost_states;   /* rows of the store that could not be read */
+    struct td_fifo replies;     /* td_owed_reply */
+    struct td_buf value;        /* scratch */
+    char text[700];             /* of an error, the last one */
+    uint64_t lost_states;       /* rows of the store that could not be read */
 };
 
 /* streams.c: their life */
@@ -188,6 +189,10 @@ struct td_stream *td_stream_find(struct td_engine *e, struct td_str name);
 struct td_stream *td_stream_by_id(struct td_engine *e, uint32_t id);
 /* Which takes that type; NULL: none. Cached in the route. */
 struct td_stream *td_stream_of(struct td_engine *e, struct td_route *route);
+/* Whether one of that name is there with these options, or could be added. */
+tidings_err td_stream_check(struct td_engine *e,
+                            const struct td_stream_options *options,
+                            const char **text);
 /* Declares one. *text: on failure, for the caller; static or valid until the
  * next call. */
 tidings_err td_stream_add(struct td_engine *e,
@@ -264,6 +269,8 @@ void td_commit_raise(struct td_engine *e, enum td_level level);
 uint64_t td_commit_last(const struct td_engine *e);
 /* Its rows are deleted, however often that has to be tried. */
 void td_commit_bury(struct td_engine *e, bool stream, uint32_t id);
+/* The same of a dead letter. */
+void td_commit_bury_dead(struct td_engine *e, uint32_t group, uint64_t number);
 void td_commit_forget_producer(struct td_engine *e,
                                const struct td_producer *p);
 /* Submits what the turn has written. */

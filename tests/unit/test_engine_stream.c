@@ -322,6 +322,29 @@ static void test_group_buries_and_redrives(void **state)
     assert_int_equal(count(row, "floor"), 4);
 }
 
+static void test_group_redrives_what_the_stream_forgot(void **state)
+{
+    struct streams *s = *state;
+    enum { DEAD = 50 };
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "");
+    put(s, "pub", "a", DEAD, 1, DISK);
+    settle(s, "sub", TD_TERM, 1, DEAD);
+    for (int i = 0; i < 10; i++)
+        settle_down(s);
+    call(s, "pub", "stream.purge", "{\"name\" \"events\"}");
+    assert_int_equal(
+        count(call(s, "pub", "dlq.redrive",
+                   "{\"stream\" \"events\" \"group\" \"g\"}"),
+              "events"),
+        DEAD);
+    for (int i = 0; i < 10; i++)
+        settle_down(s);
+    assert_int_equal(events_to(s->f, "sub"), 2 * DEAD);
+}
+
 static void test_group_delivers_again_when_a_member_ends(void **state)
 {
     struct streams *s = *state;
@@ -332,11 +355,30 @@ static void test_group_delivers_again_when_a_member_ends(void **state)
     consume(s, "sub", 1, ">", "events", "g", "");
     put(s, "pub", "a", 3, 1, DISK);
     consume(s, "two", 1, ">", "events", "g", "");
-    give(s->f, "sub", "[14 0 \"\"]");
-    pass(s->f, 1000);
+    gone(s->f, "sub");
+    for (int i = 0; i < 4; i++) {
+        pass(s->f, TD_GRACE_MS / 3);
+        give(s->f, "two", "[11 1]"); /* it is there */
+    }
     settle_down(s);
     assert_int_equal(events_to(s->f, "two"), 3);
     check_span(s, "two", 0, 3, 1, 2);
+}
+
+static void test_group_takes_back_from_a_member_that_leaves(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    hello(s->f, "two");
+    consume(s, "sub", 1, ">", "events", "g", "\"max_deliver\" 1");
+    put(s, "pub", "a", 3, 1, DISK);
+    consume(s, "two", 1, ">", "events", "g", "");
+    give(s->f, "sub", "[14 0 \"\"]"); /* in order: nothing has failed */
+    settle_down(s);
+    assert_int_equal(events_to(s->f, "two"), 3);
+    check_span(s, "two", 0, 3, 1, 1);
 }
 
 static void test_group_waits_so_long_for_settlement(void **state)
@@ -373,7 +415,9 @@ int main(void)
         TEST_STREAM(test_group_goes_on_after_a_crash),
         TEST_STREAM(test_group_delivers_again_after_nak),
         TEST_STREAM(test_group_buries_and_redrives),
+        TEST_STREAM(test_group_redrives_what_the_stream_forgot),
         TEST_STREAM(test_group_delivers_again_when_a_member_ends),
+        TEST_STREAM(test_group_takes_back_from_a_member_that_leaves),
         TEST_STREAM(test_group_waits_so_long_for_settlement),
     };
 

@@ -120,6 +120,9 @@ static void test_what_a_session_may_keep_is_taken(void **state)
         {"--grace 1", TD_SESSION_BYTES, 1000},
         {"--grace=60", TD_SESSION_BYTES, 60000},
         {"--grace 3600", TD_SESSION_BYTES, TD_GRACE_MS_MAX},
+        {"--grace 15s", TD_SESSION_BYTES, 15000},
+        {"--grace 500ms", TD_SESSION_BYTES, 500},
+        {"--grace 1h", TD_SESSION_BYTES, TD_GRACE_MS_MAX},
         {"--grace 0", TD_SESSION_BYTES, -1}, /* sessions are not kept */
         {"--grace 5 --grace 7", TD_SESSION_BYTES, 7000},
     };
@@ -178,7 +181,13 @@ static void test_bad_options_are_named(void **state)
         {"--grace -1", "-1"},
         {"--grace +1", "+1"},
         {"--grace 1.5", "1.5"},
-        {"--grace 15s", "15s"},
+        {"--grace 15sec", "15sec"},
+        {"--grace 61m", "61m"},
+        {"--config", "--config"},
+        {"--config=", "--config"},
+        {"--check", "--check"},
+        {"--check --log-level debug", "--check"},
+        {"--check=", "--check"},
         {"--grace 99999999999999999999", "99999999999999999999"},
     };
 
@@ -193,6 +202,35 @@ static void test_bad_options_are_named(void **state)
         assert_row(said, strstr(said, rows[i].names));
         assert_row(said, said[strlen(said) - 1] == '\n');
         free(said);
+    }
+}
+
+static void test_a_file_is_named_by_config_or_check(void **state)
+{
+    static const struct {
+        const char *text;
+        bool check;
+    } rows[] = {
+        {"--config a.yaml", false},
+        {"--config=a.yaml --grace 3", false},
+        {"--check a.yaml", true},
+        {"--check=a.yaml", true},
+        {"--config a.yaml --check", true},
+        {"--check --config a.yaml", true},
+        {"--check --grace 3 --config a.yaml", true},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        struct td_options o;
+        struct line l;
+        char *said;
+
+        assert_row(rows[i].text, parse(&o, &l, rows[i].text, &said) == 0);
+        assert_row(rows[i].text, *said == '\0');
+        free(said);
+        assert_row(rows[i].text, strcmp(o.config, "a.yaml") == 0);
+        assert_row(rows[i].text, o.check == rows[i].check);
     }
 }
 
@@ -248,8 +286,11 @@ static void test_help_tells_every_option_and_default(void **state)
         "--version",
         "--session-memory-max SIZE",
         "default: 256M",
-        "--grace SECONDS",
+        "--grace TIME",
         "default: 15",
+        "--config FILE",
+        "--check [FILE]",
+        "SIGHUP",
         "ready",
         "SIGTERM",
         "Exit codes",
@@ -274,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_options_are_taken),
         cmocka_unit_test(test_what_a_session_may_keep_is_taken),
         cmocka_unit_test(test_bad_options_are_named),
+        cmocka_unit_test(test_a_file_is_named_by_config_or_check),
         cmocka_unit_test(test_addresses_end_at_16),
         cmocka_unit_test(test_help_and_version_are_seen),
         cmocka_unit_test(test_help_tells_every_option_and_default),

@@ -21,8 +21,10 @@
 #ifndef TIDINGS_DURABLE_H
 #define TIDINGS_DURABLE_H
 
-#ifndef TIDINGS_TIDINGS_H
-#error "include tidings/tidings.h"
+#include "tidings/tidings.h"
+
+#ifdef __cplusplus
+extern "C" {
 #endif
 
 /* ======================================================================
@@ -279,4 +281,7 @@ struct tidings_store_report {
 TIDINGS_API tidings_err tidings_store_verify(struct tidings_store_report *out,
                                              const char *dir);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -622,9 +622,9 @@ TIDINGS_API tidings_err tidings_stats_rows(void **out, size_t *out_len,
 /** Free what the library allocated for the caller; NULL does nothing. */
 TIDINGS_API void tidings_free(void *memory);
 
-#include "tidings/durable.h"
-
 #ifdef __cplusplus
 }
 #endif
+
+#include "tidings/durable.h"
 #endif
