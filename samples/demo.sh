@@ -3,6 +3,9 @@
 #
 #   samples/demo.sh            tidingsd and four services, each its own process
 #   samples/demo.sh --inproc   the same services in one process, no broker
+#   samples/demo.sh --durable  the broker keeps events: a service is killed and
+#                              misses nothing, and an order that it cannot
+#                              handle waits until it can
 #
 # Installs the Debian packages it lacks, builds into build/, runs, and checks
 # that each event got where it belongs. --built DIR uses the programs of the
@@ -11,13 +14,15 @@ set -euo pipefail
 
 deadline_s=10 # for each step; all of them together take well under a second
 inproc=
+durable=
 built=
 while (($#)); do
     case $1 in
     --inproc) inproc=yes ;;
+    --durable) durable=--durable ;;
     --built) built=${2:?--built needs a folder} && shift ;;
     --help | -h)
-        sed -n '2,9s/^# \{0,1\}//p' "$0"
+        sed -n '2,12s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
@@ -27,6 +32,10 @@ while (($#)); do
     esac
     shift
 done
+if [[ $inproc && $durable ]]; then
+    echo "demo.sh: --inproc or --durable" >&2
+    exit 2
+fi
 
 # shellcheck source=.ci/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../.ci/common.sh"
@@ -35,10 +44,16 @@ done
 
 if [[ -z $built ]]; then
     built=$root/build
-    need_packages "${build_packages[@]}"
+    packages=("${build_packages[@]}")
+    cli=OFF
+    if [[ $durable ]]; then # the operator's part is the command line's
+        packages+=("${cli_packages[@]}")
+        cli=ON
+    fi
+    need_packages "${packages[@]}"
     echo "building into ${built#"$root"/}/"
     build "$built" -DTIDINGS_SAMPLES=ON -DTIDINGS_TESTS=OFF \
-        -DTIDINGS_BENCH=OFF -DTIDINGS_CLI=OFF
+        -DTIDINGS_BENCH=OFF -DTIDINGS_CLI="$cli"
 fi
 bin=$built/bin
 
@@ -81,7 +96,7 @@ start() {
     shift
     [[ $name == shop ]] && label=
     [[ -e $dir/$name.in ]] && in=$dir/$name.in
-    mkfifo "$dir/$name.out"
+    [[ -p $dir/$name.out ]] || mkfifo "$dir/$name.out"
     sed -u "$label" <"$dir/$name.out" >&"$lines" &
     labellers+=($!)
     "$@" <"$in" >"$dir/$name.out" 2>&1 &
@@ -91,7 +106,7 @@ start() {
 declare -A colours=()
 if [[ -t 1 && ${TERM:-dumb} != dumb ]]; then
     colours=([tidingsd]=90 [shop]=90 [user_service]=32 [order_service]=33
-             [notification]=35 [analytics]=36)
+             [notification]=35 [analytics]=36 [operator]=31)
 fi
 
 show() {
@@ -129,6 +144,82 @@ value() {
     echo "${words%% *}"
 }
 
+# ---- --durable: what an operator does, and what happens to a service ----
+
+mails=notification.order.created # the group of the order confirmations
+
+# operate WORD...: runs tidings WORD..., and shows both.
+operate() {
+    local line
+    show "operator: tidings $*"
+    while IFS= read -r line; do
+        show "operator:   $line"
+    done < <("$bin/tidings" --url "$url" "$@" 2>&1)
+}
+
+# soon COMMAND...: until it succeeds, which takes milliseconds.
+soon() {
+    local end=$((SECONDS + deadline_s))
+    until "$@"; do
+        if ((SECONDS > end)); then
+            echo "demo: never came true: $*" >&2
+            exit 1
+        fi
+        sleep 0.05
+    done
+}
+
+# Whether a group of notification has settled so many, has so many dead.
+has() {
+    "$bin/tidings" --url "$url" group show events "notification.$1" --json |
+        grep -q "\"$2\":$3,"
+}
+
+# An order that fails is dead after the third time, and that soon.
+prepare() {
+    operate group add events "$mails" --pattern order.created --start all \
+        --max-deliver 3 --backoff 20ms
+}
+
+# As if it had crashed; what it has settled has come to the broker. What is
+# sent to it before the broker finds out comes again after the grace time.
+crash_notification() {
+    soon has user.created acked 1
+    soon has order.created acked 1
+    kill -KILL "${pids[notification]}"
+    wait "${pids[notification]}" 2>/dev/null || true
+    unset "pids[notification]"
+    show "notification: (killed)"
+}
+
+# restart OPTION...: notification again.
+restart() {
+    seen=${seen//notification: ready/notification: was ready}
+    start notification "$bin/notification" --durable "$@" "$url"
+    await "notification: ready"
+}
+
+poison() {
+    echo "create-order $john prod2 1 0" >&"$orders"
+    await "notification: refused order.created"
+    soon has order.created dead 1
+    operate dlq list events "$mails"
+    operate dlq show events "$mails" 1
+}
+
+redrive() {
+    stop notification
+    restart --free-orders
+    operate dlq redrive events "$mails"
+    await "notification: order confirmation to $john: order-2"
+    soon has order.created dead 0
+}
+
+# lines_of TEXT: how many have come that begin so.
+lines_of() {
+    grep -c "^$1" <<<"$seen" || true
+}
+
 # ---- the shop opens ----
 
 services=(notification analytics user_service order_service)
@@ -140,11 +231,14 @@ if [[ $inproc ]]; then
     orders=$users
     await "shop: ready"
 else
-    start tidingsd "$bin/tidingsd" --listen 'tcp://127.0.0.1:*'
+    start tidingsd "$bin/tidingsd" --listen 'tcp://127.0.0.1:*' \
+        ${durable:+--data "$dir/data" --grace 1 --log-level warn}
     await "tidingsd: ready"
     [[ $seen =~ listening\ (tcp://[0-9.:]+) ]]
+    url=${BASH_REMATCH[1]}
+    [[ ! $durable ]] || prepare
     for name in "${services[@]}"; do
-        start "$name" "$bin/$name" "${BASH_REMATCH[1]}"
+        start "$name" "$bin/$name" $durable "$url"
     done
     exec {users}>"$dir/user_service.in" {orders}>"$dir/order_service.in"
     for name in "${services[@]}"; do
@@ -165,9 +259,22 @@ echo "create-order $john prod1 2 9999" >&"$orders"
 await "notification: order confirmation to $john"
 await "analytics: orders: 1"
 
+[[ ! $durable ]] || crash_notification
+
 echo 'create-user jane_doe jane@example.com "Jane Doe"' >&"$users"
+if [[ $durable ]]; then
+    echo 'create-user jim_doe jim@example.com "Jim Doe"' >&"$users"
+    await "analytics: users: 3"
+    restart
+    await "notification: welcome mail to jim@example.com"
+fi
 await "notification: welcome mail to jane@example.com"
 await "analytics: users: 2"
+
+if [[ $durable ]]; then
+    poison
+    redrive
+fi
 
 # ---- and it closes; each says what it counted ----
 
@@ -187,6 +294,13 @@ if [[ $failed ]]; then
 fi
 
 result="users=$(value analytics users) orders=$(value analytics orders)"
+if [[ $durable ]]; then # of all its lives together
+    result+=" welcome_emails=$(lines_of "notification: welcome mail")"
+    result+=" order_confirmations=$(lines_of "notification: order confirm")"
+    echo "demo: $result dead_letters=1 redriven=1"
+    [[ $result == "users=3 orders=2 welcome_emails=3 order_confirmations=2" ]]
+    exit
+fi
 for key in welcome_emails order_confirmations; do
     result+=" $key=$(value notification $key)"
 done

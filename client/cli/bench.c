@@ -23,6 +23,8 @@ static int check(const struct td_settings *s)
         return TD_EXIT_USAGE;
     if (s->count && s->bench.duration_s > 0)
         return usage("--count or --duration ends a round, not both");
+    if (s->durable.confirm && !s->bench.durable)
+        return usage("--confirm goes with --durable");
     if (s->sub.group_policy && !s->sub.group)
         return usage("--group-policy goes with --group");
     return TD_EXIT_DONE;

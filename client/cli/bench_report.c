@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "client/cli/connect.h"
+#include "client/cli/option_values.h"
 #include "client/cli/out.h"
 #include "client/cli/span.h"
 #include "client/cli/table.h"
@@ -106,12 +107,16 @@ static void put_what(const struct td_load *load)
            load->subscribers_len == 1 ? "" : "s");
     if (s->sub.group)
         printf(" in group %s", s->sub.group);
+    if (s->bench.durable)
+        printf(" of a stream");
     printf(", events of %zu bytes and %u type%s, ", load->data_len,
            load->types_len, load->types_len == 1 ? "" : "s");
     if (s->rate > 0)
         printf("%g a second", s->rate);
     else
         printf("as fast as they go");
+    if (s->bench.durable)
+        printf(", confirmed: %s", td_level_names[td_load_level(load)]);
     printf(", at %s\n\n", td_url(s));
 }
 
@@ -205,13 +210,15 @@ static void write_report(tidings_writer *w, const struct td_report *report,
 {
     const struct td_settings *s = load->settings;
 
-    tidings_put_map(w, 9);
+    tidings_put_map(w, 10);
     tidings_put_string(w, "url");
     tidings_put_string(w, td_url(s));
     put_uint(w, "publishers", load->publishers_len);
     put_uint(w, "subscribers", load->subscribers_len);
     tidings_put_string(w, "group");
     tidings_put_string(w, s->sub.group ? s->sub.group : "");
+    tidings_put_string(w, "confirm");
+    tidings_put_string(w, td_level_names[td_load_level(load)]);
     put_uint(w, "size", load->data_len);
     put_uint(w, "types", load->types_len);
     put_double(w, "rate", s->rate);

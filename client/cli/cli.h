@@ -11,7 +11,7 @@
 
 /* code, what --help says of it */
 #define TD_EXIT_MAP(X)                                                         \
-    X(DONE, 0, "done; for sub also when a signal ended it")                    \
+    X(DONE, 0, "done; for sub and tail also when a signal ended it")           \
     X(FAILED, 1, "something failed")                                           \
     X(USAGE, 2, "the command line is wrong, or the broker refuses it")         \
     X(NO_BROKER, 3, "no broker")                                               \
@@ -33,6 +33,8 @@ enum td_exit {
 #define TD_CLI_BENCH_S        3   /* of a round: longer than the block budget */
 #define TD_CLI_BENCH_ROUNDS   3   /* so that one odd round shows as odd */
 
+#define TD_CLI_PATTERNS_MAX 16 /* of a stream */
+
 #define TD_CLI_TIMEOUT_S_MAX (TIDINGS_TIMEOUT_MAX_MS / 1000)
 
 /* One --attr; strings are argv's, name is cut at '='. */
@@ -49,6 +51,24 @@ struct td_bench_settings {
     unsigned rounds;
     size_t size;       /* bytes of an event's data */
     double duration_s; /* of a round */
+    bool durable;      /* through a stream */
+};
+
+/* What the commands about streams alone are told; 0 and NULL: not given. */
+struct td_durable_settings {
+    const char *patterns[TD_CLI_PATTERNS_MAX];
+    size_t patterns_len;
+    struct tidings_stream_options stream; /* bounds, on_full, storage */
+    struct tidings_group_options group;   /* bounds, waits */
+    struct tidings_start until;           /* a sequence or a time */
+    uint64_t before;                      /* a sequence */
+    uint64_t first;                       /* numbers of dead letters */
+    uint64_t last;
+    uint64_t limit; /* dead letters */
+    enum tidings_level confirm;
+    bool yes;
+    bool follow;
+    bool original_pace;
 };
 
 /* What the command line says; all zero and NULL: nothing. */
@@ -64,8 +84,10 @@ struct td_settings {
     bool once;
     const char *rows; /* of stats and top; NULL: not given */
     const char *sort; /* "rate", "pending" or "drops"; NULL: not given */
-    struct tidings_sub_options sub; /* group, policies, bounds of the queue */
+    struct tidings_sub_options sub; /* group, policies, bounds of the queue,
+                                       stream, start */
     struct td_bench_settings bench;
+    struct td_durable_settings durable;
     bool help;
     bool version;
     struct td_cli_attr attrs[TIDINGS_ATTRS_MAX];
@@ -84,8 +106,29 @@ struct td_settings {
 #define TD_CLI_TOP   64u
 #define TD_CLI_BENCH 128u
 
+#define TD_CLI_STREAM_ADD    (1u << 8)
+#define TD_CLI_STREAM_LIST   (1u << 9)
+#define TD_CLI_STREAM_SHOW   (1u << 10)
+#define TD_CLI_STREAM_PURGE  (1u << 11)
+#define TD_CLI_STREAM_DELETE (1u << 12)
+#define TD_CLI_GROUP_ADD     (1u << 13)
+#define TD_CLI_GROUP_LIST    (1u << 14)
+#define TD_CLI_GROUP_SHOW    (1u << 15)
+#define TD_CLI_GROUP_PAUSE   (1u << 16)
+#define TD_CLI_GROUP_RESUME  (1u << 17)
+#define TD_CLI_GROUP_SEEK    (1u << 18)
+#define TD_CLI_GROUP_DELETE  (1u << 19)
+#define TD_CLI_DLQ_LIST      (1u << 20)
+#define TD_CLI_DLQ_SHOW      (1u << 21)
+#define TD_CLI_DLQ_REDRIVE   (1u << 22)
+#define TD_CLI_DLQ_PURGE     (1u << 23)
+#define TD_CLI_TAIL          (1u << 24)
+#define TD_CLI_REPLAY        (1u << 25)
+#define TD_CLI_STORE_VERIFY  (1u << 26)                 /* asks no broker */
+#define TD_CLI_DURABLE       (((1u << 26) - 1) & ~255u) /* all of these */
+
 struct td_command {
-    const char *name;
+    const char *name; /* "pub", "stream add" */
     unsigned bit;
     const char *words; /* usage after the options; "": none */
     const char *about; /* one line */
@@ -100,5 +143,25 @@ int td_cli_stats(const struct td_settings *settings);
 int td_cli_audit(const struct td_settings *settings);
 int td_cli_top(const struct td_settings *settings);
 int td_cli_bench(const struct td_settings *settings);
+
+int td_cli_stream_add(const struct td_settings *settings);
+int td_cli_stream_list(const struct td_settings *settings);
+int td_cli_stream_show(const struct td_settings *settings);
+int td_cli_stream_purge(const struct td_settings *settings);
+int td_cli_stream_delete(const struct td_settings *settings);
+int td_cli_group_add(const struct td_settings *settings);
+int td_cli_group_list(const struct td_settings *settings);
+int td_cli_group_show(const struct td_settings *settings);
+int td_cli_group_pause(const struct td_settings *settings);
+int td_cli_group_resume(const struct td_settings *settings);
+int td_cli_group_seek(const struct td_settings *settings);
+int td_cli_group_delete(const struct td_settings *settings);
+int td_cli_dlq_list(const struct td_settings *settings);
+int td_cli_dlq_show(const struct td_settings *settings);
+int td_cli_dlq_redrive(const struct td_settings *settings);
+int td_cli_dlq_purge(const struct td_settings *settings);
+int td_cli_store_verify(const struct td_settings *settings);
+int td_cli_tail(const struct td_settings *settings);
+int td_cli_replay(const struct td_settings *settings);
 
 #endif

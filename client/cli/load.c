@@ -48,6 +48,8 @@ static void make_types(struct td_load *load)
         snprintf(load->types[i], sizeof(load->types[i]),
                  "tidings.bench.%lx%lx-%lx.%u", (unsigned long)now.tv_sec,
                  (unsigned long)now.tv_nsec, (unsigned long)getpid(), i);
+    snprintf(load->pattern, sizeof(load->pattern), "%s", load->types[0]);
+    strcpy(strrchr(load->pattern, '.') + 1, ">");
 }
 
 static tidings_err make_room(struct td_load *load)
@@ -88,8 +90,9 @@ int td_load_begin(struct td_load *load)
                                       .publish_timeout_ms = TD_LOAD_SLICE_MS,
                                       .close_timeout_ms = -1};
     tidings_err err = make_room(load);
-    int code = err ? td_complain_err(err, "bench") : TD_EXIT_DONE;
+    int code = err ? td_complain_err(err, "bench") : td_load_keep(load);
 
+    options.confirm = td_load_level(load);
     for (unsigned i = 0; code == TD_EXIT_DONE && i < load->subscribers_len; i++)
         code = td_load_subscribe(load, &load->subscribers[i]);
     for (unsigned i = 0; code == TD_EXIT_DONE && i < load->publishers_len; i++)
@@ -106,6 +109,7 @@ void td_load_end(struct td_load *load)
     }
     for (unsigned i = 0; load->subscribers && i < load->subscribers_len; i++)
         tidings_close(load->subscribers[i].bus);
+    td_load_forget(load);
     free(load->publishers);
     free(load->subscribers);
     free(load->types);

@@ -66,6 +66,10 @@ struct td_load { /* all zero, but settings: not begun */
     unsigned char *data;
     size_t data_len;
     size_t stamp_at; /* in data */
+    /* with --durable */
+    tidings_bus *keeper; /* makes the stream, and deletes it */
+    char stream[64];     /* "": none */
+    char pattern[80];    /* all types */
     /* of the round */
     uint32_t round; /* from 1 */
     int64_t start_ns;
@@ -101,6 +105,16 @@ void *td_load_publish(void *arg);
 
 /** Connect a subscriber. @return an exit code; stderr was told */
 int td_load_subscribe(struct td_load *load, struct td_load_subscriber *sub);
+
+/** At which level its events are confirmed. */
+enum tidings_level td_load_level(const struct td_load *load);
+
+/** With --durable: a stream of the load's own types.
+ *  @return an exit code; stderr was told */
+int td_load_keep(struct td_load *load);
+
+/** Delete it again. */
+void td_load_forget(struct td_load *load);
 
 /** Add to a number that only this thread changes. */
 static inline void td_load_add(_Atomic uint64_t *to, uint64_t n)

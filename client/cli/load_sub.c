@@ -57,7 +57,6 @@ int td_load_subscribe(struct td_load *load, struct td_load_subscriber *sub)
     struct tidings_options options = {.name = "tidings-bench",
                                       .close_timeout_ms = -1};
     struct tidings_sub_options sub_options = load->settings->sub;
-    char pattern[80];
     tidings_err err;
     int code = td_connect(&sub->bus, load->settings, &options);
 
@@ -66,9 +65,9 @@ int td_load_subscribe(struct td_load *load, struct td_load_subscriber *sub)
     sub->load = load;
     sub_options.timeout_ms = td_timeout_ms(load->settings);
     sub_options.on_gap = on_gap;
-    snprintf(pattern, sizeof(pattern), "%s", load->types[0]);
-    strcpy(strrchr(pattern, '.') + 1, ">");
-    err =
-        tidings_subscribe(NULL, sub->bus, pattern, on_event, sub, &sub_options);
+    if (load->stream[0])
+        sub_options.stream = load->stream;
+    err = tidings_subscribe(NULL, sub->bus, load->pattern, on_event, sub,
+                            &sub_options);
     return err ? td_complain_err(err, "subscribing") : TD_EXIT_DONE;
 }

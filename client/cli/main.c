@@ -1,74 +1,14 @@
-/* tidings: the command line. The command table, and what is printed when no
- * command is run. */
+/* tidings: the command line. Which command is meant, and what is printed when
+ * none is run. */
 #include <stdio.h>
 #include <string.h>
 
 #include "client/cli/cli.h"
+#include "client/cli/commands.h"
 #include "client/cli/nearest.h"
 #include "client/cli/options.h"
 #include "client/cli/out.h"
 #include "client/cli/stop.h"
-
-static const struct td_command commands[] = {
-    {"pub", TD_CLI_PUB, "TYPE [DATA|-]", "publish events",
-     "DATA is JSON; without it events have no data. With - each line of\n"
-     "standard input is the DATA of one event. With --event it is\n"
-     "    tidings pub --event [EVENT|-]\n"
-     "and a line is a whole event, as `tidings sub --json` prints them.\n"
-     "Data travels as msgpack; with --attr datacontenttype=... as it is.\n"
-     "\n"
-     "    tidings pub user.created '{\"user_id\": \"u1\"}'\n"
-     "    tidings pub load.test '{}' --count 10000 --rate 1000\n"
-     "    tidings sub --json '>' | tidings pub --url ipc:///tmp/b --event\n",
-     td_cli_pub},
-    {"sub", TD_CLI_SUB, "PATTERN...", "print events as they happen",
-     "In a PATTERN * is one whole token, > at the end is one or more. Says\n"
-     "\"subscribed\" on standard error once the broker has all patterns; an\n"
-     "event that several match is printed once, in groups once for each. On a\n"
-     "terminal: time, type, source, data; elsewhere time, type, id, source,\n"
-     "data between tabs. What the broker dropped is told on standard error.\n"
-     "\n"
-     "    tidings sub 'user.*' order.created\n"
-     "    tidings sub --group mailers 'user.*'\n"
-     "    tidings sub --json --count 1 '>' | jq .data\n",
-     td_cli_sub},
-    {"ping", TD_CLI_PING, "", "measure round trips to the broker", "",
-     td_cli_ping},
-    {"stats", TD_CLI_STATS, "", "show the broker's counters and rows",
-     "\n"
-     "    tidings stats --rows types\n"
-     "    tidings stats --watch 5 --json | jq .rates.published\n",
-     td_cli_stats},
-    {"audit", TD_CLI_AUDIT, "", "prove that no event is unaccounted for",
-     "Prints each equation of the broker's counters with its two sides; exit\n"
-     "code 1 if one does not hold. Counters begin anew with each start of the\n"
-     "broker, its epoch.\n",
-     td_cli_audit},
-    {"top", TD_CLI_TOP, "", "watch types and subscriptions on the whole screen",
-     "Keys: Tab the next kind of rows; r p d by rate, pending or drops;\n"
-     "q to quit.\n",
-     td_cli_top},
-    {"bench", TD_CLI_BENCH, "", "measure your broker",
-     "Publishers and subscribers are threads of this process, each with a bus\n"
-     "of its own; types of their own keep others undisturbed. At full speed\n"
-     "latency is mostly the time in full queues; --rate shows the broker's.\n"
-     "Exit code 1 if an event was lost and nobody was told.\n"
-     "\n"
-     "    tidings bench --publishers 4 --subscribers 4 --size 1K\n"
-     "    tidings bench --rate 10000 --duration 10\n",
-     td_cli_bench},
-};
-
-#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
-
-static const struct td_command *command_named(const char *name)
-{
-    for (size_t i = 0; i < COMMANDS; i++) {
-        if (strcmp(commands[i].name, name) == 0)
-            return &commands[i];
-    }
-    return NULL;
-}
 
 /* ---- help ---- */
 
@@ -82,13 +22,18 @@ static void put_exit_codes(FILE *to)
 
 static void put_general_help(FILE *to)
 {
-    fputs("tidings publishes and shows typed domain events.\n\n"
+    fputs("tidings publishes, keeps and shows typed domain events.\n\n"
           "Usage: tidings COMMAND [OPTIONS] ...\n\n"
           "Commands:\n",
           to);
-    for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(to, "  %-6s %-13s %s\n", commands[i].name, commands[i].words,
-                commands[i].about);
+    for (size_t i = 0; i < td_commands_len; i++) {
+        if (!strchr(td_commands[i].name, ' '))
+            fprintf(to, "  %-6s %-13s %s\n", td_commands[i].name,
+                    td_commands[i].words, td_commands[i].about);
+    }
+    for (size_t i = 0; i < td_families_len; i++)
+        fprintf(to, "  %-6s %-13s %s\n", td_families[i].name, "COMMAND ...",
+                td_families[i].about);
     fputs("\ntidings COMMAND --help says more of each.\n\nOptions:\n", to);
     td_options_help(to, TD_CLI_MAIN);
     put_exit_codes(to);
@@ -107,6 +52,37 @@ static int put_help(const struct td_command *command)
     return td_flush_out();
 }
 
+static int widest_words(const struct td_family *family)
+{
+    size_t widest = 0;
+
+    for (size_t i = 0; i < td_commands_len; i++) {
+        size_t len = strlen(td_commands[i].words);
+
+        if (td_command_in(&td_commands[i], family) && len > widest)
+            widest = len;
+    }
+    return (int)widest;
+}
+
+static void put_family_help(FILE *to, const struct td_family *family)
+{
+    fprintf(to,
+            "tidings %s: %s\n\nUsage: tidings %s COMMAND [OPTIONS] ...\n\n%s\n"
+            "Commands:\n",
+            family->name, family->about, family->name, family->more);
+    for (size_t i = 0; i < td_commands_len; i++) {
+        const char *own = td_command_in(&td_commands[i], family);
+
+        if (own)
+            fprintf(to, "  %-7s %-*s  %s\n", own, widest_words(family),
+                    td_commands[i].words, td_commands[i].about);
+    }
+    fprintf(to, "\ntidings %s COMMAND --help says more of each.\n",
+            family->name);
+    put_exit_codes(to);
+}
+
 static int put_version(void)
 {
     printf("tidings %s\n", tidings_version());
@@ -115,30 +91,48 @@ static int put_version(void)
 
 /* ---- choosing ---- */
 
-static const char *next_command(size_t i)
+static const struct td_family *nearest_in; /* whom next_name() speaks of */
+
+/* Of a family its commands; else commands of one word, then families. */
+static const char *next_name(size_t i)
 {
-    return i < COMMANDS ? commands[i].name : NULL;
+    for (size_t c = 0; c < td_commands_len; c++) {
+        const struct td_command *command = &td_commands[c];
+        const char *name = nearest_in ? td_command_in(command, nearest_in)
+                           : strchr(command->name, ' ') ? NULL
+                                                        : command->name;
+
+        if (name && i-- == 0)
+            return name;
+    }
+    return !nearest_in && i < td_families_len ? td_families[i].name : NULL;
 }
 
-static int no_such_command(const char *name)
+static int no_such_command(const struct td_family *family, const char *name)
 {
-    const char *near = td_nearest(name, next_command);
+    const char *before = family ? family->name : "";
+    const char *gap = family ? " " : "";
+    const char *near;
 
+    nearest_in = family;
+    near = td_nearest(name, next_name);
     if (near)
-        td_complain("no command \"%s\"; did you mean %s?", name, near);
+        td_complain("no command \"%s%s%s\"; did you mean %s%s%s?", before, gap,
+                    name, before, gap, near);
     else
-        td_complain("no command \"%s\"", name);
-    td_advise("tidings --help lists the commands");
+        td_complain("no command \"%s%s%s\"", before, gap, name);
+    td_advise("tidings %s%s--help lists the commands", before, gap);
     return TD_EXIT_USAGE;
 }
 
-static int run(const struct td_command *command, struct td_settings *settings)
+/* words: the command's last, then what belongs to it. */
+static int run(const struct td_command *command, struct td_settings *settings,
+               char **words, size_t len)
 {
     char hint[64];
-    int words = (int)settings->words_len;
 
     snprintf(hint, sizeof(hint), "tidings %s --help", command->name);
-    if (!td_options_read(settings, command->bit, words, settings->words, hint))
+    if (!td_options_read(settings, command->bit, (int)len, words, hint))
         return TD_EXIT_USAGE;
     if (settings->help)
         return put_help(command);
@@ -147,15 +141,50 @@ static int run(const struct td_command *command, struct td_settings *settings)
     return command->run(settings);
 }
 
+/* A family without a command of it: options of its own are --help, -h. */
+static int family_alone(const struct td_family *family, const char *word)
+{
+    bool asked =
+        word && (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0);
+
+    if (word && !asked)
+        return no_such_command(family, word);
+    put_family_help(asked ? stdout : stderr, family);
+    return asked ? td_flush_out() : TD_EXIT_USAGE;
+}
+
+static int choose(struct td_settings *settings)
+{
+    char **words = settings->words;
+    size_t len = settings->words_len;
+    const struct td_family *family = td_family_named(words[0]);
+    const char *name = family ? (len > 1 ? words[1] : NULL) : words[0];
+    const struct td_command *command =
+        name ? td_command_named(family, name) : NULL;
+    size_t skip = family ? 1 : 0;
+
+    if (command)
+        return run(command, settings, words + skip, len - skip);
+    return family ? family_alone(family, name) : no_such_command(NULL, name);
+}
+
+/* tidings help COMMAND */
+static int help_of(char **words, size_t len)
+{
+    const struct td_family *family = td_family_named(words[0]);
+    const char *name = family ? (len > 1 ? words[1] : "--help") : words[0];
+    const struct td_command *command = td_command_named(family, name);
+
+    if (command)
+        return put_help(command);
+    return family ? family_alone(family, name) : no_such_command(NULL, name);
+}
+
 /* tidings [--help] and tidings help [COMMAND] */
 static int help(const struct td_settings *settings, bool asked)
 {
-    if (settings->words_len >= 2) {
-        const struct td_command *command = command_named(settings->words[1]);
-
-        return command ? put_help(command)
-                       : no_such_command(settings->words[1]);
-    }
+    if (settings->words_len >= 2)
+        return help_of(settings->words + 1, settings->words_len - 1);
     put_general_help(asked ? stdout : stderr);
     return asked ? td_flush_out() : TD_EXIT_USAGE;
 }
@@ -163,7 +192,6 @@ static int help(const struct td_settings *settings, bool asked)
 int main(int argc, char **argv)
 {
     struct td_settings settings = {0};
-    const struct td_command *command;
 
     if (!td_stop_init()) {
         td_complain("no pipe for signals");
@@ -177,8 +205,5 @@ int main(int argc, char **argv)
         return help(&settings, settings.help);
     if (strcmp(settings.words[0], "help") == 0)
         return help(&settings, true);
-    command = command_named(settings.words[0]);
-    if (!command)
-        return no_such_command(settings.words[0]);
-    return run(command, &settings);
+    return choose(&settings);
 }

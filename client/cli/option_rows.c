@@ -1,246 +1,15 @@
 #include "client/cli/option_rows.h"
 
-#include <string.h>
-
-#include "client/cli/option_values.h"
+#include "client/cli/option_set.h"
 
 #define STRING_OF(x)  #x
 #define STRING(macro) STRING_OF(macro)
 
 #define ALL                                                                    \
     (TD_CLI_MAIN | TD_CLI_PUB | TD_CLI_SUB | TD_CLI_PING | TD_CLI_STATS |      \
-     TD_CLI_AUDIT | TD_CLI_TOP | TD_CLI_BENCH)
+     TD_CLI_AUDIT | TD_CLI_TOP | TD_CLI_BENCH | TD_CLI_DURABLE)
 
-#define BENCH_MAX 64 /* threads of each kind; types are many more */
-#define TYPES_MAX 10000
-
-/* ---- of several commands ---- */
-
-static const char *set_url(struct td_settings *settings, const char *value)
-{
-    settings->url = value;
-    return NULL;
-}
-
-static const char *set_timeout(struct td_settings *settings, const char *value)
-{
-    return td_read_seconds(&settings->timeout_s, value);
-}
-
-static const char *set_interval(struct td_settings *settings, const char *value)
-{
-    return td_read_seconds(&settings->interval_s, value);
-}
-
-static const char *set_rate(struct td_settings *settings, const char *value)
-{
-    return td_read_positive(&settings->rate, value, 1e9)
-               ? "events per second, above 0 and at most 1e9"
-               : NULL;
-}
-
-static const char *set_count(struct td_settings *settings, const char *value)
-{
-    return td_read_whole(&settings->count, value);
-}
-
-static const char *set_json(struct td_settings *settings, const char *value)
-{
-    (void)value;
-    settings->json = true;
-    return NULL;
-}
-
-static const char *set_help(struct td_settings *settings, const char *value)
-{
-    (void)value;
-    settings->help = true;
-    return NULL;
-}
-
-static const char *set_version(struct td_settings *settings, const char *value)
-{
-    (void)value;
-    settings->version = true;
-    return NULL;
-}
-
-/* ---- of pub ---- */
-
-static const char *add_attr(struct td_settings *settings, const char *name,
-                            const char *value)
-{
-    if (settings->attrs_len == TIDINGS_ATTRS_MAX)
-        return "at most " STRING(TIDINGS_ATTRS_MAX) " times";
-    settings->attrs[settings->attrs_len++] =
-        (struct td_cli_attr){.name = name, .value = value};
-    return NULL;
-}
-
-static const char *set_attr(struct td_settings *settings, const char *value)
-{
-    char *equals = strchr(value, '=');
-
-    if (!equals || equals == value)
-        return "NAME=VALUE";
-    *equals = '\0';
-    return add_attr(settings, value, equals + 1);
-}
-
-static const char *set_key(struct td_settings *settings, const char *value)
-{
-    return *value ? add_attr(settings, "partitionkey", value)
-                  : "a key that is not empty";
-}
-
-static const char *set_event(struct td_settings *settings, const char *value)
-{
-    (void)value;
-    settings->event = true;
-    return NULL;
-}
-
-/* ---- of sub and bench ---- */
-
-static const char *set_policy(struct td_settings *settings, const char *value)
-{
-    static const char *const words[] = {[TIDINGS_BLOCK] = "block",
-                                        [TIDINGS_DROP_OLDEST] = "drop_oldest",
-                                        [TIDINGS_DROP_NEWEST] = "drop_newest",
-                                        NULL};
-    int word = td_read_word(words, value);
-
-    if (word < 0)
-        return "block, drop_oldest or drop_newest";
-    settings->sub.policy = (enum tidings_policy)word;
-    return NULL;
-}
-
-static const char *set_group(struct td_settings *settings, const char *value)
-{
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                  "abcdefghijklmnopqrstuvwxyz0123456789_.-";
-    size_t len = strspn(value, allowed);
-
-    if (len == 0 || len > 64 || value[len])
-        return "1 to 64 of A-Z a-z 0-9 _ . -";
-    settings->sub.group = value;
-    return NULL;
-}
-
-static const char *set_group_policy(struct td_settings *settings,
-                                    const char *value)
-{
-    static const char *const words[] = {[TIDINGS_ROUND_ROBIN] = "round_robin",
-                                        [TIDINGS_RANDOM] = "random",
-                                        [TIDINGS_LEAST_PENDING] =
-                                            "least_pending",
-                                        [TIDINGS_BY_KEY] = "key",
-                                        NULL};
-    int word = td_read_word(words, value);
-
-    if (word < 0)
-        return "round_robin, random, least_pending or key";
-    settings->sub.group_policy = (enum tidings_group_policy)word;
-    return NULL;
-}
-
-static const char *set_queue_events(struct td_settings *settings,
-                                    const char *value)
-{
-    uint64_t n;
-
-    if (td_read_whole(&n, value) || n > SIZE_MAX)
-        return "a whole number above 0";
-    settings->sub.queue_events = (size_t)n;
-    return NULL;
-}
-
-static const char *set_queue_bytes(struct td_settings *settings,
-                                   const char *value)
-{
-    return td_read_size(&settings->sub.queue_bytes, value);
-}
-
-/* ---- of stats and top ---- */
-
-static const char *set_rows(struct td_settings *settings, const char *value)
-{
-    static const char *const words[] = {"subscriptions", "groups", "types",
-                                        "sessions", NULL};
-
-    if (td_read_word(words, value) < 0)
-        return "subscriptions, groups, types or sessions";
-    settings->rows = value;
-    return NULL;
-}
-
-static const char *set_watch(struct td_settings *settings, const char *value)
-{
-    settings->watch = true;
-    return value ? set_interval(settings, value) : NULL;
-}
-
-static const char *set_once(struct td_settings *settings, const char *value)
-{
-    (void)value;
-    settings->once = true;
-    return NULL;
-}
-
-static const char *set_sort(struct td_settings *settings, const char *value)
-{
-    static const char *const words[] = {"rate", "pending", "drops", NULL};
-
-    if (td_read_word(words, value) < 0)
-        return "rate, pending or drops";
-    settings->sort = value;
-    return NULL;
-}
-
-/* ---- of bench ---- */
-
-static const char *set_publishers(struct td_settings *settings,
-                                  const char *value)
-{
-    return td_read_up_to(&settings->bench.publishers, value, BENCH_MAX,
-                         "1 to " STRING(BENCH_MAX));
-}
-
-static const char *set_subscribers(struct td_settings *settings,
-                                   const char *value)
-{
-    return td_read_up_to(&settings->bench.subscribers, value, BENCH_MAX,
-                         "1 to " STRING(BENCH_MAX));
-}
-
-static const char *set_types(struct td_settings *settings, const char *value)
-{
-    return td_read_up_to(&settings->bench.types, value, TYPES_MAX,
-                         "1 to " STRING(TYPES_MAX));
-}
-
-static const char *set_rounds(struct td_settings *settings, const char *value)
-{
-    return td_read_up_to(&settings->bench.rounds, value, 1000, "1 to 1000");
-}
-
-static const char *set_size(struct td_settings *settings, const char *value)
-{
-    const char *wanted = td_read_size(&settings->bench.size, value);
-
-    if (!wanted && (settings->bench.size < TD_CLI_BENCH_SIZE_MIN ||
-                    settings->bench.size > TIDINGS_DATA_MAX))
-        return STRING(TD_CLI_BENCH_SIZE_MIN) " bytes to 1M";
-    return wanted;
-}
-
-static const char *set_duration(struct td_settings *settings, const char *value)
-{
-    return td_read_seconds(&settings->bench.duration_s, value);
-}
-
-/* ---- the table ---- */
+#define ANY (ALL | TD_CLI_STORE_VERIFY)
 
 #define PUB     TD_CLI_PUB
 #define SUB     TD_CLI_SUB
@@ -248,88 +17,192 @@ static const char *set_duration(struct td_settings *settings, const char *value)
 #define STATS   TD_CLI_STATS
 #define TOP     TD_CLI_TOP
 #define BENCH   TD_CLI_BENCH
+#define TAIL    TD_CLI_TAIL
+#define REPLAY  TD_CLI_REPLAY
+#define NEW     TD_CLI_STREAM_ADD
+#define ADD     TD_CLI_GROUP_ADD
+#define DLQ     (TD_CLI_DLQ_REDRIVE | TD_CLI_DLQ_PURGE)
 #define WATCH_S STRING(TD_CLI_WATCH_S)
 
 const struct td_option_row td_option_rows[] = {
-    {"count", 'n', "N", PUB, set_count, "publish DATA N times"},
-    {"rate", 'r', "EVENTS_PER_S", PUB, set_rate,
+    {"count", 'n', "N", PUB, td_set_count, "publish DATA N times"},
+    {"rate", 'r', "EVENTS_PER_S", PUB, td_set_rate,
      "this many a second; default: as fast as it goes"},
-    {"key", 'k', "KEY", PUB, set_key,
+    {"key", 'k', "KEY", PUB, td_set_key,
      "the partitionkey: a group with policy key gives\n"
      "events of one key to one member, in order"},
-    {"attr", 'a', "NAME=VALUE", PUB, set_attr,
+    {"attr", 'a', "NAME=VALUE", PUB, td_set_attr,
      "set an attribute, once for each: id, source, time,\n"
      "subject, datacontenttype, dataschema or an extension"},
-    {"event", 'e', NULL, PUB, set_event, "read whole CloudEvents JSON objects"},
+    {"event", 'e', NULL, PUB, td_set_event,
+     "read whole CloudEvents JSON objects"},
 
-    {"count", 'n', "N", SUB, set_count, "end after N events"},
-    {"json", 'j', NULL, SUB, set_json,
+    {"confirm", 'c', "LEVEL", PUB, td_set_confirm,
+     "wait until all are stored: none, the default, memory,\n"
+     "os (written) or disk (written and synced)"},
+    {"json", 'j', NULL, PUB, td_set_json,
+     "print what became of them as one JSON object"},
+
+    {"stream", 'S', "NAME", SUB, td_set_stream,
+     "what this stream keeps, not live events; with\n"
+     "--group as a member of that durable group"},
+    {"start", 's', "WHERE", SUB, td_set_start,
+     "of a stream: new, the default, all, a sequence, or\n"
+     "a time such as 2024-02-29T12:00:00Z or -5m"},
+    {"count", 'n', "N", SUB, td_set_count, "end after N events"},
+    {"json", 'j', NULL, SUB, td_set_json,
      "print each event as one line of CloudEvents JSON"},
 
-    {"count", 'n', "N", PING, set_count,
+    {"count", 'n', "N", PING, td_set_count,
      "ping N times; default " STRING(TD_CLI_PINGS)},
-    {"interval", 'i', "SECONDS", PING, set_interval,
+    {"interval", 'i', "SECONDS", PING, td_set_interval,
      "between pings; default " STRING(TD_CLI_INTERVAL_S)},
 
-    {"rows", 'r', "KIND", STATS, set_rows,
+    {"rows", 'r', "KIND", STATS, td_set_rows,
      "subscriptions, the default, groups, types or\nsessions"},
-    {"watch", 'w', "[SECONDS]", STATS, set_watch,
+    {"watch", 'w', "[SECONDS]", STATS, td_set_watch,
      "again and again, with rates; default " WATCH_S},
-    {"json", 'j', NULL, STATS, set_json,
+    {"json", 'j', NULL, STATS, td_set_json,
      "print counters and rows as one JSON object"},
 
-    {"json", 'j', NULL, TD_CLI_AUDIT, set_json,
+    {"json", 'j', NULL, TD_CLI_AUDIT, td_set_json,
      "print the equations as one JSON object"},
 
-    {"rows", 'r', "KIND", TOP, set_rows,
+    {"rows", 'r', "KIND", TOP, td_set_rows,
      "begin with types, the default, subscriptions,\ngroups or sessions"},
-    {"sort", 's', "KEY", TOP, set_sort,
+    {"sort", 's', "KEY", TOP, td_set_sort,
      "begin by rate, the default, pending or drops"},
-    {"interval", 'i', "SECONDS", TOP, set_interval,
+    {"interval", 'i', "SECONDS", TOP, td_set_interval,
      "between looks at the broker; default " WATCH_S},
-    {"once", '1', NULL, TOP, set_once, "print one table and end"},
+    {"once", '1', NULL, TOP, td_set_once, "print one table and end"},
 
-    {"publishers", 'p', "N", BENCH, set_publishers, "default 1"},
-    {"subscribers", 's', "N", BENCH, set_subscribers,
+    {"publishers", 'p', "N", BENCH, td_set_publishers, "default 1"},
+    {"subscribers", 's', "N", BENCH, td_set_subscribers,
      "default 1; each gets every event, unless in a group"},
-    {"size", 0, "SIZE", BENCH, set_size,
+    {"size", 0, "SIZE", BENCH, td_set_size,
      "of an event's data; default " STRING(TD_CLI_BENCH_SIZE) " bytes"},
-    {"types", 0, "N", BENCH, set_types, "of events, in turn; default 1"},
-    {"duration", 'd', "SECONDS", BENCH, set_duration,
+    {"types", 0, "N", BENCH, td_set_types, "of events, in turn; default 1"},
+    {"duration", 'd', "SECONDS", BENCH, td_set_duration,
      "of a round; default " STRING(TD_CLI_BENCH_S)},
-    {"count", 'n', "N", BENCH, set_count,
+    {"count", 'n', "N", BENCH, td_set_count,
      "events of a round, instead of a duration"},
-    {"rate", 'r', "EVENTS_PER_S", BENCH, set_rate,
+    {"rate", 'r', "EVENTS_PER_S", BENCH, td_set_rate,
      "of all publishers together, and latency from the\n"
      "moment it says; default: as fast as it goes"},
-    {"rounds", 0, "N", BENCH, set_rounds,
+    {"rounds", 0, "N", BENCH, td_set_rounds,
      "default " STRING(TD_CLI_BENCH_ROUNDS)},
-    {"json", 'j', NULL, BENCH, set_json,
+    {"durable", 0, NULL, BENCH, td_set_durable,
+     "through a stream made for it: published with\n"
+     "confirms, read from it, with --group settled"},
+    {"confirm", 'c', "LEVEL", BENCH, td_set_confirm,
+     "of --durable: memory, os or disk, the default"},
+    {"json", 'j', NULL, BENCH, td_set_json,
      "print the results as one JSON object"},
 
-    {"group", 'g', "NAME", SUB | BENCH, set_group,
+    {"pattern", 'p', "PATTERN", NEW, td_set_patterns,
+     "take events of these types, once for each; required"},
+    {"max-age", 0, "TIME", NEW, td_set_max_age,
+     "delete older events: 10m, 2h, 7d; default: never"},
+    {"max-bytes", 0, "SIZE", NEW, td_set_max_bytes,
+     "keep at most so many, with K, M, G; default: no bound"},
+    {"max-events", 0, "N", NEW, td_set_max_events,
+     "keep at most so many; default: no bound"},
+    {"on-full", 0, "WHAT", NEW, td_set_on_full,
+     "at a bound: discard_old, the default, or reject"},
+    {"storage", 0, "WHERE", NEW, td_set_storage,
+     "disk, the default, or memory: gone with the broker"},
+
+    {"before", 'b', "SEQUENCE", TD_CLI_STREAM_PURGE, td_set_before,
+     "only events below it; default: all"},
+
+    {"pattern", 'p', "PATTERN", ADD, td_set_pattern,
+     "take these of the stream's events; default: all"},
+    {"start", 's', "WHERE", ADD, td_set_start,
+     "new, the default, all, a sequence, or a time such\n"
+     "as 2024-02-29T12:00:00Z or -5m"},
+    {"start", 's', "WHERE", TD_CLI_GROUP_SEEK, td_set_start,
+     "new, all, a sequence, or a time such as\n"
+     "2024-02-29T12:00:00Z or -5m; required"},
+    {"max-in-flight", 0, "N", ADD, td_set_max_in_flight,
+     "most events delivered and not settled; default\n65536"},
+    {"ack-wait", 0, "TIME", ADD, td_set_ack_wait,
+     "what is not settled by then has failed; default 30s"},
+    {"max-deliver", 0, "N", ADD, td_set_max_deliver,
+     "deliveries until an event is dead; default 10"},
+    {"backoff", 0, "TIME", ADD, td_set_backoff,
+     "a failed event waits so long, doubled with each\n"
+     "failure; default 200ms"},
+    {"backoff-max", 0, "TIME", ADD, td_set_backoff_max,
+     "and at most so long; default 60s"},
+    {"until", 0, "TIME", TD_CLI_GROUP_PAUSE, td_set_until_time,
+     "then go on: +10m, 2030-02-28T12:00:00Z; default:\n"
+     "until `tidings group resume`"},
+
+    {"pattern", 'p', "PATTERN", TAIL | REPLAY, td_set_pattern,
+     "only these of the stream's events; default: all"},
+    {"start", 's', "WHERE", TAIL, td_set_start,
+     "all, new, a sequence, or a time such as\n"
+     "2024-02-29T12:00:00Z or -5m; default all, with\n"
+     "--follow new"},
+    {"follow", 'f', NULL, TAIL, td_set_follow,
+     "go on with what is stored from now on"},
+    {"count", 'n', "N", TAIL | REPLAY, td_set_count, "end after N events"},
+    {"json", 'j', NULL, TAIL, td_set_json,
+     "print each event as one line of CloudEvents JSON,\n"
+     "with its sequence as \"streamsequence\""},
+    {"start", 's', "WHERE", REPLAY, td_set_start,
+     "all, the default, a sequence, or a time such as\n"
+     "2024-02-29T12:00:00Z or -5m"},
+    {"until", 0, "WHERE", REPLAY, td_set_until,
+     "the last sequence, or events stored before a time;\n"
+     "default: the newest at the start"},
+    {"rate", 'r', "EVENTS_PER_S", REPLAY, td_set_rate,
+     "this many a second; default: as fast as it goes"},
+    {"original-pace", 0, NULL, REPLAY, td_set_original_pace,
+     "as far apart as their times are"},
+
+    {"limit", 'n', "N", TD_CLI_DLQ_LIST, td_set_limit,
+     "list at most so many; default: all"},
+    {"first", 0, "NUMBER", DLQ | TD_CLI_DLQ_LIST, td_set_first,
+     "from this one on"},
+    {"last", 0, "NUMBER", DLQ, td_set_last, "up to this one"},
+    {"limit", 'n', "N", TD_CLI_DLQ_REDRIVE, td_set_limit,
+     "at most so many; default: all"},
+    {"rate", 'r', "EVENTS_PER_S", TD_CLI_DLQ_REDRIVE, td_set_rate,
+     "this many a second; default: as fast as it goes"},
+
+    {"yes", 'y', NULL,
+     TD_CLI_STREAM_PURGE | TD_CLI_STREAM_DELETE | TD_CLI_GROUP_DELETE |
+         TD_CLI_DLQ_PURGE,
+     td_set_yes, "really: what is deleted is gone"},
+    {"json", 'j', NULL, TD_CLI_DURABLE & ~(TAIL | REPLAY), td_set_json,
+     "print JSON, one object a line"},
+    {"json", 'j', NULL, TD_CLI_STORE_VERIFY, td_set_json,
+     "print what was found as one JSON object"},
+
+    {"group", 'g', "NAME", SUB | BENCH, td_set_group,
      "share the events: each goes to one subscriber of\nthe group"},
-    {"group-policy", 0, "POLICY", SUB | BENCH, set_group_policy,
+    {"group-policy", 0, "POLICY", SUB | BENCH | ADD, td_set_group_policy,
      "to which: round_robin, the default, random,\nleast_pending or key"},
-    {"policy", 'P', "POLICY", SUB | BENCH, set_policy,
+    {"policy", 'P', "POLICY", SUB | BENCH, td_set_policy,
      "when the queue at the broker is full: block, the\n"
      "default, drop_oldest or drop_newest"},
-    {"queue-events", 0, "N", SUB | BENCH, set_queue_events,
+    {"queue-events", 0, "N", SUB | BENCH, td_set_queue_events,
      "bound of the queue at the broker; default 65536"},
-    {"queue-bytes", 0, "SIZE", SUB | BENCH, set_queue_bytes,
+    {"queue-bytes", 0, "SIZE", SUB | BENCH, td_set_queue_bytes,
      "the same in bytes, or with K, M, G; default 32M"},
 
-    {"url", 'u', "URL", ALL, set_url,
+    {"url", 'u', "URL", ALL, td_set_url,
      "the broker; default TIDINGS_URL of the environment,\n"
      "else " TIDINGS_DEFAULT_URL},
-    {"timeout", 't', "SECONDS", ALL & ~SUB, set_timeout,
+    {"timeout", 't', "SECONDS", ALL & ~SUB, td_set_timeout,
      "wait at most this long for each answer; default " STRING(
          TD_CLI_TIMEOUT_S)},
-    {"timeout", 't', "SECONDS", SUB, set_timeout,
+    {"timeout", 't', "SECONDS", SUB, td_set_timeout,
      "give up after this long, with exit code 4; default:\n" STRING(
          TD_CLI_TIMEOUT_S) " for a broker to answer, no end for events"},
-    {"help", 'h', NULL, ALL, set_help, "print this"},
-    {"version", 'V', NULL, ALL, set_version, "print the version"},
+    {"help", 'h', NULL, ANY, td_set_help, "print this"},
+    {"version", 'V', NULL, ANY, td_set_version, "print the version"},
 };
 
 const size_t td_option_rows_len =

@@ -71,6 +71,12 @@ const char *td_read_size(size_t *out, const char *value)
     return NULL;
 }
 
+const char *const td_level_names[] = {[TIDINGS_NO_CONFIRM] = "none",
+                                      [TIDINGS_MEMORY] = "memory",
+                                      [TIDINGS_OS] = "os",
+                                      [TIDINGS_DISK] = "disk",
+                                      NULL};
+
 int td_read_word(const char *const *words, const char *value)
 {
     for (int i = 0; words[i]; i++) {

@@ -23,6 +23,9 @@ const char *td_read_up_to(unsigned *out, const char *value, unsigned max,
  *  powers of 1024. */
 const char *td_read_size(size_t *out, const char *value);
 
+/** By enum tidings_level: "none", "memory", "os", "disk"; ends with NULL. */
+extern const char *const td_level_names[];
+
 /** The place of a word in a list that ends with NULL; -1: it is not there. */
 int td_read_word(const char *const *words, const char *value);
 

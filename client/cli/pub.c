@@ -7,6 +7,7 @@
 #include "client/cli/cli.h"
 #include "client/cli/connect.h"
 #include "client/cli/lines.h"
+#include "client/cli/option_values.h"
 #include "client/cli/out.h"
 #include "client/cli/progress.h"
 #include "client/cli/stop.h"
@@ -107,6 +108,10 @@ static void on_status(void *arg, const struct tidings_status *status)
             td_advise("%" PRIu64 " event%s sent again that the old one may "
                       "have delivered",
                       status->count, status->count == 1 ? " is" : "s are");
+        break;
+    case TIDINGS_UNSTORED:
+        td_complain("%" PRIu64 " event%s not stored: %s", status->count,
+                    status->count == 1 ? " is" : "s are", status->text);
         break;
     default: /* about subscriptions */
         break;
@@ -258,6 +263,25 @@ static int publish_lines(struct pub *p)
     return code;
 }
 
+/* Lost links and restarts add none: what is sent again is stored once. */
+static void put_confirmed(const struct pub *p)
+{
+    enum tidings_level level = p->settings->durable.confirm;
+    struct tidings_info info = {0};
+
+    tidings_info(&info, p->bus);
+    if (p->settings->json)
+        printf("{\"published\":%" PRIu64 ",\"taken\":%" PRIu64
+               ",\"confirm\":\"%s\",\"confirmed\":%" PRIu64
+               ",\"unstored\":%" PRIu64 "}\n",
+               info.published, info.taken, td_level_names[level],
+               info.confirmed, info.unstored);
+    else if (level)
+        printf("confirmed %" PRIu64 " of %" PRIu64 " event%s: %s\n",
+               info.confirmed, info.published, info.published == 1 ? "" : "s",
+               td_level_names[level]);
+}
+
 /* A summary for a person who published more than one. */
 static void summarise(const struct pub *p)
 {
@@ -268,27 +292,48 @@ static void summarise(const struct pub *p)
                 seconds, (double)p->done / seconds);
 }
 
+/* Some were not taken, or not stored. */
+static int unfinished(const struct pub *p, tidings_err err)
+{
+    struct tidings_info info = {0};
+
+    switch (err) {
+    case TIDINGS_ETIMEDOUT:
+        tidings_info(&info, p->bus);
+        td_complain("%" PRIu64 " of %" PRIu64 " event%s not %s by the "
+                    "broker in time",
+                    info.unconfirmed, info.published,
+                    info.published == 1 ? "" : "s",
+                    p->settings->durable.confirm ? "confirmed" : "taken");
+        td_advise("they may arrive or not; --timeout waits longer");
+        return TD_EXIT_TIMED_OUT;
+    case TIDINGS_ENOSTREAM: /* on_status has said it; refused as they stand */
+        return TD_EXIT_USAGE;
+    case TIDINGS_EFULL:
+    case TIDINGS_EIO:
+        return TD_EXIT_FAILED;
+    default:
+        return td_complain_err(err, "waiting for the broker");
+    }
+}
+
 /* Also when publishing failed half way: what was packed is to arrive. */
 static int finish(struct pub *p, int code)
 {
-    struct tidings_info info = {0};
     tidings_err err = flush(p);
+    int out;
 
     td_progress_wipe();
     say_resent(p);
-    if (!err) {
+    put_confirmed(p);
+    out = td_flush_out();
+    if (!err)
         summarise(p);
-        return code;
-    }
-    if (err == TIDINGS_ETIMEDOUT && !tidings_info(&info, p->bus)) {
-        td_complain("%" PRIu64 " of %" PRIu64 " event%s not taken by the "
-                    "broker in time",
-                    info.unconfirmed, info.published,
-                    info.published == 1 ? "" : "s");
-        td_advise("they may arrive or not; --timeout waits longer");
-        return code == TD_EXIT_DONE ? TD_EXIT_TIMED_OUT : code;
-    }
-    return td_complain_err(err, "waiting for the broker");
+    else if (code == TD_EXIT_DONE)
+        code = unfinished(p, err);
+    else
+        unfinished(p, err);
+    return code == TD_EXIT_DONE ? out : code;
 }
 
 static int run(struct pub *p, const struct ready *r)
@@ -298,6 +343,7 @@ static int run(struct pub *p, const struct ready *r)
         .source = "/tidings",
         .publish_timeout_ms = SLICE_MS,
         .close_timeout_ms = -1, /* finish() waited already */
+        .confirm = p->settings->durable.confirm,
         .on_status = on_status,
         .on_status_arg = p,
     };

@@ -79,7 +79,7 @@ static bool is_text(const char *contenttype)
            strncasecmp(contenttype, "text/", 5) == 0;
 }
 
-static void put_data(const struct tidings_event *event)
+void td_show_data(const struct tidings_event *event)
 {
     const char *contenttype = event->datacontenttype;
     char *json = NULL;
@@ -112,7 +112,7 @@ static void show_aligned(struct td_show *show,
     put_column(&show->source_columns, event->source);
     colour(show, PLAIN);
     fputs("  ", stdout);
-    put_data(event);
+    td_show_data(event);
     fputs("\n", stdout);
 }
 
@@ -127,7 +127,7 @@ static void show_plain(const struct td_show *show,
         put_text(columns[i]);
     }
     fputs("\t", stdout);
-    put_data(event);
+    td_show_data(event);
     fputs("\n", stdout);
 }
 
@@ -137,4 +137,18 @@ void td_show_event(struct td_show *show, const struct tidings_event *event)
         show_aligned(show, event);
     else
         show_plain(show, event);
+}
+
+void td_show_stored(struct td_show *show, uint64_t sequence,
+                    const struct tidings_event *event)
+{
+    int columns;
+
+    colour(show, CYAN);
+    columns = printf("%*" PRIu64, show->sequence_columns, sequence);
+    if (show->terminal && columns > show->sequence_columns)
+        show->sequence_columns = columns;
+    colour(show, PLAIN);
+    fputs(show->terminal ? "  " : "\t", stdout);
+    td_show_event(show, event);
 }

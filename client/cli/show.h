@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "tidings/tidings.h"
 
@@ -16,9 +17,17 @@ struct td_show {
     bool colour;
     size_t type_columns; /* the widest so far */
     size_t source_columns;
+    int sequence_columns;
 };
 
 void td_show_init(struct td_show *show);
 void td_show_event(struct td_show *show, const struct tidings_event *event);
+
+/** The same behind its sequence in a stream. */
+void td_show_stored(struct td_show *show, uint64_t sequence,
+                    const struct tidings_event *event);
+
+/** Only its data: JSON where that can say it. */
+void td_show_data(const struct tidings_event *event);
 
 #endif

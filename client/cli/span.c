@@ -57,3 +57,19 @@ const char *td_amount(char out[TD_SPAN_BYTES], double amount)
              amount, *unit);
     return out;
 }
+
+const char *td_size(char out[TD_SPAN_BYTES], uint64_t bytes)
+{
+    static const char units[] = "KMGTPE";
+    double amount = (double)bytes / 1024;
+    const char *unit = units;
+
+    if (bytes < 1024) {
+        snprintf(out, TD_SPAN_BYTES, "%" PRIu64 " B", bytes);
+        return out;
+    }
+    for (; amount >= 1023.95 && unit[1]; unit++)
+        amount /= 1024;
+    snprintf(out, TD_SPAN_BYTES, "%.1f %ciB", amount, *unit);
+    return out;
+}

@@ -16,4 +16,7 @@ const char *td_latency(char out[TD_SPAN_BYTES], double us);
  *  @return out */
 const char *td_amount(char out[TD_SPAN_BYTES], double amount);
 
+/** Bytes: "0 B", "512 B", "12.3 KiB", "4.0 GiB". @return out */
+const char *td_size(char out[TD_SPAN_BYTES], uint64_t bytes);
+
 #endif

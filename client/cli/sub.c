@@ -11,6 +11,7 @@
 #include "client/cli/connect.h"
 #include "client/cli/out.h"
 #include "client/cli/show.h"
+#include "client/cli/status.h"
 #include "client/cli/stop.h"
 #include "tidings/json.h"
 
@@ -22,8 +23,10 @@ struct sub {
     int64_t deadline_us; /* INT64_MAX: none */
     struct td_show show;
     uint64_t printed;
-    bool down;    /* the link was lost, and the user told */
-    bool refused; /* the broker ended a subscription */
+    struct td_status status;
+    /* Of a durable group: what is printed, and settled when that is out. */
+    struct tidings_delivery printed_of[DISPATCH_EVENTS];
+    size_t unsettled;
 };
 
 /* What the handler of one pattern is given. */
@@ -65,19 +68,47 @@ static bool print_json(const struct tidings_event *event)
     return true;
 }
 
+static bool is_durable(const struct sub *sub)
+{
+    return sub->settings->sub.stream && sub->settings->sub.group;
+}
+
+/* One that could not be printed is another's, or nobody's. */
+static tidings_err printed(struct sub *sub, const struct tidings_event *event)
+{
+    struct tidings_delivery *delivery = &sub->printed_of[sub->unsettled];
+
+    sub->printed++;
+    if (!is_durable(sub) || tidings_delivery(delivery, event))
+        return TIDINGS_OK;
+    sub->unsettled++; /* no more than are dispatched at once */
+    return TIDINGS_ELATER;
+}
+
 static tidings_err on_event(void *arg, const struct tidings_event *event)
 {
     const struct one *one = arg;
     struct sub *sub = one->sub;
 
-    if (enough(sub) || !first_match(one, event->type))
+    if (enough(sub)) /* a durable group gives it to another */
+        return is_durable(sub) ? TIDINGS_ERELEASE : TIDINGS_OK;
+    if (!first_match(one, event->type))
         return TIDINGS_OK;
     if (!sub->settings->json)
         td_show_event(&sub->show, event);
     else if (!print_json(event))
-        return TIDINGS_OK;
-    sub->printed++;
-    return TIDINGS_OK;
+        return is_durable(sub) ? TIDINGS_ETERM : TIDINGS_OK;
+    return printed(sub, event);
+}
+
+/* What is printed is done; what is not, because nobody reads, is another's. */
+static void settle(struct sub *sub, bool out)
+{
+    enum tidings_settlement how = out ? TIDINGS_ACK : TIDINGS_RELEASE;
+
+    for (size_t i = 0; i < sub->unsettled; i++)
+        tidings_settle(&sub->printed_of[i], how, 0, NULL);
+    sub->unsettled = 0;
 }
 
 /* Where they would have stood among the events that are printed. */
@@ -96,37 +127,7 @@ static void on_status(void *arg, const struct tidings_status *status)
 {
     struct sub *sub = arg;
 
-    switch (status->kind) {
-    case TIDINGS_UP:
-        if (sub->down)
-            td_complain("connected again");
-        sub->down = false;
-        break;
-    case TIDINGS_DOWN:
-        if (!sub->down)
-            td_complain("link lost, trying again: %s", status->text);
-        sub->down = true;
-        break;
-    case TIDINGS_NEW_EPOCH:
-        td_complain("another broker than before: events may be missing");
-        break;
-    case TIDINGS_NEW_SESSION:
-        td_complain("away for too long: events may be missing");
-        break;
-    case TIDINGS_REFUSED:
-        td_complain("the broker ended a subscription: %s", status->text);
-        sub->refused = true;
-        break;
-    case TIDINGS_BAD_EVENT:
-        td_complain("an event could not be read: %s", status->text);
-        break;
-    case TIDINGS_GAP:            /* on_gap says it */
-    case TIDINGS_HANDLER_FAILED: /* ours never do */
-    case TIDINGS_HANDLER_LATE:   /* not asked for */
-    case TIDINGS_STALE:          /* nor is this … */
-    case TIDINGS_UNSTORED:       /* … as nothing is published here */
-        break;
-    }
+    td_status_tell(&sub->status, status);
 }
 
 /* ---- waiting ---- */
@@ -152,6 +153,7 @@ static int dispatch(struct sub *sub)
         code = td_complain_err(err, "receiving");
     if (td_flush_out() != TD_EXIT_DONE)
         code = TD_EXIT_FAILED;
+    settle(sub, code == TD_EXIT_DONE && td_out_open());
     return code;
 }
 
@@ -168,7 +170,7 @@ static int loop(struct sub *sub)
         return td_complain_err(err, "receiving");
     while (code == TD_EXIT_DONE && !enough(sub) && !td_stopped() &&
            td_out_open()) {
-        if (sub->refused)
+        if (sub->status.refused)
             return TD_EXIT_FAILED;
         if (poll(fds, 3, left_ms(sub)) == 0) {
             td_complain("%" PRIu64 " event%s within %g seconds", sub->printed,
@@ -192,6 +194,8 @@ static void say_subscribed(const struct td_settings *settings)
         fprintf(stderr, "%s %s", i ? "," : "", settings->words[i]);
     if (settings->sub.group)
         fprintf(stderr, " in group %s", settings->sub.group);
+    if (settings->sub.stream)
+        fprintf(stderr, " of stream %s", settings->sub.stream);
     fprintf(stderr, " at %s\n", td_url(settings));
     fflush(stderr);
 }
@@ -202,7 +206,7 @@ static int not_subscribed(const struct td_settings *settings, tidings_err err,
     if (err == TIDINGS_EUNREACH)
         return td_no_broker(settings);
     if (err != TIDINGS_EINVAL && err != TIDINGS_ENOTSUP &&
-        err != TIDINGS_ELIMIT)
+        err != TIDINGS_ELIMIT && err != TIDINGS_ENOTFOUND)
         return td_complain_err(err, pattern);
     td_complain("%s: %s", pattern, td_why(err)); /* refused as it stands */
     return TD_EXIT_USAGE;
@@ -263,6 +267,26 @@ static bool patterns_ok(const struct td_settings *settings)
     return true;
 }
 
+/* What goes with what. */
+static bool options_ok(const struct td_settings *settings)
+{
+    const struct tidings_sub_options *o = &settings->sub;
+
+    if (o->group_policy && !o->group) {
+        td_complain("--group-policy goes with --group");
+        return false;
+    }
+    if (o->start.kind && !o->stream) {
+        td_complain("--start goes with --stream");
+        return false;
+    }
+    if (o->stream && o->group && settings->words_len > 1) {
+        td_complain("a durable group has one PATTERN");
+        return false;
+    }
+    return true;
+}
+
 int td_cli_sub(const struct td_settings *settings)
 {
     struct sub sub = {.settings = settings, .deadline_us = INT64_MAX};
@@ -276,14 +300,13 @@ int td_cli_sub(const struct td_settings *settings)
     }
     if (!patterns_ok(settings))
         return TD_EXIT_USAGE;
-    if (settings->sub.group_policy && !settings->sub.group) {
-        td_complain("--group-policy goes with --group");
+    if (!options_ok(settings))
         return TD_EXIT_USAGE;
-    }
     if (settings->timeout_s > 0)
         sub.deadline_us =
             td_clock_us() + (int64_t)(settings->timeout_s * 1000000);
     td_show_init(&sub.show);
+    sub.status.stored = settings->sub.stream != NULL;
 
     ones = calloc(settings->words_len, sizeof(*ones));
     if (!ones) {

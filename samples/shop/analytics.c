@@ -48,11 +48,9 @@ static tidings_err start(void *state, const struct shop_place *place)
     tidings_err err;
 
     a->place = place;
-    err = tidings_subscribe(NULL, place->bus, "user.created", on_user_created,
-                            a, NULL);
+    err = shop_subscribe(place, "user.created", on_user_created, a);
     if (!err)
-        err = tidings_subscribe(NULL, place->bus, "order.created",
-                                on_order_created, a, NULL);
+        err = shop_subscribe(place, "order.created", on_order_created, a);
     return err;
 }
 

@@ -11,7 +11,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +28,7 @@ enum {
 struct host {
     tidings_bus *bus;
     const char *name; /* of the program, in messages */
+    bool durable;     /* --durable */
     size_t count;
     struct running {
         const struct shop_service *service;
@@ -39,36 +39,6 @@ struct host {
     bool was_down; /* on the library's thread only */
     bool failed;   /* some command was */
 };
-
-/* ---- what services use ---- */
-
-static void print_line(FILE *file, const char *prefix, const char *format,
-                       va_list args)
-{
-    flockfile(file);
-    fputs(prefix, file);
-    vfprintf(file, format, args);
-    fputc('\n', file);
-    fflush(file);
-    funlockfile(file);
-}
-
-void shop_say(const struct shop_place *place, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    print_line(stdout, place->prefix, format, args);
-    va_end(args);
-}
-
-tidings_err shop_refuse(const struct shop_place *place,
-                        const struct tidings_event *event, tidings_err err)
-{
-    shop_say(place, "refused %s %s: %s", event->type, event->id,
-             tidings_detail());
-    return err;
-}
 
 /* ---- words to people ---- */
 
@@ -83,12 +53,17 @@ static void complain(const char *name, const char *what, tidings_err err)
 static void print_usage(FILE *file, const struct host *host,
                         const char *default_url)
 {
-    fprintf(file, "usage: %s [URL] [COMMAND]\n\n", host->name);
+    fprintf(file, "usage: %s [OPTION...] [URL] [COMMAND]\n\n", host->name);
     fprintf(file, "URL is that of the bus; default: $TIDINGS_URL, or %s.\n",
             default_url);
+    fprintf(file, "--durable: events are kept in the broker's stream until "
+                  "they are handled.\n");
     for (size_t i = 0; i < host->count; i++) {
         const char *commands = host->running[i].service->commands;
 
+        if (host->running[i].service->flag)
+            fprintf(file, "%s: %s\n", host->running[i].service->flag,
+                    host->running[i].service->flag_help);
         if (commands)
             fprintf(file, "Command: %s\n", commands);
     }
@@ -174,6 +149,8 @@ static void run_command(struct host *host, int argc, char **argv)
             name = r->service->name;
         }
     }
+    if (!err && host->durable) /* done is what is on the broker's disk */
+        err = tidings_flush(host->bus, CONNECT_MS);
     if (err) {
         complain(name, argv[0], err);
         host->failed = true;
@@ -282,6 +259,7 @@ static tidings_err open_bus(struct host *host, const char *url)
         .name = host->name,
         .on_status = on_status,
         .on_status_arg = host,
+        .confirm = host->durable ? TIDINGS_DISK : TIDINGS_NO_CONFIRM,
     };
     tidings_err err = tidings_open(&host->bus, url, &options);
 
@@ -302,6 +280,8 @@ static tidings_err start_services(struct host *host)
             snprintf(r->prefix, sizeof(r->prefix), "%s: ", r->service->name);
         r->place.bus = host->bus;
         r->place.prefix = r->prefix;
+        r->place.name = r->service->name;
+        r->place.durable = host->durable;
         r->state = calloc(1, r->service->state_size);
         if (r->state)
             err = r->service->start(r->state, &r->place);
@@ -359,6 +339,21 @@ out:
     return err;
 }
 
+/* --durable, or the flag of a service; false: neither. */
+static bool take_flag(struct host *host, const char *flag)
+{
+    bool taken = strcmp(flag, "--durable") == 0;
+
+    host->durable = host->durable || taken;
+    for (size_t i = 0; i < host->count; i++) {
+        struct running *r = &host->running[i];
+
+        if (r->service->flag && strcmp(r->service->flag, flag) == 0)
+            taken = r->place.flag = true;
+    }
+    return taken;
+}
+
 int shop_run(const struct shop_service *const *services, size_t count,
              const char *default_url, int argc, char **argv)
 {
@@ -379,9 +374,11 @@ int shop_run(const struct shop_service *const *services, size_t count,
         print_usage(stdout, &host, default_url);
         return 0;
     }
-    if (argc > 0 && argv[0][0] == '-') {
-        print_usage(stderr, &host, default_url);
-        return 2;
+    for (; argc > 0 && argv[0][0] == '-'; argc--, argv++) {
+        if (!take_flag(&host, argv[0])) {
+            print_usage(stderr, &host, default_url);
+            return 2;
+        }
     }
     if (argc > 0 && strstr(argv[0], "://")) {
         url = argv[0];

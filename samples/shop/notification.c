@@ -47,6 +47,10 @@ static tidings_err on_order_created(void *arg,
     char items[256];
     tidings_err err = shop_read_order_created(&order, event);
 
+    if (!err && order.total_cents == 0 && !n->place->flag) {
+        tidings_set_detail("no mail is written for an order of 0.00");
+        err = TIDINGS_ENOTSUP;
+    }
     if (err)
         return shop_refuse(n->place, event, err);
     n->order_confirmations++;
@@ -64,11 +68,9 @@ static tidings_err start(void *state, const struct shop_place *place)
     tidings_err err;
 
     n->place = place;
-    err = tidings_subscribe(NULL, place->bus, "user.created", on_user_created,
-                            n, NULL);
+    err = shop_subscribe(place, "user.created", on_user_created, n);
     if (!err)
-        err = tidings_subscribe(NULL, place->bus, "order.created",
-                                on_order_created, n, NULL);
+        err = shop_subscribe(place, "order.created", on_order_created, n);
     return err;
 }
 
@@ -83,6 +85,8 @@ static void finish(void *state)
 
 const struct shop_service shop_notification = {
     .name = "notification",
+    .flag = "--free-orders",
+    .flag_help = "knows what to write when there is nothing to pay.",
     .state_size = sizeof(struct notification),
     .start = start,
     .finish = finish,

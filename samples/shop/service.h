@@ -7,6 +7,7 @@
 #ifndef SHOP_SERVICE_H
 #define SHOP_SERVICE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include <tidings/tidings.h>
@@ -15,12 +16,17 @@
 struct shop_place {
     tidings_bus *bus;
     const char *prefix; /* before every line it prints: "analytics: ", or "" */
+    const char *name;   /* the service's */
+    bool durable;       /* its events wait for it while it is down */
+    bool flag;          /* its own flag was given */
 };
 
 struct shop_service {
     const char *name;
     const char *commands; /* how they are written; NULL: it takes none */
-    size_t state_size;    /* the host keeps so many bytes for it, zeroed */
+    const char *flag;     /* "--strict", and what it means; NULL: it has none */
+    const char *flag_help;
+    size_t state_size; /* the host keeps so many bytes for it, zeroed */
 
     /** Subscribe what is to be subscribed. */
     tidings_err (*start)(void *state, const struct shop_place *place);
@@ -48,6 +54,14 @@ void shop_say(const struct shop_place *place, const char *format, ...);
  */
 tidings_err shop_refuse(const struct shop_place *place,
                         const struct tidings_event *event, tidings_err err);
+
+/**
+ * Have a handler called for each event of a type. In a durable place through
+ * a durable group of the service's own, "notification.user.created": an event
+ * whose handler fails comes again, and in the end is a dead letter.
+ */
+tidings_err shop_subscribe(const struct shop_place *place, const char *type,
+                           tidings_handler handler, void *state);
 
 /**
  * Run services in this process until SIGTERM, SIGINT or the end of the

@@ -1,7 +1,11 @@
 /* The suite's frame: starts the broker of the backend that it is told, and
  * runs every file's tests on it.
  *
- *     test_conformance inproc|ipc|tcp [TEST-NAME-PATTERN] */
+ *     test_conformance inproc|ipc|tcp [TEST-NAME-PATTERN]
+ *     test_conformance inproc-data|ipc-data|tcp-data [TEST-NAME-PATTERN]
+ *
+ * With data, it is a broker that keeps events in a folder; what has nothing to
+ * do with that is not run again. */
 #include "tests/conformance/conformance.h"
 
 #include <signal.h>
@@ -9,8 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/support/folder.h"
+
 static struct {
     const char *backend;
+    bool has_data;
+    struct td_folder data;
     struct td_daemon daemon;
     char folder[64]; /* of the ipc socket */
     char url[256];
@@ -161,8 +169,9 @@ int conf_setup(void **state)
     if (!c)
         return -1;
     if (!conf_has_daemon())
-        snprintf(frame.url, sizeof(frame.url), "inproc://conf-%u",
-                 ++frame.tests);
+        snprintf(frame.url, sizeof(frame.url), "inproc://conf-%u%s%s",
+                 ++frame.tests, frame.has_data ? "?data=" : "",
+                 frame.data.path);
     *state = c;
     return 0;
 }
@@ -193,6 +202,11 @@ const char *conf_url(void)
 bool conf_has_daemon(void)
 {
     return strcmp(frame.backend, "inproc") != 0;
+}
+
+bool conf_has_data(void)
+{
+    return frame.has_data;
 }
 
 struct td_daemon *conf_daemon(void)
@@ -323,11 +337,35 @@ bool conf_is_long(void)
 
 /* ---- running ---- */
 
-static bool start(const char *backend)
+static const char *const *daemon_args(void)
+{
+    static const char *args[] = {"--data", NULL, NULL};
+
+    args[1] = frame.data.path;
+    return frame.has_data ? args : NULL;
+}
+
+void conf_restart(struct conf *c)
+{
+    if (!conf_has_daemon()) {
+        while (c->buses_len > 0)
+            tidings_close(c->buses[--c->buses_len]);
+        return;
+    }
+    assert_true(td_proc_signal(&frame.daemon.proc, SIGKILL));
+    assert_true(td_proc_wait(&frame.daemon.proc, CONF_MS));
+    if (!td_daemon_restart(&frame.daemon, daemon_args()))
+        fail_msg("%s", td_proc_errors(&frame.daemon.proc));
+}
+
+static bool start(const char *backend, bool has_data)
 {
     char listen[128] = "tcp://127.0.0.1:*";
 
     frame.backend = backend;
+    frame.has_data = has_data;
+    if (has_data && !td_folder_new(&frame.data))
+        return false;
     if (!conf_has_daemon())
         return true;
     if (strcmp(backend, "ipc") == 0) {
@@ -336,7 +374,7 @@ static bool start(const char *backend)
             return false;
         snprintf(listen, sizeof(listen), "ipc://%s/bus", frame.folder);
     }
-    if (!td_daemon_start(&frame.daemon, listen, NULL)) {
+    if (!td_daemon_start(&frame.daemon, listen, daemon_args())) {
         fprintf(stderr, "%s\n", td_proc_errors(&frame.daemon.proc));
         return false;
     }
@@ -374,19 +412,30 @@ static int stop(void)
     }
     if (*frame.folder)
         remove_folder();
+    td_folder_remove(&frame.data);
     return code != 0;
 }
 
+typedef int suite(void);
+
+static suite *const live[] = {
+    conf_run_bus,     conf_run_handle,  conf_run_publish, conf_run_subscribe,
+    conf_run_handler, conf_run_workers, conf_run_figures, conf_run_loop,
+    conf_run_end,     conf_run_fork,    conf_run_bounds,  conf_run_peer,
+    conf_run_stress,  conf_run_confirm,
+};
+
+/* With data or, as far as that goes, with streams in memory. */
+static suite *const kept[] = {
+    conf_run_stored, conf_run_groups,  conf_run_settle,
+    conf_run_dead,   conf_run_readers, conf_run_again,
+};
+
 int main(int argc, char **argv)
 {
-    static const char *const backends[] = {"inproc", "ipc", "tcp"};
-    static int (*const suites[])(void) = {
-        conf_run_bus,       conf_run_handle,  conf_run_publish,
-        conf_run_subscribe, conf_run_handler, conf_run_workers,
-        conf_run_figures,   conf_run_loop,    conf_run_end,
-        conf_run_fork,      conf_run_bounds,  conf_run_peer,
-        conf_run_stress,    conf_run_confirm,
-    };
+    static const char *const backends[] = {
+        "inproc", "ipc", "tcp", "inproc-data", "ipc-data", "tcp-data"};
+    static const char *const names[] = {"inproc", "ipc", "tcp"};
     int failed = 0;
     size_t i = 0;
 
@@ -394,15 +443,18 @@ int main(int argc, char **argv)
            strcmp(argv[1], backends[i]) != 0)
         i++;
     if (argc < 2 || i == TD_ARRAY_LEN(backends)) {
-        fprintf(stderr, "usage: %s inproc|ipc|tcp [TEST-PATTERN]\n", argv[0]);
+        fprintf(stderr, "usage: %s inproc|ipc|tcp[-data] [TEST-PATTERN]\n",
+                argv[0]);
         return 2;
     }
     if (argc > 2)
         cmocka_set_test_filter(argv[2]);
-    if (!start(backends[i]))
+    if (!start(names[i % 3], i >= 3))
         return 1;
-    for (size_t s = 0; s < TD_ARRAY_LEN(suites); s++)
-        failed += suites[s]();
+    for (size_t s = 0; s < TD_ARRAY_LEN(live) && i < 3; s++)
+        failed += live[s]();
+    for (size_t s = 0; s < TD_ARRAY_LEN(kept); s++)
+        failed += kept[s]();
     failed += stop();
     return failed ? 1 : 0;
 }

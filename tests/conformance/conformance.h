@@ -86,6 +86,12 @@ int conf_teardown(void **state); /* closes the buses, then frees tallies */
 const char *conf_url(void);
 /* The backend has a daemon; inproc has not. */
 bool conf_has_daemon(void);
+/* The broker keeps what is published in a data folder. */
+bool conf_has_data(void);
+/* The broker is killed and comes back where it was; inproc, which lives in
+ * this process, is closed with all its buses and opened by the next. For
+ * backends with data alone. */
+void conf_restart(struct conf *c);
 struct td_daemon *conf_daemon(void);
 /* An address of the backend where nobody answers. */
 const char *conf_dead_url(char out[256]);
@@ -142,5 +148,11 @@ int conf_run_bounds(void);
 int conf_run_peer(void);
 int conf_run_stress(void);
 int conf_run_confirm(void);
+int conf_run_stored(void);
+int conf_run_groups(void);
+int conf_run_settle(void);
+int conf_run_dead(void);
+int conf_run_readers(void);
+int conf_run_again(void);
 
 #endif

@@ -7,8 +7,11 @@ import json
 import os
 import queue
 import re
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import unittest
@@ -19,7 +22,8 @@ TIDINGSD = os.path.join(BIN, "tidingsd")
 WAIT_S = 15  # deadline of every wait; each takes milliseconds
 
 DONE, FAILED, USAGE, NO_BROKER, TIMED_OUT = range(5)
-COMMANDS = ["pub", "sub", "ping", "stats", "audit", "top", "bench"]
+COMMANDS = ["pub", "sub", "ping", "stats", "audit", "top", "bench", "tail",
+            "replay"]
 
 # What a terminal would obey: controls but line breaks and tabs, DEL, and C1.
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -102,8 +106,8 @@ class Process:
 
 
 class Broker(Process):
-    def __init__(self, listen="tcp://127.0.0.1:*"):
-        super().__init__(TIDINGSD, "--listen", listen)
+    def __init__(self, listen="tcp://127.0.0.1:*", *options):
+        super().__init__(TIDINGSD, "--listen", listen, *options)
         try:
             self.url = self.until("listening ").split(" ", 1)[1]
             self.until("ready")
@@ -162,6 +166,56 @@ class WithBroker(unittest.TestCase):
 
     def events(self, sub, count):
         return [json.loads(sub.line()) for _ in range(count)]
+
+
+class WithStreams(WithBroker):
+    """A broker that keeps events; each test has streams of its own."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp()
+        cls.broker = Broker("tcp://127.0.0.1:*", "--data",
+                            os.path.join(cls.folder, "data"))
+
+    @classmethod
+    def tearDownClass(cls):
+        super().tearDownClass()
+        shutil.rmtree(cls.folder)
+
+    def stream(self, *options):
+        """A new stream: its name, and the first token of what it takes."""
+        name = self.id().rsplit(".", 1)[1].replace("test_", "")[-60:]
+        self.check(DONE, "stream", "add", name, "--pattern", name + ".>",
+                   *options)
+        return name
+
+    def rows(self, *args):
+        return [json.loads(line) for line in
+                self.check(DONE, *args, "--json").out.splitlines()]
+
+    def group_row(self, stream, group):
+        return self.rows("group", "show", stream, group)[0]
+
+    def soon(self, check):
+        found = until(check)
+        self.assertTrue(found, "it never came true")
+        return found
+
+    def dead_letters(self, stream, group, count):
+        """A group whose only member, which stands still, lets count events
+        die; each is published for itself."""
+        self.check(DONE, "group", "add", stream, group, "--max-deliver", "1",
+                   "--ack-wait", "100ms")
+        member = self.sub("--stream", stream, "--group", group, ">")
+        member.signal(signal.SIGSTOP)
+        self.check(DONE, "pub", stream + ".dead", '{"n": 1}', "--count",
+                   str(count), "--confirm", "disk", "-a", "subject=s", "--key",
+                   "k")
+        self.soon(lambda: self.group_row(stream, group)["dead"] == count)
+        member.signal(signal.SIGTERM) # it leaves in order when it goes on
+        member.signal(signal.SIGCONT)
+        member.ended()
+        self.soon(lambda: self.group_row(stream, group)["members"] == 0)
 
 
 def main(module, name):

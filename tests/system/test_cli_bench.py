@@ -14,7 +14,7 @@ import unittest
 
 import cli
 import test_cli_audit as audit
-from cli import DONE, FAILED, NO_BROKER, TIMED_OUT, until
+from cli import DONE, FAILED, NO_BROKER, TIMED_OUT, USAGE, until
 
 PUBLISH, TAKEN, SUBSCRIBE = 3, 4, 5
 
@@ -129,6 +129,28 @@ class Bench(cli.WithBroker):
             broker.end()
         self.assertIn(bench.ended(), (NO_BROKER, TIMED_OUT))
         self.assertIn("publisher 1: ", bench.all["err"][0])
+
+
+class BenchOfAStream(cli.WithStreams):
+    def test_durable_rounds_go_through_a_stream_of_their_own(self):
+        for options, delivered, level in (
+                (["--subscribers", "2"], 4000, "disk"),
+                (["--subscribers", "2", "--group", "g", "--confirm", "os"],
+                 2000, "os")):
+            answer = json.loads(self.check(
+                DONE, "bench", "--json", "--durable", "--count", "1000",
+                "--rounds", "2", *options, timeout=4 * cli.WAIT_S).out)
+            self.assertEqual(answer["confirm"], level)
+            self.assertEqual((answer["all"]["published"],
+                              answer["all"]["delivered"],
+                              answer["all"]["lost"], answer["all"]["again"]),
+                             (2000, delivered, 0, 0))
+            self.assertEqual([row["name"] for row in
+                              self.rows("stream", "list")], ["events"])
+
+    def test_a_level_goes_with_durable(self):
+        done = self.check(USAGE, "bench", "--confirm", "disk")
+        self.assertIn("--durable", done.err)
 
 
 class Forgetful(audit.FakeBroker):

@@ -12,10 +12,12 @@ import sys
 import time
 
 import cli
-from cli import DONE, TIDINGS, WAIT_S, WithBroker
+from cli import DONE, TIDINGS, WAIT_S, WithBroker, WithStreams
 
 
-class OnTerminal(WithBroker):
+class Terminal:
+    """For a class of tests: processes that write to a terminal."""
+
     def open_terminal(self):
         try:
             return pty.openpty()
@@ -51,6 +53,23 @@ class OnTerminal(WithBroker):
             text += got
         raise AssertionError("no end of output: %r" % text)
 
+    def read_errors(self, *args):
+        """What `tidings ARGS` prints on a terminal as standard error, and the
+        bytes of its output, which goes elsewhere."""
+        leader, follower = self.open_terminal()
+        self.addCleanup(os.close, leader)
+        with subprocess.Popen(
+                [TIDINGS, *args], stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=follower,
+                env=self.env()) as process:
+            os.close(follower)
+            text = self.read_all(leader)
+            out = process.stdout.read()
+            self.assertEqual(process.wait(timeout=WAIT_S), DONE)
+        return text, out
+
+
+class OnTerminal(Terminal, WithBroker):
     def publish(self):
         self.check(DONE, "pub", "short", "1", "-a",
                    "time=2024-02-29T12:34:56.789Z")
@@ -77,18 +96,45 @@ class OnTerminal(WithBroker):
             self.assertEqual(len(text.splitlines()), 3)
 
     def test_long_publishing_shows_progress_and_a_summary(self):
-        leader, follower = self.open_terminal()
-        self.addCleanup(os.close, leader)
-        with subprocess.Popen(
-                [TIDINGS, "pub", "bar", "{}", "--count", "100", "--rate",
-                 "100"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                stderr=follower, env=self.env()) as process:
-            os.close(follower)
-            text = self.read_all(leader)
-            self.assertEqual(process.stdout.read(), b"")
-            self.assertEqual(process.wait(timeout=WAIT_S), DONE)
+        text, out = self.read_errors("pub", "bar", "{}", "--count", "100",
+                                     "--rate", "100")
+        self.assertEqual(out, b"")
         self.assertRegex(text, r"\r\[#+ *\] +\d+ %  \d+ of 100 ")
         self.assertRegex(text, r"100 events in \d+\.\d\d s, \d+/s\r\n$")
+
+
+class StreamsOnTerminal(Terminal, WithStreams):
+    def test_events_of_a_stream_stand_behind_their_sequence(self):
+        name = self.stream()
+        self.check(DONE, "pub", name + ".a", "1", "--count", "10",
+                   "--confirm", "disk", "-a", "time=2024-02-29T12:34:56Z")
+        leader, follower = self.open_terminal()
+        self.addCleanup(os.close, leader)
+        tail = self.start("tail", name, "--start", "9", stdout=follower)
+        os.close(follower)
+        lines = re.sub("\x1b\\[[0-9;]*m", "", self.read_all(leader))
+        self.assertEqual(tail.ended(), DONE)
+        self.assertEqual(lines.splitlines(), [
+            "%s  12:34:56.000  %s.a  /tidings  1" % (n, name)
+            for n in ("9", "10")])
+
+    def test_a_long_replay_shows_progress_and_a_summary(self):
+        name = self.stream()
+        self.check(DONE, "pub", name + ".a", "1", "--count", "100",
+                   "--confirm", "disk")
+        text, out = self.read_errors("replay", name, "--rate", "100")
+        self.assertEqual(len(out.splitlines()), 100)
+        self.assertRegex(text, r"\r\[#+ *\] +\d+ %  \d+ of 100  \d+/s")
+        self.assertRegex(text, r"100 events in \d+\.\d\d s, up to 100\r\n$")
+
+    def test_a_long_redrive_shows_progress(self):
+        name = self.stream()
+        self.dead_letters(name, "g", 100)
+        text, out = self.read_errors("dlq", "redrive", name, "g", "--rate",
+                                     "100")
+        self.assertEqual(out, b"100 redriven\n")
+        self.assertRegex(text, r"\r\[#+ *\] +\d+ %  \d+ of 100 ")
+        self.assertTrue(text.endswith("\r\x1b[K"), text)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,180 @@
+#include "client/cli/commands.h"
+
+#include <string.h>
+
+const struct td_command td_commands[] = {
+    {"pub", TD_CLI_PUB, "TYPE [DATA|-]", "publish events",
+     "DATA is JSON; without it events have no data. With - each line of\n"
+     "standard input is the DATA of one event. With --event it is\n"
+     "    tidings pub --event [EVENT|-]\n"
+     "and a line is a whole event, as `tidings sub --json` prints them.\n"
+     "Data travels as msgpack; with --attr datacontenttype=... as it is.\n"
+     "\n"
+     "    tidings pub user.created '{\"user_id\": \"u1\"}'\n"
+     "    tidings pub load.test '{}' --count 10000 --rate 1000\n"
+     "    tidings pub --confirm disk order.placed '{\"id\": 7}'\n"
+     "    tidings sub --json '>' | tidings pub --url ipc:///tmp/b --event\n",
+     td_cli_pub},
+    {"sub", TD_CLI_SUB, "PATTERN...", "print events as they happen",
+     "In a PATTERN * is one whole token, > at the end is one or more. Says\n"
+     "\"subscribed\" on standard error once the broker has all patterns; an\n"
+     "event that several match is printed once, in groups once for each. On a\n"
+     "terminal: time, type, source, data; elsewhere time, type, id, source,\n"
+     "data between tabs. What the broker dropped is told on standard error.\n"
+     "\n"
+     "    tidings sub 'user.*' order.created\n"
+     "    tidings sub --group mailers 'user.*'\n"
+     "    tidings sub --stream events --group mails 'order.*'\n"
+     "    tidings sub --json --count 1 '>' | jq .data\n",
+     td_cli_sub},
+    {"ping", TD_CLI_PING, "", "measure round trips to the broker", "",
+     td_cli_ping},
+    {"stats", TD_CLI_STATS, "", "show the broker's counters and rows",
+     "\n"
+     "    tidings stats --rows types\n"
+     "    tidings stats --watch 5 --json | jq .rates.published\n",
+     td_cli_stats},
+    {"audit", TD_CLI_AUDIT, "", "prove that no event is unaccounted for",
+     "Prints each equation of the broker's counters with its two sides; exit\n"
+     "code 1 if one does not hold. Counters begin anew with each start of the\n"
+     "broker, its epoch.\n",
+     td_cli_audit},
+    {"top", TD_CLI_TOP, "", "watch types and subscriptions on the whole screen",
+     "Keys: Tab the next kind of rows; r p d by rate, pending or drops;\n"
+     "q to quit.\n",
+     td_cli_top},
+    {"bench", TD_CLI_BENCH, "", "measure your broker",
+     "Publishers and subscribers are threads of this process, each with a bus\n"
+     "of its own; types of their own keep others undisturbed. At full speed\n"
+     "latency is mostly the time in full queues; --rate shows the broker's.\n"
+     "Exit code 1 if an event was lost and nobody was told.\n"
+     "\n"
+     "    tidings bench --publishers 4 --subscribers 4 --size 1K\n"
+     "    tidings bench --rate 10000 --duration 10\n"
+     "    tidings bench --durable --group workers --subscribers 4\n",
+     td_cli_bench},
+    {"stream add", TD_CLI_STREAM_ADD, "NAME", "keep events of some types",
+     "No two streams take one type. A stream that is there with the same\n"
+     "options is no error.\n"
+     "\n"
+     "    tidings stream add orders --pattern 'order.>' --max-age 30d\n",
+     td_cli_stream_add},
+    {"stream list", TD_CLI_STREAM_LIST, "", "list streams", "",
+     td_cli_stream_list},
+    {"stream show", TD_CLI_STREAM_SHOW, "NAME", "show a stream and its groups",
+     "", td_cli_stream_show},
+    {"stream purge", TD_CLI_STREAM_PURGE, "NAME", "delete a stream's events",
+     "Groups go on behind what was deleted, and are told how many they "
+     "missed.\n",
+     td_cli_stream_purge},
+    {"stream delete", TD_CLI_STREAM_DELETE, "NAME",
+     "delete a stream and all that hangs on it",
+     "Its events, its groups, and their dead letters.\n", td_cli_stream_delete},
+
+    {"group add", TD_CLI_GROUP_ADD, "STREAM GROUP",
+     "make a group before it has members",
+     "Otherwise the first subscription makes it.\n"
+     "\n"
+     "    tidings group add events mails --pattern 'user.*' --start all\n",
+     td_cli_group_add},
+    {"group list", TD_CLI_GROUP_LIST, "[STREAM]", "list groups", "",
+     td_cli_group_list},
+    {"group show", TD_CLI_GROUP_SHOW, "STREAM GROUP",
+     "show a group, and whether it is slow or waits", "", td_cli_group_show},
+    {"group pause", TD_CLI_GROUP_PAUSE, "STREAM GROUP",
+     "deliver nothing for a while", "", td_cli_group_pause},
+    {"group resume", TD_CLI_GROUP_RESUME, "STREAM GROUP", "deliver again", "",
+     td_cli_group_resume},
+    {"group seek", TD_CLI_GROUP_SEEK, "STREAM GROUP",
+     "go on from another place in the stream",
+     "What is in flight is forgotten; dead letters stay.\n", td_cli_group_seek},
+    {"group delete", TD_CLI_GROUP_DELETE, "STREAM GROUP",
+     "delete a group with its dead letters", "", td_cli_group_delete},
+
+    {"dlq list", TD_CLI_DLQ_LIST, "STREAM GROUP", "list dead letters", "",
+     td_cli_dlq_list},
+    {"dlq show", TD_CLI_DLQ_SHOW, "STREAM GROUP NUMBER",
+     "show a dead letter with its event", "Looking changes nothing.\n",
+     td_cli_dlq_show},
+    {"dlq redrive", TD_CLI_DLQ_REDRIVE, "STREAM GROUP",
+     "deliver dead letters once more",
+     "They reach this group alone, as if for the first time.\n"
+     "\n"
+     "    tidings dlq redrive events mails --rate 100\n",
+     td_cli_dlq_redrive},
+    {"dlq purge", TD_CLI_DLQ_PURGE, "STREAM GROUP", "delete dead letters", "",
+     td_cli_dlq_purge},
+
+    {"store verify", TD_CLI_STORE_VERIFY, "DIR", "check a data folder",
+     "One that no broker has open; nothing in it is changed. Exit code 1 if\n"
+     "anything is damaged.\n"
+     "\n"
+     "    tidings store verify /var/lib/tidings\n",
+     td_cli_store_verify},
+
+    {"tail", TD_CLI_TAIL, "STREAM", "print what a stream keeps",
+     "As `tidings sub` prints, each event behind its sequence. Ends with the\n"
+     "newest at the start, unless --follow. Nobody else notices.\n"
+     "\n"
+     "    tidings tail events --start -10m --follow\n",
+     td_cli_tail},
+    {"replay", TD_CLI_REPLAY, "STREAM", "print a stream's events as JSON lines",
+     "In order, at full speed or paced; with a bar on a terminal.\n"
+     "\n"
+     "    tidings replay events --start 2024-02-29 --until 2024-03-01 \\\n"
+     "        | tidings pub --url tcp://127.0.0.1:7451 --event\n",
+     td_cli_replay},
+};
+
+const size_t td_commands_len = sizeof(td_commands) / sizeof(td_commands[0]);
+
+const struct td_family td_families[] = {
+    {"stream", "streams: what the broker keeps",
+     "A broker with a data folder, tidingsd --data DIR, keeps events in\n"
+     "streams. \"events\" is there from the start and takes every type that "
+     "no\n"
+     "other takes.\n"},
+    {"group", "durable groups: who has handled what",
+     "A durable group has its place in a stream, also while nobody is in it;\n"
+     "each event goes to one member, and again until it is settled.\n"},
+    {"dlq", "dead letters: what no handler could handle",
+     "After max-deliver deliveries, or when a handler says never again, an\n"
+     "event is kept with its reason until it is redriven or purged.\n"},
+    {"store", "the data folder of a broker", "While no broker runs on it.\n"},
+};
+
+const size_t td_families_len = sizeof(td_families) / sizeof(td_families[0]);
+
+const struct td_family *td_family_named(const char *name)
+{
+    for (size_t i = 0; i < td_families_len; i++) {
+        if (strcmp(td_families[i].name, name) == 0)
+            return &td_families[i];
+    }
+    return NULL;
+}
+
+const char *td_command_in(const struct td_command *command,
+                          const struct td_family *family)
+{
+    size_t len = strlen(family->name);
+
+    if (strncmp(command->name, family->name, len) != 0 ||
+        command->name[len] != ' ')
+        return NULL;
+    return command->name + len + 1;
+}
+
+const struct td_command *td_command_named(const struct td_family *family,
+                                          const char *name)
+{
+    for (size_t i = 0; i < td_commands_len; i++) {
+        const struct td_command *command = &td_commands[i];
+        const char *own =
+            family ? td_command_in(command, family) : command->name;
+
+        if (own && strcmp(own, name) == 0 && !strchr(name, ' '))
+            return command;
+    }
+    return NULL;
+}

@@ -1,0 +1,32 @@
+/* reading.h: events of a stream from one place on, in order, one by one: what
+ * tail and replay share. */
+#ifndef TD_CLI_READING_H
+#define TD_CLI_READING_H
+
+#include "client/cli/cli.h"
+#include "client/cli/status.h"
+
+struct td_reading {
+    const struct td_settings *settings;
+    const char *stream;
+    struct tidings_start start;
+    struct tidings_start until; /* DEFAULT: the newest at the beginning */
+    bool follow;                /* no end */
+    /* Called for each event; false: enough. It may take its time. */
+    bool (*each)(void *arg, uint64_t sequence,
+                 const struct tidings_event *event);
+    void *arg;
+
+    uint64_t end;   /* the last sequence; 0: no end */
+    uint64_t first; /* the first that came; 0: none has */
+    uint64_t last;  /* the last that came; 0: none has */
+    uint64_t count; /* how many each() has taken */
+    bool over;
+    struct td_status status;
+    tidings_bus *bus;
+};
+
+/** Read until the end, a signal, or enough. @return the exit code */
+int td_read(struct td_reading *r);
+
+#endif

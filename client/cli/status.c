@@ -1,0 +1,45 @@
+#include "client/cli/status.h"
+
+#include <inttypes.h>
+
+#include "client/cli/out.h"
+
+void td_status_tell(struct td_status *s, const struct tidings_status *status)
+{
+    switch (status->kind) {
+    case TIDINGS_UP:
+        if (s->down)
+            td_complain("connected again");
+        s->down = false;
+        break;
+    case TIDINGS_DOWN:
+        if (!s->down)
+            td_complain("link lost, trying again: %s", status->text);
+        s->down = true;
+        break;
+    case TIDINGS_NEW_EPOCH:
+        if (!s->stored)
+            td_complain("another broker than before: events may be missing");
+        break;
+    case TIDINGS_NEW_SESSION:
+        if (!s->stored)
+            td_complain("away for too long: events may be missing");
+        break;
+    case TIDINGS_REFUSED:
+        td_complain("the broker ended a subscription: %s", status->text);
+        s->refused = true;
+        break;
+    case TIDINGS_BAD_EVENT:
+        td_complain("an event could not be read: %s", status->text);
+        break;
+    case TIDINGS_STALE:
+        td_complain("%" PRIu64 " event%s settled too late: delivered again",
+                    status->count, status->count == 1 ? " was" : "s were");
+        break;
+    case TIDINGS_GAP:            /* on_gap says it */
+    case TIDINGS_HANDLER_FAILED: /* ours never do */
+    case TIDINGS_HANDLER_LATE:   /* not asked for */
+    case TIDINGS_UNSTORED:       /* nothing is published */
+        break;
+    }
+}

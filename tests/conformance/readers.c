@@ -1,0 +1,255 @@
+/* Readers, where they and groups begin, and what retention takes from them. */
+#include "tests/conformance/kept.h"
+
+#include <time.h>
+
+#define GROUP "g"
+
+static int64_t unix_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- where to begin ---- */
+
+/* Ten events, a pause, ten more; *between_ms is a time in the pause. */
+static void publish_twice(struct kept *k, tidings_bus *bus, int64_t *between_ms)
+{
+    kept_add(k, bus);
+    kept_publish(k, bus, 1, 10);
+    conf_pause_us(3000); /* so that the times of both differ */
+    *between_ms = unix_ms();
+    conf_pause_us(3000);
+    kept_publish(k, bus, 11, 10);
+}
+
+static const struct {
+    const char *name;
+    struct tidings_start start;
+    uint64_t first; /* of 1 to 25; 0: TIDINGS_EINVAL */
+} starts[] = {
+    {"default", {.kind = TIDINGS_START_DEFAULT}, 21},
+    {"new", {.kind = TIDINGS_START_NEW}, 21},
+    {"all", {.kind = TIDINGS_START_ALL}, 1},
+    {"sequence 1", {.kind = TIDINGS_START_SEQUENCE, .sequence = 1}, 1},
+    {"sequence 13", {.kind = TIDINGS_START_SEQUENCE, .sequence = 13}, 13},
+    {"sequence 20", {.kind = TIDINGS_START_SEQUENCE, .sequence = 20}, 20},
+    {"next", {.kind = TIDINGS_START_SEQUENCE, .sequence = 21}, 21},
+    {"time", {.kind = TIDINGS_START_TIME}, 11}, /* the time between */
+    {"time 0", {.kind = TIDINGS_START_TIME, .time_ms = 1}, 1},
+    {"future", {.kind = TIDINGS_START_TIME, .time_ms = INT64_MAX / 2}, 21},
+};
+
+static void check_starts(struct conf *c, bool grouped)
+{
+    tidings_bus *bus = kept_open(c);
+    int64_t between_ms;
+    struct kept k;
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(starts); i++) {
+        struct tidings_sub_options options = {.start = starts[i].start};
+        uint64_t count = 26 - starts[i].first;
+        struct hand *h = hand_new(c);
+        tidings_sub *sub;
+
+        publish_twice(&k, bus, &between_ms);
+        if (options.start.kind == TIDINGS_START_TIME &&
+            options.start.time_ms == 0)
+            options.start.time_ms = between_ms;
+        sub = hand_join(h, bus, &k, grouped ? GROUP : NULL, &options);
+        kept_publish(&k, bus, 21, 5);
+        assert_row(starts[i].name, hand_wait(h, count, CONF_MS));
+        assert_ok(tidings_unsubscribe(sub, CONF_MS));
+        assert_row(starts[i].name, hand_saw_just(h, starts[i].first, count));
+        hand_free(h);
+    }
+}
+
+static void test_readers_begin_where_they_are_told(void **state)
+{
+    check_starts(*state, false);
+}
+
+static void test_groups_begin_where_they_are_told(void **state)
+{
+    check_starts(*state, true);
+}
+
+/* Beyond the end waits for what comes there; no number crashes anybody. */
+static void test_sequences_out_of_reach_are_answered(void **state)
+{
+    static const uint64_t far[] = {0, 1000, UINT64_C(1) << 32,
+                                   UINT64_C(1) << 63, UINT64_MAX};
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    struct hand *h = hand_new(c);
+    struct kept k;
+
+    kept_add(&k, bus);
+    kept_publish(&k, bus, 1, 10);
+    for (size_t i = 0; i < TD_ARRAY_LEN(far); i++) {
+        const struct tidings_sub_options options = {
+            .stream = k.stream,
+            .start = {.kind = TIDINGS_START_SEQUENCE, .sequence = far[i]}};
+        tidings_sub *sub = NULL;
+        tidings_err err =
+            tidings_subscribe(&sub, bus, ">", hand_take, h, &options);
+
+        if (err)
+            assert_err(err, TIDINGS_EINVAL);
+        else
+            assert_ok(tidings_unsubscribe(sub, CONF_MS));
+    }
+    kept_publish(&k, bus, 11, 1);
+    assert_int_equal(operate_stream_figure(bus, k.stream, "last"), 11);
+}
+
+/* ---- reading ---- */
+
+static void test_readers_see_all_in_order_and_settle_nothing(void **state)
+{
+    const struct tidings_sub_options all = {
+        .start = {.kind = TIDINGS_START_ALL}};
+    const uint64_t events = 10000;
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    struct hand *h = hand_new(c);
+    struct tidings_delivery d;
+    struct kept k;
+
+    kept_add(&k, bus);
+    kept_publish(&k, bus, 1, events);
+    h->err = TIDINGS_EIO; /* counts as failed, and that is all */
+    hand_join(h, bus, &k, NULL, &all);
+    assert_true(hand_wait(h, events, CONF_MS));
+    assert_true(hand_saw_just(h, 1, events));
+    for (uint64_t i = 0; i < events; i += 777)
+        assert_int_equal(hand_call(h, i).sequence, i + 1);
+    d = hand_last(h);
+    assert_err(tidings_settle(&d, TIDINGS_ACK, 0, NULL), TIDINGS_ENOTFOUND);
+}
+
+/* ---- retention ---- */
+
+static void add_small(struct kept *k, tidings_bus *bus, uint64_t max_events)
+{
+    struct tidings_stream_options options;
+    const char *patterns[1];
+
+    kept_name(k);
+    options = kept_options(k, patterns);
+    options.max_events = max_events;
+    assert_ok(tidings_stream_add(bus, &options, CONF_MS));
+}
+
+static void test_retention_keeps_the_newest(void **state)
+{
+    const struct tidings_sub_options all = {
+        .start = {.kind = TIDINGS_START_ALL}};
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    struct hand *h = hand_new(c);
+    uint64_t first;
+    struct kept k;
+
+    add_small(&k, bus, 100);
+    for (uint64_t n = 1; n <= 1000; n += 10)
+        kept_publish(&k, bus, n, 10);
+    for (int64_t end = td_proc_now_ms() + CONF_MS;
+         operate_stream_figure(bus, k.stream, "events") > 100 &&
+         td_proc_now_ms() < end;)
+        conf_pause_us(1000);
+    first = operate_stream_figure(bus, k.stream, "first");
+    assert_true(first >= 901 && first <= 910); /* by whole records */
+    hand_join(h, bus, &k, NULL, &all);
+    assert_true(hand_wait(h, 1001 - first, CONF_MS));
+    assert_true(hand_saw_just(h, first, 1001 - first));
+    assert_int_equal(h->missed, 0); /* it began behind what is gone */
+}
+
+/* A member or a reader that is too slow is told how much it lost. */
+static void check_overtaken(struct conf *c, bool grouped)
+{
+    const struct tidings_sub_options options = {
+        .start = {.kind = TIDINGS_START_ALL}, .window_events = 20};
+    tidings_bus *bus = kept_open(c);
+    tidings_bus *slow = conf_open(c, NULL);
+    struct hand *h = hand_new(c);
+    uint64_t seen;
+    struct kept k;
+
+    add_small(&k, bus, 100);
+    h->closed = true;
+    hand_join(h, slow, &k, grouped ? GROUP : NULL, &options);
+    for (uint64_t n = 1; n <= 1000; n += 10)
+        kept_publish(&k, bus, n, 10);
+    assert_true(hand_wait(h, 1, CONF_MS));
+    hand_open(h, true);
+    for (int64_t end = td_proc_now_ms() + CONF_MS;
+         hand_call(h, hand_count(h) - 1).n < 1000 && td_proc_now_ms() < end;)
+        conf_pause_us(1000);
+    assert_true(hand_wait_missed(h, 1, CONF_MS));
+    seen = hand_count(h);
+    assert_true(seen < 1000);
+    assert_int_equal(hand_call(h, seen - 1).n, 1000);
+    for (uint64_t i = 1; i < seen; i++)
+        assert_true(hand_call(h, i).n > hand_call(h, i - 1).n);
+    assert_int_equal(seen + h->missed, 1000);
+    assert_string_equal(h->reason, "expired");
+    if (!grouped)
+        return;
+    assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
+    assert_int_equal(operate_group_figure(bus, k.stream, GROUP, "expired"),
+                     h->missed);
+}
+
+static void test_overtaken_readers_are_told_what_they_lost(void **state)
+{
+    check_overtaken(*state, false);
+}
+
+static void test_overtaken_groups_are_told_what_they_lost(void **state)
+{
+    check_overtaken(*state, true);
+}
+
+static void test_old_events_are_deleted(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    struct tidings_stream_options options;
+    const char *patterns[1];
+    struct kept k;
+
+    kept_name(&k);
+    options = kept_options(&k, patterns);
+    options.max_age_ms = 200;
+    assert_ok(tidings_stream_add(bus, &options, CONF_MS));
+    kept_publish(&k, bus, 1, 10);
+    for (int64_t end = td_proc_now_ms() + CONF_MS;
+         operate_stream_figure(bus, k.stream, "events") > 0 &&
+         td_proc_now_ms() < end;)
+        conf_pause_us(5000);
+    assert_int_equal(operate_stream_figure(bus, k.stream, "events"), 0);
+    kept_publish(&k, bus, 11, 1); /* numbers are not used again */
+    assert_int_equal(operate_stream_figure(bus, k.stream, "last"), 11);
+}
+
+int conf_run_readers(void)
+{
+    const struct CMUnitTest tests[] = {
+        KEPT_TEST(test_readers_begin_where_they_are_told),
+        KEPT_TEST(test_groups_begin_where_they_are_told),
+        KEPT_TEST(test_sequences_out_of_reach_are_answered),
+        KEPT_TEST(test_readers_see_all_in_order_and_settle_nothing),
+        KEPT_TEST(test_retention_keeps_the_newest),
+        KEPT_TEST(test_overtaken_readers_are_told_what_they_lost),
+        KEPT_TEST(test_overtaken_groups_are_told_what_they_lost),
+        KEPT_TEST(test_old_events_are_deleted),
+    };
+
+    return cmocka_run_group_tests_name("readers", tests, NULL, NULL);
+}
