@@ -226,6 +226,8 @@ void td_group_take_out(struct td_engine *e, struct td_group *g,
         g->named->turn = sub->group_next;
     DL_DELETE2(g->members, sub, group_prev, group_next);
     g->members_len--;
+    if (g->share == TD_BY_KEY) /* whatever it still holds, it holds no more */
+        td_keys_drop(&g->named->keys, sub);
     if (!give_back(g, sub, 0))
         td_consumer_unfeed(e, g->consumer, &sub->own);
     td_group_ready(e, g);
@@ -254,12 +256,23 @@ static void drop_rewound(struct td_group *g, struct td_sub *sub, uint64_t skip)
 
     for (sub->loose = sub->sent; left > 0 && sub->own.len > 0;) {
         struct td_piece piece = *td_queue_front(&sub->own);
+        struct td_piece rest = {.events = 0};
 
+        if (left < piece.events) { /* joined to what was never sent */
+            struct td_piece whole = piece;
+
+            if (!td_piece_cut(&whole, left, UINT64_MAX, UINT32_MAX, &piece,
+                              &rest))
+                return; /* it lies */
+        }
         if (g->share == TD_BY_KEY)
             td_deal_forget(g, &piece, skip);
         skip -= skip < piece.events ? skip : piece.events;
-        left -= left < piece.events ? left : piece.events;
-        td_queue_pop(&sub->own);
+        left -= piece.events;
+        if (rest.events > 0)
+            td_queue_set_front(&sub->own, &rest);
+        else
+            td_queue_pop(&sub->own);
     }
 }
 

@@ -63,6 +63,20 @@ void td_keys_release(struct td_keys *k, uint64_t hash)
     free(key);
 }
 
+void td_keys_drop(struct td_keys *k, const struct td_sub *holder)
+{
+    struct td_key *key;
+    struct td_key *next;
+
+    HASH_ITER(hh, k->table, key, next)
+    {
+        if (key->holder != holder)
+            continue;
+        HASH_DELETE(hh, k->table, key);
+        free(key);
+    }
+}
+
 /* FNV-1a, folded over so that no key hashes to 0. */
 static uint64_t hash_of(struct td_str key)
 {

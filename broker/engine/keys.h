@@ -36,6 +36,9 @@ bool td_keys_take(struct td_keys *k, uint64_t hash, struct td_sub *holder);
 /* One event of it less. */
 void td_keys_release(struct td_keys *k, uint64_t hash);
 
+/* The holder ends: nothing is with it any more. */
+void td_keys_drop(struct td_keys *k, const struct td_sub *holder);
+
 /* The hash of an event's partitionkey; 0: it has none. */
 uint64_t td_key_of(const struct td_event *event);
 

@@ -167,7 +167,7 @@ CASES.update({
     "batch_bytes_2_63": published([["bad.x", 1, 2**63 - 1, 1, 0]]),
     "batch_sizes_wrap": published([["bad.x", 1, 2**64 - 1, 1, 0], ["bad.x", 1, N + 1, 2, 0]]),
     "batch_run_flag_unknown": published([["bad.x", 1, N, 1, 16]]),
-    "batch_flag_unknown": published([["bad.x", 1, N, 1, 0]], flags=2),
+    "batch_flag_unknown": published([["bad.x", 1, N, 1, 0]], flags=16),
     "batch_run_too_short": published([["bad.x", 1, N, 1]]),
     "batch_run_is_a_map": published([{}]),
     "batch_of_another_producer": published([["bad.x", 1, N, 1, 0]], producer=b"\1" * 16),

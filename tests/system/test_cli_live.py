@@ -210,6 +210,13 @@ class Rows(cli.WithBroker):
 
 
 class LinkLost(unittest.TestCase):
+    @staticmethod
+    def ticks(process):
+        """Of the processor, that it has used."""
+        with open("/proc/%d/stat" % process.process.pid) as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+        return int(fields[11]) + int(fields[12])
+
     def test_pub_says_that_it_was_cut_off_and_what_it_sent_again(self):
         with tempfile.TemporaryDirectory() as folder:
             url = "ipc://%s/bus" % folder
@@ -217,8 +224,11 @@ class LinkLost(unittest.TestCase):
             pub = cli.Process(TIDINGS, "pub", "again", "{}", "--url", url,
                               "--timeout", "10", "--count", "1000000000")
             try:
-                # at full speed something is always on its way
                 self.assertTrue(until(lambda: self.published(url) > 10000))
+                # what is sent while the broker stands still is on its way
+                broker.signal(signal.SIGSTOP)
+                before = self.ticks(pub)
+                self.assertTrue(until(lambda: self.ticks(pub) > before + 1))
                 broker.signal(signal.SIGKILL)
                 pub.until("link lost, trying again", "err")
                 broker.end()
