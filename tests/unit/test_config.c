@@ -282,14 +282,15 @@ static void test_config_that_cannot_be_read_is_named(void **state)
 /* Deep, and long: told, and no more than that. */
 static void test_config_of_any_shape_is_survived(void **state)
 {
+    enum { LONG = 20000 };
     struct file *f = *state;
-    char *text = malloc(100001);
+    char *text = malloc(LONG + 1);
 
     assert_non_null(text);
-    memset(text, '[', 100000);
-    text[100000] = '\0';
+    memset(text, '[', LONG);
+    text[LONG] = '\0';
     assert_null(read_text(f, text));
-    memset(text, 'a', 100000);
+    memset(text, 'a', LONG);
     assert_null(read_text(f, text));
     assert_true(strlen(f->why) < sizeof(f->why));
     memcpy(text, "data: ", 6);

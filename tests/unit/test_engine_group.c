@@ -103,6 +103,7 @@ static void test_engine_bounds_the_members_of_a_group(void **state)
     for (unsigned i = 1; i <= TD_MEMBERS_MAX; i++) {
         givef(f, "m", "[5 1 %u \"a\" " GROUP "]", i);
         assert_int_equal(code_of_reply(f, "m"), TIDINGS_OK);
+        forget(f);
     }
     f->unjudged = false;
     give(f, "n", "[5 1 1 \"a\" " GROUP "]");
