@@ -95,8 +95,9 @@ void td_bury_written(struct td_engine *e, struct td_consumer *c)
             free(r);
         }
         td_reason_unref(burial->retry.reason);
+        /* The letter may be on its way again before this is known. */
         if (!burial->forgotten)
-            td_consumer_done(e, c, burial->retry.sequence, 1);
+            td_consumer_settled(e, c, burial->retry.sequence, 1);
         td_fifo_pop(&c->burials, 1);
     }
 }

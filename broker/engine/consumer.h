@@ -210,6 +210,9 @@ int64_t td_lease_next(const struct td_consumer *c);
 /* The event is done with: nothing of it is out any more. */
 void td_consumer_done(struct td_engine *e, struct td_consumer *c,
                       uint64_t sequence, uint32_t count);
+/* The same, but its dead letter stays. */
+void td_consumer_settled(struct td_engine *e, struct td_consumer *c,
+                         uint64_t sequence, uint32_t count);
 
 /* bury.c: dead letters */
 /* The first event of a retry, whose bytes the piece has, becomes one. */

@@ -81,15 +81,21 @@ static void unpark(struct td_engine *e, struct td_consumer *c,
 void td_consumer_done(struct td_engine *e, struct td_consumer *c,
                       uint64_t sequence, uint32_t count)
 {
-    c->out -= count < c->out ? count : c->out;
-    if (!td_consumer_is_durable(c))
-        return;
     for (uint32_t i = 0; c->redriven && i < count; i++) {
         struct td_redriven *r = td_redriven_find(c, sequence + i);
 
         if (r)
             td_redriven_done(e, c, r);
     }
+    td_consumer_settled(e, c, sequence, count);
+}
+
+void td_consumer_settled(struct td_engine *e, struct td_consumer *c,
+                         uint64_t sequence, uint32_t count)
+{
+    c->out -= count < c->out ? count : c->out;
+    if (!td_consumer_is_durable(c))
+        return;
     for (uint32_t i = 0; c->parks.keys && i < count; i++)
         unpark(e, c, sequence + i);
     td_counts_clear(&c->counts, sequence, count);
