@@ -101,13 +101,21 @@ class Reading(WithStreams):
             self.assertEqual([json.loads(l) for l in
                               self.lines("replay", name, *args)], part, args)
 
+    @staticmethod
+    def another_millisecond():
+        """The first one, in ISO 8601, that begins after this call: stored
+        times are whole milliseconds."""
+        def text():
+            return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        before = text()
+        return cli.until(lambda: next((t for t in [text()] if t > before),
+                                      None))
+
     def test_replay_ends_before_a_time(self):
         name = self.stream()
         self.publish(name, 3)
-        # stored times are whole milliseconds: the next is another
-        time.sleep(0.02)
-        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-        time.sleep(0.02)
+        now = self.another_millisecond()
+        self.another_millisecond()
         self.publish(name, 4)
         self.assertEqual(len(self.lines("replay", name, "--until", now)), 3)
         self.assertEqual(len(self.lines("replay", name, "--start", now)), 4)
