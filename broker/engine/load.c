@@ -1,5 +1,6 @@
 /* Reading the store when the broker starts: table after table, page after page.
- * Records are not read: what a stream has, its state says. */
+ * Records are not read: what a stream has, its state says (recover.c: if that is
+ * lost). */
 #include "broker/engine/internal.h"
 
 #include <string.h>
@@ -188,7 +189,7 @@ static const struct {
 
 /* ---- going on ---- */
 
-static void end(struct td_engine *e, tidings_err err)
+void td_load_end(struct td_engine *e, tidings_err err)
 {
     struct td_consumer *c;
 
@@ -218,7 +219,7 @@ static void ask(struct td_engine *e, const struct td_place *from)
 
     if (!td_read_ask(e, from, &to, false, UINT32_MAX, PAGE_BYTES, on_page,
                      NULL))
-        end(e, TIDINGS_ENOMEM);
+        td_load_end(e, TIDINGS_ENOMEM);
 }
 
 /* A row that cannot be read costs what it held, not the broker. */
@@ -249,7 +250,7 @@ static void on_page(struct td_engine *e, void *owner,
     for (uint32_t i = 0; i < answer->records_len && !err; i++)
         err = take(e, &answer->records[i]);
     if (err) {
-        end(e, err);
+        td_load_end(e, err);
         return;
     }
     if (answer->more && answer->records_len > 0) {
@@ -260,7 +261,7 @@ static void on_page(struct td_engine *e, void *owner,
         memcpy(next.bytes, last.data, next.len);
         next.bytes[next.len++] = 0;
     } else if (++e->streams.load_table == TABLES) {
-        end(e, TIDINGS_OK);
+        td_recover(e);
         return;
     } else {
         next = td_place_table(tables[e->streams.load_table].table);

@@ -313,6 +313,12 @@ void td_retain_purge(struct td_engine *e, struct td_stream *stream,
 /* load.c */
 /* Begins to read the store; more of it goes on with its answers. */
 void td_load_begin(struct td_engine *e);
+/* All was read, or nothing more can be. */
+void td_load_end(struct td_engine *e, tidings_err err);
+
+/* recover.c */
+/* Streams whose state was lost get one; then the store has been read. */
+void td_recover(struct td_engine *e);
 
 /* call.c */
 void td_operate(struct td_engine *e, struct td_session *s,

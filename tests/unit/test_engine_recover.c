@@ -1,0 +1,183 @@
+/* The engine: a stream whose state is damaged goes on where it was. */
+#include "tests/unit/stream_fixture.h"
+
+#define LARGE 100000 /* bytes of an event: some of them fill a read */
+
+static struct td_str stream_row(struct streams *s)
+{
+    return row_of(call(s, "pub", "stream.list", "{}"), "streams", 0);
+}
+
+static void damage(struct streams *s, const struct td_place *key)
+{
+    assert_true(td_model_damage(s->model, td_place_str(key)));
+}
+
+/* The state of stream 1 is damaged, and the broker starts anew. */
+static void lose_state(struct streams *s)
+{
+    struct td_place key = td_place_one(TD_TABLE_STATE, 1);
+
+    pass(s->f, 100); /* what groups settle is written a little later */
+    settle_down(s);
+    damage(s, &key);
+    kill_broker(s);
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+}
+
+/* What is published now is stored there. */
+static void check_next(struct streams *s, uint64_t first, uint64_t sequence)
+{
+    struct td_confirm row;
+    uint32_t n = 0;
+
+    while (confirm_to(s, "pub", n, &row))
+        n++;
+    put(s, "pub", "a", 1, first, DISK);
+    assert_true(confirm_to(s, "pub", n, &row));
+    assert_int_equal(row.code, TIDINGS_OK);
+    assert_int_equal(row.sequence, sequence);
+}
+
+static void test_stream_without_state_goes_on(void **state)
+{
+    struct streams *s = *state;
+    struct td_str row;
+    uint64_t bytes;
+
+    hello(s->f, "pub");
+    put(s, "pub", "a", 3, 1, DISK);
+    put(s, "pub", "b", 4, 4, DISK);
+    bytes = count(stream_row(s), "bytes");
+    lose_state(s);
+    row = stream_row(s);
+    assert_int_equal(count(row, "first"), 1);
+    assert_int_equal(count(row, "last"), 7);
+    assert_int_equal(count(row, "bytes"), bytes);
+    check_next(s, 8, 8);
+    consume(s, "sub", 1, ">", "events", NULL, "\"start\" \"all\"");
+    assert_int_equal(events_to(s->f, "sub"), 8);
+    kill_broker(s); /* its state was written anew */
+    hello(s->f, "pub");
+    assert_int_equal(count(stream_row(s), "last"), 8);
+}
+
+static void test_stream_without_state_begins_where_it_did(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    put(s, "pub", "a", 3, 1, DISK);
+    put(s, "pub", "b", 4, 4, DISK);
+    call(s, "pub", "stream.purge", "{\"name\" \"events\" \"before\" 4}");
+    settle_down(s);
+    lose_state(s);
+    assert_int_equal(count(stream_row(s), "first"), 4);
+    check_next(s, 8, 8);
+}
+
+static void test_stream_without_state_is_read_in_pages(void **state)
+{
+    struct streams *s = *state;
+    const struct piece piece = {"a", 5, LARGE, 1, NULL};
+    struct piece at = piece;
+
+    hello(s->f, "pub");
+    for (; at.first < 31; at.first += piece.count) {
+        publish(s->f, "pub", DISK, &at, 1);
+        settle_down(s);
+        givef(s->f, "pub", "[11 1]");
+    }
+    lose_state(s);
+    assert_int_equal(count(stream_row(s), "last"), 30);
+    assert_true(count(stream_row(s), "bytes") > 30 * LARGE);
+    check_next(s, 31, 31);
+}
+
+static void test_group_of_a_stream_without_state_goes_on(void **state)
+{
+    struct streams *s = *state;
+    struct td_span span;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "");
+    put(s, "pub", "a", 10, 1, DISK);
+    settle(s, "sub", TD_ACK, 1, 8);
+    lose_state(s);
+    consume(s, "sub", 1, ">", "events", "g", "");
+    assert_int_equal(events_to(s->f, "sub"), 2);
+    assert_true(span_to(s, "sub", 0, &span));
+    assert_int_equal(span.sequence, 9);
+}
+
+/* Nothing is left but what groups have settled. */
+static void test_stream_without_state_and_records_uses_no_number_again(
+    void **state)
+{
+    struct streams *s = *state;
+    struct td_confirm row;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "");
+    put(s, "pub", "a", 10, 1, DISK);
+    settle(s, "sub", TD_ACK, 2, 10); /* not the first one */
+    pass(s->f, 100);
+    call(s, "pub", "stream.purge", "{\"name\" \"events\"}");
+    lose_state(s);
+    put(s, "pub", "a", 1, 11, DISK);
+    assert_true(confirm_to(s, "pub", 0, &row));
+    assert_true(row.sequence > 10);
+    consume(s, "sub", 1, ">", "events", "g", "");
+    assert_int_equal(events_to(s->f, "sub"), 1);
+}
+
+/* How many it held nobody knows. */
+static void test_stream_without_state_and_newest_record_skips(void **state)
+{
+    struct streams *s = *state;
+    struct td_place newest = td_place_two(TD_TABLE_RECORD, 1, 4);
+
+    hello(s->f, "pub");
+    put(s, "pub", "a", 3, 1, DISK);
+    put(s, "pub", "b", 4, 4, DISK);
+    damage(s, &newest);
+    lose_state(s);
+    check_next(s, 8, 4 + TD_EVENTS_MAX);
+    consume(s, "sub", 1, ">", "events", NULL, "\"start\" \"all\"");
+    assert_int_equal(events_to(s->f, "sub"), 4); /* and is told of the rest */
+    assert_int_equal(missed_by(s->f, "sub", "expired"), TD_EVENTS_MAX);
+}
+
+static void test_other_streams_are_as_they_were(void **state)
+{
+    struct streams *s = *state;
+    struct td_str row;
+
+    hello(s->f, "pub");
+    call(s, "pub", "stream.add", "{\"name\" \"o\" \"patterns\" [\"o.>\"]}");
+    put(s, "pub", "o.a", 3, 1, DISK);
+    put(s, "pub", "b", 5, 4, DISK);
+    lose_state(s);
+    row = row_of(call(s, "pub", "stream.list", "{}"), "streams", 1);
+    assert_true(is_text(text_of(row, "name"), "o"));
+    assert_int_equal(count(row, "last"), 3);
+    check_next(s, 9, 6);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_STREAM(test_stream_without_state_goes_on),
+        TEST_STREAM(test_stream_without_state_begins_where_it_did),
+        TEST_STREAM(test_stream_without_state_is_read_in_pages),
+        TEST_STREAM(test_group_of_a_stream_without_state_goes_on),
+        TEST_STREAM(test_stream_without_state_and_records_uses_no_number_again),
+        TEST_STREAM(test_stream_without_state_and_newest_record_skips),
+        TEST_STREAM(test_other_streams_are_as_they_were),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
