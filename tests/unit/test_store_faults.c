@@ -4,13 +4,10 @@
 #include "tests/support/td_test.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "tests/support/store_disk.h"
+#include "tests/support/store_image.h"
 #include "tests/support/store_rig.h"
 
 #define TRANSACTIONS 12  /* of a run with a failure */
@@ -311,105 +308,11 @@ static uint32_t below(uint32_t n)
     return (uint32_t)(seed >> 33) % n;
 }
 
-/* A file as the disk has it, and what the next sync would add. */
-struct image {
-    uint8_t *data;
-    size_t len;
-    size_t size; /* allocated */
-    size_t from; /* its writes from this event on no sync has covered */
-};
-
-static const char *const files[TD_DISK_FILES] = {"data.mdb", "log"};
-
-static void image_write(struct image *image, const struct td_disk_event *e,
-                        size_t from, size_t to)
+/* A cut before event at of the log: what the disk then has is opened. */
+static void cut(const struct td_images *synced, const struct td_disk_event *log,
+                size_t at, unsigned least, unsigned most)
 {
-    size_t end = (size_t)e->offset + e->len;
-
-    if (end > image->size) {
-        image->size = 2 * end;
-        image->data = realloc(image->data, image->size);
-    }
-    if (end > image->len) {
-        memset(image->data + image->len, 0, end - image->len);
-        image->len = end;
-    }
-    memcpy(image->data + e->offset + from, e->data + from, to - from);
-}
-
-/* A sync has covered what was written to the file before event at. */
-static void image_sync(struct image *image, enum td_disk_file file,
-                       const struct td_disk_event *log, size_t at)
-{
-    for (; image->from < at; image->from++) {
-        const struct td_disk_event *e = &log[image->from];
-
-        if (e->kind == TD_DISK_WROTE && e->file == file)
-            image_write(image, e, 0, e->len);
-    }
-}
-
-/* Writes before event to that no sync covered: some of them, in any order,
- * some torn at a sector. */
-static void image_tear(struct image *image, enum td_disk_file file,
-                       const struct td_disk_event *log, size_t to)
-{
-    unsigned way = below(4);
-
-    for (size_t i = image->from; i < to; i++) {
-        const struct td_disk_event *e = &log[i];
-        size_t sectors = e->len / 512;
-
-        if (e->kind != TD_DISK_WROTE || e->file != file || e->durable)
-            continue;
-        if (way == 0 || (way == 1 && i + 1 < to) || below(2))
-            image_write(image, e, 0, e->len);
-        else if (sectors > 1 && below(2))
-            image_write(image, e, 512 * below((uint32_t)sectors), e->len);
-    }
-    for (size_t i = image->from; i < to; i++) {
-        if (log[i].kind == TD_DISK_WROTE && log[i].file == file &&
-            log[i].durable)
-            image_write(image, &log[i], 0, log[i].len);
-    }
-}
-
-static void image_save(const struct image *image, const char *name)
-{
-    char path[200];
-    int fd;
-
-    snprintf(path, sizeof(path), "%.120s/%s", rig.dir, name);
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    assert_int_equal(write(fd, image->data, image->len), image->len);
-    close(fd);
-}
-
-static void lose(const char *name)
-{
-    char path[200];
-
-    snprintf(path, sizeof(path), "%.120s/%s", rig.dir, name);
-    unlink(path);
-}
-
-/* A cut behind event at of the log: what the disk then has is opened. */
-static void cut(const struct image synced[TD_DISK_FILES],
-                const struct td_disk_event *log, size_t at, unsigned least,
-                unsigned most)
-{
-    lose("lock");
-    lose("lock.mdb");
-    for (int i = 0; i < TD_DISK_FILES; i++) {
-        struct image image = synced[i];
-
-        image.size = image.len + 1;
-        image.data = malloc(image.size);
-        memcpy(image.data, synced[i].data, synced[i].len);
-        image_tear(&image, (enum td_disk_file)i, log, at);
-        image_save(&image, files[i]);
-        free(image.data);
-    }
+    td_images_cut(synced, log, at, &seed, rig.dir);
     td_rig_open(&rig);
     assert_state(least, most);
     td_rig_close(&rig);
@@ -437,7 +340,7 @@ static void test_store_survives_power_cuts(void **state)
 {
     const char *is_long = getenv("TIDINGS_LONG");
     uint32_t cuts = is_long && *is_long == '1' ? 10000 : CUTS;
-    struct image synced[TD_DISK_FILES] = {{0}};
+    struct td_images synced = {0};
     const struct td_disk_event *log;
     size_t events;
     unsigned disk = 0; /* the last transaction answered at that level */
@@ -462,16 +365,14 @@ static void test_store_survives_power_cuts(void **state)
             last = (unsigned)e->number / 2;
             if (e->number % 2)
                 disk = last;
-        } else if (e->kind == TD_DISK_SYNCED) {
-            image_sync(&synced[e->file], e->file, log, at);
         }
+        td_images_step(&synced, log, at);
         if (last == 0 || (share == 1 && below((uint32_t)events) >= cuts))
             continue;
         for (uint32_t i = 0; i < share; i++)
-            cut(synced, log, at + 1, disk, last + 1);
+            cut(&synced, log, at + 1, disk, last + 1);
     }
-    for (int i = 0; i < TD_DISK_FILES; i++)
-        free(synced[i].data);
+    td_images_free(&synced);
 }
 
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
