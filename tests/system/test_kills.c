@@ -11,7 +11,7 @@
 #include "tests/support/folder.h"
 #include "tests/system/record.h"
 
-#define CYCLES             20
+#define CYCLES             100
 #define CYCLES_LONG        1000
 #define RESTART_MS         30000
 #define MEMBERS            2
