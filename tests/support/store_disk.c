@@ -306,12 +306,19 @@ SHOWN int posix_fallocate(int fd, off_t offset, off_t len)
 {
     enum td_disk_file file = TD_DISK_FILES;
     int error = 0;
+    int rc;
 
     pthread_mutex_lock(&lock);
     if (is_watched(fd, &file) && fails(TD_DISK_ALLOCATE, &error)) {
         pthread_mutex_unlock(&lock);
         return error ? error : EIO;
     }
+    rc = syscall(SYS_fallocate, fd, 0, offset, len) == 0 ? 0 : errno;
+    if (logging && file < TD_DISK_FILES && rc == 0)
+        note((struct td_disk_event){.file = file,
+                                    .kind = TD_DISK_ALLOCATED,
+                                    .number = (uint64_t)(offset + len)},
+             NULL);
     pthread_mutex_unlock(&lock);
-    return syscall(SYS_fallocate, fd, 0, offset, len) == 0 ? 0 : errno;
+    return rc;
 }

@@ -41,8 +41,13 @@ enum td_disk_file { TD_DISK_DATA, TD_DISK_LOG, TD_DISK_FILES };
 
 struct td_disk_event {
     enum td_disk_file file;
-    enum { TD_DISK_WROTE, TD_DISK_SYNCED, TD_DISK_MARK } kind;
-    uint64_t number; /* of a mark */
+    enum {
+        TD_DISK_WROTE,
+        TD_DISK_ALLOCATED,
+        TD_DISK_SYNCED,
+        TD_DISK_MARK
+    } kind;
+    uint64_t number; /* of a mark; the size that was allocated */
     off_t offset;
     size_t len;
     bool durable; /* written to a synchronous file */

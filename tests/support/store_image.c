@@ -15,11 +15,8 @@ static uint32_t below(uint64_t *seed, uint32_t n)
     return (uint32_t)(*seed >> 33) % n;
 }
 
-static void image_write(struct td_image *image, const struct td_disk_event *e,
-                        size_t from, size_t to)
+static void image_grow(struct td_image *image, size_t end)
 {
-    size_t end = (size_t)e->offset + e->len;
-
     if (end > image->size) {
         image->size = 2 * end;
         image->data = realloc(image->data, image->size);
@@ -29,6 +26,12 @@ static void image_write(struct td_image *image, const struct td_disk_event *e,
         memset(image->data + image->len, 0, end - image->len);
         image->len = end;
     }
+}
+
+static void image_write(struct td_image *image, const struct td_disk_event *e,
+                        size_t from, size_t to)
+{
+    image_grow(image, (size_t)e->offset + e->len);
     memcpy(image->data + e->offset + from, e->data + from, to - from);
 }
 
@@ -41,6 +44,8 @@ static void image_sync(struct td_image *image, enum td_disk_file file,
 
         if (e->kind == TD_DISK_WROTE && e->file == file)
             image_write(image, e, 0, e->len);
+        else if (e->kind == TD_DISK_ALLOCATED && e->file == file)
+            image_grow(image, e->number);
     }
 }
 
@@ -56,6 +61,8 @@ static void image_tear(struct td_image *image, enum td_disk_file file,
         const struct td_disk_event *e = &log[i];
         size_t sectors = e->len / 512;
 
+        if (e->kind == TD_DISK_ALLOCATED && e->file == file && below(seed, 2))
+            image_grow(image, e->number);
         if (e->kind != TD_DISK_WROTE || e->file != file || e->durable)
             continue;
         if (way == 0 || (way == 1 && i + 1 < to) || below(seed, 2))
@@ -78,12 +85,16 @@ static void path_of(char out[200], const char *dir, const char *name)
 static void image_save(const struct td_image *image, const char *dir,
                        const char *name)
 {
+    size_t len = image->len; /* much of it was only allocated */
     char path[200];
     int fd;
 
+    while (len > 0 && image->data[len - 1] == 0)
+        len--;
     path_of(path, dir, name);
     fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    assert_int_equal(write(fd, image->data, image->len), image->len);
+    assert_int_equal(write(fd, image->data, len), len);
+    assert_int_equal(ftruncate(fd, (off_t)image->len), 0);
     close(fd);
 }
 

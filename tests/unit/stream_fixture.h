@@ -1,4 +1,5 @@
-/* The engine with a store that a test commands: broker/store/model.h. */
+/* The engine with a store that a test commands: broker/store/model.h; or with
+ * another. */
 #ifndef TESTS_UNIT_STREAM_FIXTURE_H
 #define TESTS_UNIT_STREAM_FIXTURE_H
 
@@ -12,13 +13,17 @@
 
 struct streams {
     struct fixture *f;
-    struct td_model *model;
+    struct td_model *model; /* NULL: it has a store of another kind */
     struct td_store *store;
 };
 
 /* An engine over an empty store, that commits and answers by itself. */
 int setup_streams(void **state);
 int teardown_streams(void **state);
+
+/* An engine over any store, which is then s->store; and without both. */
+void begin_streams(struct streams *s, struct td_store *store);
+void end_streams(struct streams *s);
 
 #define TEST_STREAM(name)                                                      \
     cmocka_unit_test_setup_teardown(name, setup_streams, teardown_streams)
