@@ -64,11 +64,16 @@ void td_bury(struct td_engine *e, struct td_consumer *c,
         td_consumer_done(e, c, retry->sequence, 1);
         return;
     }
+    if (r && r->number == 0) { /* it was purged meanwhile */
+        td_consumer_done(e, c, retry->sequence, 1);
+        return;
+    }
     key = td_place_two(TD_TABLE_DEAD, c->id, r ? r->number : c->dead_next);
     pack_row(e, piece, retry);
     td_commit_put(e, &key, &e->streams.value, NULL, 0, 0);
     td_commit_raise(e, TD_LEVEL_DISK);
     c->dead_next += !r;
+    c->dead_len += !r;
     td_consumer_dirty(e, c);
     burial = td_fifo_push(&c->burials);
     if (!burial)
@@ -88,7 +93,6 @@ void td_bury_written(struct td_engine *e, struct td_consumer *c)
 
         if (!td_commit_is_written(e, burial->ticket))
             return;
-        c->dead_len += !burial->again;
         r = td_redriven_find(c, burial->retry.sequence);
         if (r && burial->again) {
             HASH_DELETE(hh, c->redriven, r);
@@ -108,6 +112,7 @@ void td_bury_take_back(struct td_engine *e, struct td_consumer *c)
         struct td_burial *burial = td_fifo_nth(&c->burials, 0);
 
         c->count.dead--;
+        c->dead_len -= !burial->again;
         burial->retry.due_ms = e->now_ms + AGAIN_MS;
         burial->retry.ticket = 0;
         if (!burial->forgotten && td_retries_add(&c->retries, &burial->retry))
@@ -175,7 +180,8 @@ bool td_redrive(struct td_engine *e, struct td_consumer *c, uint64_t number,
 void td_redriven_done(struct td_engine *e, struct td_consumer *c,
                       struct td_redriven *r)
 {
-    if (r->number > 0) { /* it was not purged */
+    /* it was not purged */
+    if (r->number > 0 && !td_commit_is_buried(e, c->id, r->number)) {
         td_commit_bury_dead(e, c->id, r->number);
         c->dead_len -= c->dead_len > 0;
     }

@@ -37,30 +37,37 @@ void td_asked_result(struct td_engine *e, struct td_session *s,
         td_engine_send(e, s, &f, NULL);
 }
 
-static void answer(struct td_engine *e, const struct td_asked *a, uint32_t undo)
+static void owe(struct td_engine *e, const struct td_asked *a,
+                const struct td_owed_reply *what)
 {
-    struct td_owed_reply *owed;
+    struct td_owed_reply *owed = td_fifo_push(&e->streams.replies);
 
-    if (e->streams.turn == 0) {
-        td_asked_fail(e, a, TIDINGS_OK, "");
-        return;
-    }
-    owed = td_fifo_push(&e->streams.replies);
     if (!owed) {
+        td_undo_free(what->undo);
         td_asked_fail(e, a, TIDINGS_ENOMEM,
                       "broker is out of memory: it may "
                       "have been done");
         return;
     }
-    owed->ticket = e->streams.turn;
+    *owed = *what;
+    owed->ticket = td_commit_last(e);
     owed->session = a->session->number;
     owed->request = a->request;
-    owed->undo = undo;
+    td_operate_written(e, e->streams.written);
 }
 
-void td_asked_done(struct td_engine *e, const struct td_asked *a)
+void td_asked_done(struct td_engine *e, const struct td_asked *a,
+                   struct td_undo *undo)
 {
-    answer(e, a, 0);
+    owe(e, a, &(struct td_owed_reply){.undo = undo});
+}
+
+void td_asked_counted(struct td_engine *e, const struct td_asked *a,
+                      uint64_t events, uint64_t next)
+{
+    owe(e, a,
+        &(struct td_owed_reply){
+            .counts = true, .events = events, .next = next});
 }
 
 static void reply(struct td_engine *e, const struct td_owed_reply *owed,
@@ -94,26 +101,56 @@ void td_operate_written(struct td_engine *e, uint64_t ticket)
         if (owed->ticket > ticket)
             return;
         reply(e, owed, TIDINGS_OK, "");
+        td_undo_free(owed->undo);
         td_fifo_pop(replies, 1);
     }
+}
+
+static const char *failed_text(const struct td_owed_reply *owed)
+{
+    return owed->undo ? "the store could not write it: nothing was done"
+                      : "the store could not write it: what was done stays, "
+                        "unless the broker ends";
 }
 
 void td_operate_failed(struct td_engine *e, tidings_err err)
 {
     struct td_fifo *replies = &e->streams.replies;
 
-    for (; replies->len > 0; td_fifo_pop(replies, 1)) {
-        const struct td_owed_reply owed =
-            *(struct td_owed_reply *)td_fifo_nth(replies, 0);
-        struct td_stream *stream = td_stream_by_id(e, owed.undo);
+    for (uint32_t i = replies->len; i-- > 0;) { /* the last one first */
+        const struct td_owed_reply *owed = td_fifo_nth(replies, i);
 
-        reply(e, &owed, err, "the store could not write it: nothing was done");
-        if (stream)
-            td_stream_delete(e, stream);
+        if (owed->undo)
+            td_undo(e, owed->undo);
+    }
+    for (; replies->len > 0; td_fifo_pop(replies, 1)) {
+        const struct td_owed_reply *owed = td_fifo_nth(replies, 0);
+
+        reply(e, owed, err, failed_text(owed));
+        td_undo_free(owed->undo);
     }
 }
 
-/* ---- what options name ---- */
+void td_operate_fini(struct td_engine *e)
+{
+    struct td_fifo *replies = &e->streams.replies;
+
+    for (uint32_t i = 0; i < replies->len; i++)
+        td_undo_free(((struct td_owed_reply *)td_fifo_nth(replies, i))->undo);
+    td_fifo_fini(replies);
+}
+
+/* ---- what calls need ---- */
+
+struct td_undo *td_asked_undo(struct td_engine *e, const struct td_asked *a,
+                              enum td_undo_kind kind)
+{
+    struct td_undo *undo = td_undo_new(kind);
+
+    if (!undo)
+        td_asked_fail(e, a, TIDINGS_ENOMEM, "broker is out of memory");
+    return undo;
+}
 
 bool td_asked_stream(struct td_engine *e, const struct td_asked *a,
                      const char *key, struct td_stream **out)
@@ -159,18 +196,20 @@ static void stream_add(struct td_engine *e, const struct td_asked *a)
     struct td_stream_options options;
     const char *text = td_stream_options_read(&options, a->options);
     uint32_t before = e->streams.next_stream;
+    struct td_undo *undo = td_asked_undo(e, a, TD_UNDO_STREAM);
     tidings_err err;
 
-    if (text) {
-        td_asked_fail(e, a, TIDINGS_EINVAL, text);
+    if (!undo)
+        return;
+    err = text ? TIDINGS_EINVAL : td_stream_add(e, &options, &text);
+    if (err) {
+        td_undo_free(undo);
+        td_asked_fail(e, a, err, text);
         return;
     }
-    err = td_stream_add(e, &options, &text);
-    if (err)
-        td_asked_fail(e, a, err, text);
-    else
-        answer(e, a,
-               e->streams.next_stream > before ? e->streams.next_stream : 0);
+    if (e->streams.next_stream > before)
+        undo->id = e->streams.next_stream;
+    td_asked_done(e, a, undo);
 }
 
 static void pack_stream(struct td_engine *e, msgpack_packer *pk,
@@ -241,7 +280,7 @@ static void stream_delete(struct td_engine *e, const struct td_asked *a)
         return;
     }
     td_stream_delete(e, stream);
-    td_asked_done(e, a);
+    td_asked_done(e, a, NULL);
 }
 
 static void stream_purge(struct td_engine *e, const struct td_asked *a)
@@ -256,7 +295,7 @@ static void stream_purge(struct td_engine *e, const struct td_asked *a)
         return;
     }
     td_retain_purge(e, stream, before);
-    td_asked_done(e, a);
+    td_asked_done(e, a, NULL);
 }
 
 /* ---- the table ---- */

@@ -11,13 +11,45 @@ struct td_asked {
     struct td_str options; /* a map */
 };
 
+/* ---- undo.c ---- */
+
+enum td_undo_kind {
+    TD_UNDO_STREAM, /* a stream was added */
+    TD_UNDO_GROUP,  /* a group was */
+    TD_UNDO_PAUSE,  /* … was paused or resumed */
+    TD_UNDO_SEEK    /* … was sent elsewhere */
+};
+
+/* How it was before. */
+struct td_undo {
+    enum td_undo_kind kind;
+    uint32_t id; /* of the stream or group */
+    bool paused;
+    int64_t paused_until_ms;
+    struct td_placement place;
+};
+
+struct td_undo *td_undo_new(enum td_undo_kind kind); /* NULL: no memory */
+void td_undo(struct td_engine *e, struct td_undo *undo);
+void td_undo_free(struct td_undo *undo); /* NULL is allowed */
+
+/* ---- call.c ---- */
+
 void td_asked_fail(struct td_engine *e, const struct td_asked *a,
                    tidings_err code, const char *text);
-/* Done, once what this turn writes is written. */
-void td_asked_done(struct td_engine *e, const struct td_asked *a);
+/* Done, once all that was submitted is written; if that fails, undo, which is
+ * taken over. NULL: there is nothing to undo, or it goes on all the same. */
+void td_asked_done(struct td_engine *e, const struct td_asked *a,
+                   struct td_undo *undo);
+/* The same, with a result: "events", and "next" as the number to go on with. */
+void td_asked_counted(struct td_engine *e, const struct td_asked *a,
+                      uint64_t events, uint64_t next);
 /* The result is in e->table. */
 void td_asked_result(struct td_engine *e, struct td_session *s,
                      uint64_t request);
+/* To be filled, for td_asked_done(); NULL: it is answered. */
+struct td_undo *td_asked_undo(struct td_engine *e, const struct td_asked *a,
+                              enum td_undo_kind kind);
 /* The stream and the group that the options name; false: it is answered. */
 bool td_asked_stream(struct td_engine *e, const struct td_asked *a,
                      const char *key, struct td_stream **out);

@@ -210,6 +210,7 @@ static bool redrive_one(struct td_engine *e, struct td_consumer *c,
     struct td_dead_row row;
 
     if (!td_dead_row_read(record->value, &row) || row.redrive ||
+        td_commit_is_buried(e, c->id, number) ||
         !td_redrive(e, c, number, row.sequence))
         return false; /* it is on its way */
     row.redrive = true;
@@ -240,6 +241,8 @@ static bool purge_one(struct td_engine *e, struct td_consumer *c,
 {
     struct td_redriven *r = redriven_of(c, number, record);
 
+    if (td_commit_is_buried(e, c->id, number))
+        return false; /* another was first */
     td_commit_bury_dead(e, c->id, number);
     c->dead_len -= c->dead_len > 0;
     td_consumer_dirty(e, c); /* what the letter settled, it settles no more */
@@ -254,7 +257,6 @@ static void on_page(struct td_engine *e, void *owner,
     struct waiting *w = owner;
     struct td_session *s = asker(e, w);
     struct td_consumer *c = td_consumer_by_id(e, w->group);
-    struct td_owed_reply *owed;
     uint64_t number = 0;
     uint64_t events = 0;
     uint32_t id;
@@ -268,23 +270,13 @@ static void on_page(struct td_engine *e, void *owner,
     }
     if (events > 0)
         td_commit_raise(e, TD_LEVEL_DISK);
-    if (events > 0 && e->streams.turn == 0)
-        td_commit_ticket(e);
-    owed = s && !answer->err && c ? td_fifo_push(&e->streams.replies) : NULL;
-    if (owed) {
-        owed->ticket = e->streams.turn ? e->streams.turn : e->streams.written;
-        owed->session = w->session;
-        owed->request = w->request;
-        owed->counts = true;
-        owed->events = events;
-        owed->next = answer->more ? number + 1 : 0;
-        if (e->streams.turn == 0)
-            td_operate_written(e, e->streams.written);
-    } else if (s) {
+    if (s && !answer->err && c)
+        td_asked_counted(e, &(struct td_asked){s, w->request, td_no_str},
+                         events, answer->more ? number + 1 : 0);
+    else if (s)
         td_engine_reply(e, s, w->request,
                         answer->err ? answer->err : TIDINGS_ENOTFOUND,
                         "the store cannot read it, or the group is gone");
-    }
     free(w);
 }
 

@@ -11,7 +11,9 @@ void td_operate_group_add(struct td_engine *e, const struct td_asked *a)
 {
     struct td_durable_options options;
     struct td_consumer *c;
+    uint32_t before = e->streams.next_group;
     struct td_stream *stream;
+    struct td_undo *undo;
     const char *text;
     unsigned given;
     tidings_err err;
@@ -25,14 +27,20 @@ void td_operate_group_add(struct td_engine *e, const struct td_asked *a)
         td_asked_fail(e, a, TIDINGS_EINVAL, text);
         return;
     }
+    undo = td_asked_undo(e, a, TD_UNDO_GROUP);
+    if (!undo)
+        return;
     err = td_consumer_add(e, stream, &options, given, &c, &text);
     if (err) {
+        td_undo_free(undo);
         td_asked_fail(e, a, err, text);
         return;
     }
     if (c->dirty)
         td_commit_ticket(e);
-    td_asked_done(e, a);
+    if (e->streams.next_group > before)
+        undo->id = c->id;
+    td_asked_done(e, a, undo);
 }
 
 /* ---- the list ---- */
@@ -129,14 +137,30 @@ void td_operate_group_list(struct td_engine *e, const struct td_asked *a)
 /* ---- the rest ---- */
 
 static void changed(struct td_engine *e, const struct td_asked *a,
-                    struct td_consumer *c)
+                    struct td_consumer *c, struct td_undo *undo)
 {
+    undo->id = c->id;
     c->dirty_row = true;
     td_consumer_dirty(e, c);
     if (c->dirty)
         td_commit_ticket(e);
     td_consumer_ready(e, c);
-    td_asked_done(e, a);
+    td_asked_done(e, a, undo);
+}
+
+static void set_paused(struct td_engine *e, const struct td_asked *a,
+                       struct td_consumer *c, bool paused, uint64_t until_ms)
+{
+    struct td_undo *undo = td_asked_undo(e, a, TD_UNDO_PAUSE);
+
+    if (!undo)
+        return;
+    undo->paused = c->paused;
+    undo->paused_until_ms = c->paused_until_ms;
+    c->paused = paused;
+    c->paused_until_ms = (int64_t)until_ms;
+    td_consumer_wake_at(e, c, e->now_ms);
+    changed(e, a, c, undo);
 }
 
 void td_operate_group_pause(struct td_engine *e, const struct td_asked *a)
@@ -151,25 +175,20 @@ void td_operate_group_pause(struct td_engine *e, const struct td_asked *a)
                       "until_ms is milliseconds since 1970");
         return;
     }
-    c->paused = true;
-    c->paused_until_ms = (int64_t)until;
-    td_consumer_wake_at(e, c, e->now_ms);
-    changed(e, a, c);
+    set_paused(e, a, c, true, until);
 }
 
 void td_operate_group_resume(struct td_engine *e, const struct td_asked *a)
 {
     struct td_consumer *c;
 
-    if (!td_asked_group(e, a, &c))
-        return;
-    c->paused = false;
-    c->paused_until_ms = 0;
-    changed(e, a, c);
+    if (td_asked_group(e, a, &c))
+        set_paused(e, a, c, false, 0);
 }
 
 void td_operate_group_seek(struct td_engine *e, const struct td_asked *a)
 {
+    struct td_undo *undo;
     struct td_start start;
     struct td_consumer *c;
     const char *text;
@@ -181,8 +200,11 @@ void td_operate_group_seek(struct td_engine *e, const struct td_asked *a)
         td_asked_fail(e, a, TIDINGS_EINVAL, text);
         return;
     }
-    td_consumer_seek(e, c, &start);
-    changed(e, a, c);
+    undo = td_asked_undo(e, a, TD_UNDO_SEEK);
+    if (!undo)
+        return;
+    td_consumer_seek(e, c, &start, &undo->place);
+    changed(e, a, c, undo);
 }
 
 void td_operate_group_delete(struct td_engine *e, const struct td_asked *a)
@@ -192,5 +214,5 @@ void td_operate_group_delete(struct td_engine *e, const struct td_asked *a)
     if (!td_asked_group(e, a, &c))
         return;
     td_consumer_delete(e, c);
-    td_asked_done(e, a);
+    td_asked_done(e, a, NULL);
 }

@@ -145,19 +145,21 @@ static void delete_rows(struct td_engine *e, const struct td_grave *grave)
     static const enum td_table of_group[] = {TD_TABLE_GROUP, TD_TABLE_FLOOR,
                                              TD_TABLE_CHUNK, TD_TABLE_COUNT,
                                              TD_TABLE_DEAD,  TD_TABLES_END};
-    const enum td_table *tables = grave->stream ? of_stream : of_group;
+    const enum td_table *tables =
+        grave->key.kind == TD_GRAVE_STREAM ? of_stream : of_group;
+    const uint32_t id = (uint32_t)grave->key.id;
     const struct td_place dead =
-        td_place_two(TD_TABLE_DEAD, grave->id, grave->number);
+        td_place_two(TD_TABLE_DEAD, id, grave->key.number);
 
-    if (grave->number > 0) {
+    if (grave->key.kind == TD_GRAVE_LETTER) {
         td_commit_delete(e, &dead);
         return;
     }
 
     for (uint32_t i = 0; tables[i] != TD_TABLES_END; i++) {
-        struct td_place key = td_place_one(tables[i], grave->id);
-        struct td_place from = td_place_two(tables[i], grave->id, 0);
-        struct td_place to = td_place_two(tables[i], grave->id + 1, 0);
+        struct td_place key = td_place_one(tables[i], id);
+        struct td_place from = td_place_two(tables[i], id, 0);
+        struct td_place to = td_place_two(tables[i], id + 1, 0);
 
         if (i < 2)
             td_commit_delete(e, &key);
@@ -167,23 +169,51 @@ static void delete_rows(struct td_engine *e, const struct td_grave *grave)
     td_commit_raise(e, TD_LEVEL_DISK);
 }
 
-static void bury(struct td_engine *e, const struct td_grave *grave)
+static struct td_grave *find_grave(const struct td_engine *e,
+                                   const struct td_grave_key *key)
 {
-    struct td_grave *kept = td_fifo_push(&e->streams.graves);
+    struct td_grave *grave;
 
-    if (kept)
-        *kept = *grave;
-    delete_rows(e, grave);
+    HASH_FIND(hh, e->streams.graves, key, sizeof(*key), grave);
+    return grave;
+}
+
+static void bury(struct td_engine *e, const struct td_grave_key *key)
+{
+    struct td_grave *grave = find_grave(e, key);
+    const struct td_grave now = {.key = *key};
+
+    delete_rows(e, &now);
+    if (grave) {
+        grave->ticket = td_commit_ticket(e);
+        return;
+    }
+    grave = calloc(1, sizeof(*grave));
+    if (!grave)
+        return;
+    grave->key = *key;
+    grave->ticket = td_commit_ticket(e);
+    HASH_ADD(hh, e->streams.graves, key, sizeof(grave->key), grave);
+    if (grave->hh_failed)
+        free(grave);
 }
 
 void td_commit_bury(struct td_engine *e, bool stream, uint32_t id)
 {
-    bury(e, &(struct td_grave){td_commit_ticket(e), stream, id, 0});
+    bury(e, &(struct td_grave_key){stream ? TD_GRAVE_STREAM : TD_GRAVE_GROUP,
+                                   id, 0});
 }
 
 void td_commit_bury_dead(struct td_engine *e, uint32_t group, uint64_t number)
 {
-    bury(e, &(struct td_grave){td_commit_ticket(e), false, group, number});
+    bury(e, &(struct td_grave_key){TD_GRAVE_LETTER, group, number});
+}
+
+bool td_commit_is_buried(const struct td_engine *e, uint32_t group,
+                         uint64_t number)
+{
+    return find_grave(e,
+                      &(struct td_grave_key){TD_GRAVE_LETTER, group, number});
 }
 
 /* Those whose transaction failed go with any that comes, so that nothing that
@@ -195,13 +225,31 @@ static void write_graves(struct td_engine *e)
     if (!st->unburied || (st->turn == 0 && e->now_ms < st->again_ms))
         return;
     st->unburied = false;
-    for (uint32_t i = 0; i < st->graves.len; i++) {
-        struct td_grave *grave = td_fifo_nth(&st->graves, i);
-
+    for (struct td_grave *grave = st->graves; grave; grave = grave->hh.next) {
         if (grave->ticket > 0)
             continue;
         grave->ticket = td_commit_ticket(e);
         delete_rows(e, grave);
+    }
+}
+
+static void forget_graves(struct td_engine *e)
+{
+    struct td_streams *st = &e->streams;
+
+    /* the first of the reads is the oldest */
+    while (!st->reads || st->reads->ticket > st->gone_reads) {
+        struct td_grave *grave;
+
+        while ((grave = st->graves) && grave->ticket > 0 &&
+               grave->ticket <= st->gone) {
+            HASH_DELETE(hh, st->graves, grave);
+            free(grave);
+        }
+        if (st->gone == st->written)
+            return;
+        st->gone = st->written;
+        st->gone_reads = st->read_ticket;
     }
 }
 
@@ -322,13 +370,7 @@ static void keep(struct td_engine *e, uint64_t ticket)
         td_fifo_pop(&st->carried, 1);
     }
     keep_stored(e, ticket);
-    while (st->graves.len > 0) {
-        const struct td_grave *grave = td_fifo_nth(&st->graves, 0);
-
-        if (grave->ticket == 0 || grave->ticket > ticket)
-            break;
-        td_fifo_pop(&st->graves, 1);
-    }
+    forget_graves(e);
     td_confirm_written(e, ticket);
     td_operate_written(e, ticket);
     td_consumers_written(e);
@@ -359,9 +401,11 @@ static void take_back(struct td_engine *e, tidings_err err)
     st->again_ms = e->now_ms + AGAIN_MS;
     td_fifo_pop(&st->carried, st->carried.len);
     td_fifo_pop(&st->carried_stored, st->carried_stored.len);
-    for (uint32_t i = 0; i < st->graves.len; i++)
-        ((struct td_grave *)td_fifo_nth(&st->graves, i))->ticket = 0;
-    st->unburied = st->graves.len > 0;
+    for (struct td_grave *grave = st->graves; grave; grave = grave->hh.next) {
+        if (!td_commit_is_written(e, grave->ticket))
+            grave->ticket = 0;
+        st->unburied = st->unburied || grave->ticket == 0;
+    }
     for (struct td_stream *s = st->all; s; s = s->hh.next) {
         if (td_stream_is_on_disk(s))
             stream_back(e, s);
@@ -402,6 +446,7 @@ static void on_read(struct td_engine *e, const struct td_store_answer *answer)
     if (read->done)
         read->done(e, read->owner, answer);
     free(read);
+    forget_graves(e);
 }
 
 /* Publishers that waited for the store go on. */

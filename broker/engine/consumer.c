@@ -218,21 +218,50 @@ static void redrive_all(struct td_engine *e, struct td_consumer *c)
     }
 }
 
-void td_consumer_seek(struct td_engine *e, struct td_consumer *c,
-                      const struct td_start *start)
+/* What is stored of it is to go, and all of what is now to be written. */
+static void moved(struct td_engine *e, struct td_consumer *c)
 {
-    forget_out(c);
-    for (uint32_t i = 0; i < c->burials.len; i++)
-        ((struct td_burial *)td_fifo_nth(&c->burials, i))->forgotten = true;
-    td_settled_fini(&c->settled);
-    td_counts_fini(&c->counts);
-    memset(&c->counts, 0, sizeof(c->counts));
     c->wipe = c->placed = true;
-    td_settled_init(&c->settled, c->stream->head.next);
-    td_locate(e, c, start);
     redrive_all(e, c);
     td_consumer_dirty(e, c);
     td_consumer_ready(e, c);
+}
+
+void td_consumer_seek(struct td_engine *e, struct td_consumer *c,
+                      const struct td_start *start, struct td_placement *was)
+{
+    *was = (struct td_placement){c->locating, c->options.start.time_ms,
+                                 c->settled, c->counts};
+    forget_out(c);
+    for (uint32_t i = 0; i < c->burials.len; i++)
+        ((struct td_burial *)td_fifo_nth(&c->burials, i))->forgotten = true;
+    memset(&c->counts, 0, sizeof(c->counts));
+    memset(&c->settled, 0, sizeof(c->settled));
+    td_settled_init(&c->settled, c->stream->head.next);
+    td_locate(e, c, start);
+    moved(e, c);
+}
+
+void td_consumer_put_back(struct td_engine *e, struct td_consumer *c,
+                          struct td_placement *was)
+{
+    const struct td_start start = {.kind = TD_START_TIME,
+                                   .time_ms = was->time_ms};
+
+    forget_out(c);
+    td_settled_fini(&c->settled);
+    td_counts_fini(&c->counts);
+    c->settled = was->settled;
+    c->counts = was->counts;
+    memset(&was->settled, 0, sizeof(was->settled));
+    memset(&was->counts, 0, sizeof(was->counts));
+    td_settled_redirty(&c->settled);
+    td_counts_redirty(&c->counts);
+    c->options.start.time_ms = start.time_ms;
+    c->cursor = td_settled_next(&c->settled, c->settled.floor);
+    if (was->locating)
+        td_locate(e, c, &start);
+    moved(e, c);
 }
 
 /* ---- the end ---- */

@@ -106,6 +106,14 @@ struct td_consumer {
     uint64_t wrote; /* the last ticket with something of it */
 };
 
+/* What of a stream a group has had, and where it was looking. */
+struct td_placement {
+    bool locating;
+    int64_t time_ms; /* the start that it was looking for */
+    struct td_settled_set settled;
+    struct td_counts counts;
+};
+
 /* consumer.c: their life */
 struct td_consumer *td_consumer_find(struct td_stream *stream,
                                      struct td_str group);
@@ -123,9 +131,12 @@ void td_consumer_delete(struct td_engine *e, struct td_consumer *c);
 void td_consumer_free(struct td_engine *e, struct td_consumer *c);
 void td_consumer_ready(struct td_engine *e, struct td_consumer *c);
 void td_consumer_dirty(struct td_engine *e, struct td_consumer *c);
-/* Forgets what is out, and goes on from there. */
+/* Forgets what is out, and goes on from there. was, zeroed: how it was. */
 void td_consumer_seek(struct td_engine *e, struct td_consumer *c,
-                      const struct td_start *start);
+                      const struct td_start *start, struct td_placement *was);
+/* It never left: what it has had since then it may have again. */
+void td_consumer_put_back(struct td_engine *e, struct td_consumer *c,
+                          struct td_placement *was);
 bool td_consumer_is_durable(const struct td_consumer *c);
 /* Its state is kept in the store. */
 bool td_consumer_is_kept(const struct td_consumer *c);

@@ -277,7 +277,6 @@ void td_streams_init(struct td_engine *e)
     st->flown.size = sizeof(struct td_flown);
     st->carried.size = sizeof(struct td_carried);
     st->carried_stored.size = sizeof(struct td_carried_stored);
-    st->graves.size = sizeof(struct td_grave);
     st->owed.size = sizeof(struct td_owed_confirm);
     st->replies.size = sizeof(struct td_owed_reply);
     if (st->store)
@@ -293,6 +292,8 @@ void td_streams_fini(struct td_engine *e)
     struct td_stream *next;
     struct td_read *read;
     struct td_read *after;
+    struct td_grave *grave;
+    struct td_grave *beside;
 
     HASH_ITER(hh, st->all, stream, next)
     {
@@ -313,8 +314,12 @@ void td_streams_fini(struct td_engine *e)
     td_fifo_fini(&st->flown);
     td_fifo_fini(&st->carried);
     td_fifo_fini(&st->carried_stored);
-    td_fifo_fini(&st->graves);
+    HASH_ITER(hh, st->graves, grave, beside)
+    {
+        HASH_DELETE(hh, st->graves, grave);
+        free(grave);
+    }
     td_fifo_fini(&st->owed);
-    td_fifo_fini(&st->replies);
+    td_operate_fini(e);
     td_buf_fini(&st->value);
 }

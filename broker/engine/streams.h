@@ -28,6 +28,7 @@ struct td_engine;
 struct td_producer;
 struct td_session;
 struct td_route;
+struct td_undo;
 
 /* A record that is known without reading it. */
 struct td_entry {
@@ -99,12 +100,21 @@ struct td_carried_stored {
     struct td_stored stored;
 };
 
-/* A stream or group whose rows in the store are to go, or a dead letter. */
+enum td_grave_kind { TD_GRAVE_STREAM, TD_GRAVE_GROUP, TD_GRAVE_LETTER };
+
+struct td_grave_key {
+    uint64_t kind;
+    uint64_t id;     /* of the stream or group */
+    uint64_t number; /* of the dead letter */
+};
+
+/* A stream or group whose rows in the store are to go, or a dead letter; there
+ * until they are gone, also for those who were reading while they went. */
 struct td_grave {
+    UT_hash_handle hh; /* the oldest first */
+    bool hh_failed;
+    struct td_grave_key key;
     uint64_t ticket; /* which takes them; 0: it failed, another has to */
-    bool stream;     /* or a group */
-    uint32_t id;
-    uint64_t number; /* of a dead letter of that group; 0: all of it */
 };
 
 /* A transaction that was not answered yet. */
@@ -126,8 +136,8 @@ struct td_owed_reply {
     uint64_t ticket;
     uint64_t session;
     uint64_t request;
-    uint32_t undo; /* id of a stream that is not to be, if it fails; 0: none */
-    bool counts;   /* the result is a map: "events", and "next" … */
+    struct td_undo *undo; /* if it fails; NULL: it goes on all the same */
+    bool counts;          /* the result is a map: "events", and "next" … */
     uint64_t events;
     uint64_t next; /* … where to go on; 0: nowhere */
 };
@@ -167,8 +177,10 @@ struct td_streams {
                          nothing */
     struct td_fifo carried;              /* td_carried */
     struct td_fifo carried_stored;       /* td_carried_stored */
-    struct td_fifo graves;               /* td_grave, the oldest first … */
+    struct td_grave *graves;             /* by key … */
     bool unburied;                       /* … some of them without a ticket */
+    uint64_t gone;                       /* those up to this ticket are, … */
+    uint64_t gone_reads;                 /* … for reads behind this one */
     struct td_fifo owed;                 /* td_owed_confirm */
     struct td_stream *dirty;             /* list by dirty_next */
     struct td_producer *dirty_producers; /* list by dirty_next */
@@ -271,6 +283,9 @@ uint64_t td_commit_last(const struct td_engine *e);
 void td_commit_bury(struct td_engine *e, bool stream, uint32_t id);
 /* The same of a dead letter. */
 void td_commit_bury_dead(struct td_engine *e, uint32_t group, uint64_t number);
+/* A read may still bring it. */
+bool td_commit_is_buried(const struct td_engine *e, uint32_t group,
+                         uint64_t number);
 void td_commit_forget_producer(struct td_engine *e,
                                const struct td_producer *p);
 /* Submits what the turn has written. */
@@ -325,5 +340,6 @@ void td_operate(struct td_engine *e, struct td_session *s,
                 const struct td_frame *f);
 void td_operate_written(struct td_engine *e, uint64_t ticket);
 void td_operate_failed(struct td_engine *e, tidings_err err); /* all */
+void td_operate_fini(struct td_engine *e);
 
 #endif

@@ -1,0 +1,74 @@
+/* What an operator's call has done before it was written, and how that is taken
+ * back when it cannot be: who was told that nothing was done can rely on it. */
+#include "broker/engine/call.h"
+
+#include <stdlib.h>
+
+struct td_undo *td_undo_new(enum td_undo_kind kind)
+{
+    struct td_undo *undo = calloc(1, sizeof(*undo));
+
+    if (undo)
+        undo->kind = kind;
+    return undo;
+}
+
+void td_undo_free(struct td_undo *undo)
+{
+    if (!undo)
+        return;
+    td_settled_fini(&undo->place.settled);
+    td_counts_fini(&undo->place.counts);
+    free(undo);
+}
+
+static void stream_added(struct td_engine *e, struct td_undo *undo)
+{
+    struct td_stream *stream = td_stream_by_id(e, undo->id);
+
+    if (stream)
+        td_stream_delete(e, stream);
+}
+
+/* Whoever has joined it meanwhile has made it too. */
+static void group_added(struct td_engine *e, struct td_undo *undo)
+{
+    struct td_consumer *c = td_consumer_by_id(e, undo->id);
+
+    if (c && c->group->members_len == 0)
+        td_consumer_delete(e, c);
+}
+
+static void group_paused(struct td_engine *e, struct td_undo *undo)
+{
+    struct td_consumer *c = td_consumer_by_id(e, undo->id);
+
+    if (!c)
+        return;
+    c->paused = undo->paused;
+    c->paused_until_ms = undo->paused_until_ms;
+    c->dirty_row = true;
+    td_consumer_dirty(e, c);
+    td_consumer_wake_at(e, c, e->now_ms);
+    td_consumer_ready(e, c);
+}
+
+static void group_moved(struct td_engine *e, struct td_undo *undo)
+{
+    struct td_consumer *c = td_consumer_by_id(e, undo->id);
+
+    if (c)
+        td_consumer_put_back(e, c, &undo->place);
+}
+
+void td_undo(struct td_engine *e, struct td_undo *undo)
+{
+    static void (*const how[])(struct td_engine * e, struct td_undo * undo) = {
+        [TD_UNDO_STREAM] = stream_added,
+        [TD_UNDO_GROUP] = group_added,
+        [TD_UNDO_PAUSE] = group_paused,
+        [TD_UNDO_SEEK] = group_moved,
+    };
+
+    how[undo->kind](e, undo);
+}

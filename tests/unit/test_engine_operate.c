@@ -1,0 +1,312 @@
+/* The engine: what operators' calls do when they meet, and when the store cannot
+ * write them. */
+#include "tests/unit/stream_fixture.h"
+
+#define GROUP "{\"stream\" \"events\" \"group\" \"g\"}"
+
+/* Asked, and not waited for. */
+static void ask_call(struct streams *s, uint64_t request, const char *name,
+                     const char *options)
+{
+    givef(s->f, "pub", "[15 %llu \"%s\" %s]", (unsigned long long)request, name,
+          options);
+}
+
+/* The answer to a request; NULL: there is none yet. */
+static const struct td_frame *answer_to(struct streams *s, uint64_t request)
+{
+    struct sent *sent;
+
+    for (uint32_t i = 0; (sent = find(s->f, "pub", TD_REPLY, i)); i++) {
+        if (sent->frame.u.reply.request == request)
+            return &sent->frame;
+    }
+    return NULL;
+}
+
+static uint64_t code_of(struct streams *s, uint64_t request)
+{
+    const struct td_frame *f = answer_to(s, request);
+
+    assert_non_null(f);
+    return f->u.reply.code;
+}
+
+static uint64_t events_of(struct streams *s, uint64_t request)
+{
+    assert_int_equal(code_of(s, request), TIDINGS_OK);
+    return count(answer_to(s, request)->u.reply.result, "events");
+}
+
+static struct td_str group_row(struct streams *s)
+{
+    return row_of(call(s, "pub", "group.list", "{}"), "groups", 0);
+}
+
+/* So many events, all of them dead letters of the group. */
+static void bury(struct streams *s, uint32_t n)
+{
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "");
+    put(s, "pub", "a", n, 1, DISK);
+    settle(s, "sub", TD_TERM, 1, n);
+    settle_down(s);
+    assert_int_equal(count(group_row(s), "dead"), n);
+}
+
+/* ---- calls that meet ---- */
+
+static void test_operate_purges_a_letter_once(void **state)
+{
+    struct streams *s = *state;
+
+    bury(s, 3);
+    hold_store(s);
+    ask_call(s, 101, "dlq.purge", GROUP);
+    ask_call(s, 102, "dlq.purge", GROUP);
+    let_store(s);
+    assert_int_equal(events_of(s, 101), 3);
+    assert_int_equal(events_of(s, 102), 0);
+    put(s, "pub", "a", 2, 4, DISK);
+    settle(s, "sub", TD_TERM, 4, 5);
+    settle_down(s);
+    assert_int_equal(count(group_row(s), "dead"), 2);
+}
+
+static void test_operate_purges_before_it_redrives(void **state)
+{
+    struct streams *s = *state;
+
+    bury(s, 3);
+    hold_store(s);
+    ask_call(s, 101, "dlq.purge", GROUP);
+    ask_call(s, 102, "dlq.redrive", GROUP);
+    let_store(s);
+    assert_int_equal(events_of(s, 101), 3);
+    assert_int_equal(events_of(s, 102), 0);
+    assert_int_equal(events_to(s->f, "sub"), 3);
+    kill_broker(s);
+    hello(s->f, "pub");
+    assert_int_equal(count(group_row(s), "dead"), 0);
+}
+
+/* Redriven, it dies again while it is being purged: it is gone all the same,
+ * and nothing else is. */
+static void test_operate_purges_what_dies_again(void **state)
+{
+    struct streams *s = *state;
+
+    bury(s, 2);
+    assert_int_equal(count(call(s, "pub", "dlq.redrive",
+                                "{\"stream\" \"events\" \"group\" \"g\" "
+                                "\"last\" 1}"),
+                           "events"),
+                     1);
+    assert_int_equal(events_to(s->f, "sub"), 3);
+    hold_store(s);
+    ask_call(s, 101, "dlq.purge", GROUP);
+    settle(s, "sub", TD_TERM, 3, 3);
+    td_model_serve(s->model, UINT32_MAX);
+    let_store(s);
+    assert_int_equal(events_of(s, 101), 2);
+    assert_int_equal(count(group_row(s), "dead"), 0);
+    call(s, "pub", "dlq.purge", GROUP);
+    kill_broker(s);
+    hello(s->f, "pub");
+    assert_int_equal(count(group_row(s), "dead"), 0);
+    assert_int_equal(count(group_row(s), "floor"), 3);
+}
+
+/* "It is there" is said when that is written, whoever made it. */
+static void test_operate_answers_when_it_is_written(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hold_store(s);
+    ask_call(s, 101, "group.add", GROUP);
+    settle_down(s);
+    ask_call(s, 102, "group.add", GROUP);
+    settle_down(s);
+    assert_null(answer_to(s, 101));
+    assert_null(answer_to(s, 102));
+    let_store(s);
+    assert_int_equal(code_of(s, 101), TIDINGS_OK);
+    assert_int_equal(code_of(s, 102), TIDINGS_OK);
+}
+
+/* ---- what cannot be written ---- */
+
+/* The next transaction fails; whatever is asked meanwhile fails with it. */
+static void fail_call(struct streams *s, const char *name, const char *options)
+{
+    static uint64_t request = 1000;
+
+    request++;
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    ask_call(s, request, name, options);
+    settle_down(s);
+    assert_row(name, code_of(s, request) == TIDINGS_EFULL);
+    assert_true(strstr(answer_to(s, request)->u.reply.text.data,
+                       "nothing was done") != NULL);
+    pass(s->f, 2000); /* nothing of it comes later */
+    settle_down(s);
+}
+
+static void test_operate_takes_back_what_was_added(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    fail_call(s, "group.add", GROUP);
+    assert_int_equal(count(call(s, "pub", "group.list", "{}"), "groups_total"),
+                     0);
+    fail_call(s, "stream.add",
+              "{\"name\" \"orders\" \"patterns\" [\"order.>\"]}");
+    kill_broker(s);
+    hello(s->f, "pub");
+    assert_int_equal(count(call(s, "pub", "group.list", "{}"), "groups_total"),
+                     0);
+    assert_int_equal(
+        count(call(s, "pub", "stream.list", "{}"), "streams_total"), 1);
+    call(s, "pub", "group.add", GROUP);
+    kill_broker(s);
+    hello(s->f, "pub");
+    assert_int_equal(count(call(s, "pub", "group.list", "{}"), "groups_total"),
+                     1);
+}
+
+/* It has a member by then, to whom it was promised. */
+static void test_operate_leaves_a_group_that_was_joined(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    hold_store(s);
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    ask_call(s, 101, "group.add", GROUP);
+    settle_down(s);
+    consume(s, "sub", 1, ">", "events", "g", "");
+    let_store(s);
+    assert_int_equal(code_of(s, 101), TIDINGS_EFULL);
+    pass(s->f, 2000);
+    settle_down(s);
+    put(s, "pub", "a", 1, 1, DISK);
+    assert_int_equal(events_to(s->f, "sub"), 1);
+    kill_broker(s);
+    hello(s->f, "pub");
+    assert_int_equal(count(group_row(s), "next"), 1);
+}
+
+static bool is_paused(struct streams *s)
+{
+    bool paused = false;
+
+    assert_true(td_map_bool(group_row(s), "paused", &paused));
+    return paused;
+}
+
+static void test_operate_takes_back_a_pause(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    call(s, "pub", "group.add", GROUP);
+    fail_call(s, "group.pause", GROUP);
+    assert_false(is_paused(s));
+    hold_store(s); /* several: back to where the first began */
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    ask_call(s, 101, "group.pause", GROUP);
+    settle_down(s);
+    ask_call(s, 102, "group.resume", GROUP);
+    settle_down(s);
+    ask_call(s, 103, "group.pause", GROUP);
+    let_store(s);
+    assert_int_equal(code_of(s, 101), TIDINGS_EFULL);
+    assert_int_equal(code_of(s, 103), TIDINGS_EFULL);
+    pass(s->f, 2000);
+    assert_false(is_paused(s));
+    call(s, "pub", "group.pause", GROUP);
+    fail_call(s, "group.resume", GROUP);
+    assert_true(is_paused(s));
+    kill_broker(s);
+    hello(s->f, "pub");
+    assert_true(is_paused(s));
+}
+
+static void test_operate_takes_back_a_seek(void **state)
+{
+    struct streams *s = *state;
+    struct td_span span;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "\"start\" \"all\"");
+    put(s, "pub", "a", 5, 1, DISK);
+    settle(s, "sub", TD_ACK, 1, 2);
+    settle(s, "sub", TD_ACK, 4, 4);
+    pass(s->f, 100);
+    settle_down(s);
+    fail_call(s, "group.seek",
+              "{\"stream\" \"events\" \"group\" \"g\" \"start\" \"new\"}");
+    assert_int_equal(count(group_row(s), "floor"), 3);
+    assert_int_equal(events_to(s->f, "sub"), 7); /* 3 and 5 once more */
+    assert_true(span_to(s, "sub", 1, &span));
+    assert_int_equal(span.sequence, 3);
+    assert_true(span_to(s, "sub", 2, &span));
+    assert_int_equal(span.sequence, 5);
+    settle(s, "sub", TD_ACK, 6, 7);
+    pass(s->f, 100);
+    settle_down(s);
+    assert_int_equal(count(group_row(s), "floor"), 6);
+    kill_broker(s);
+    hello(s->f, "pub");
+    assert_int_equal(count(group_row(s), "floor"), 6);
+}
+
+/* What is deleted is gone, and that is tried until it is written. */
+static void test_operate_goes_on_deleting(void **state)
+{
+    struct streams *s = *state;
+
+    bury(s, 2);
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    ask_call(s, 101, "dlq.purge", GROUP);
+    settle_down(s);
+    assert_int_equal(code_of(s, 101), TIDINGS_EFULL);
+    assert_int_equal(count(group_row(s), "dead"), 0);
+    pass(s->f, 2000);
+    settle_down(s);
+    kill_broker(s);
+    hello(s->f, "pub");
+    assert_int_equal(count(group_row(s), "dead"), 0);
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    ask_call(s, 102, "group.delete", GROUP);
+    settle_down(s);
+    assert_int_equal(code_of(s, 102), TIDINGS_EFULL);
+    pass(s->f, 2000);
+    settle_down(s);
+    kill_broker(s);
+    hello(s->f, "pub");
+    assert_int_equal(count(call(s, "pub", "group.list", "{}"), "groups_total"),
+                     0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_STREAM(test_operate_purges_a_letter_once),
+        TEST_STREAM(test_operate_purges_before_it_redrives),
+        TEST_STREAM(test_operate_purges_what_dies_again),
+        TEST_STREAM(test_operate_answers_when_it_is_written),
+        TEST_STREAM(test_operate_takes_back_what_was_added),
+        TEST_STREAM(test_operate_leaves_a_group_that_was_joined),
+        TEST_STREAM(test_operate_takes_back_a_pause),
+        TEST_STREAM(test_operate_takes_back_a_seek),
+        TEST_STREAM(test_operate_goes_on_deleting),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
