@@ -6,6 +6,7 @@
  * api_publish_all.c  lists and conditions
  * api_subscribe.c  subscribing, unsubscribing, draining
  * api_settle.c     what handlers may know and say of a delivery
+ * api_fetch.c      fetching, where there is no handler
  * api_stream.c     streams, durable groups, and the broker's calls
  * api_loop.c       a loop of the caller's own
  * api_look.c       looking at it */

@@ -3,6 +3,7 @@
 #include "client/detail.h"
 #include "client/handle.h"
 #include "client/here.h"
+#include "client/pull.h"
 #include "client/workers.h"
 
 #include <utlist.h>
@@ -21,6 +22,7 @@ static void forget(struct td_bus *b, struct td_bus_sub *sub)
 {
     atomic_store(&sub->ended, true);
     td_pool_retire(b, sub);
+    td_pull_drop(b, sub);
     if (sub->csub)
         td_client_forget(&b->client, sub->csub);
     sub->csub = NULL;
@@ -35,8 +37,9 @@ static tidings_err check_sub(const char *pattern, tidings_handler handler,
 
     if (err)
         return err;
-    if (!handler)
-        return td_fail(TIDINGS_EINVAL, "handler is NULL");
+    if (!handler != o->pull)
+        return td_fail(TIDINGS_EINVAL,
+                       handler ? "a handler, and pull" : "handler is NULL");
     err = td_sub_check(o);
     return err ? err : td_check_timeout(o->timeout_ms);
 }

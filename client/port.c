@@ -2,6 +2,7 @@
  * messages of the link. All of it with the lock. */
 #include "client/bus.h"
 #include "client/here.h"
+#include "client/pull.h"
 #include "client/workers.h"
 
 #include <stdio.h>
@@ -206,6 +207,8 @@ static void take_delivery(struct td_bus *b, struct td_message *m,
         kept = false;
     else if (sub->pool)
         kept = td_pool_push(b, sub, part, d);
+    else if (sub->pull)
+        kept = td_pull_push(b, sub, part, d);
     else
         kept = push_delivery(b, sub, part, d);
     td_message_unref(part);

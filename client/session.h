@@ -91,6 +91,8 @@ struct td_csub {
     char group[TD_GROUP_BYTES_MAX + 1];        /* "": none */
     char stream[TD_STREAM_NAME_BYTES_MAX + 1]; /* "": live events */
     struct tidings_start start;
+    bool pulls;        /* it has no credit but what td_client_want() says */
+    uint64_t limit;    /* … which is this, a total */
     uint64_t position; /* of a reader: the sequence that comes next; 0: it has
                           not had any */
     struct td_settling settling;
@@ -351,6 +353,10 @@ void td_client_forget(struct td_client *c, struct td_csub *sub);
  * is of one that is away is told when it is resumed. */
 void td_client_handled(struct td_client *c, struct td_csub *sub,
                        uint64_t incarnation, uint64_t events, uint64_t bytes);
+
+/* Of one that pulls: so many events are to come now, and no more. Said again in
+ * each new session. */
+void td_client_want(struct td_client *c, struct td_csub *sub, uint64_t events);
 
 /* ---- settling: of durable subscriptions ---- */
 

@@ -18,7 +18,8 @@ static bool has_row(const struct td_csub *sub)
 static void append_row(struct td_client *c, struct td_csub *sub)
 {
     const struct td_credit row = {sub->number, sub->taken,
-                                  sub->taken + sub->window_events,
+                                  sub->pulls ? sub->limit
+                                             : sub->taken + sub->window_events,
                                   sub->taken_bytes + sub->window_bytes};
 
     td_credit_append(&c->scratch, &row);
@@ -86,6 +87,19 @@ void td_client_sub_taken(struct td_client *c, struct td_csub *sub)
         td_client_send_credit(c);
     else
         credit_later(c);
+}
+
+void td_client_want(struct td_client *c, struct td_csub *sub, uint64_t events)
+{
+    uint64_t limit = sub->received + events;
+
+    if (sub->limit == limit ||
+        (sub->state != TD_CSUB_LIVE && sub->state != TD_CSUB_AWAY))
+        return; /* the broker has it, or knows nothing of it yet */
+    sub->limit = limit;
+    td_client_sub_dirty(c, sub, true);
+    if (sub->state == TD_CSUB_LIVE)
+        td_client_send_credit(c);
 }
 
 /* ---- deliveries ---- */

@@ -177,7 +177,8 @@ void td_client_settle_again(struct td_client *c)
     {
         if (!sub->durable || !can_tell(sub))
             continue;
-        td_settling_again(&sub->settling, sub->window_events,
+        td_settling_again(&sub->settling,
+                          sub->pulls ? UINT64_MAX : sub->window_events,
                           c->next_request + 1);
         td_client_sub_settles(c, sub, td_settling_has_unsent(&sub->settling));
         asks = true;

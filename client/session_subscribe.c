@@ -51,6 +51,7 @@ static void take_options(struct td_csub *sub,
     sub->grouped = o->group && !o->stream;
     sub->streamed = o->stream != NULL;
     sub->durable = o->group && o->stream;
+    sub->pulls = o->pull;
     sub->start = o->start;
     if (o->group)
         snprintf(sub->group, sizeof(sub->group), "%s", o->group);
@@ -103,7 +104,7 @@ static void pack_streamed(struct td_client *c, const struct td_csub *sub)
     td_client_options_begin(c, 3u + sub->durable + deals +
                                    (start.kind != TIDINGS_START_DEFAULT) +
                                    (start.kind == TIDINGS_START_TIME));
-    td_client_option_uint(c, "events", sub->window_events);
+    td_client_option_uint(c, "events", sub->pulls ? 0 : sub->window_events);
     td_client_option_uint(c, "bytes", sub->window_bytes);
     td_client_option_str(c, "stream", sub->stream);
     if (sub->durable)
@@ -145,6 +146,7 @@ static void send_subscribe(struct td_client *c, struct td_csub *sub)
     sub->request = ++c->next_request;
     sub->received = sub->missed = 0;
     sub->taken = sub->taken_bytes = sub->told = sub->told_bytes = 0;
+    sub->limit = 0;
     td_client_sub_dirty(c, sub, false);
     td_client_sub_settles(c, sub, false);
     td_settling_reset(&sub->settling);
@@ -318,7 +320,7 @@ void td_client_subs_resumed(struct td_client *c)
             sub->state = TD_CSUB_LIVE;
         else if (sub->state != TD_CSUB_ENDING)
             continue;
-        td_client_sub_dirty(c, sub, sub->taken > 0);
+        td_client_sub_dirty(c, sub, sub->taken > 0 || sub->limit > 0);
         dirty = dirty || sub->dirty;
     }
     td_client_settle_again(c);

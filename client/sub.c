@@ -8,6 +8,7 @@
 #include "client/detail.h"
 #include "client/handle.h"
 #include "client/parked.h"
+#include "client/pull.h"
 #include "proto/type.h"
 
 #define WINDOW_BYTES_MIN (2u << 20) /* one event at its largest, and room */
@@ -79,6 +80,12 @@ tidings_err td_sub_check(const struct tidings_sub_options *o)
         return td_fail(TIDINGS_EINVAL,
                        "progress is for a durable group: name its stream and "
                        "the group");
+    if (o->pull && !o->stream)
+        return td_fail(TIDINGS_EINVAL, "pull is for a stream: name one");
+    if (o->pull && (o->workers || o->handler_timeout_ms || o->progress))
+        return td_fail(TIDINGS_EINVAL,
+                       "workers, handler_timeout_ms and progress are for "
+                       "handlers: not with pull");
     if (o->workers > TD_WORKERS_MAX)
         return td_fail(TIDINGS_EINVAL, "%u workers; at most %u", o->workers,
                        TD_WORKERS_MAX);
@@ -93,7 +100,7 @@ tidings_err td_sub_check(const struct tidings_sub_options *o)
  * the broker says so when it has it. */
 static bool keeps_keys(const struct tidings_sub_options *o)
 {
-    return o->group && o->stream &&
+    return o->group && o->stream && !o->pull &&
            (o->workers == 0 || o->order == TIDINGS_KEY_ORDER);
 }
 
@@ -114,11 +121,13 @@ struct td_bus_sub *td_bus_sub_new(tidings_handler handler, void *arg,
     sub->durable = options->group && options->stream;
     sub->progress = sub->durable && options->progress;
     sub->by_key = options->group_policy == TIDINGS_BY_KEY;
-    if (!keeps_keys(options))
-        return sub;
-    sub->parked = td_parked_new();
-    if (!sub->parked) {
-        free(sub);
+    if (options->pull)
+        sub->pull = td_pull_new();
+    if (keeps_keys(options))
+        sub->parked = td_parked_new();
+    if ((options->pull && !sub->pull) ||
+        (keeps_keys(options) && !sub->parked)) {
+        td_bus_sub_unref(sub);
         return NULL;
     }
     return sub;
@@ -136,6 +145,7 @@ void td_bus_sub_unref(struct td_bus_sub *sub)
         return;
     td_seen_fini(&sub->seen);
     td_parked_free(sub->parked);
+    td_pull_free(sub->pull);
     free(sub);
 }
 

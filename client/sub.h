@@ -14,6 +14,7 @@
 
 struct td_parked;
 struct td_pool;
+struct td_pull;
 
 /* Guarded by the bus's lock, but for what is atomic or somebody's alone. */
 struct td_bus_sub {
@@ -36,7 +37,8 @@ struct td_bus_sub {
     struct td_parked *parked;  /* NULL: keys do not wait for one another */
     atomic_ullong incarnation; /* td_client's, when it was looked at last */
     struct td_seen seen;  /* alone: whoever takes deliveries apart has it */
-    struct td_pool *pool; /* NULL: its events are the dispatcher's */
+    struct td_pool *pool; /* NULL: its events are the dispatcher's … */
+    struct td_pull *pull; /* … or are fetched; NULL: there is a handler */
     atomic_bool ended;    /* the handler is not to be called any more */
     bool drained;         /* tidings_drain() ends it, and forgets it */
     uint64_t arrived;     /* events */

@@ -8,8 +8,9 @@
 static bool read_windows(struct td_str options, uint64_t *events,
                          uint64_t *bytes)
 {
+    *events = UINT64_MAX; /* 0 means something */
     return td_map_uint(options, "events", events) &&
-           td_map_uint(options, "bytes", bytes) && *events >= 1 &&
+           td_map_uint(options, "bytes", bytes) &&
            *bytes >= TD_EVENT_BYTES_MAX && *events <= TD_QUEUE_EVENTS_MAX &&
            *bytes <= TD_QUEUE_BYTES_MAX;
 }
@@ -58,8 +59,10 @@ static struct td_sub *sub_new(struct td_session *s, uint64_t number,
         return NULL;
     sub->session = s;
     sub->number = number;
+    sub->pulls = events == 0;
     sub->events_limit = sub->window_events = events;
-    sub->bytes_limit = sub->window_bytes = bytes;
+    sub->bytes_limit = bytes;
+    sub->window_bytes = sub->pulls ? 0 : bytes; /* it owes no credit */
     sub->leases = leases ? calloc(1, sizeof(*sub->leases)) : NULL;
     if (!leases || sub->leases)
         HASH_ADD(hh, s->subs, number, sizeof(sub->number), sub);
@@ -81,8 +84,8 @@ const char *td_consume_subscribe(struct td_engine *e, struct td_session *s,
 
     *code = TIDINGS_EINVAL;
     if (!read_windows(f->u.subscribe.options, &events, &bytes))
-        return "events and bytes must allow at least one largest event, and no "
-               "more than a queue may hold";
+        return "bytes must allow at least one largest event, and events and "
+               "bytes no more than a queue may hold";
     c = find_consumer(e, f, code, &text);
     if (!c)
         return text;

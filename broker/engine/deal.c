@@ -251,19 +251,35 @@ struct least {
     uint64_t holds;     /* then */
 };
 
+/* Who pulls is not there while it does not. */
+static bool is_there(const struct td_sub *sub)
+{
+    return !sub->session->away && (!sub->pulls || room_events(sub) > 0);
+}
+
+/* All that are there pull, and none of them does. */
+static struct td_sub *any_there(const struct td_group *g)
+{
+    struct td_sub *sub = g->members;
+
+    while (sub->session->away)
+        sub = sub->group_next;
+    return sub;
+}
+
 static struct td_sub *least(struct td_group *g, struct least *l)
 {
     for (; l->sub; l->sub = l->sub->group_next) {
-        if (!l->sub->session->away && holds(l->sub) == l->holds)
+        if (is_there(l->sub) && holds(l->sub) == l->holds)
             return l->sub;
     }
     for (struct td_sub *sub = g->members; sub; sub = sub->group_next) {
-        if (!sub->session->away && (!l->sub || holds(sub) < l->holds)) {
+        if (is_there(sub) && (!l->sub || holds(sub) < l->holds)) {
             l->sub = sub;
             l->holds = holds(sub);
         }
     }
-    return l->sub;
+    return l->sub ? l->sub : any_there(g);
 }
 
 /* A walk over a piece's events. */

@@ -248,6 +248,18 @@ void td_group_away(struct td_engine *e, struct td_sub *sub)
     td_group_pass_hold(e, g, NULL);
 }
 
+void td_group_give_up(struct td_engine *e, struct td_sub *sub)
+{
+    struct td_group *g = sub->group;
+
+    if (sub->sent + sub->own.events <= sub->events_limit ||
+        !give_back(g, sub, 0))
+        return;
+    if (g->share == TD_BY_KEY)
+        td_deal(e, g);
+    td_group_ready(e, g);
+}
+
 /* What is at the front of its own queue, and leased as sent: that comes again
  * by its leases. The first so many hold no key. */
 static void drop_rewound(struct td_group *g, struct td_sub *sub, uint64_t skip)

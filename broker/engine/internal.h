@@ -178,6 +178,7 @@ struct td_sub {
     uint64_t loose; /* share TD_BY_KEY: what was sent up to here holds no key */
     uint64_t events_limit;
     uint64_t bytes_limit;
+    bool pulls;             /* of a stream: it has credit only when it asks */
     uint64_t window_events; /* the first credit */
     uint64_t window_bytes;
     uint64_t gap_told;     /* events, since it began */
@@ -425,6 +426,9 @@ void td_group_leave(struct td_engine *e, struct td_group *g, struct td_sub *sub,
 /* Its link is lost: what it was dealt and not sent goes to the others, but for
  * keys of which it was sent others that are not taken. */
 void td_group_away(struct td_engine *e, struct td_sub *sub);
+/* It pulls, and has less credit: what it was dealt beyond that goes to others,
+ * but for keys that it holds. */
+void td_group_give_up(struct td_engine *e, struct td_sub *sub);
 /* It is back, and what it has not got was put back into its own queue: what
  * holds no key of that is dealt anew. */
 void td_group_rewound(struct td_engine *e, struct td_sub *sub);

@@ -57,7 +57,7 @@ static bool take_row(struct td_engine *e, struct td_session *s,
     if (!sub)
         return true; /* it has just ended */
     if (row->taken < sub->delivered || row->taken > sub->sent ||
-        row->events_limit < sub->events_limit ||
+        (row->events_limit < sub->events_limit && !sub->pulls) ||
         row->bytes_limit < sub->bytes_limit)
         return false;
     taken = row->taken - sub->delivered;
@@ -67,8 +67,11 @@ static bool take_row(struct td_engine *e, struct td_session *s,
         e->counters.all.delivered += taken;
     }
     trim_flight(sub);
-    sub->events_limit = row->events_limit;
+    sub->events_limit =
+        row->events_limit > sub->sent ? row->events_limit : sub->sent;
     sub->bytes_limit = row->bytes_limit;
+    if (sub->pulls)
+        td_group_give_up(e, sub);
     wake(e, sub);
     return true;
 }

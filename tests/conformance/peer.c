@@ -2,6 +2,7 @@
  * end sessions, say things twice or send nonsense, and a publisher of broken
  * events. Only the backends with sockets can meet them. */
 #include "tests/conformance/broker.h"
+#include "tests/support/operate.h"
 #include "tests/conformance/conformance.h"
 
 #include <zmq.h>
@@ -290,6 +291,33 @@ static void send_broken(void *dealer, const char *producer)
     send_frame(dealer, &f, body, sizeof(body) - 1);
 }
 
+struct broken {
+    void *context;
+    void *dealer;
+};
+
+static void broken_begin(struct broken *b, const char *producer)
+{
+    char reply[4096];
+
+    b->context = zmq_ctx_new();
+    b->dealer = zmq_socket(b->context, ZMQ_DEALER);
+    assert_non_null(b->dealer);
+    zmq_setsockopt(b->dealer, ZMQ_RCVTIMEO, &(int){CONF_MS}, sizeof(int));
+    zmq_setsockopt(b->dealer, ZMQ_LINGER, &(int){0}, sizeof(int));
+    assert_int_equal(zmq_connect(b->dealer, conf_url()), 0);
+    send_hello(b->dealer, producer);
+    assert_true(zmq_recv(b->dealer, reply, sizeof(reply), 0) > 1);
+    assert_int_equal(reply[1], WELCOME);
+    send_broken(b->dealer, producer);
+}
+
+static void broken_end(struct broken *b)
+{
+    zmq_close(b->dealer);
+    zmq_ctx_term(b->context);
+}
+
 static void test_events_that_cannot_be_read_are_told_and_skipped(void **state)
 {
     static const char producer[] = "\x01\x02\x03\x04\x05\x06\x07\x08"
@@ -302,29 +330,17 @@ static void test_events_that_cannot_be_read_are_told_and_skipped(void **state)
     tidings_sub *sub;
     struct tidings_sub_info info;
     struct tally *t;
-    void *context;
-    void *dealer;
-    char reply[4096];
+    struct broken b;
 
     if (!conf_has_daemon())
         skip();
     bus = conf_open(c, &o);
     t = conf_tally(c);
     assert_ok(tidings_subscribe(&sub, bus, "broken.*", tally_event, t, NULL));
-    context = zmq_ctx_new();
-    dealer = zmq_socket(context, ZMQ_DEALER);
-    assert_non_null(dealer);
-    zmq_setsockopt(dealer, ZMQ_RCVTIMEO, &(int){CONF_MS}, sizeof(int));
-    zmq_setsockopt(dealer, ZMQ_LINGER, &(int){0}, sizeof(int));
-    assert_int_equal(zmq_connect(dealer, conf_url()), 0);
-    send_hello(dealer, producer);
-    assert_true(zmq_recv(dealer, reply, sizeof(reply), 0) > 1);
-    assert_int_equal(reply[1], WELCOME);
-    send_broken(dealer, producer);
+    broken_begin(&b, producer);
     assert_true(tally_wait(t, 2, CONF_MS));
     assert_true(tally_wait_status(s, TIDINGS_BAD_EVENT, 2, CONF_MS));
-    zmq_close(dealer);
-    zmq_ctx_term(context);
+    broken_end(&b);
 
     assert_ok(tidings_sub_info(&info, sub));
     assert_int_equal(info.unreadable, 2);
@@ -335,6 +351,52 @@ static void test_events_that_cannot_be_read_are_told_and_skipped(void **state)
     assert_int_equal(strlen(tally_now(s).status_id), 40);
     assert_string_equal(tally_now(t).id + 27, "0000000000004");
     assert_string_equal(tally_now(s).status_id + 27, "0000000000003");
+}
+
+/* What nobody could handle is not fetched, and dead at once. */
+static void test_fetching_skips_events_that_cannot_be_read(void **state)
+{
+    static const char producer[] = "\x11\x12\x13\x14\x15\x16\x17\x18"
+                                   "\x19\x1a\x1b\x1c\x1d\x1e\x1f\x20";
+    const struct tidings_stream_options stream = {
+        .name = "broken",
+        .patterns = (const char *const[]){"broken.>"},
+        .patterns_len = 1,
+        .storage = TIDINGS_STORE_MEMORY};
+    const struct tidings_sub_options jobs = {
+        .stream = "broken", .group = "g", .pull = true};
+    struct conf *c = *state;
+    struct tally *s = conf_tally(c);
+    const struct tidings_options o = {.on_status = tally_status,
+                                      .on_status_arg = s};
+    struct tidings_fetched got[4];
+    struct tidings_sub_info info;
+    tidings_sub *sub;
+    tidings_bus *bus;
+    struct broken b;
+    size_t n = 0;
+
+    if (!conf_has_daemon())
+        skip();
+    bus = conf_open(c, &o);
+    assert_ok(tidings_stream_add(bus, &stream, CONF_MS));
+    assert_ok(tidings_subscribe(&sub, bus, ">", NULL, NULL, &jobs));
+    broken_begin(&b, producer);
+    for (size_t i = 0; i < 2; i += n) {
+        assert_ok(tidings_fetch(&n, got, sub, 4, CONF_MS));
+        for (size_t j = 0; j < n; j++) {
+            tidings_free(got[j].event);
+            assert_ok(tidings_settle(&got[j].delivery, TIDINGS_ACK, 0, NULL));
+        }
+    }
+    broken_end(&b);
+    assert_true(tally_wait_status(s, TIDINGS_BAD_EVENT, 2, CONF_MS));
+    assert_true(operate_group_until(bus, "broken", "g", "termed", 2, CONF_MS));
+    assert_true(operate_until_settled(bus, "broken", "g", CONF_MS));
+    assert_ok(tidings_sub_info(&info, sub));
+    assert_int_equal(info.delivered, 2);
+    assert_int_equal(info.unreadable, 2);
+    assert_int_equal(info.pending, 0);
 }
 
 int conf_run_peer(void)
@@ -348,6 +410,7 @@ int conf_run_peer(void)
         CONF_TEST(test_lost_broker_is_told_apart_from_none),
         CONF_TEST(test_malformed_delivery_ends_the_session),
         CONF_TEST(test_events_that_cannot_be_read_are_told_and_skipped),
+        CONF_TEST(test_fetching_skips_events_that_cannot_be_read),
     };
 
     return cmocka_run_group_tests_name("peer", tests, NULL, NULL);

@@ -296,6 +296,64 @@ static void test_event_without_memory_says_so(void **state)
     assert_true(td_alloc_each(encode_and_decode, &f->scratch) >= 2);
 }
 
+/* ---- copies ---- */
+
+static tidings_err copy_full(void *arg)
+{
+    struct tidings_event event = full;
+    struct tidings_event *copy;
+    tidings_err err;
+
+    (void)arg;
+    event.data = "data";
+    event.data_len = 4;
+    event.time_us = 7;
+    err = tidings_event_copy(&copy, &event);
+    if (err)
+        return err;
+    assert_string_equal(copy->type, "a.b");
+    assert_string_equal(copy->id, "1");
+    assert_string_equal(copy->source, "/s");
+    assert_string_equal(copy->subject, "sub");
+    assert_string_equal(copy->datacontenttype, "text/plain");
+    assert_string_equal(copy->dataschema, "/schema");
+    assert_int_equal(copy->time_us, 7);
+    assert_int_equal(copy->data_len, 4);
+    assert_ptr_not_equal(copy->data, event.data);
+    assert_memory_equal(copy->data, "data", 4);
+    assert_int_equal(copy->attrs_len, TD_ARRAY_LEN(attrs));
+    assert_ptr_not_equal(copy->attrs[0].name, attrs[0].name);
+    assert_string_equal(copy->attrs[0].name, "text");
+    assert_string_equal(copy->attrs[0].string, "t");
+    assert_int_equal(copy->attrs[1].integer, -7);
+    assert_true(copy->attrs[2].boolean);
+    assert_memory_equal(copy->attrs[3].binary, "\0\xff", 2);
+    tidings_free(copy);
+    return TIDINGS_OK;
+}
+
+static void test_event_is_copied_whole(void **state)
+{
+    (void)state;
+    assert_int_equal(td_alloc_each(copy_full, NULL), 1);
+}
+
+static void test_event_copies_what_has_little(void **state)
+{
+    const struct tidings_event event = {.type = "a"};
+    struct tidings_event *copy;
+
+    (void)state;
+    assert_ok(tidings_event_copy(&copy, &event));
+    assert_string_equal(copy->type, "a");
+    assert_null(copy->id);
+    assert_null(copy->attrs);
+    assert_int_equal(copy->data_len, 0);
+    tidings_free(copy);
+    assert_err(tidings_event_copy(NULL, &event), TIDINGS_EINVAL);
+    assert_err(tidings_event_copy(&copy, NULL), TIDINGS_EINVAL);
+}
+
 #define EVENT_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -310,6 +368,8 @@ int main(void)
         EVENT_TEST(test_event_decodes_at_most_64_attributes),
         EVENT_TEST(test_event_refuses_an_attribute_without_a_name),
         EVENT_TEST(test_event_without_memory_says_so),
+        EVENT_TEST(test_event_is_copied_whole),
+        EVENT_TEST(test_event_copies_what_has_little),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

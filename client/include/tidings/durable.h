@@ -185,6 +185,64 @@ TIDINGS_API tidings_err tidings_settle(const struct tidings_delivery *delivery,
                                        int delay_ms, const char *reason);
 
 /* ======================================================================
+ * Pulling: a loop that asks for events, instead of a handler
+ *
+ *     struct tidings_sub_options jobs = {
+ *         .stream = "events", .group = "jobs", .pull = true};
+ *     struct tidings_fetched got[10];
+ *     tidings_subscribe(&sub, bus, "job.*", NULL, NULL, &jobs);
+ *     while (running) {
+ *         if (tidings_fetch(&n, got, sub, 10, 1000))
+ *             continue;    // TIDINGS_ETIMEDOUT: there was nothing to do
+ *         for (size_t i = 0; i < n; i++) {
+ *             work(got[i].event);
+ *             tidings_settle(&got[i].delivery, TIDINGS_ACK, 0, NULL);
+ *             tidings_free(got[i].event);
+ *         }
+ *     }
+ * ====================================================================== */
+
+struct tidings_fetched {
+    struct tidings_event *event;      /* the caller's: tidings_free() */
+    struct tidings_delivery delivery; /* of a durable group: to be settled. Of a
+                                         reader: where it stands */
+};
+
+/**
+ * Fetch events from a subscription with options.pull.
+ *
+ * Waits until there is at least one, and returns what there is. The broker
+ * delivers what is fetched and no more: others of the group get the rest.
+ * What is on its way when a call gives up waits here for the next one; it is
+ * given back when the subscription ends.
+ *
+ * The group's ack_wait runs from delivery, so fetch what is handled within it,
+ * or settle with TIDINGS_PROGRESS meanwhile. Settle every delivery: one that
+ * never is holds the subscription back once window_bytes of others have come
+ * after it. In a group with policy TIDINGS_BY_KEY what was fetched is not taken
+ * back when an event of its key fails: release it.
+ *
+ * @param fetched     how many; written on success.
+ * @param out         room for max_events of them.
+ * @param max_events  1..1048576.
+ * @param timeout_ms  0: what has come already; max_events are asked for all the
+ *                    same, and wait here for the next call.
+ * @return TIDINGS_OK         1 to max_events of them.
+ *         TIDINGS_ETIMEDOUT  none came.
+ *         TIDINGS_EUNREACH   none came, and there is no link.
+ *         TIDINGS_ENOTSUP    the subscription has a handler.
+ *         TIDINGS_ECLOSED    the subscription has ended.
+ *         TIDINGS_EINVAL, TIDINGS_EFORKED; what the broker said when it refused
+ *         to renew the subscription.
+ * Threads: any, several at once; each event goes to one of them. Also inside a
+ * handler, and with own_loop, where it waits in the call.
+ */
+TIDINGS_API tidings_err tidings_fetch(size_t *fetched,
+                                      struct tidings_fetched out[],
+                                      tidings_sub *sub, size_t max_events,
+                                      int timeout_ms);
+
+/* ======================================================================
  * Streams and groups
  * ====================================================================== */
 

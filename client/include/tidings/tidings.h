@@ -146,6 +146,11 @@ struct tidings_event {
 TIDINGS_API const char *tidings_event_attr(const struct tidings_event *event,
                                            const char *name);
 
+/** A copy that outlives the handler: the caller's, one block of memory, freed
+ *  with tidings_free(). TIDINGS_OK, TIDINGS_EINVAL, TIDINGS_ENOMEM. */
+TIDINGS_API tidings_err tidings_event_copy(struct tidings_event **out,
+                                           const struct tidings_event *event);
+
 /* ======================================================================
  * A bus
  * ====================================================================== */
@@ -428,6 +433,8 @@ struct tidings_sub_options {
     bool progress; /* of a durable group: while handlers run, the broker is told
                       every 10 s that they are at it, so that the group's
                       ack_wait does not pass */
+    bool pull; /* of a stream: there is no handler, NULL is passed for it;
+                  events come when tidings_fetch() asks for them */
     /** Called where events were dropped at the broker, on the same thread as
      *  the handler: before the events that came after them, and with policy
      *  DROP_NEWEST perhaps earlier. reason is one of PROTOCOL.md 7 and valid
@@ -451,7 +458,8 @@ struct tidings_sub_options {
  *
  * @param out      the handle; NULL if it is never unsubscribed alone.
  * @param pattern  see "Types and patterns".
- * @param handler  required. It may be called before this function returns.
+ * @param handler  required, but with options.pull, where it is NULL. It may be
+ *                 called before this function returns.
  * @param arg      passed to handler; the caller's, until tidings_unsubscribe()
  *                 or tidings_close() returned.
  * @param options  borrowed during the call; NULL: the defaults.
