@@ -9,7 +9,7 @@
 #include "client/json/convert.h"
 #include "client/json/form.h"
 #include "client/json/text.h"
-#include "client/json/timestamp.h"
+#include "proto/timestamp.h"
 #include "tidings/json.h"
 
 /* An event under construction: pointers are into the JSON tree, except for

@@ -7,7 +7,7 @@
 #include "client/json/convert.h"
 #include "client/json/form.h"
 #include "client/json/text.h"
-#include "client/json/timestamp.h"
+#include "proto/timestamp.h"
 #include "tidings/json.h"
 
 static void put_name(struct td_text *t, const char *name)

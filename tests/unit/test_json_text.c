@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "client/json/base64.h"
-#include "client/json/timestamp.h"
+#include "proto/timestamp.h"
 
 /* ---- timestamps ---- */
 

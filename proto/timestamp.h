@@ -2,8 +2,8 @@
  *
  * Years 0000 to 9999, valid dates only. A leap second (":60") is refused:
  * Unix time has no number for it. */
-#ifndef TD_JSON_TIMESTAMP_H
-#define TD_JSON_TIMESTAMP_H
+#ifndef TD_TIMESTAMP_H
+#define TD_TIMESTAMP_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -1,4 +1,4 @@
-#include "client/json/timestamp.h"
+#include "proto/timestamp.h"
 
 #include <stdio.h>
 
