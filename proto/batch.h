@@ -15,7 +15,7 @@ enum td_run_flag {
     TD_RUN_ID = 1,       /* events carry their own id */
     TD_RUN_KEY = 2,      /* a partitionkey */
     TD_RUN_EXPIRY = 4,   /* an expirytime */
-    TD_RUN_SCHEDULE = 8, /* a schedule */
+    TD_RUN_GIVEN_UP = 8, /* nothing: was kept for a schedule */
     TD_RUN_FLAGS_ALL = 15
 };
 

@@ -109,6 +109,13 @@
 #define TD_PROGRESS_MS 10000      /* a third of the default ack_wait */
 #define TD_DLQ_ROWS_MAX 100u             /* of dlq.list */
 
+#define TD_SCHEDULED_MAX 1048576u /* events that wait for their time, 40 B each in
+                                     memory */
+#define TD_SCHEDULE_NAME "$schedule" /* what confirms them: no stream's name */
+#define TD_SCHEDULE_ROWS_MAX 100u    /* of schedule.list */
+#define TD_SCHEDULE_LOOK_MS 1000     /* at the wall's clock, which may be set */
+#define TD_DUE_MS_MAX 253402300799999 /* Unix: the end of the year 9999 */
+
 /* ---- the store ---- */
 #define TD_STORE_FORMAT 2u           /* of the folder */
 #define TD_STORE_KEY_BYTES_MAX 500u  /* LMDB takes 511 */

@@ -53,7 +53,7 @@ static void publish(struct td_engine *e, const char *type,
     if (body) { /* or it is not told: it is news, the counters have it too */
         td_event_put(to, 0, data->data, data->len, none);
         body->len = size;
-        td_publish_own(e, &batch, body);
+        td_publish_own(e, &batch, body, 0);
         td_body_unref(body);
     }
     td_buf_fini(&wire);

@@ -54,8 +54,10 @@ static void refuse(struct td_engine *e, const struct taking *t,
 
 static void note_stored(struct td_engine *e, const struct taking *t)
 {
-    struct td_producer *p = t->session->producer;
+    struct td_producer *p = t->session ? t->session->producer : NULL;
 
+    if (!p)
+        return;                          /* the broker's own */
     if (td_stream_is_on_disk(t->stream)) /* else there may be no store */
         td_producer_storing(e, p);
     for (uint32_t i = 0; i < t->batch->runs_len; i++) {
@@ -121,18 +123,8 @@ static void number(struct td_stream *stream, const struct td_entry *entry)
     td_entry_add(stream, entry);
 }
 
-/* Why the store takes no more now; 0: it does. */
-static tidings_err store_refuses(const struct td_engine *e,
-                                 const struct td_stream *stream)
-{
-    if (!td_stream_is_on_disk(stream))
-        return TIDINGS_OK;
-    if (e->streams.broken)
-        return TIDINGS_EIO;
-    return e->streams.stuck || e->streams.no_room ? TIDINGS_EFULL : TIDINGS_OK;
-}
-
-static void record(struct td_engine *e, const struct taking *t)
+/* Why it was not; 0: it was. */
+static tidings_err record(struct td_engine *e, const struct taking *t)
 {
     struct td_stream *stream = t->stream;
     bool on_disk = td_stream_is_on_disk(stream);
@@ -143,22 +135,18 @@ static void record(struct td_engine *e, const struct taking *t)
     };
     struct td_place key =
         td_place_two(TD_TABLE_RECORD, stream->id, entry.first);
-    tidings_err err = store_refuses(e, stream);
+    tidings_err err = on_disk ? td_commit_refuses(e) : TIDINGS_OK;
 
     if (!err && !pack_head(e, t, entry.stored_ms))
         err = TIDINGS_EFULL;
     entry.bytes = (uint32_t)(e->streams.value.len + t->batch->bytes);
     if (!err && !td_retain_admits(stream, entry.events, entry.bytes))
         err = TIDINGS_EFULL;
-    if (err) {
-        refuse(e, t, err, 0);
-        return;
-    }
+    if (err)
+        return err;
     entry.item = item_of(e, t);
-    if (!on_disk && !entry.item) {
-        refuse(e, t, TIDINGS_EFULL, 0);
-        return;
-    }
+    if (!on_disk && !entry.item)
+        return TIDINGS_EFULL;
     if (entry.item)
         entry.item->sequence = entry.first;
     number(stream, &entry);
@@ -167,7 +155,7 @@ static void record(struct td_engine *e, const struct taking *t)
     if (!on_disk) {
         tell(e, t, 0, TIDINGS_OK,
              t->level == TD_LEVEL_MEMORY ? 0 : entry.first);
-        return;
+        return TIDINGS_OK;
     }
     td_commit_put(e, &key, &e->streams.value, t->body, t->offset,
                   t->batch->bytes);
@@ -176,6 +164,14 @@ static void record(struct td_engine *e, const struct taking *t)
         tell(e, t, 0, TIDINGS_OK, 0);
     else
         tell(e, t, td_commit_ticket(e), TIDINGS_OK, entry.first);
+    return TIDINGS_OK;
+}
+
+tidings_err td_append_own(struct td_engine *e, struct td_stream *stream,
+                          const struct td_batch *batch, struct td_body *body,
+                          size_t offset)
+{
+    return record(e, &(struct taking){NULL, stream, batch, body, offset, 0});
 }
 
 /* ---- who takes what ---- */
@@ -213,10 +209,10 @@ static struct td_body *gather(struct td_engine *e, const struct taking *all,
 
 static void take(struct td_engine *e, const struct taking *t)
 {
-    if (t->stream)
-        record(e, t);
-    else
-        refuse(e, t, TIDINGS_ENOSTREAM, 0);
+    tidings_err err = t->stream ? record(e, t) : TIDINGS_ENOSTREAM;
+
+    if (err)
+        refuse(e, t, err, 0);
 }
 
 static void take_part(struct td_engine *e, const struct taking *all)

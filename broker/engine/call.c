@@ -317,6 +317,8 @@ static const struct {
     {"dlq.list", td_operate_dlq_list},
     {"dlq.redrive", td_operate_dlq_redrive},
     {"dlq.purge", td_operate_dlq_purge},
+    {"schedule.list", td_operate_schedule_list},
+    {"schedule.cancel", td_operate_schedule_cancel},
 };
 
 void td_operate(struct td_engine *e, struct td_session *s,

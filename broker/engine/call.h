@@ -61,6 +61,10 @@ void td_operate_dlq_list(struct td_engine *e, const struct td_asked *a);
 void td_operate_dlq_redrive(struct td_engine *e, const struct td_asked *a);
 void td_operate_dlq_purge(struct td_engine *e, const struct td_asked *a);
 
+/* call_schedule.c */
+void td_operate_schedule_list(struct td_engine *e, const struct td_asked *a);
+void td_operate_schedule_cancel(struct td_engine *e, const struct td_asked *a);
+
 /* call_group.c */
 void td_operate_group_add(struct td_engine *e, const struct td_asked *a);
 void td_operate_group_list(struct td_engine *e, const struct td_asked *a);

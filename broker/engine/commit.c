@@ -67,6 +67,13 @@ bool td_commit_is_written(const struct td_engine *e, uint64_t ticket)
     return ticket <= e->streams.written;
 }
 
+tidings_err td_commit_refuses(const struct td_engine *e)
+{
+    if (e->streams.broken)
+        return TIDINGS_EIO;
+    return e->streams.stuck || e->streams.no_room ? TIDINGS_EFULL : TIDINGS_OK;
+}
+
 static void write_options(struct td_engine *e, struct td_stream *stream)
 {
     struct td_place key = td_place_one(TD_TABLE_STREAM, stream->id);
@@ -371,6 +378,7 @@ static void keep(struct td_engine *e, uint64_t ticket)
     }
     keep_stored(e, ticket);
     forget_graves(e);
+    td_schedule_written(e, ticket);
     td_confirm_written(e, ticket);
     td_operate_written(e, ticket);
     td_consumers_written(e);
@@ -412,6 +420,7 @@ static void take_back(struct td_engine *e, tidings_err err)
     }
     td_producers_take_back(e);
     td_consumers_take_back(e);
+    td_schedule_take_back(e);
     td_confirm_failed(e, err);
     td_operate_failed(e, err);
     td_log(&e->options.log, TD_LOG_ERROR, "STORE-FAILED",

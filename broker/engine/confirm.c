@@ -146,7 +146,9 @@ static const struct td_stored *stored_of(struct td_engine *e,
 
 static void tell(struct td_engine *e, struct td_owed_confirm *owed)
 {
-    struct td_stream *stream = td_stream_by_id(e, owed->stream);
+    const struct td_stream *stream = owed->stream == td_schedule_stream.id
+                                         ? &td_schedule_stream
+                                         : td_stream_by_id(e, owed->stream);
     struct td_session *s;
 
     HASH_FIND(hh, e->sessions, &owed->session, sizeof(owed->session), s);

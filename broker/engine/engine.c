@@ -359,6 +359,7 @@ int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
     next = earlier(next, td_advise_tick(e));
     td_session_reap(e); /* what they leave behind is dealt in this turn */
     td_commit_answers(e);
+    next = earlier(next, td_schedule_tick(e));
     next = earlier(next, td_retain_tick(e));
     td_consumers_tick(e);
     td_feed_ready(e);

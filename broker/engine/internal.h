@@ -401,7 +401,7 @@ void td_publish(struct td_engine *e, struct td_session *s,
                 const struct td_frame *f, struct td_body *body);
 /* One batch of the broker's own. */
 void td_publish_own(struct td_engine *e, const struct td_batch *batch,
-                    struct td_body *body);
+                    struct td_body *body, size_t offset);
 void td_router_free(struct td_router *r);
 
 /* group.c: groups and their members */

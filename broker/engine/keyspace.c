@@ -73,6 +73,15 @@ struct td_place td_place_producer(const uint8_t producer[TD_PRODUCER_BYTES])
     return place;
 }
 
+struct td_place td_place_due(int64_t due_ms, uint64_t number)
+{
+    struct td_place place = td_place_table(TD_TABLE_SCHEDULE);
+
+    put_u64(put_u64(place.bytes + 1, (uint64_t)due_ms), number);
+    place.len = 17;
+    return place;
+}
+
 static bool is_of(struct td_str key, enum td_table table, size_t len)
 {
     return key.len == len && bytes_of(key)[0] == (uint8_t)table;
@@ -101,6 +110,15 @@ bool td_place_read_producer(struct td_str key, struct td_str *producer)
     if (!is_of(key, TD_TABLE_PRODUCER, 1 + TD_PRODUCER_BYTES))
         return false;
     *producer = (struct td_str){key.data + 1, TD_PRODUCER_BYTES};
+    return true;
+}
+
+bool td_place_read_due(struct td_str key, int64_t *due_ms, uint64_t *number)
+{
+    if (!is_of(key, TD_TABLE_SCHEDULE, 17))
+        return false;
+    *due_ms = (int64_t)(get_u64(bytes_of(key) + 1) & INT64_MAX);
+    *number = get_u64(bytes_of(key) + 9);
     return true;
 }
 
@@ -294,5 +312,37 @@ bool td_dead_row_read(struct td_str value, struct td_dead_row *out)
         return false;
     out->body = (struct td_str){out->table.data + out->table.len,
                                 left - out->table.len};
+    return true;
+}
+
+/* ---- what waits for its time ---- */
+
+#define SCHEDULE_BYTES 13u /* before the table and the body */
+
+void td_schedule_row_pack(struct td_buf *out, const struct td_schedule_row *row)
+{
+    uint8_t bytes[SCHEDULE_BYTES] = {TD_VALUE_VERSION};
+
+    put_u32(put_u64(bytes + 1, row->next), (uint32_t)row->table.len);
+    td_buf_append(out, bytes, sizeof(bytes));
+    td_buf_append(out, row->table.data, row->table.len);
+    td_buf_append(out, row->body.data, row->body.len);
+}
+
+bool td_schedule_row_read(struct td_str value, struct td_schedule_row *out)
+{
+    const uint8_t *p = bytes_of(value);
+    size_t table_len;
+
+    if (value.len < SCHEDULE_BYTES || p[0] != TD_VALUE_VERSION)
+        return false;
+    out->next = get_u64(p + 1);
+    table_len = get_u32(p + 9);
+    if (table_len > value.len - SCHEDULE_BYTES ||
+        (out->next > 0) != (value.len == SCHEDULE_BYTES))
+        return false;
+    out->table = (struct td_str){value.data + SCHEDULE_BYTES, table_len};
+    out->body = (struct td_str){out->table.data + table_len,
+                                value.len - SCHEDULE_BYTES - table_len};
     return true;
 }

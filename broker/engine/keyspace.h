@@ -14,6 +14,7 @@
  * | CHUNK    | group u32, number u64              | bits: settled.h            |
  * | COUNT    | group u32, number u64              | bytes: counts.h            |
  * | DEAD     | group u32, number u64              | td_dead_row                |
+ * | SCHEDULE | due u64 (Unix ms), number u64      | td_schedule_row            |
  *
  * Table 0 is the store's own. Numbers of streams and groups are never used
  * again. Every value of a fixed shape begins with its version, one byte.
@@ -46,6 +47,7 @@ enum td_table {
     TD_TABLE_CHUNK,
     TD_TABLE_COUNT,
     TD_TABLE_DEAD,
+    TD_TABLE_SCHEDULE,
     TD_TABLES_END
 };
 
@@ -66,11 +68,14 @@ struct td_place td_place_one(enum td_table table, uint32_t a);
 struct td_place td_place_two(enum td_table table, uint32_t a, uint64_t b);
 struct td_place td_place_producer(const uint8_t producer[TD_PRODUCER_BYTES]);
 
+struct td_place td_place_due(int64_t due_ms, uint64_t number); /* SCHEDULE */
+
 /* What a key says; false: it is none of that table. */
 bool td_place_read_one(struct td_str key, enum td_table table, uint32_t *a);
 bool td_place_read_two(struct td_str key, enum td_table table, uint32_t *a,
                        uint64_t *b);
 bool td_place_read_producer(struct td_str key, struct td_str *producer);
+bool td_place_read_due(struct td_str key, int64_t *due_ms, uint64_t *number);
 
 /* ---- values: reading is false for one that is not of that shape ---- */
 
@@ -156,5 +161,17 @@ struct td_dead_row {
 
 void td_dead_row_pack(struct td_buf *out, const struct td_dead_row *row);
 bool td_dead_row_read(struct td_str value, struct td_dead_row *out);
+
+/* An event that waits for its time. Under the key (0, 0), which is none's, a
+ * row without a table has the number that comes next. */
+struct td_schedule_row {
+    uint64_t next;       /* 0 in all others */
+    struct td_str table; /* a list of one batch of one event … */
+    struct td_str body;  /* … and that event, which has its own id */
+};
+
+void td_schedule_row_pack(struct td_buf *out,
+                          const struct td_schedule_row *row);
+bool td_schedule_row_read(struct td_str value, struct td_schedule_row *out);
 
 #endif

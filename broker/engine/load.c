@@ -59,13 +59,27 @@ static tidings_err on_group(struct td_engine *e, struct td_str key,
     return td_consumer_load(e, id, &row);
 }
 
+/* Of what waits for its time, or of the number that comes next: rather far on
+ * than one that was used. */
+static void lose_scheduled(struct td_engine *e, uint64_t number)
+{
+    uint64_t used = number ? number : (uint64_t)td_engine_unix_ms(e);
+
+    if (used >= e->streams.schedule.next)
+        e->streams.schedule.next = used + 1;
+}
+
 /* It is damaged, and its key perhaps not. */
 static void lose_row(struct td_engine *e, struct td_str key)
 {
     struct td_streams *st = &e->streams;
     struct td_consumer *c;
+    uint64_t number;
+    int64_t due_ms;
     uint32_t id;
 
+    if (td_place_read_due(key, &due_ms, &number))
+        lose_scheduled(e, number);
     /* what it left in the store must not become another's */
     if ((td_place_read_one(key, TD_TABLE_STREAM, &id) ||
          td_place_read_one(key, TD_TABLE_STATE, &id)) &&
@@ -169,6 +183,23 @@ static tidings_err on_dead(struct td_engine *e, struct td_str key,
     return TIDINGS_OK;
 }
 
+static tidings_err on_scheduled(struct td_engine *e, struct td_str key,
+                                struct td_str value)
+{
+    struct td_schedule_row row;
+    uint64_t number;
+    int64_t due_ms;
+
+    if (!td_place_read_due(key, &due_ms, &number) ||
+        !td_schedule_row_read(value, &row) || (row.next > 0) != (number == 0))
+        return TIDINGS_EIO;
+    if (row.next > 0)
+        e->streams.schedule.next = row.next;
+    else if (!td_schedule_load(e, due_ms, number))
+        return TIDINGS_ENOMEM;
+    return TIDINGS_OK;
+}
+
 static const struct {
     enum td_table table;
     const char *name;
@@ -183,6 +214,7 @@ static const struct {
     {TD_TABLE_CHUNK, "what a group has settled", on_chunk},
     {TD_TABLE_COUNT, "what of a group has failed", on_counts},
     {TD_TABLE_DEAD, "a dead letter", on_dead},
+    {TD_TABLE_SCHEDULE, "a scheduled event", on_scheduled},
 };
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))

@@ -268,6 +268,8 @@ static tidings_err route_batch(struct td_engine *e, struct td_session *s,
 struct asking {
     unsigned level;
     struct td_condition condition;
+    bool later; /* it waits until … */
+    int64_t due_ms;
 };
 
 /* ---- what was taken before ---- */
@@ -359,6 +361,27 @@ static tidings_err take_conditional(struct td_engine *e, struct td_session *s,
     return err;
 }
 
+/* It was not accepted before, or not all of it; nothing is routed now. */
+static tidings_err take_scheduled(struct td_engine *e, struct td_session *s,
+                                  struct td_batch *batch, struct td_body *body,
+                                  size_t offset, const struct asking *asking)
+{
+    struct td_producer *p = s->producer;
+    const struct td_run *run = &batch->runs[batch->runs_len - 1];
+    uint64_t last = run->first + run->count - 1;
+
+    if (last <= p->taken && td_stored_has(&p->stored, last)) {
+        td_schedule_again(e, s, batch, asking->level);
+        count_duplicates(e, batch->runs, batch->runs_len, p->taken);
+    } else {
+        td_schedule_accept(e, s, batch, body, offset, asking->level,
+                           asking->due_ms);
+    }
+    if (last > p->taken)
+        p->taken = last;
+    return TIDINGS_OK;
+}
+
 static tidings_err take_batch(struct td_engine *e, struct td_session *s,
                               struct td_batch *batch, struct td_body *body,
                               size_t offset, const struct asking *asking)
@@ -371,6 +394,8 @@ static tidings_err take_batch(struct td_engine *e, struct td_session *s,
     uint32_t runs_len = batch->runs_len;
     tidings_err err = TIDINGS_OK;
 
+    if (asking->later)
+        return take_scheduled(e, s, batch, body, offset, asking);
     if (asking->condition.set)
         return take_conditional(e, s, batch, body, offset, asking);
     if (runs[0].first <= p->taken) {
@@ -449,6 +474,31 @@ static const char *read_asking(const struct td_engine *e,
     return NULL;
 }
 
+/* When it is to be published. A text when that cannot be. */
+static const char *read_due(struct td_engine *e, const struct td_frame *f,
+                            struct asking *out)
+{
+    struct td_str options = f->u.publish.options;
+    struct td_str value;
+    bool after = td_map_find(options, "after_ms", &value);
+    uint64_t ms = 0;
+
+    out->later = after || td_map_find(options, "at_ms", &value);
+    if (!out->later)
+        return NULL;
+    if (!td_map_uint(options, after ? "after_ms" : "at_ms", &ms) ||
+        ms > TD_DUE_MS_MAX)
+        return "at_ms and after_ms are milliseconds, to the year 9999 at most";
+    if (out->level == 0 || e->batches.len != 1)
+        return "at_ms and after_ms are for one batch, and for a confirm";
+    if (out->condition.expects)
+        return "at_ms and after_ms go with no other condition than atomic";
+    out->due_ms = (int64_t)ms + (after ? td_engine_unix_ms(e) : 0);
+    if (out->due_ms > TD_DUE_MS_MAX)
+        out->due_ms = TD_DUE_MS_MAX;
+    return NULL;
+}
+
 static void breach(struct td_engine *e, struct td_session *s, const char *why)
 {
     e->counters.breaches++;
@@ -463,10 +513,10 @@ static bool has_router(struct td_engine *e)
 }
 
 void td_publish_own(struct td_engine *e, const struct td_batch *batch,
-                    struct td_body *body)
+                    struct td_body *body, size_t offset)
 {
     if (has_router(e))
-        route_batch(e, NULL, batch, body, 0); /* or it is not told */
+        route_batch(e, NULL, batch, body, offset); /* or it is not told */
 }
 
 void td_publish(struct td_engine *e, struct td_session *s,
@@ -486,6 +536,8 @@ void td_publish(struct td_engine *e, struct td_session *s,
         why = check(e, s);
     if (!why)
         why = read_asking(e, f, &asking);
+    if (!why)
+        why = read_due(e, f, &asking);
     if (why) {
         e->counters.bad_frames++;
         td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EPROTO, why);

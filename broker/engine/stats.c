@@ -64,6 +64,17 @@ static void pack_sums(const struct td_engine *e, msgpack_packer *pk)
     td_pack_dropped(pk, &ledger);
 }
 
+static void pack_schedule(const struct td_schedule *s, msgpack_packer *pk)
+{
+    td_pack_key(pk, "schedule");
+    msgpack_pack_map(pk, 5);
+    td_pack_uint(pk, "waiting", s->dues.len);
+    td_pack_uint(pk, "accepted", s->accepted);
+    td_pack_uint(pk, "published", s->published);
+    td_pack_uint(pk, "cancelled", s->cancelled);
+    td_pack_uint(pk, "unstored", s->unstored);
+}
+
 static void pack_totals(struct td_engine *e, msgpack_packer *pk)
 {
     const struct td_counters *c = &e->counters;
@@ -88,9 +99,10 @@ static void pack_totals(struct td_engine *e, msgpack_packer *pk)
     td_pack_uint(pk, "bad_frames", c->bad_frames);
     td_pack_uint(pk, "breaches", c->breaches);
     td_pack_uint(pk, "silent", c->silent);
+    pack_schedule(&e->streams.schedule, pk);
 }
 
-#define TOTALS 19u
+#define TOTALS 20u
 
 static const char *read_options(struct td_str options, struct td_str *rows,
                                 uint64_t *from)

@@ -279,6 +279,7 @@ void td_streams_init(struct td_engine *e)
     st->carried_stored.size = sizeof(struct td_carried_stored);
     st->owed.size = sizeof(struct td_owed_confirm);
     st->replies.size = sizeof(struct td_owed_reply);
+    td_schedule_init(&st->schedule);
     if (st->store)
         td_load_begin(e);
 }
@@ -321,5 +322,6 @@ void td_streams_fini(struct td_engine *e)
     }
     td_fifo_fini(&st->owed);
     td_operate_fini(e);
+    td_schedule_fini(&st->schedule);
     td_buf_fini(&st->value);
 }

@@ -19,6 +19,7 @@
 #include "broker/engine/hash.h"
 #include "broker/engine/keyspace.h"
 #include "broker/engine/queue.h"
+#include "broker/engine/schedule.h"
 #include "broker/store/store.h"
 #include "proto/frame.h"
 #include "proto/stream.h"
@@ -191,6 +192,7 @@ struct td_streams {
     uint32_t asking;            /* calls that wait for one */
     struct td_consumer *hungry; /* list: they wait for memory, or to read */
     struct td_fifo replies;     /* td_owed_reply */
+    struct td_schedule schedule;
     struct td_buf value;        /* scratch */
     char text[700];             /* of an error, the last one */
     uint64_t lost_states;       /* rows of the store that could not be read */
@@ -253,6 +255,10 @@ struct td_condition {
 bool td_append_judge(struct td_engine *e, struct td_session *s,
                      const struct td_batch *batch, unsigned level,
                      const struct td_condition *condition);
+/* One event of the broker's own; why it was not stored. */
+tidings_err td_append_own(struct td_engine *e, struct td_stream *stream,
+                          const struct td_batch *batch, struct td_body *body,
+                          size_t offset);
 /* The same for what had been taken before: stored now if it was not. */
 void td_append_again(struct td_engine *e, struct td_session *s,
                      const struct td_batch *batch, struct td_body *body,
@@ -277,6 +283,8 @@ void td_commit_delete(struct td_engine *e, const struct td_place *key);
 void td_commit_delete_range(struct td_engine *e, const struct td_place *from,
                             const struct td_place *to);
 void td_commit_raise(struct td_engine *e, enum td_level level);
+/* Why the store takes no more events now; 0: it does. */
+tidings_err td_commit_refuses(const struct td_engine *e);
 /* The last ticket that was given out: what was written before it is. */
 uint64_t td_commit_last(const struct td_engine *e);
 /* Its rows are deleted, however often that has to be tried. */

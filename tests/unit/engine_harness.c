@@ -45,7 +45,7 @@ static int64_t port_unix_us(void *ctx)
 {
     const struct fixture *f = ctx;
 
-    return 1000 * f->now;
+    return 1000 * (f->now + f->unix_ahead_ms);
 }
 
 void forget(struct fixture *f)

@@ -22,6 +22,7 @@ struct fixture {
     struct td_engine *engine;
     int64_t now;
     int64_t next; /* as the last flush said */
+    int64_t unix_ahead_ms; /* the wall's clock, of now */
     struct sent sent[SENT_MAX];
     uint32_t sent_len;
     bool refuses;  /* the port takes nothing */

@@ -120,6 +120,9 @@ static const struct {
     {"#", TD_DLQ_ROWS_MAX},
     {"#", TD_STREAMS_MAX},
     {"#", TD_CONSUMERS_MAX},
+    {"#", TD_SCHEDULED_MAX},
+    {"#", TD_SCHEDULE_ROWS_MAX},
+    {"# s", TD_SCHEDULE_LOOK_MS / 1000},
 };
 
 /* 1234567 as "1,234,567"; without commas as "1234567". */
