@@ -1,6 +1,7 @@
 #include "proto/id.h"
 
 #include <string.h>
+#include <xxhash.h>
 
 #define PRODUCER_DIGITS 26
 #define SEQUENCE_DIGITS 13
@@ -13,6 +14,14 @@ void td_producer_make(uint8_t out[TD_PRODUCER_BYTES], uint64_t unix_ms,
     for (int i = 0; i < 6; i++)
         out[i] = (uint8_t)(unix_ms >> (40 - 8 * i));
     memcpy(out + 6, random, 10);
+}
+
+void td_producer_named(uint8_t out[TD_PRODUCER_BYTES], struct td_str name)
+{
+    XXH128_canonical_t canonical;
+
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits(name.data, name.len));
+    memcpy(out, canonical.digest, TD_PRODUCER_BYTES);
 }
 
 /* Five bits a digit, the lowest last. */

@@ -35,6 +35,7 @@
 #define TD_PEER_BYTES_MAX 255u    /* ZMQ_ROUTING_ID's bound */
 #define TD_ID_BYTES_MAX 255u      /* an id chosen by the caller */
 #define TD_PRODUCER_BYTES 16u
+#define TD_PRODUCER_NAME_BYTES_MAX 64u /* of [A-Za-z0-9_.-], like a group's */
 #define TD_ID_TEXT_BYTES 40u      /* 26 + 1 + 13, without the NUL */
 
 /* ---- credit and queues ---- */
@@ -105,6 +106,10 @@
 #define TD_READ_BYTES (1u << 20)      /* of one read of a stream */
 #define TD_FEED_BYTES (2u << 20)      /* read for a group before it is delivered */
 #define TD_PRODUCER_STORED_KEEP_MS (24 * 3600 * 1000) /* a stored producer */
+#define TD_NAMED_PRODUCERS_MAX 4096u /* remembered for good: 2.3 KiB each */
+#define TD_NAMED_HASHES 128u /* of the last events of a named producer: as many
+                                as a publisher may have unconfirmed, and try
+                                again after a crash, by and large */
 #define TD_SETTLE_ROWS_MAX 1024u  /* of a SETTLE: 306 bytes each at most */
 #define TD_PROGRESS_MS 10000      /* a third of the default ack_wait */
 #define TD_DLQ_ROWS_MAX 100u             /* of dlq.list */

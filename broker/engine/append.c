@@ -60,6 +60,7 @@ static void note_stored(struct td_engine *e, const struct taking *t)
         return;                          /* the broker's own */
     if (td_stream_is_on_disk(t->stream)) /* else there may be no store */
         td_producer_storing(e, p);
+    td_prints_add(p, t->batch, t->body->data + t->offset);
     for (uint32_t i = 0; i < t->batch->runs_len; i++) {
         const struct td_run *run = &t->batch->runs[i];
 
@@ -332,23 +333,23 @@ static void run_again(struct td_engine *e, struct td_session *s,
                       const struct td_batch *batch, struct td_body *body,
                       size_t offset, struct td_run run, unsigned level)
 {
-    const struct td_stored *stored = &s->producer->stored;
-
     while (run.count > 0) {
         const uint8_t *data = body->data + offset;
+        struct td_again again = td_again_of(s->producer, &run, data);
         struct td_run part = run;
         const uint8_t *end;
 
-        part.count = (uint32_t)td_stored_alike(stored, run.first, run.count);
+        part.count = again.events;
         end = td_events_skip(data, data + run.bytes, part.count);
         if (!end)
             return; /* it lies, where bodies are not walked */
         part.bytes = (uint32_t)(end - data);
-        if (td_stored_has(stored, part.first)) {
+        if (again.stored) {
             const struct td_confirm row = {.first = part.first,
                                            .count = part.count,
-                                           .level = level,
-                                           .duplicate = true};
+                                           .code = again.code,
+                                           .level = again.code ? 0 : level,
+                                           .duplicate = !again.code};
 
             td_confirm(e, s, td_commit_last(e), NULL, &row);
         } else {

@@ -118,7 +118,10 @@ static void write_producer(struct td_engine *e, struct td_producer *p)
 
     p->dirty = false;
     td_buf_reset(&e->streams.value);
-    td_stored_pack(&e->streams.value, &p->stored);
+    if (p->naming)
+        td_naming_pack(&e->streams.value, p->naming, &p->stored);
+    else
+        td_stored_pack(&e->streams.value, &p->stored);
     td_commit_put(e, &key, &e->streams.value, NULL, 0, 0);
     carried = td_fifo_push(&e->streams.carried_stored);
     if (!carried) {
@@ -381,6 +384,7 @@ static void keep(struct td_engine *e, uint64_t ticket)
     td_schedule_written(e, ticket);
     td_confirm_written(e, ticket);
     td_operate_written(e, ticket);
+    td_holders_written(e, ticket);
     td_consumers_written(e);
 }
 
@@ -423,6 +427,7 @@ static void take_back(struct td_engine *e, tidings_err err)
     td_schedule_take_back(e);
     td_confirm_failed(e, err);
     td_operate_failed(e, err);
+    td_holders_failed(e, err);
     td_log(&e->options.log, TD_LOG_ERROR, "STORE-FAILED",
            "a commit failed: %s; nothing of it was confirmed",
            tidings_err_text(err));

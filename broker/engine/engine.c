@@ -65,6 +65,7 @@ static void producers_free(struct td_engine *e)
     HASH_ITER(hh, e->producers, p, next)
     {
         HASH_DELETE(hh, e->producers, p);
+        free(p->naming);
         free(p);
     }
 }
@@ -113,7 +114,7 @@ void td_engine_send(struct td_engine *e, struct td_session *s,
     const struct td_port *port = &e->options.port;
     struct td_str peer = {(const char *)s->peer, s->peer_len};
 
-    if (s->doomed || s->away)
+    if (s->doomed || s->away || s->greeting)
         return;
     td_buf_reset(&e->control);
     td_frame_encode(&e->control, frame);
@@ -307,6 +308,10 @@ void td_engine_message(struct td_engine *e, struct td_str peer, unsigned frames,
     }
     if (td_op_has_body(f.op) != (body != NULL)) {
         refuse(e, peer, s, "body frame missing, or not asked for");
+        return;
+    }
+    if (s && s->greeting && f.op != TD_BYE) {
+        refuse(e, peer, s, "nothing may come before the WELCOME");
         return;
     }
     if (s && !s->away && f.op != TD_HELLO)

@@ -7,6 +7,7 @@
 #include "broker/engine/engine.h"
 #include "broker/engine/hash.h"
 #include "broker/engine/keys.h"
+#include "broker/engine/naming.h"
 #include "broker/engine/queue.h"
 #include "broker/engine/route.h"
 #include "broker/engine/streams.h"
@@ -80,8 +81,10 @@ struct td_producer {
     uint64_t stored_ticket; /* where it changed last; 0: nowhere */
     bool dirty;             /* in the list: to be written */
     struct td_producer *dirty_next;
+    struct td_naming *naming;   /* it has a name; NULL: it has none */
     struct td_session *session; /* NULL: its session is over … */
-    int64_t ended_ms;           /* … since then */
+    int64_t ended_ms;           /* … since then, in the list of orphans if it
+                                   has no name */
 };
 
 #define TD_HOLDS_KNOWN 8u /* per session; more are treated as one */
@@ -190,7 +193,8 @@ struct td_session {
     UT_hash_handle hh;      /* by number: all */
     UT_hash_handle hh_peer; /* by peer: of those away, the link that is lost */
     bool hh_failed;
-    bool linked;                  /* is in that table */
+    bool linked;   /* is in that table */
+    bool greeting; /* its WELCOME waits for the store, and so does all else */
     struct td_session *told_prev; /* list of those owed a TAKEN */
     struct td_session *told_next;
     struct td_session *held_prev; /* list of those whose credit is withheld */
@@ -288,6 +292,7 @@ struct td_engine {
     uint64_t next_session;
     struct td_producer *producers;
     struct td_producer *orphans; /* list, oldest first */
+    uint32_t names_len;          /* producers that have one */
     struct td_trie trie;
     struct td_routes routes;
     struct td_group *groups;  /* list of all */
@@ -362,8 +367,15 @@ void td_producer_storing(struct td_engine *e, struct td_producer *p);
 /* As it was written. False: no memory. */
 bool td_producer_load(struct td_engine *e, struct td_str id,
                       const struct td_stored *stored);
+/* The same of one with a name. */
+bool td_producer_load_named(struct td_engine *e, struct td_str id,
+                            const struct td_stored *stored,
+                            const struct td_naming *naming);
 /* What was not written is not stored. */
 void td_producers_take_back(struct td_engine *e);
+/* It has a name from now on, so it is never forgotten. False: no memory. */
+bool td_producer_name(struct td_engine *e, struct td_producer *p,
+                      struct td_str name);
 /* Whether that is a token of its; data NULL: none was shown. */
 bool td_producer_knows(const struct td_producer *p, struct td_str shown);
 /* Whether who shows that may have a session of it. */
@@ -385,6 +397,27 @@ void td_session_tell(struct td_engine *e, struct td_session *s);
 void td_session_hold(struct td_engine *e, struct td_session *s, uint64_t hold);
 void td_session_let_go(struct td_engine *e, struct td_session *s);
 void td_session_release(struct td_engine *e);
+
+/* holder.c: who holds the name of a producer */
+/* What a HELLO says of it. */
+struct td_claim {
+    struct td_str name; /* data NULL: it says none */
+    uint64_t term;      /* 0: a new holder */
+};
+
+/* What is wrong with a HELLO, and the text; changes nothing. p: its producer;
+ * NULL: it is not known. */
+tidings_err td_holder_check(const struct td_engine *e, const struct td_frame *f,
+                            const struct td_producer *p, struct td_claim *out,
+                            const char **text);
+/* Checked before: the name is its own from now on, and whoever held it is
+ * fenced. False: no memory. */
+bool td_holder_take(struct td_engine *e, struct td_producer *p,
+                    const struct td_claim *claim);
+/* Its WELCOME waits until the store has its term. False: no memory. */
+bool td_holder_wait(struct td_engine *e, struct td_session *s);
+void td_holders_written(struct td_engine *e, uint64_t ticket);
+void td_holders_failed(struct td_engine *e, tidings_err err); /* all */
 
 /* away.c: sessions whose link is lost */
 void td_away_begin(struct td_engine *e, struct td_session *s);

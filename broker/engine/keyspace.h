@@ -8,7 +8,7 @@
  * | STREAM   | stream u32                         | its options, a msgpack map |
  * | STATE    | stream u32                         | td_stream_state            |
  * | RECORD   | stream u32, its first sequence u64 | a record: one batch        |
- * | PRODUCER | producer, 16 bytes                 | td_stored                  |
+ * | PRODUCER | producer, 16 bytes                 | td_stored, or naming.h     |
  * | GROUP    | group u32                          | td_group_row               |
  * | FLOOR    | group u32                          | td_floor                   |
  * | CHUNK    | group u32, number u64              | bits: settled.h            |

@@ -3,6 +3,8 @@
  * lost). */
 #include "broker/engine/internal.h"
 
+#include "proto/id.h"
+
 #include <string.h>
 
 #define PAGE_BYTES (1u << 20)
@@ -39,10 +41,21 @@ static tidings_err on_state(struct td_engine *e, struct td_str key,
 static tidings_err on_producer(struct td_engine *e, struct td_str key,
                                struct td_str value)
 {
+    uint8_t named[TD_PRODUCER_BYTES];
+    struct td_naming naming;
     struct td_stored stored;
     struct td_str id;
 
-    if (!td_place_read_producer(key, &id) || !td_stored_read(value, &stored))
+    if (!td_place_read_producer(key, &id))
+        return TIDINGS_EIO;
+    if (td_naming_read(value, &naming, &stored)) {
+        td_producer_named(named, td_str_of(naming.name));
+        if (memcmp(named, id.data, id.len) != 0)
+            return TIDINGS_EIO;
+        return td_producer_load_named(e, id, &stored, &naming) ? TIDINGS_OK
+                                                               : TIDINGS_ENOMEM;
+    }
+    if (!td_stored_read(value, &stored))
         return TIDINGS_EIO;
     return td_producer_load(e, id, &stored) ? TIDINGS_OK : TIDINGS_ENOMEM;
 }

@@ -26,8 +26,12 @@ static void producer_forget(struct td_engine *e, struct td_producer *p)
     td_commit_forget_producer(e, p);
     if (p->stored.sequence > 0 && e->streams.store)
         td_commit_delete(e, &key);
-    DL_DELETE(e->orphans, p);
+    if (p->naming)
+        e->names_len--;
+    else
+        DL_DELETE(e->orphans, p);
     HASH_DELETE(hh, e->producers, p);
+    free(p->naming);
     free(p);
 }
 
@@ -45,7 +49,8 @@ struct td_producer *td_producer_get(struct td_engine *e, struct td_str id)
 
     if (p)
         return p;
-    if (HASH_COUNT(e->producers) >= TD_PRODUCERS_MAX && e->orphans)
+    if (HASH_COUNT(e->producers) - e->names_len >= TD_PRODUCERS_MAX &&
+        e->orphans)
         producer_forget(e, e->orphans);
     p = calloc(1, sizeof(*p));
     if (!p)
@@ -68,7 +73,7 @@ void td_producer_attach(struct td_engine *e, struct td_producer *p,
         td_session_doom(e, p->session, TD_DROP_SESSION_LOST, TIDINGS_EEXIST,
                         "another session of this producer has begun");
         p->session->producer = NULL;
-    } else {
+    } else if (!p->naming) {
         DL_DELETE(e->orphans, p);
     }
     p->session = s;
@@ -84,9 +89,25 @@ void td_producer_detach(struct td_engine *e, struct td_session *s)
     s->producer = NULL;
     p->session = NULL;
     p->ended_ms = e->now_ms;
+    if (p->naming)
+        return;
     DL_APPEND(e->orphans, p);
     if (p->taken == 0) /* nothing to remember */
         producer_forget(e, p);
+}
+
+bool td_producer_name(struct td_engine *e, struct td_producer *p,
+                      struct td_str name)
+{
+    p->naming = malloc(sizeof(*p->naming));
+    if (!p->naming)
+        return false;
+    td_naming_init(p->naming, name);
+    td_naming_pass(p->naming, p->stored.sequence);
+    if (!p->session)
+        DL_DELETE(e->orphans, p);
+    e->names_len++;
+    return true;
 }
 
 static bool is_stale(const struct td_engine *e, const struct td_producer *p)
@@ -135,6 +156,17 @@ bool td_producer_load(struct td_engine *e, struct td_str id,
     return true;
 }
 
+bool td_producer_load_named(struct td_engine *e, struct td_str id,
+                            const struct td_stored *stored,
+                            const struct td_naming *naming)
+{
+    if (!td_producer_load(e, id, stored) ||
+        !td_producer_name(e, td_producer_find(e, id), td_str_of(naming->name)))
+        return false;
+    *td_producer_find(e, id)->naming = *naming;
+    return true;
+}
+
 void td_producers_take_back(struct td_engine *e)
 {
     for (struct td_producer *p = e->producers; p; p = p->hh.next) {
@@ -147,6 +179,8 @@ void td_producers_take_back(struct td_engine *e)
             td_stored_lose(&p->stored, p->kept.sequence + 1, last);
             p->stored.sequence = last;
         }
+        if (p->naming)
+            td_naming_trim(p->naming, &p->stored);
         p->stored_ticket = 0;
     }
 }

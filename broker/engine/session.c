@@ -25,12 +25,16 @@ static void pack_limits(const struct td_engine *e, const struct td_session *s,
     const struct td_producer *p = s->producer;
     int64_t grace_ms = e->options.grace_ms;
 
-    msgpack_pack_map(pk, p->told ? 6 : 4);
+    msgpack_pack_map(pk, (p->told ? 6 : 4) + (p->naming ? 2 : 0));
     pack_limit(pk, "body_max", TD_BODY_BYTES_MAX);
     pack_limit(pk, "control_max", TD_CONTROL_BYTES_MAX);
     pack_limit(pk, "heartbeat_ms", TD_HEARTBEAT_MS);
     pack_key(pk, "resumed");
     resumed ? msgpack_pack_true(pk) : msgpack_pack_false(pk);
+    if (p->naming) {
+        pack_limit(pk, "term", p->naming->term);
+        pack_limit(pk, "stored", td_naming_last(p->naming, &p->stored));
+    }
     if (!p->told)
         return;
     pack_limit(pk, "grace_ms", grace_ms > 0 ? (uint64_t)grace_ms : 0);
@@ -99,19 +103,26 @@ static bool session_add(struct td_engine *e, struct td_session *s)
 }
 
 static void begin(struct td_engine *e, struct td_str peer,
-                  const struct td_frame *f, struct td_str token)
+                  const struct td_frame *f, struct td_str token,
+                  const struct td_claim *claim)
 {
     struct td_producer *p = td_producer_get(e, f->u.hello.producer);
     struct td_session *s = p ? session_new(e, peer, f) : NULL;
 
-    if (!s || !td_producer_renew(e, p, token) || !session_add(e, s)) {
+    if (!s || !td_producer_renew(e, p, token) || !td_holder_take(e, p, claim) ||
+        !session_add(e, s)) {
         free(s);
         td_engine_bye(e, peer, TIDINGS_ENOMEM, "broker is out of memory");
         return;
     }
     td_producer_attach(e, p, s);
-    td_session_welcome(e, s, false);
-    td_advise_session(e, s, true, false);
+    if (!p->naming || p->naming->written) {
+        td_session_welcome(e, s, false);
+        td_advise_session(e, s, true, false);
+    } else if (!td_holder_wait(e, s)) {
+        td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_ENOMEM,
+                        "broker is out of memory");
+    }
 }
 
 /* Room for one more, if need be at the cost of who has been away longest. */
@@ -126,24 +137,38 @@ static bool has_room(struct td_engine *e)
     return true;
 }
 
+/* A new holder of a name has nothing to resume. */
+static bool is_same_term(const struct td_producer *p,
+                         const struct td_claim *claim)
+{
+    return !claim->name.data || (p->naming && claim->term == p->naming->term);
+}
+
 /* Whose HELLO it is, and what it is to have. */
 static void greet(struct td_engine *e, struct td_str peer,
                   const struct td_frame *f)
 {
     const struct td_producer *p = td_producer_find(e, f->u.hello.producer);
     struct td_str token = {NULL, 0};
+    struct td_claim claim;
+    const char *text;
+    tidings_err err = td_holder_check(e, f, p, &claim, &text);
 
     if (!td_map_bin(f->u.hello.options, "token", &token))
         token = (struct td_str){NULL, 0};
-    if (p && !td_producer_admits(p, token))
+    e->counters.bad_frames += err == TIDINGS_EPROTO;
+    if (err)
+        td_engine_bye(e, peer, err, text);
+    else if (p && !claim.name.data && !td_producer_admits(p, token))
         td_engine_bye(e, peer, TIDINGS_EEXIST,
                       "the producer of this HELLO has another token");
-    else if (p && p->session && td_away_resume(e, p->session, peer, f, token))
+    else if (p && p->session && is_same_term(p, &claim) &&
+             td_away_resume(e, p->session, peer, f, token))
         return;
     else if (!has_room(e))
         td_engine_bye(e, peer, TIDINGS_ELIMIT, "too many sessions");
     else
-        begin(e, peer, f, token);
+        begin(e, peer, f, token, &claim);
 }
 
 void td_session_hello(struct td_engine *e, struct td_str peer,

@@ -323,5 +323,6 @@ void td_streams_fini(struct td_engine *e)
     td_fifo_fini(&st->owed);
     td_operate_fini(e);
     td_schedule_fini(&st->schedule);
+    td_fifo_fini(&st->welcomes);
     td_buf_fini(&st->value);
 }

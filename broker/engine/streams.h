@@ -132,6 +132,12 @@ struct td_owed_confirm {
     struct td_confirm row; /* without its stream's name */
 };
 
+/* A WELCOME that does. */
+struct td_owed_welcome {
+    uint64_t ticket;
+    uint64_t session;
+};
+
 /* A REPLY that waits for its transaction. */
 struct td_owed_reply {
     uint64_t ticket;
@@ -193,6 +199,7 @@ struct td_streams {
     struct td_consumer *hungry; /* list: they wait for memory, or to read */
     struct td_fifo replies;     /* td_owed_reply */
     struct td_schedule schedule;
+    struct td_fifo welcomes;    /* td_owed_welcome */
     struct td_buf value;        /* scratch */
     char text[700];             /* of an error, the last one */
     uint64_t lost_states;       /* rows of the store that could not be read */
@@ -272,6 +279,19 @@ uint64_t td_stored_alike(const struct td_stored *stored, uint64_t first,
                          uint64_t count);
 void td_stored_add(struct td_stored *stored, uint64_t first, uint64_t last);
 void td_stored_lose(struct td_stored *stored, uint64_t first, uint64_t last);
+
+/* prints.c: what a producer with a name has stored */
+/* Those of a batch are noted; nothing happens if it has no name. */
+void td_prints_add(struct td_producer *p, const struct td_batch *batch,
+                   const uint8_t *body);
+/* What becomes of the first events of a run that was taken before. */
+struct td_again {
+    uint32_t events;  /* so many, at least 1 */
+    bool stored;      /* they need not be … */
+    tidings_err code; /* … and are what they were, or TIDINGS_ECONFLICT */
+};
+struct td_again td_again_of(const struct td_producer *p,
+                            const struct td_run *run, const uint8_t *body);
 
 /* commit.c */
 /* The ticket of this turn's transaction. */

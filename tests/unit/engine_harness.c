@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "tests/support/alloc.h"
+#include "proto/id.h"
 #include "tests/support/mp.h"
 
 /* ---- the port ---- */
@@ -184,6 +185,10 @@ void producer_of(uint8_t out[TD_PRODUCER_BYTES], const char *peer)
 {
     size_t len = strcspn(peer, "/");
 
+    if (*peer == '=') {
+        td_producer_named(out, (struct td_str){peer + 1, len - 1});
+        return;
+    }
     for (size_t i = 0; i < TD_PRODUCER_BYTES; i++)
         out[i] = (uint8_t)peer[i % len];
 }

@@ -68,7 +68,8 @@ void flush(struct fixture *f);
 /* Time passes, and the engine is called whenever it asked to be. */
 void pass(struct fixture *f, int64_t ms);
 
-/* The producer of a peer is its name up to a '/', repeated. */
+/* The producer of a peer is its name up to a '/', repeated; that of a peer
+ * whose name begins with '=' has the name that follows. */
 void producer_of(uint8_t out[TD_PRODUCER_BYTES], const char *peer);
 void hello(struct fixture *f, const char *peer);
 /* options: in the notation of mp.h. */

@@ -11,7 +11,7 @@ static const struct {
     {"EUNREACH", 8},   {"EIO", 9},       {"EDEADLK", 10},   {"EFORKED", 11},
     {"EVERSION", 12},  {"ELIMIT", 13},   {"EEXIST", 14},    {"ENOTSUP", 15},
     {"ESHUTDOWN", 16}, {"EHANDLER", 17}, {"ENOSTREAM", 18}, {"ECONFLICT", 19},
-    {"ELATER", 20},    {"ERELEASE", 21}, {"ETERM", 22},
+    {"ELATER", 20},    {"ERELEASE", 21}, {"ETERM", 22},     {"EFENCED", 23},
 };
 
 static const tidings_err map[] = {

@@ -59,6 +59,18 @@ static void test_id_format_gives_known_texts(void **state)
     }
 }
 
+/* The example of PROTOCOL.md 3. */
+static void test_producer_of_a_name_is_its_hash(void **state)
+{
+    uint8_t expected[TD_PRODUCER_BYTES];
+    uint8_t producer[TD_PRODUCER_BYTES];
+
+    (void)state;
+    unhex(expected, "ab57f20ed4a262c8d3485a330269c49c");
+    td_producer_named(producer, (struct td_str){"orders-1", 8});
+    assert_memory_equal(producer, expected, sizeof(expected));
+}
+
 static void test_producer_begins_with_its_time(void **state)
 {
     static const uint8_t random[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
@@ -146,6 +158,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_id_format_gives_known_texts),
+        cmocka_unit_test(test_producer_of_a_name_is_its_hash),
         cmocka_unit_test(test_producer_begins_with_its_time),
         cmocka_unit_test(test_producer_of_a_later_time_sorts_later),
         cmocka_unit_test(test_id_increment_equals_format_of_the_next),

@@ -72,6 +72,9 @@ static const struct {
     {"memory of a producer after its session",
      "# min, at most # producers",
      {TD_PRODUCER_KEEP_MS / 60000, TD_PRODUCERS_MAX}},
+    {"producers with a name; the name; events of which hashes are kept",
+     "#; # B; #",
+     {TD_NAMED_PRODUCERS_MAX, TD_PRODUCER_NAME_BYTES_MAX, TD_NAMED_HASHES}},
 };
 
 /* What may stand in italics elsewhere on the page. */
@@ -123,6 +126,9 @@ static const struct {
     {"#", TD_SCHEDULED_MAX},
     {"#", TD_SCHEDULE_ROWS_MAX},
     {"# s", TD_SCHEDULE_LOOK_MS / 1000},
+    {"#", TD_NAMED_PRODUCERS_MAX},
+    {"#", TD_PRODUCER_NAME_BYTES_MAX},
+    {"#", TD_NAMED_HASHES},
 };
 
 /* 1234567 as "1,234,567"; without commas as "1234567". */

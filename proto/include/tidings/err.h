@@ -38,7 +38,8 @@ extern "C" {
     X(ECONFLICT, 19, "somebody else was first")                                \
     X(ELATER, 20, "handler settles it later")                                  \
     X(ERELEASE, 21, "handler gave it back")                                    \
-    X(ETERM, 22, "handler wants it never again")
+    X(ETERM, 22, "handler wants it never again")                               \
+    X(EFENCED, 23, "another process has taken this producer's name")
 
 typedef enum tidings_err {
 #define TIDINGS_ERR_ENUM(name, value, text) TIDINGS_##name = value,
