@@ -272,6 +272,8 @@ void td_sub_unsubscribe(struct td_engine *e, struct td_session *s,
     if (sub) {
         struct td_group *g = sub->group;
 
+        if (g->consumer && g->consumer->parks.fresh)
+            td_deal_set_aside(e, g->consumer);
         if (g->name_len > 0 && g->members_len == 1)
             td_deal(e, g);
         /* What came before this, within its credit: no more is waited for. */

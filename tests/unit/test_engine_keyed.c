@@ -113,6 +113,28 @@ static void test_keyed_keeps_order_when_a_member_ends(void **state)
     GOT(s, "two", 1, 2, 3, 4, 5);
 }
 
+/* A key's event comes back, and the member ends in the same turn: what it is
+ * owed still of that key waits too. */
+static void test_keyed_keeps_order_at_the_end_of_a_subscription(void **state)
+{
+    static const char *const keys[] = {"k", "k", "x"};
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    give(s->f, "sub",
+         "[5 1 1 \">\" {\"events\" 1 \"bytes\" 2000000 \"stream\" \"events\" "
+         "\"group\" \"g\" \"group_policy\" \"key\"}]");
+    settle_down(s);
+    put_keys(s, keys, 3, 1);
+    GOT(s, "sub", 1);
+    givef(s->f, "sub", "[17 [[1 %d 1 1 0 \"\"]]]", (int)TD_RELEASE);
+    give(s->f, "sub", "[9 1 [[1 1 9 2000000]]]");
+    give(s->f, "sub", "[6 2 1]");
+    settle_down(s);
+    GOT(s, "sub", 1, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -120,6 +142,7 @@ int main(void)
         TEST_STREAM(test_keyed_takes_released_events_in_order),
         TEST_STREAM(test_keyed_goes_on_past_the_dead),
         TEST_STREAM(test_keyed_keeps_order_when_a_member_ends),
+        TEST_STREAM(test_keyed_keeps_order_at_the_end_of_a_subscription),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
