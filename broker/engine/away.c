@@ -77,6 +77,8 @@ static bool check_list(struct td_session *s, struct td_reader list,
 static void rewind_sub(struct td_engine *e, struct td_sub *sub,
                        const struct kept *row)
 {
+    if (sub->leases) /* while it is known what was sent */
+        td_lease_rewind(e, sub, row->received);
     sub->sent_bytes -=
         td_queue_return(sub->from, &sub->flight, sub->sent - row->received);
     sub->sent = row->received;

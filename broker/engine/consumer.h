@@ -213,8 +213,10 @@ void td_lease_settle(struct td_engine *e, struct td_session *s,
 /* The member ends: what it has not settled has failed; or, where it ends in
  * order, is given back. */
 void td_lease_clear(struct td_engine *e, struct td_sub *sub, bool orderly);
-/* What was sent under tags above sub->sent has not arrived: given back. */
-void td_lease_rewind(struct td_engine *e, struct td_sub *sub);
+/* What was sent under tags above received has not arrived: given back. It is in
+ * flight still. */
+void td_lease_rewind(struct td_engine *e, struct td_sub *sub,
+                     uint64_t received);
 void td_lease_tick(struct td_engine *e, struct td_consumer *c);
 /* When the first of its members' leases is over; TD_NEVER: there is none. */
 int64_t td_lease_next(const struct td_consumer *c);

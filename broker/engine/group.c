@@ -260,8 +260,8 @@ void td_group_give_up(struct td_engine *e, struct td_sub *sub)
     td_group_ready(e, g);
 }
 
-/* What is at the front of its own queue, and leased as sent: that comes again
- * by its leases. The first so many hold no key. */
+/* What is at the front of its own queue, and was sent: that has come back by
+ * its leases. The first so many hold no key. */
 static void drop_rewound(struct td_group *g, struct td_sub *sub, uint64_t skip)
 {
     uint64_t left = sub->leases->last_tag - sub->sent;
@@ -295,7 +295,7 @@ void td_group_rewound(struct td_engine *e, struct td_sub *sub)
 
     if (sub->leases) { /* another may have had some of it since */
         drop_rewound(g, sub, loose);
-        td_lease_rewind(e, sub);
+        sub->leases->last_tag = sub->sent; /* those tags come again */
         return;
     }
     if (loose == 0)

@@ -349,14 +349,12 @@ static void on_unread(void *ctx, const struct td_lease *lease)
         release(end->e, end->sub, lease);
 }
 
-void td_lease_rewind(struct td_engine *e, struct td_sub *sub)
+void td_lease_rewind(struct td_engine *e, struct td_sub *sub, uint64_t received)
 {
     struct ending end = {e, sub->group->consumer, sub, true};
 
-    if (td_inflight_take(sub->leases, sub->sent + 1, INT64_MAX, on_unread,
-                         &end))
-        sub->leases->last_tag = sub->sent; /* those tags come again */
-    else
+    if (!td_inflight_take(sub->leases, received + 1, INT64_MAX, on_unread,
+                          &end))
         td_session_doom(e, sub->session, TD_DROP_MEMORY, TIDINGS_ENOMEM,
                         "broker is out of memory");
 }

@@ -135,6 +135,30 @@ static void test_keyed_keeps_order_at_the_end_of_a_subscription(void **state)
     GOT(s, "sub", 1, 3);
 }
 
+/* What was sent and did not arrive goes before what waits behind it. */
+static void test_keyed_keeps_order_when_a_session_is_resumed(void **state)
+{
+    static const char *const keys[] = {"k", "k", "x"};
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    give(s->f, "sub",
+         "[5 1 1 \">\" {\"events\" 1 \"bytes\" 2000000 \"stream\" \"events\" "
+         "\"group\" \"g\" \"group_policy\" \"key\"}]");
+    settle_down(s);
+    put_keys(s, keys, 3, 1);
+    GOT(s, "sub", 1);
+    gone(s->f, "sub");
+    come_back(s->f, "sub/2", "[[1 0 0]]");
+    assert_true(resumed(s->f, "sub/2"));
+    give(s->f, "sub/2", "[9 0 [[1 0 9 2000000]]]");
+    settle_down(s);
+    GOT(s, "sub/2", 3, 1); /* and 2 is next */
+    settle(s, "sub/2", TD_ACK, 2, 2);
+    GOT(s, "sub/2", 3, 1, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -143,6 +167,7 @@ int main(void)
         TEST_STREAM(test_keyed_goes_on_past_the_dead),
         TEST_STREAM(test_keyed_keeps_order_when_a_member_ends),
         TEST_STREAM(test_keyed_keeps_order_at_the_end_of_a_subscription),
+        TEST_STREAM(test_keyed_keeps_order_when_a_session_is_resumed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
