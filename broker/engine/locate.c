@@ -68,27 +68,22 @@ static void halve(struct td_engine *e, struct td_consumer *c)
         found(e, c, c->low);
 }
 
-static uint64_t clamp(uint64_t sequence, const struct td_stream *stream)
-{
-    if (sequence < stream->head.first)
-        return stream->head.first;
-    return sequence > stream->head.next ? stream->head.next : sequence;
-}
-
 void td_locate(struct td_engine *e, struct td_consumer *c,
                const struct td_start *start)
 {
     const struct td_stream *stream = c->stream;
+    uint64_t next = stream->head.next;
 
     switch (start->kind) {
     case TD_START_NEW:
-        found(e, c, stream->head.next);
+        found(e, c, next);
         return;
     case TD_START_ALL:
         found(e, c, stream->head.first);
         return;
     case TD_START_SEQUENCE:
-        found(e, c, clamp(start->sequence, stream));
+        /* what retention has taken of it is told, as of any that is late */
+        found(e, c, start->sequence < next ? start->sequence : next);
         return;
     case TD_START_TIME:
         c->options.start.time_ms = start->time_ms;

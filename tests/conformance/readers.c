@@ -145,6 +145,24 @@ static void add_small(struct kept *k, tidings_bus *bus, uint64_t max_events)
     assert_ok(tidings_stream_add(bus, &options, CONF_MS));
 }
 
+/* 1000 events were published, and the oldest are gone; returns the first that
+ * is kept. */
+static uint64_t overfill(struct kept *k, tidings_bus *bus)
+{
+    uint64_t first;
+
+    add_small(k, bus, 100);
+    for (uint64_t n = 1; n <= 1000; n += 10)
+        kept_publish(k, bus, n, 10);
+    for (int64_t end = td_proc_now_ms() + CONF_MS;
+         operate_stream_figure(bus, k->stream, "events") > 100 &&
+         td_proc_now_ms() < end;)
+        conf_pause_us(1000);
+    first = operate_stream_figure(bus, k->stream, "first");
+    assert_true(first >= 901 && first <= 910); /* by whole records */
+    return first;
+}
+
 static void test_retention_keeps_the_newest(void **state)
 {
     const struct tidings_sub_options all = {
@@ -152,22 +170,31 @@ static void test_retention_keeps_the_newest(void **state)
     struct conf *c = *state;
     tidings_bus *bus = kept_open(c);
     struct hand *h = hand_new(c);
-    uint64_t first;
     struct kept k;
+    uint64_t first = overfill(&k, bus);
 
-    add_small(&k, bus, 100);
-    for (uint64_t n = 1; n <= 1000; n += 10)
-        kept_publish(&k, bus, n, 10);
-    for (int64_t end = td_proc_now_ms() + CONF_MS;
-         operate_stream_figure(bus, k.stream, "events") > 100 &&
-         td_proc_now_ms() < end;)
-        conf_pause_us(1000);
-    first = operate_stream_figure(bus, k.stream, "first");
-    assert_true(first >= 901 && first <= 910); /* by whole records */
     hand_join(h, bus, &k, NULL, &all);
     assert_true(hand_wait(h, 1001 - first, CONF_MS));
     assert_true(hand_saw_just(h, first, 1001 - first));
     assert_int_equal(h->missed, 0); /* it began behind what is gone */
+}
+
+/* Who goes on where it was, and comes too late for that, is told. */
+static void test_readers_are_told_what_went_before_they_came(void **state)
+{
+    const struct tidings_sub_options from = {
+        .start = {.kind = TIDINGS_START_SEQUENCE, .sequence = 11}};
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    struct hand *h = hand_new(c);
+    struct kept k;
+    uint64_t first = overfill(&k, bus);
+
+    hand_join(h, bus, &k, NULL, &from);
+    assert_true(hand_wait(h, 1001 - first, CONF_MS));
+    assert_true(hand_saw_just(h, first, 1001 - first));
+    assert_true(hand_wait_missed(h, first - 11, CONF_MS));
+    assert_string_equal(h->reason, "expired");
 }
 
 /* A member or a reader that is too slow is told how much it lost. */
@@ -246,6 +273,7 @@ int conf_run_readers(void)
         KEPT_TEST(test_sequences_out_of_reach_are_answered),
         KEPT_TEST(test_readers_see_all_in_order_and_settle_nothing),
         KEPT_TEST(test_retention_keeps_the_newest),
+        KEPT_TEST(test_readers_are_told_what_went_before_they_came),
         KEPT_TEST(test_overtaken_readers_are_told_what_they_lost),
         KEPT_TEST(test_overtaken_groups_are_told_what_they_lost),
         KEPT_TEST(test_old_events_are_deleted),

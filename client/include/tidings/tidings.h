@@ -387,7 +387,8 @@ enum tidings_start_kind {
                                there: where it is */
     TIDINGS_START_NEW,      /* what is stored from now on */
     TIDINGS_START_ALL,      /* the oldest that is kept */
-    TIDINGS_START_SEQUENCE, /* that one, or the next that is kept */
+    TIDINGS_START_SEQUENCE, /* that one, or the next that is kept: what is
+                               not any more is told as missed */
     TIDINGS_START_TIME      /* what was stored at that time or later, to the
                                precision of a batch */
 };
