@@ -106,6 +106,19 @@ void td_bury_written(struct td_engine *e, struct td_consumer *c)
     }
 }
 
+uint64_t td_dead_len(const struct td_consumer *c)
+{
+    uint64_t unwritten = 0;
+
+    for (uint32_t i = 0; i < c->burials.len; i++) {
+        const struct td_burial *burial = td_fifo_nth(&c->burials, i);
+
+        unwritten += !burial->again;
+    }
+    /* one that is purged already is not among either */
+    return c->dead_len > unwritten ? c->dead_len - unwritten : 0;
+}
+
 void td_bury_take_back(struct td_engine *e, struct td_consumer *c)
 {
     for (; c->burials.len > 0; td_fifo_pop(&c->burials, 1)) {

@@ -2,11 +2,13 @@
 #include "broker/engine/call.h"
 
 #include "broker/engine/pack.h"
+#include "proto/type.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define ROWS_BYTES (192u << 10) /* events in one answer: half a control frame */
-#define PAGE_ROWS  1000u        /* redriven or purged by one call */
+#define PAGE_ROWS  1000u        /* looked at by one call, whatever it wants */
 #define ASKING_MAX 32u          /* calls at once that wait for the store */
 
 /* Who asked, until the store has answered. */
@@ -15,7 +17,9 @@ struct waiting {
     uint64_t request;
     uint32_t group;
     bool data;
-    uint32_t limit;
+    uint32_t limit; /* rows of the answer */
+    char type[TD_TYPE_BYTES_MAX];
+    size_t type_len; /* 0: whatever its type is */
     /* False: nothing was to be done. */
     bool (*each)(struct td_engine *e, struct td_consumer *c, uint64_t number,
                  const struct td_record *record);
@@ -55,7 +59,8 @@ static void ask(struct td_engine *e, const struct td_asked *a,
         w->group = c->id;
     }
     if (!w ||
-        !td_read_ask(e, &from, &to, false, as->limit, TD_READ_BYTES, done, w)) {
+        !td_read_ask(e, &from, &to, false, as->type_len ? PAGE_ROWS : as->limit,
+                     TD_READ_BYTES, done, w)) {
         free(w);
         td_asked_fail(e, a, TIDINGS_ENOMEM, "broker is out of memory");
         return;
@@ -75,7 +80,7 @@ static bool find(struct td_engine *e, const struct td_asked *a,
     return false;
 }
 
-/* ---- the list ---- */
+/* ---- rows ---- */
 
 static struct td_str type_of(struct td_engine *e, const struct td_dead_row *row)
 {
@@ -86,6 +91,52 @@ static struct td_str type_of(struct td_engine *e, const struct td_dead_row *row)
         return td_no_str;
     return e->batches.runs[0].type;
 }
+
+static bool read_row(const struct td_record *record, uint64_t *number,
+                     struct td_dead_row *row)
+{
+    uint32_t id;
+
+    return !record->damaged &&
+           td_place_read_two(record->key, TD_TABLE_DEAD, &id, number) &&
+           td_dead_row_read(record->value, row);
+}
+
+/* Its type is asked for. */
+static bool is_wanted(struct td_engine *e, const struct waiting *w,
+                      const struct td_record *record)
+{
+    struct td_dead_row row;
+    struct td_str type;
+    uint64_t number;
+
+    if (w->type_len == 0)
+        return true;
+    if (!read_row(record, &number, &row))
+        return false;
+    type = type_of(e, &row);
+    return td_pattern_match(w->type, w->type_len, type.data, type.len);
+}
+
+/* The option; false: it is answered. */
+static bool read_type(struct td_engine *e, const struct td_asked *a,
+                      struct waiting *w)
+{
+    struct td_str type;
+
+    if (!td_map_find(a->options, "type", &type))
+        return true;
+    if (!td_map_str(a->options, "type", &type) ||
+        !td_pattern_valid(type.data, type.len)) {
+        td_asked_fail(e, a, TIDINGS_EINVAL, "type is a pattern of types");
+        return false;
+    }
+    memcpy(w->type, type.data, type.len);
+    w->type_len = type.len;
+    return true;
+}
+
+/* ---- the list ---- */
 
 static void pack_bin(msgpack_packer *pk, const char *key, struct td_str bytes)
 {
@@ -114,33 +165,33 @@ static void pack_dead(struct td_engine *e, msgpack_packer *pk, uint64_t number,
     pack_bin(pk, "event", row->body);
 }
 
-static bool read_row(const struct td_record *record, uint64_t *number,
-                     struct td_dead_row *row)
+/* How many rows go into one answer, and the number to go on with; 0: these are
+ * all. */
+static uint32_t count_rows(struct td_engine *e, const struct waiting *w,
+                           const struct td_store_answer *answer, uint64_t *next)
 {
-    uint32_t id;
-
-    return !record->damaged &&
-           td_place_read_two(record->key, TD_TABLE_DEAD, &id, number) &&
-           td_dead_row_read(record->value, row);
-}
-
-/* How many rows go into one answer. */
-static uint32_t count_rows(const struct td_store_answer *answer, bool data)
-{
+    uint64_t number = 0;
     uint32_t n = 0;
     size_t bytes = 0;
+    uint32_t id;
 
     for (uint32_t i = 0; i < answer->records_len; i++) {
+        const struct td_record *record = &answer->records[i];
         struct td_dead_row row;
-        uint64_t number;
 
-        if (!read_row(&answer->records[i], &number, &row))
+        if (!read_row(record, &number, &row) || !is_wanted(e, w, record))
             continue;
-        bytes += data ? row.table.len + row.body.len : 0;
-        if (n > 0 && bytes > ROWS_BYTES)
-            break;
+        bytes += w->data ? row.table.len + row.body.len : 0;
+        *next = number;
+        if (n == w->limit || (n > 0 && bytes > ROWS_BYTES))
+            return n;
         n++;
     }
+    *next = answer->more && td_place_read_two(
+                                answer->records[answer->records_len - 1].key,
+                                TD_TABLE_DEAD, &id, &number)
+                ? number + 1
+                : 0;
     return n;
 }
 
@@ -150,7 +201,8 @@ static void on_list(struct td_engine *e, void *owner,
     struct waiting *w = owner;
     struct td_session *s = asker(e, w);
     struct td_consumer *c = td_consumer_by_id(e, w->group);
-    uint32_t left = count_rows(answer, w->data);
+    uint64_t next = 0;
+    uint32_t left = count_rows(e, w, answer, &next);
     struct td_dead_row row;
     uint64_t number;
     msgpack_packer pk;
@@ -164,12 +216,14 @@ static void on_list(struct td_engine *e, void *owner,
     } else if (s) {
         td_buf_reset(&e->table);
         msgpack_packer_init(&pk, &e->table, td_buf_pack_write);
-        msgpack_pack_map(&pk, 2);
-        td_pack_uint(&pk, "dead_total", c->dead_len);
+        msgpack_pack_map(&pk, 3);
+        td_pack_uint(&pk, "dead_total", td_dead_len(c));
+        td_pack_uint(&pk, "next", next);
         td_pack_key(&pk, "dead");
         msgpack_pack_array(&pk, left);
         for (uint32_t i = 0; left > 0; i++) {
-            if (!read_row(&answer->records[i], &number, &row))
+            if (!read_row(&answer->records[i], &number, &row) ||
+                !is_wanted(e, w, &answer->records[i]))
                 continue;
             /* one alone that is too large is shown without its event */
             pack_dead(e, &pk, number, &row,
@@ -188,7 +242,7 @@ void td_operate_dlq_list(struct td_engine *e, const struct td_asked *a)
     uint64_t from = 0;
     uint64_t limit = TD_DLQ_ROWS_MAX;
 
-    if (!find(e, a, &c))
+    if (!find(e, a, &c) || !read_type(e, a, &w))
         return;
     if (!td_map_uint(a->options, "from", &from) ||
         !td_map_uint(a->options, "limit", &limit) || limit == 0 ||
@@ -266,7 +320,8 @@ static void on_page(struct td_engine *e, void *owner,
         if (!td_place_read_two(answer->records[i].key, TD_TABLE_DEAD, &id,
                                &number))
             continue;
-        events += w->each(e, c, number, &answer->records[i]);
+        if (is_wanted(e, w, &answer->records[i]))
+            events += w->each(e, c, number, &answer->records[i]);
     }
     if (events > 0)
         td_commit_raise(e, TD_LEVEL_DISK);
@@ -284,12 +339,12 @@ static void range(struct td_engine *e, const struct td_asked *a,
                   bool (*each)(struct td_engine *e, struct td_consumer *c,
                                uint64_t number, const struct td_record *record))
 {
-    const struct waiting w = {.limit = PAGE_ROWS, .each = each};
+    struct waiting w = {.limit = PAGE_ROWS, .each = each};
     struct td_consumer *c;
     uint64_t first = 0;
     uint64_t last = INT64_MAX;
 
-    if (!find(e, a, &c))
+    if (!find(e, a, &c) || !read_type(e, a, &w))
         return;
     if (!td_map_uint(a->options, "first", &first) ||
         !td_map_uint(a->options, "last", &last)) {

@@ -74,7 +74,7 @@ static void pack_group(struct td_engine *e, msgpack_packer *pk,
     td_pack_uint(pk, "lag", next > c->cursor ? next - c->cursor : 0);
     td_pack_uint(pk, "in_flight", in_flight(c));
     td_pack_uint(pk, "waiting", c->retries.events);
-    td_pack_uint(pk, "dead", td_consumer_is_kept(c) ? c->dead_len : n->dead);
+    td_pack_uint(pk, "dead", td_consumer_is_kept(c) ? td_dead_len(c) : n->dead);
     td_pack_uint(pk, "members", c->group->members_len);
     td_pack_uint(pk, "delivered", n->delivered);
     td_pack_uint(pk, "redelivered", n->redelivered);

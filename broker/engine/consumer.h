@@ -90,7 +90,7 @@ struct td_consumer {
     struct td_retries retries;
     struct td_parks parks; /* share TD_BY_KEY */
     uint64_t dead_next;
-    uint64_t dead_len;
+    uint64_t dead_len; /* dead letters, those that are being written too */
     struct td_fifo
         burials; /* td_burial: in transactions that are not written */
     struct td_redriven *redriven;
@@ -246,6 +246,8 @@ void td_redriven_done(struct td_engine *e, struct td_consumer *c,
 void td_redriven_clear(struct td_consumer *c);
 void td_bury_written(struct td_engine *e, struct td_consumer *c);
 void td_bury_take_back(struct td_engine *e, struct td_consumer *c);
+/* How many there are for all to see: those that are written. */
+uint64_t td_dead_len(const struct td_consumer *c);
 
 /* consumer_store.c: their state in the store */
 void td_consumers_write(struct td_engine *e);

@@ -100,7 +100,7 @@ const struct td_command td_commands[] = {
      "deliver dead letters once more",
      "They reach this group alone, as if for the first time.\n"
      "\n"
-     "    tidings dlq redrive events mails --rate 100\n",
+     "    tidings dlq redrive events mails --type order.* --rate 100\n",
      td_cli_dlq_redrive},
     {"dlq purge", TD_CLI_DLQ_PURGE, "STREAM GROUP", "delete dead letters", "",
      td_cli_dlq_purge},

@@ -41,7 +41,11 @@ int td_dlq_refused(const struct td_dlq *d, tidings_err err)
 
 void td_dlq_begin(struct td_dlq *d, uint32_t more)
 {
-    td_ask_map(&d->ask, 2 + more);
+    const struct td_durable_settings *settings = &d->ask.settings->durable;
+
+    td_ask_map(&d->ask, 2 + more + (settings->patterns_len > 0));
+    if (settings->patterns_len > 0)
+        td_ask_string(&d->ask, "type", settings->patterns[0]);
     td_ask_string(&d->ask, "stream", d->stream);
     td_ask_string(&d->ask, "group", d->group);
 }
@@ -59,6 +63,7 @@ tidings_err td_dlq_page(struct td_dlq *d, uint64_t from, uint64_t limit,
     tidings_put_bool(d->ask.options, data);
     err = td_ask_call(&d->ask, "dlq.list");
     d->total = err ? 0 : td_row_uint(d->ask.answer, "dead_total");
+    d->next = err ? 0 : td_row_uint(d->ask.answer, "next");
     if (!err && tidings_get(&d->rows, d->ask.answer, "dead"))
         err = TIDINGS_EPROTO;
     return err;
@@ -82,8 +87,7 @@ static void add_row(struct td_table *t, struct tidings_value row, bool here)
 }
 
 /* One page: as JSON lines, or into the table. @return the exit code */
-static int take_page(struct td_dlq *d, struct td_table *t, uint64_t *next,
-                     uint64_t *left)
+static int take_page(struct td_dlq *d, struct td_table *t, uint64_t *left)
 {
     bool here = td_is_terminal(stdout);
     struct tidings_value row;
@@ -92,7 +96,6 @@ static int take_page(struct td_dlq *d, struct td_table *t, uint64_t *next,
     for (size_t i = 0;
          code == TD_EXIT_DONE && *left > 0 && !tidings_at(&row, d->rows, i);
          i++) {
-        *next = td_row_uint(row, "number") + 1;
         (*left)--;
         if (d->ask.settings->json)
             code = td_row_json(row);
@@ -115,10 +118,10 @@ static int list(struct td_dlq *d, struct td_table *t)
     do {
         err = td_dlq_page(d, next, left, false);
         if (!err)
-            code = take_page(d, t, &next, &left);
-    } while (!err && code == TD_EXIT_DONE && left > 0 &&
-             tidings_value_count(d->rows) > 0 && !td_stopped() &&
-             td_out_open());
+            code = take_page(d, t, &left);
+        next = d->next;
+    } while (!err && code == TD_EXIT_DONE && left > 0 && next > 0 &&
+             !td_stopped() && td_out_open());
     return err ? td_dlq_refused(d, err) : code;
 }
 

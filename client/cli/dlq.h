@@ -12,6 +12,7 @@ struct td_dlq {
     const char *group;
     struct tidings_value rows; /* of the last page, in ask's answer */
     uint64_t total;            /* dead letters in all, as it said */
+    uint64_t next;             /* number to go on with; 0: these are all */
 };
 
 /** Connect; the first two words are stream and group.
@@ -23,7 +24,7 @@ int td_dlq_open(struct td_dlq *d, const struct td_settings *settings,
 /** @return the exit code, and stderr was told */
 int td_dlq_refused(const struct td_dlq *d, tidings_err err);
 
-/** Options of a call: the two names; more pairs follow. */
+/** Options of a call: the two names and --type; more pairs follow. */
 void td_dlq_begin(struct td_dlq *d, uint32_t more);
 
 /** Rows and total, from a number on; limit 0: as many as fit. */

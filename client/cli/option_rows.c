@@ -161,6 +161,8 @@ const struct td_option_row td_option_rows[] = {
     {"original-pace", 0, NULL, REPLAY, td_set_original_pace,
      "as far apart as their times are"},
 
+    {"type", 'p', "PATTERN", DLQ | TD_CLI_DLQ_LIST, td_set_pattern,
+     "only those of such types; default: all"},
     {"limit", 'n', "N", TD_CLI_DLQ_LIST, td_set_limit,
      "list at most so many; default: all"},
     {"first", 0, "NUMBER", DLQ | TD_CLI_DLQ_LIST, td_set_first,

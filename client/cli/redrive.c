@@ -75,7 +75,6 @@ static uint64_t choose(struct work *w, uint64_t *first, uint64_t *last)
 
         if (w->last && number > w->last)
             break;
-        w->next = number + 1;
         if (td_row_bool(row, "redriven"))
             continue;
         *first = chosen ? *first : number;
@@ -102,7 +101,7 @@ static tidings_err some(struct work *w)
     tidings_err err = TIDINGS_OK;
 
     while (!err && (!limit || w->done < limit) && pace(w)) {
-        uint64_t before = w->next, first = 0, last = 0, chosen;
+        uint64_t first = 0, last = 0, chosen;
 
         err = td_dlq_page(&w->dlq, w->next, piece(w), false);
         if (err)
@@ -110,11 +109,12 @@ static tidings_err some(struct work *w)
         chosen = choose(w, &first, &last);
         if (chosen > 0)
             err = call(w, first, last);
-        else if (w->next == before)
-            break; /* no more */
         if (!err)
             w->done += chosen;
         td_progress_show(&w->progress, w->done, w->total);
+        if (w->dlq.next == 0 || (w->last && w->dlq.next > w->last))
+            break;
+        w->next = w->dlq.next;
     }
     return err;
 }

@@ -201,17 +201,20 @@ class WithStreams(WithBroker):
         self.assertTrue(found, "it never came true")
         return found
 
-    def dead_letters(self, stream, group, count):
+    def dead_letters(self, stream, group, count, end=".dead"):
         """A group whose only member, which stands still, lets count events
         die; each is published for itself."""
+        rows = self.rows("group", "list", stream)
+        before = sum(row["dead"] for row in rows if row["group"] == group)
         self.check(DONE, "group", "add", stream, group, "--max-deliver", "1",
                    "--ack-wait", "100ms")
         member = self.sub("--stream", stream, "--group", group, ">")
         member.signal(signal.SIGSTOP)
-        self.check(DONE, "pub", stream + ".dead", '{"n": 1}', "--count",
+        self.check(DONE, "pub", stream + end, '{"n": 1}', "--count",
                    str(count), "--confirm", "disk", "-a", "subject=s", "--key",
                    "k")
-        self.soon(lambda: self.group_row(stream, group)["dead"] == count)
+        self.soon(lambda: self.group_row(stream, group)["dead"] ==
+                  before + count)
         member.signal(signal.SIGTERM) # it leaves in order when it goes on
         member.signal(signal.SIGCONT)
         member.ended()

@@ -101,6 +101,22 @@ class DeadLetters(WithStreams):
         self.soon(lambda: self.group_row(name, "g")["dead"] == 0)
         self.assertEqual(self.letters(name), [])
 
+    def test_letters_are_chosen_by_type(self):
+        name = self.stream()
+        self.dead_letters(name, "g", 2)
+        self.dead_letters(name, "g", 3, ".other")
+        mine = ("--type", name + ".other")
+        self.assertEqual([r["number"] for r in self.letters(name, *mine)],
+                         [3, 4, 5])
+        self.assertEqual(self.letters(name, "-p", "none.*"), [])
+        self.assertEqual(self.rows("dlq", "redrive", name, "g", *mine,
+                                   "--rate", "1000"), [{"events": 3}])
+        self.assertEqual([r["redriven"] for r in self.letters(name)],
+                         [False] * 2 + [True] * 3)
+        self.assertEqual(self.rows("dlq", "purge", name, "g", "-y", "--type",
+                                   name + ".dead"), [{"events": 2}])
+        self.assertEqual([r["number"] for r in self.letters(name)], [3, 4, 5])
+
     def test_purge_wants_to_be_sure(self):
         name = self.stream()
         self.dead_letters(name, "g", 4)

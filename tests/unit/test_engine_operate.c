@@ -118,6 +118,76 @@ static void test_operate_purges_what_dies_again(void **state)
     assert_int_equal(count(group_row(s), "floor"), 3);
 }
 
+static uint64_t rows_in(struct td_str result)
+{
+    struct td_str raw = {NULL, 0};
+    struct td_reader r;
+    uint32_t rows;
+
+    assert_true(td_map_find(result, "dead", &raw));
+    r = td_reader_of(raw.data, raw.len);
+    assert_true(td_read_array(&r, &rows));
+    return rows;
+}
+
+#define TYPED(type, more)                                                      \
+    "{\"stream\" \"events\" \"group\" \"g\" \"type\" \"" type "\" " more "}"
+
+static void test_operate_chooses_letters_by_type(void **state)
+{
+    struct streams *s = *state;
+    struct td_str list;
+
+    bury(s, 3); /* a: 1 to 3 */
+    put(s, "pub", "b.c", 4, 4, DISK);
+    put(s, "pub", "b.d", 1, 8, DISK);
+    settle(s, "sub", TD_TERM, 4, 8);
+    settle_down(s);
+    list = call(s, "pub", "dlq.list", TYPED("b.*", "\"limit\" 2"));
+    assert_int_equal(rows_in(list), 2);
+    assert_int_equal(count(row_of(list, "dead", 0), "number"), 4);
+    assert_int_equal(count(list, "next"), 6);
+    assert_int_equal(count(list, "dead_total"), 8);
+    list = call(s, "pub", "dlq.list", TYPED("b.*", "\"from\" 6"));
+    assert_int_equal(rows_in(list), 3);
+    assert_int_equal(count(list, "next"), 0);
+    list = call(s, "pub", "dlq.list", TYPED("none", ""));
+    assert_int_equal(rows_in(list), 0);
+    assert_int_equal(count(list, "next"), 0);
+    assert_int_equal(
+        count(call(s, "pub", "dlq.redrive", TYPED("b.d", "")), "events"), 1);
+    assert_int_equal(events_to(s->f, "sub"), 9);
+    assert_int_equal(count(call(s, "pub", "dlq.purge",
+                                TYPED("b.c", "\"first\" 5 \"last\" 6")),
+                           "events"),
+                     2);
+    assert_int_equal(
+        count(call(s, "pub", "dlq.purge", TYPED("a", "")), "events"), 3);
+    assert_int_equal(count(group_row(s), "dead"), 3);
+}
+
+static void test_operate_refuses_what_is_no_pattern(void **state)
+{
+    static const char *const calls[] = {"dlq.list", "dlq.redrive", "dlq.purge"};
+    static const char *const types[] = {
+        "\"\"", "\"a..b\"", "\">.a\"", "5", "[\"a\"]", "\"a b\"", "nil",
+    };
+    struct streams *s = *state;
+    char options[100];
+
+    bury(s, 1);
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        for (size_t k = 0; k < sizeof(types) / sizeof(types[0]); k++) {
+            snprintf(options, sizeof(options),
+                     "{\"stream\" \"events\" \"group\" \"g\" \"type\" %s}",
+                     types[k]);
+            assert_row(options, call_code(s, "pub", calls[i], options) ==
+                                    TIDINGS_EINVAL);
+        }
+    }
+    assert_int_equal(count(group_row(s), "dead"), 1);
+}
+
 /* "It is there" is said when that is written, whoever made it. */
 static void test_operate_answers_when_it_is_written(void **state)
 {
@@ -300,6 +370,8 @@ int main(void)
         TEST_STREAM(test_operate_purges_a_letter_once),
         TEST_STREAM(test_operate_purges_before_it_redrives),
         TEST_STREAM(test_operate_purges_what_dies_again),
+        TEST_STREAM(test_operate_chooses_letters_by_type),
+        TEST_STREAM(test_operate_refuses_what_is_no_pattern),
         TEST_STREAM(test_operate_answers_when_it_is_written),
         TEST_STREAM(test_operate_takes_back_what_was_added),
         TEST_STREAM(test_operate_leaves_a_group_that_was_joined),
