@@ -21,6 +21,23 @@ static void list_fini(struct list *l)
     free(l->packings);
 }
 
+static tidings_err read_due(struct td_due_option *out,
+                            const struct tidings_publish_options *options)
+{
+    if (!options->at_ms && !options->after_ms)
+        return TIDINGS_OK;
+    if ((options->at_ms && options->after_ms) || options->expects)
+        return td_fail(TIDINGS_EINVAL,
+                       "at_ms, after_ms and expects exclude one another");
+    if (options->at_ms < 0 || options->at_ms > TD_DUE_MS_MAX ||
+        options->after_ms > TD_DUE_MS_MAX)
+        return td_fail(TIDINGS_EINVAL,
+                       "at_ms and after_ms: from 1970 to the year 9999");
+    out->name = options->at_ms ? "at_ms" : "after_ms";
+    out->ms = options->at_ms ? (uint64_t)options->at_ms : options->after_ms;
+    return TIDINGS_OK;
+}
+
 static tidings_err list_init(struct list *l, const struct tidings_event *events,
                              size_t len,
                              const struct tidings_publish_options *options)
@@ -35,6 +52,7 @@ static tidings_err list_init(struct list *l, const struct tidings_event *events,
     if (options) {
         l->apart.expects = options->expects;
         l->apart.expected = options->expected;
+        err = read_due(&l->apart.due, options);
     }
     for (size_t i = 0; i < len && !err; i++)
         err = td_prepare(&l->packings[i], &l->attrs[i], &events[i], options);

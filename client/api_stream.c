@@ -3,9 +3,11 @@
 #include "client/detail.h"
 #include "client/sub.h"
 #include "client/utf8.h"
+#include "proto/option.h"
 #include "proto/stream.h"
 #include "proto/type.h"
 
+#include <msgpack.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,6 +120,18 @@ tidings_err tidings_stream_add(tidings_bus *bus,
         return td_fail(TIDINGS_EINVAL, "%s", why);
     td_stream_options_pack(&packed, &o);
     return call_with(bus, "stream.add", &packed, timeout_ms);
+}
+
+tidings_err tidings_schedule_cancel(tidings_bus *bus, uint64_t number,
+                                    int timeout_ms)
+{
+    struct td_buf packed = {0};
+    msgpack_packer pk;
+
+    msgpack_packer_init(&pk, &packed, td_buf_pack_write);
+    msgpack_pack_map(&pk, 1);
+    td_option_pack_uint(&pk, "number", number);
+    return call_with(bus, "schedule.cancel", &packed, timeout_ms);
 }
 
 /* ---- durable groups ---- */

@@ -38,6 +38,12 @@ struct td_confirmed {
     struct td_waiter waiters[];
 };
 
+/* When it is to be published, as PUBLISH says it. */
+struct td_due_option {
+    const char *name; /* "at_ms", "after_ms"; NULL: at once */
+    uint64_t ms;
+};
+
 struct td_outgoing {
     struct td_outgoing *next;
     struct td_outgoing *prev; /* the publisher's */
@@ -51,6 +57,7 @@ struct td_outgoing {
     bool atomic;  /* with a level: all of it or nothing */
     bool expects; /* … if this is the stream's last sequence */
     uint64_t expected;
+    struct td_due_option due;
     /* with a level: */
     uint32_t left;    /* events not confirmed in this session */
     uint32_t unknown; /* nor in an earlier one */

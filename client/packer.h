@@ -73,6 +73,7 @@ struct td_packing {
 struct td_apart {
     bool expects; /* only if this is the stream's last sequence */
     uint64_t expected;
+    struct td_due_option due;
 };
 
 void td_packer_init(struct td_packer *p,

@@ -45,9 +45,12 @@ static bool send_batch(struct td_client *c, const struct td_outgoing *out)
     f.u.publish.batches.len = out->wire_len;
     if (out->atomic)
         f.u.publish.flags |= TD_PUBLISH_ATOMIC;
-    if (out->expects) {
-        td_client_options_begin(c, 1);
-        td_client_option_uint(c, "expect", out->expected);
+    if (out->expects || out->due.name) {
+        td_client_options_begin(c, out->expects + (out->due.name != NULL));
+        if (out->expects)
+            td_client_option_uint(c, "expect", out->expected);
+        if (out->due.name)
+            td_client_option_uint(c, out->due.name, out->due.ms);
         f.u.publish.options = td_client_scratch(c);
         if (f.u.publish.options.len == 0)
             return false; /* no memory: the next tick tries again */

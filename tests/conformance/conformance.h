@@ -155,5 +155,6 @@ int conf_run_fetch(void);
 int conf_run_dead(void);
 int conf_run_readers(void);
 int conf_run_again(void);
+int conf_run_schedule(void);
 
 #endif

@@ -67,7 +67,17 @@ struct tidings_publish_options {
     uint64_t expected; /* … this one, 0: none ever was. Otherwise its confirm is
                           TIDINGS_ECONFLICT, and names the one that there is:
                           read what has come, decide anew, try again */
+    int64_t at_ms;     /* publish it at this time, Unix, and not now … */
+    uint64_t after_ms; /* … or so long after the broker has accepted it; one of
+                          them at most, and not with expects. 0: now. It is
+                          confirmed when it is accepted, at TIDINGS_OS or
+                          TIDINGS_DISK: then it is published once, whatever
+                          happens to the broker meanwhile. The confirm's stream
+                          is TIDINGS_SCHEDULE and its sequence the number to
+                          cancel it by. PROTOCOL.md 10.4 */
 };
+
+#define TIDINGS_SCHEDULE "$schedule"
 
 /**
  * Publish one event, and have it confirmed.
@@ -103,6 +113,21 @@ tidings_publish_with(tidings_bus *bus, const struct tidings_event *event,
 TIDINGS_API tidings_err
 tidings_publish_all(tidings_bus *bus, const struct tidings_event *events,
                     size_t len, const struct tidings_publish_options *options);
+
+/**
+ * Cancel an event that waits for its time: it is not published then.
+ *
+ * "schedule.list" of tidings_call() tells what waits.
+ *
+ * @param number  the sequence of its confirm.
+ * @return TIDINGS_OK         it is not published, now or ever.
+ *         TIDINGS_ENOTFOUND  it does not wait: it was published or cancelled,
+ *                            or never was.
+ *         as tidings_call(); after TIDINGS_ETIMEDOUT it may be either.
+ */
+TIDINGS_API tidings_err tidings_schedule_cancel(tidings_bus *bus,
+                                                uint64_t number,
+                                                int timeout_ms);
 
 /* ======================================================================
  * Consuming: what a handler may know and say of its delivery
