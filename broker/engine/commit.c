@@ -6,6 +6,8 @@
 
 /* After a commit that failed: until what groups have to write is tried again. */
 #define AGAIN_MS 500
+/* A read that fails is tried again, and told so seldom. */
+#define UNREAD_MS 60000
 
 /* ---- writing ---- */
 
@@ -302,6 +304,11 @@ static void look_at_room(struct td_engine *e)
 
     e->streams.store->face->info(e->streams.store, &info);
     e->streams.no_room = info.free_bytes == 0;
+    if (info.failed && !e->streams.broken)
+        td_log(&e->options.log, TD_LOG_ERROR, "STORE-READ-ONLY",
+               "the data folder can be written no more: streams take nothing "
+               "until the broker is started anew; look at it with `tidings "
+               "store verify` first");
     e->streams.broken = info.failed;
 }
 
@@ -428,9 +435,10 @@ static void take_back(struct td_engine *e, tidings_err err)
     td_confirm_failed(e, err);
     td_operate_failed(e, err);
     td_holders_failed(e, err);
-    td_log(&e->options.log, TD_LOG_ERROR, "STORE-FAILED",
-           "a commit failed: %s; nothing of it was confirmed",
-           tidings_err_text(err));
+    if (!st->broken) /* that is told once */
+        td_log(&e->options.log, TD_LOG_ERROR, "STORE-FAILED",
+               "a commit failed: %s; nothing of it was confirmed",
+               tidings_err_text(err));
 }
 
 static void on_written(struct td_engine *e,
@@ -447,10 +455,22 @@ static void on_written(struct td_engine *e,
         take_back(e, answer->err);
 }
 
+static void tell_unread(struct td_engine *e, tidings_err err)
+{
+    if (!err || e->now_ms < e->streams.unread_ms)
+        return;
+    e->streams.unread_ms = e->now_ms + UNREAD_MS;
+    td_log(&e->options.log, TD_LOG_ERROR, "READ-FAILED",
+           "the data folder cannot be read: %s; what is kept is delivered when "
+           "it can",
+           tidings_err_text(err));
+}
+
 static void on_read(struct td_engine *e, const struct td_store_answer *answer)
 {
     struct td_read *read;
 
+    tell_unread(e, answer->err);
     HASH_FIND(hh, e->streams.reads, &answer->ticket, sizeof(answer->ticket),
               read);
     if (!read)

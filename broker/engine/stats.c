@@ -75,6 +75,22 @@ static void pack_schedule(const struct td_schedule *s, msgpack_packer *pk)
     td_pack_uint(pk, "unstored", s->unstored);
 }
 
+/* How the store is, in a word, and what it found damaged. */
+static void pack_store(const struct td_engine *e, msgpack_packer *pk)
+{
+    struct td_store *store = e->streams.store;
+    struct td_store_info info = {0};
+
+    if (store)
+        store->face->info(store, &info);
+    td_pack_str(pk, "store",
+                td_str_of(!store                 ? "none"
+                          : info.failed          ? "failed"
+                          : info.free_bytes == 0 ? "full"
+                                                 : "ok"));
+    td_pack_uint(pk, "store_damaged", info.damaged);
+}
+
 static void pack_totals(struct td_engine *e, msgpack_packer *pk)
 {
     const struct td_counters *c = &e->counters;
@@ -100,9 +116,10 @@ static void pack_totals(struct td_engine *e, msgpack_packer *pk)
     td_pack_uint(pk, "breaches", c->breaches);
     td_pack_uint(pk, "silent", c->silent);
     pack_schedule(&e->streams.schedule, pk);
+    pack_store(e, pk);
 }
 
-#define TOTALS 20u
+#define TOTALS 22u
 
 static const char *read_options(struct td_str options, struct td_str *rows,
                                 uint64_t *from)

@@ -177,10 +177,11 @@ struct td_streams {
                           ones before it are answered; 0: none */
     struct td_fifo flown; /* td_flown */
     size_t flown_bytes;
-    bool full;        /* too much is in flight: publishers get no credit */
-    bool no_room;     /* on the disk, but for the reserve */
-    bool broken;      /* the store has failed, and is read only */
-    int64_t again_ms; /* after a commit that failed: until then groups write
+    bool full;         /* too much is in flight: publishers get no credit */
+    bool no_room;      /* on the disk, but for the reserve */
+    bool broken;       /* the store has failed, and is read only */
+    int64_t unread_ms; /* a read has failed: none is told again before then */
+    int64_t again_ms;  /* after a commit that failed: until then groups write
                          nothing */
     struct td_fifo carried;              /* td_carried */
     struct td_fifo carried_stored;       /* td_carried_stored */
@@ -199,10 +200,10 @@ struct td_streams {
     struct td_consumer *hungry; /* list: they wait for memory, or to read */
     struct td_fifo replies;     /* td_owed_reply */
     struct td_schedule schedule;
-    struct td_fifo welcomes;    /* td_owed_welcome */
-    struct td_buf value;        /* scratch */
-    char text[700];             /* of an error, the last one */
-    uint64_t lost_states;       /* rows of the store that could not be read */
+    struct td_fifo welcomes; /* td_owed_welcome */
+    struct td_buf value;     /* scratch */
+    char text[700];          /* of an error, the last one */
+    uint64_t lost_states;    /* rows of the store that could not be read */
 };
 
 /* streams.c: their life */

@@ -58,8 +58,8 @@ struct td_lmdb_options {
                                space alone */
     uint64_t reserve_bytes; /* 0: TD_STORE_RESERVE */
     bool guard; /* SIGBUS and SIGSEGV in the store's threads are an error of
-                   the read (a file cut short); tidingsd wants it, a library
-                   leaves signals to its host */
+                   the read (a file cut short), and the store is read only then;
+                   tidingsd wants it, a library leaves signals to its host */
 };
 
 /**

@@ -38,6 +38,16 @@ static tidings_err give_up(struct td_lmdb *s, tidings_err err)
     return err;
 }
 
+static bool is_torn(struct td_lmdb *s)
+{
+    bool torn;
+
+    pthread_mutex_lock(&s->lock);
+    torn = s->torn;
+    pthread_mutex_unlock(&s->lock);
+    return torn;
+}
+
 static size_t weight(const struct td_txn *txn)
 {
     size_t bytes = txn->arena.len;
@@ -161,6 +171,8 @@ static tidings_err write_guarded(struct td_lmdb *s,
 
     if (s->abandoned || s->info.failed) /* only this thread sets them */
         return TIDINGS_EIO;
+    if (is_torn(s))
+        return give_up(s, TIDINGS_EIO);
     if (sigsetjmp(*td_trap_set(), 0)) {
         pthread_mutex_lock(&s->lock);
         s->abandoned = true;

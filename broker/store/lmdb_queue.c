@@ -95,6 +95,7 @@ static void lmdb_info(const struct td_store *store, struct td_store_info *out)
 
     pthread_mutex_lock(&s->lock);
     *out = s->info;
+    out->failed = out->failed || s->torn;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -107,8 +108,8 @@ static void leave(struct td_lmdb *s)
 {
     MDB_envinfo info;
 
-    if (s->info.failed || s->info.checking || td_lmdb_log_bytes(s) > 0 ||
-        mdb_env_sync(s->env, 1) != 0)
+    if (s->info.failed || s->torn || s->info.checking ||
+        td_lmdb_log_bytes(s) > 0 || mdb_env_sync(s->env, 1) != 0)
         return;
     mdb_env_info(s->env, &info);
     td_lock_mark_clean(s->dir_lock, info.me_last_txnid, td_lmdb_meta_hash(s));

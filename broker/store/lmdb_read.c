@@ -175,12 +175,22 @@ static tidings_err read_all(struct reading *r)
     return err;
 }
 
+/* The file was cut short, or its tree is damaged: what is written would be lost,
+ * or do more damage. */
+static void tear(struct td_lmdb *s)
+{
+    pthread_mutex_lock(&s->lock);
+    s->torn = true;
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* A read, whatever it meets; and its transaction is over. */
 static tidings_err read_guarded(struct reading *r)
 {
     tidings_err err;
 
     if (sigsetjmp(*td_trap_set(), 0)) {
+        tear(r->s);
         err = TIDINGS_EIO;
     } else {
         err = read_all(r);

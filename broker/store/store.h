@@ -124,8 +124,9 @@ struct td_store_info {
     uint64_t transactions; /* in them */
     uint64_t commit_us;    /* time they took, syncs included */
     uint64_t damaged;      /* records found so */
-    bool failed;           /* a sync has failed: read only from now on */
-    bool unclean;          /* it was not closed before it was opened */
+    bool failed;    /* a sync has failed, or a read has met pages that are
+                              not there: read only from now on */
+    bool unclean;   /* it was not closed before it was opened */
     bool checking;  /* what an unclean stop left is still being checked */
     uint8_t id[16]; /* made with the folder, at random */
 };

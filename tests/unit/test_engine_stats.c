@@ -41,6 +41,8 @@ static void test_engine_stats_say_all(void **state)
     assert_int_equal(count(map, "bad_frames"), 0);
     assert_int_equal(count(map, "breaches"), 0);
     assert_int_equal(count(map, "silent"), 0);
+    assert_true(is_text(text_of(map, "store"), "none"));
+    assert_int_equal(count(map, "store_damaged"), 0);
     assert_int_equal(count(map, "subscriptions_total"), 1);
     assert_true(td_map_find(map, "dropped", &row));
     assert_int_equal(count(row, "slow"), 0);
