@@ -4,7 +4,6 @@
 
 #include "client/cli/ask.h"
 #include "client/cli/connect.h"
-#include "client/cli/dead.h"
 #include "client/cli/dlq.h"
 #include "client/cli/option_values.h"
 #include "client/cli/out.h"
@@ -271,8 +270,7 @@ static tidings_err put_json(struct tidings_value row,
 static int show(struct td_dlq *d, uint64_t number)
 {
     struct tidings_value row;
-    struct td_dead dead;
-    const struct tidings_event *event = NULL;
+    struct tidings_event *event = NULL;
     tidings_err err = td_dlq_page(d, number, 1, true);
     int code = TD_EXIT_DONE;
 
@@ -283,19 +281,16 @@ static int show(struct td_dlq *d, uint64_t number)
     }
     if (err)
         return td_dlq_refused(d, err);
-    err = td_dead_open(&dead, row);
-    if (!err)
-        event = &dead.event;
-    else if (err == TIDINGS_ENOTFOUND)
+    err = tidings_dead_event(&event, row);
+    if (err == TIDINGS_ENOTFOUND)
         td_complain("the event is too large to be shown");
-    else
+    else if (err)
         code = td_complain_err(err, "the event");
     if (d->ask.settings->json)
         err = put_json(row, event);
     else
         err = put_fields(row, event) ? TIDINGS_OK : TIDINGS_ENOMEM;
-    if (event)
-        td_dead_fini(&dead);
+    tidings_free(event);
     if (err && code == TD_EXIT_DONE)
         code = td_complain_err(err, "the dead letter");
     return code == TD_EXIT_DONE ? td_flush_out() : code;

@@ -33,7 +33,7 @@ extern "C" {
 
 /** What became of one event. Pointers are valid during the call. */
 struct tidings_confirm {
-    tidings_err err;   /* TIDINGS_OK: it is stored. TIDINGS_ENOSTREAM: no stream
+    tidings_err err; /* TIDINGS_OK: it is stored. TIDINGS_ENOSTREAM: no stream
                           takes its type, or the broker keeps nothing.
                           TIDINGS_EFULL, TIDINGS_EIO: it was not stored; publish
                           it again later. TIDINGS_ECONFLICT: what it expected
@@ -58,12 +58,12 @@ typedef void (*tidings_on_confirm)(void *arg,
 
 /** Settings of one publish. All zero: those of the bus, and no callback. */
 struct tidings_publish_options {
-    enum tidings_level level; /* TIDINGS_NO_CONFIRM: that of the bus, or
+    enum tidings_level level;      /* TIDINGS_NO_CONFIRM: that of the bus, or
                                  TIDINGS_DISK if there is a callback and the bus
                                  asks for none */
     tidings_on_confirm on_confirm; /* NULL: tidings_flush() tells */
     void *arg;
-    bool expects; /* store it only if the stream's last sequence is … */
+    bool expects;      /* store it only if the stream's last sequence is … */
     uint64_t expected; /* … this one, 0: none ever was. Otherwise its confirm is
                           TIDINGS_ECONFLICT, and names the one that there is:
                           read what has come, decide anew, try again */
@@ -164,9 +164,9 @@ TIDINGS_API tidings_err tidings_schedule_cancel(tidings_bus *bus,
 /** A delivery of a durable group; a value that may be copied and kept. */
 struct tidings_delivery {
     tidings_sub *sub;
-    uint64_t tag;        /* its number in the subscription */
-    uint64_t sequence;   /* the event's, in its stream */
-    uint32_t deliveries; /* how often it was delivered, this time included */
+    uint64_t tag;         /* its number in the subscription */
+    uint64_t sequence;    /* the event's, in its stream */
+    uint32_t deliveries;  /* how often it was delivered, this time included */
     uint64_t incarnation; /* the library's own */
 };
 
@@ -296,10 +296,9 @@ struct tidings_stream_options {
  *         it a data folder), TIDINGS_ELIMIT, TIDINGS_EFULL, TIDINGS_EIO,
  *         and as tidings_call().
  */
-TIDINGS_API tidings_err
-tidings_stream_add(tidings_bus *bus,
-                   const struct tidings_stream_options *options,
-                   int timeout_ms);
+TIDINGS_API tidings_err tidings_stream_add(
+    tidings_bus *bus, const struct tidings_stream_options *options,
+    int timeout_ms);
 
 /** A durable group; 0 and NULL: the defaults of PROTOCOL.md 10.2. */
 struct tidings_group_options {
@@ -337,6 +336,20 @@ TIDINGS_API tidings_err tidings_call(void **out, size_t *out_len,
                                      tidings_bus *bus, const char *name,
                                      const void *options, size_t options_len,
                                      int timeout_ms);
+
+/**
+ * The event of a dead letter, to be looked at or published anew.
+ *
+ * @param out  a copy in one piece, freed with tidings_free().
+ * @param row  a row of the call dlq.list with the option "data".
+ * @return TIDINGS_OK         *out is as it was published.
+ *         TIDINGS_ENOTFOUND  the row has no event: without "data", or because
+ *                            it is too large for an answer.
+ *         TIDINGS_EPROTO     it is not what PROTOCOL.md says.
+ *         TIDINGS_EINVAL, TIDINGS_ENOMEM
+ */
+TIDINGS_API tidings_err tidings_dead_event(struct tidings_event **out,
+                                           struct tidings_value row);
 
 /* ======================================================================
  * A data folder

@@ -1,8 +1,9 @@
 /* The event of a dead letter, from the bytes that a broker answers with. */
 #include "tests/support/td_test.h"
 
-#include "client/cli/dead.h"
 #include "proto/id.h"
+#include "proto/limits.h"
+#include "tidings/tidings.h"
 
 #define BASE_US INT64_C(1709208000000000)
 
@@ -14,7 +15,10 @@ struct fixture {
     tidings_writer *body;
     tidings_writer *array;
     tidings_writer *row;
-    struct td_dead dead;
+    const char *source;
+    const char *type;
+    uint64_t first;
+    struct tidings_event *event;
 };
 
 static int setup(void **state)
@@ -33,7 +37,7 @@ static int teardown(void **state)
 {
     struct fixture *f = *state;
 
-    td_dead_fini(&f->dead);
+    tidings_free(f->event);
     tidings_writer_free(f->batch);
     tidings_writer_free(f->body);
     tidings_writer_free(f->array);
@@ -41,22 +45,34 @@ static int teardown(void **state)
     return 0;
 }
 
-/* A list of one batch with one run of one event. */
-static void put_batch(tidings_writer *w, const char *source, const char *type,
+static void set_batch(struct fixture *f, const char *source, const char *type,
                       uint64_t first)
 {
+    f->source = source;
+    f->type = type;
+    f->first = first;
+}
+
+/* A list of one batch with one run of one event, which is in f->body. */
+static void put_batch(struct fixture *f)
+{
+    tidings_writer *w = f->batch;
+    const void *bytes;
+    size_t len;
+
+    assert_ok(tidings_writer_bytes(f->body, &bytes, &len));
     tidings_writer_reset(w);
     tidings_put_array(w, 1);
     tidings_put_array(w, 4);
     tidings_put_binary(w, producer, sizeof(producer));
-    tidings_put_string(w, source);
+    tidings_put_string(w, f->source);
     tidings_put_int(w, BASE_US);
     tidings_put_array(w, 1);
     tidings_put_array(w, 5);
-    tidings_put_string(w, type);
+    tidings_put_string(w, f->type);
     tidings_put_uint(w, 1);
-    tidings_put_uint(w, 10);
-    tidings_put_uint(w, first);
+    tidings_put_uint(w, len);
+    tidings_put_uint(w, f->first);
     tidings_put_uint(w, 0);
 }
 
@@ -76,6 +92,7 @@ static tidings_err open_row(struct fixture *f)
     const void *bytes;
     size_t len;
 
+    put_batch(f);
     tidings_writer_reset(f->row);
     tidings_put_map(f->row, 2);
     tidings_put_string(f->row, "batch");
@@ -86,7 +103,9 @@ static tidings_err open_row(struct fixture *f)
     tidings_put_binary(f->row, bytes, len);
     assert_ok(tidings_writer_bytes(f->row, &bytes, &len));
     assert_ok(tidings_value_read(&row, bytes, len));
-    return td_dead_open(&f->dead, row);
+    tidings_free(f->event);
+    f->event = NULL;
+    return tidings_dead_event(&f->event, row);
 }
 
 /* The array goes into a bin. */
@@ -103,14 +122,15 @@ static void put_body(struct fixture *f)
 static void test_dead_event_is_as_it_was_published(void **state)
 {
     struct fixture *f = *state;
+    const struct tidings_event *event;
     char id[TD_ID_TEXT_BYTES + 1];
-    const struct tidings_event *event = &f->dead.event;
 
-    put_batch(f->batch, "/shop", "order.created", 1000);
+    set_batch(f, "/shop", "order.created", 1000);
     begin_event(f->array, 0);
     put_body(f);
     assert_ok(open_row(f));
 
+    event = f->event;
     td_id_format(id, producer, 1000);
     assert_string_equal(event->id, id);
     assert_string_equal(event->type, "order.created");
@@ -126,7 +146,7 @@ static void test_dead_event_without_attributes_needs_no_map(void **state)
 {
     struct fixture *f = *state;
 
-    put_batch(f->batch, "/s", "a", UINT64_MAX >> 1);
+    set_batch(f, "/s", "a", (UINT64_MAX >> 1) - 1);
     tidings_writer_reset(f->array);
     tidings_put_array(f->array, 2);
     tidings_put_int(f->array, 0);
@@ -134,15 +154,15 @@ static void test_dead_event_without_attributes_needs_no_map(void **state)
     put_body(f);
 
     assert_ok(open_row(f));
-    assert_int_equal(f->dead.event.data_len, 0);
+    assert_int_equal(f->event->data_len, 0);
 }
 
 static void test_dead_event_has_its_attributes(void **state)
 {
     struct fixture *f = *state;
-    const struct tidings_event *event = &f->dead.event;
+    const struct tidings_event *event;
 
-    put_batch(f->batch, "/shop", "a", 1);
+    set_batch(f, "/shop", "a", 1);
     begin_event(f->array, 8);
     tidings_put_string(f->array, "id");
     tidings_put_string(f->array, "own-id");
@@ -163,6 +183,7 @@ static void test_dead_event_has_its_attributes(void **state)
     put_body(f);
 
     assert_ok(open_row(f));
+    event = f->event;
     assert_string_equal(event->id, "own-id");
     assert_string_equal(event->source, "/own");
     assert_string_equal(event->subject, "su");
@@ -179,7 +200,7 @@ static void test_dead_event_takes_64_attributes_and_no_more(void **state)
     struct fixture *f = *state;
 
     for (uint32_t n = TIDINGS_ATTRS_MAX; n <= TIDINGS_ATTRS_MAX + 1; n++) {
-        put_batch(f->batch, "/s", "a", 1);
+        set_batch(f, "/s", "a", 1);
         begin_event(f->array, n);
         for (uint32_t i = 0; i < n; i++) {
             char name[16];
@@ -191,7 +212,6 @@ static void test_dead_event_takes_64_attributes_and_no_more(void **state)
         put_body(f);
         assert_err(open_row(f),
                    n > TIDINGS_ATTRS_MAX ? TIDINGS_EPROTO : TIDINGS_OK);
-        td_dead_fini(&f->dead);
     }
 }
 
@@ -205,7 +225,7 @@ static void test_dead_row_without_an_event_is_not_found(void **state)
     tidings_put_map(f->row, 0);
     assert_ok(tidings_writer_bytes(f->row, &bytes, &len));
     assert_ok(tidings_value_read(&row, bytes, len));
-    assert_err(td_dead_open(&f->dead, row), TIDINGS_ENOTFOUND);
+    assert_err(tidings_dead_event(&f->event, row), TIDINGS_ENOTFOUND);
 }
 
 /* Each byte of a good row cut off, and each changed, is an error or an event,
@@ -219,28 +239,27 @@ static void test_dead_row_that_is_damaged_is_refused_or_read(void **state)
     size_t len;
     unsigned refused = 0;
 
-    put_batch(f->batch, "/shop", "order.created", 1000);
+    set_batch(f, "/shop", "order.created", 1000);
     begin_event(f->array, 1);
     tidings_put_string(f->array, "subject");
     tidings_put_string(f->array, "su");
     put_body(f);
     assert_ok(open_row(f));
-    td_dead_fini(&f->dead);
     assert_ok(tidings_writer_bytes(f->row, &bytes, &len));
     assert_true(len <= sizeof(copy));
 
     for (size_t at = 0; at < len; at++) {
         for (unsigned bit = 0; bit < 8; bit++) {
+            tidings_free(f->event);
+            f->event = NULL;
             memcpy(copy, bytes, len);
             copy[at] ^= (unsigned char)(1u << bit);
             if (tidings_value_read(&row, copy, len) ||
-                td_dead_open(&f->dead, row)) {
+                tidings_dead_event(&f->event, row)) {
                 refused++;
                 continue;
             }
-            assert_true(f->dead.event.type && f->dead.event.id &&
-                        f->dead.event.source);
-            td_dead_fini(&f->dead);
+            assert_true(f->event->type && f->event->id && f->event->source);
         }
     }
     assert_true(refused > len);
