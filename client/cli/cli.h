@@ -66,6 +66,8 @@ struct td_durable_settings {
     uint64_t last;
     uint64_t limit; /* dead letters */
     enum tidings_level confirm;
+    int64_t at_ms; /* pub: when, Unix */
+    uint64_t after_ms;
     bool yes;
     bool follow;
     bool original_pace;
@@ -125,7 +127,11 @@ struct td_settings {
 #define TD_CLI_TAIL          (1u << 24)
 #define TD_CLI_REPLAY        (1u << 25)
 #define TD_CLI_STORE_VERIFY  (1u << 26)                 /* asks no broker */
-#define TD_CLI_DURABLE       (((1u << 26) - 1) & ~255u) /* all of these */
+#define TD_CLI_SCHEDULE_LIST   (1u << 29)
+#define TD_CLI_SCHEDULE_CANCEL (1u << 30)
+#define TD_CLI_SCHEDULE        (TD_CLI_SCHEDULE_LIST | TD_CLI_SCHEDULE_CANCEL)
+/* all of these */
+#define TD_CLI_DURABLE ((((1u << 26) - 1) & ~255u) | TD_CLI_SCHEDULE)
 
 struct td_command {
     const char *name; /* "pub", "stream add" */
@@ -161,6 +167,8 @@ int td_cli_dlq_show(const struct td_settings *settings);
 int td_cli_dlq_redrive(const struct td_settings *settings);
 int td_cli_dlq_purge(const struct td_settings *settings);
 int td_cli_store_verify(const struct td_settings *settings);
+int td_cli_schedule_list(const struct td_settings *settings);
+int td_cli_schedule_cancel(const struct td_settings *settings);
 int td_cli_tail(const struct td_settings *settings);
 int td_cli_replay(const struct td_settings *settings);
 

@@ -13,6 +13,7 @@ const struct td_command td_commands[] = {
      "    tidings pub user.created '{\"user_id\": \"u1\"}'\n"
      "    tidings pub load.test '{}' --count 10000 --rate 1000\n"
      "    tidings pub --confirm disk order.placed '{\"id\": 7}'\n"
+     "    tidings pub --after 30m order.reminder '{\"id\": 7}'\n"
      "    tidings sub --json '>' | tidings pub --url ipc:///tmp/b --event\n",
      td_cli_pub},
     {"sub", TD_CLI_SUB, "PATTERN...", "print events as they happen",
@@ -105,6 +106,15 @@ const struct td_command td_commands[] = {
     {"dlq purge", TD_CLI_DLQ_PURGE, "STREAM GROUP", "delete dead letters", "",
      td_cli_dlq_purge},
 
+    {"schedule list", TD_CLI_SCHEDULE_LIST, "",
+     "list what waits, what comes next first", "", td_cli_schedule_list},
+    {"schedule cancel", TD_CLI_SCHEDULE_CANCEL, "NUMBER",
+     "have an event not be published",
+     "Exit code 2 if it does not wait: it was published or cancelled, or "
+     "never\n"
+     "was.\n",
+     td_cli_schedule_cancel},
+
     {"store verify", TD_CLI_STORE_VERIFY, "DIR", "check a data folder",
      "One that no broker has open; nothing in it is changed. Exit code 1 if\n"
      "anything is damaged.\n"
@@ -140,6 +150,9 @@ const struct td_family td_families[] = {
     {"dlq", "dead letters: what no handler could handle",
      "After max-deliver deliveries, or when a handler says never again, an\n"
      "event is kept with its reason until it is redriven or purged.\n"},
+    {"schedule", "events that wait for their time",
+     "What `tidings pub --at TIME` or --after DURATION gave the broker: it is\n"
+     "published then, once, whatever happens to the broker meanwhile.\n"},
     {"store", "the data folder of a broker", "While no broker runs on it.\n"},
 };
 

@@ -40,6 +40,12 @@ const struct td_option_row td_option_rows[] = {
     {"confirm", 'c', "LEVEL", PUB, td_set_confirm,
      "wait until all are stored: none, the default, memory,\n"
      "os (written) or disk (written and synced)"},
+    {"at", 0, "TIME", PUB, td_set_at,
+     "have the broker keep it until then, and publish it:\n"
+     "+10m, 2030-02-28T12:00:00Z; prints its number, for\n"
+     "`tidings schedule`"},
+    {"after", 0, "DURATION", PUB, td_set_after,
+     "the same, so long after the broker has it: 5s, 10m"},
     {"json", 'j', NULL, PUB, td_set_json,
      "print what became of them as one JSON object"},
 
@@ -161,9 +167,9 @@ const struct td_option_row td_option_rows[] = {
     {"original-pace", 0, NULL, REPLAY, td_set_original_pace,
      "as far apart as their times are"},
 
-    {"type", 'p', "PATTERN", DLQ | TD_CLI_DLQ_LIST, td_set_pattern,
-     "only those of such types; default: all"},
-    {"limit", 'n', "N", TD_CLI_DLQ_LIST, td_set_limit,
+    {"type", 'p', "PATTERN", DLQ | TD_CLI_DLQ_LIST | TD_CLI_SCHEDULE_LIST,
+     td_set_pattern, "only those of such types; default: all"},
+    {"limit", 'n', "N", TD_CLI_DLQ_LIST | TD_CLI_SCHEDULE_LIST, td_set_limit,
      "list at most so many; default: all"},
     {"first", 0, "NUMBER", DLQ | TD_CLI_DLQ_LIST, td_set_first,
      "from this one on"},

@@ -60,6 +60,8 @@ const char *td_set_ack_wait(struct td_settings *settings, const char *value);
 const char *td_set_max_deliver(struct td_settings *settings, const char *value);
 const char *td_set_backoff(struct td_settings *settings, const char *value);
 const char *td_set_backoff_max(struct td_settings *settings, const char *value);
+const char *td_set_at(struct td_settings *settings, const char *value);
+const char *td_set_after(struct td_settings *settings, const char *value);
 const char *td_set_first(struct td_settings *settings, const char *value);
 const char *td_set_last(struct td_settings *settings, const char *value);
 const char *td_set_limit(struct td_settings *settings, const char *value);

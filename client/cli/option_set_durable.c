@@ -7,6 +7,7 @@
 
 #define DAY_MS        UINT64_C(86400000)
 #define AGE_MS_MAX    (36500 * DAY_MS) /* a century is for ever */
+#define TIME_TO_COME  "a time to come, such as +10m or 2030-02-28T12:00:00Z"
 #define IN_FLIGHT_MAX 1048576
 #define DELIVER_MAX   250
 
@@ -53,9 +54,30 @@ const char *td_set_until_time(struct td_settings *settings, const char *value)
     const char *wanted = td_read_moment(&until->time_ms, value, now_ms);
 
     if (wanted || until->time_ms <= now_ms)
-        return "a time to come, such as +10m or 2030-02-28T12:00:00Z";
+        return TIME_TO_COME;
     until->kind = TIDINGS_START_TIME;
     return NULL;
+}
+
+const char *td_set_at(struct td_settings *settings, const char *value)
+{
+    int64_t now_ms = td_wall_ms();
+    int64_t at_ms;
+    const char *wanted = td_read_moment(&at_ms, value, now_ms);
+
+    if (wanted || at_ms <= now_ms)
+        return TIME_TO_COME;
+    if (settings->durable.after_ms)
+        return "no --after beside it";
+    settings->durable.at_ms = at_ms;
+    return NULL;
+}
+
+const char *td_set_after(struct td_settings *settings, const char *value)
+{
+    if (settings->durable.at_ms)
+        return "no --at beside it";
+    return td_read_duration(&settings->durable.after_ms, value, AGE_MS_MAX);
 }
 
 const char *td_set_until(struct td_settings *settings, const char *value)

@@ -6,6 +6,7 @@
 #include "client/cli/attrs.h"
 #include "client/cli/cli.h"
 #include "client/cli/connect.h"
+#include "client/cli/later.h"
 #include "client/cli/lines.h"
 #include "client/cli/option_values.h"
 #include "client/cli/out.h"
@@ -23,6 +24,7 @@ struct pub {
     int64_t time_us; /* of --attr time, 0: none */
     tidings_bus *bus;
     struct td_progress progress;
+    struct td_later later;
     uint64_t done; /* events packed */
     bool up;       /* a broker greeted us; what on_status knows, no one else */
     bool down;     /* and was lost again, and the user told */
@@ -146,11 +148,14 @@ static bool pace(const struct pub *p)
 /* In slices, as long as --timeout allows, while there is no room. */
 static tidings_err publish(struct pub *p, const struct tidings_event *event)
 {
+    struct tidings_publish_options later =
+        td_later_options(&p->later, p->settings);
+    bool waits = td_later_asked(p->settings);
     int left_ms = td_timeout_ms(p->settings);
     tidings_err err;
 
     do {
-        err = tidings_publish_event(p->bus, event);
+        err = tidings_publish_with(p->bus, event, waits ? &later : NULL);
         left_ms -= SLICE_MS;
     } while (err == TIDINGS_EFULL && left_ms > 0 && !td_stopped());
     if (!err)
@@ -263,23 +268,33 @@ static int publish_lines(struct pub *p)
     return code;
 }
 
-/* Lost links and restarts add none: what is sent again is stored once. */
-static void put_confirmed(const struct pub *p)
+/* Lost links and restarts add none: what is sent again is stored once.
+ * @return the exit code of what waits for its time */
+static int put_confirmed(struct pub *p)
 {
     enum tidings_level level = p->settings->durable.confirm;
+    bool later = td_later_asked(p->settings);
     struct tidings_info info = {0};
 
     tidings_info(&info, p->bus);
-    if (p->settings->json)
+    if (later)
+        td_later_wait(&p->later, info.confirmed + info.unstored,
+                      td_timeout_ms(p->settings));
+    if (p->settings->json) {
         printf("{\"published\":%" PRIu64 ",\"taken\":%" PRIu64
                ",\"confirm\":\"%s\",\"confirmed\":%" PRIu64
-               ",\"unstored\":%" PRIu64 "}\n",
-               info.published, info.taken, td_level_names[level],
+               ",\"unstored\":%" PRIu64,
+               info.published, info.taken,
+               td_level_names[later && !level ? TIDINGS_DISK : level],
                info.confirmed, info.unstored);
-    else if (level)
+        if (later)
+            td_later_put_json(&p->later);
+        fputs("}\n", stdout);
+    } else if (level && !later)
         printf("confirmed %" PRIu64 " of %" PRIu64 " event%s: %s\n",
                info.confirmed, info.published, info.published == 1 ? "" : "s",
                td_level_names[level]);
+    return later ? td_later_put(&p->later, p->settings->json) : TD_EXIT_DONE;
 }
 
 /* A summary for a person who published more than one. */
@@ -321,12 +336,15 @@ static int unfinished(const struct pub *p, tidings_err err)
 static int finish(struct pub *p, int code)
 {
     tidings_err err = flush(p);
+    int put;
     int out;
 
     td_progress_wipe();
     say_resent(p);
-    put_confirmed(p);
+    put = put_confirmed(p);
     out = td_flush_out();
+    if (code == TD_EXIT_DONE)
+        code = put;
     if (!err)
         summarise(p);
     else if (code == TD_EXIT_DONE)
@@ -395,7 +413,8 @@ static int read_words(struct pub *p)
 
 int td_cli_pub(const struct td_settings *settings)
 {
-    struct pub p = {.settings = settings};
+    struct pub p = {.settings = settings,
+                    .later.lock = PTHREAD_MUTEX_INITIALIZER};
     struct ready r = {0};
     tidings_err err = TIDINGS_OK;
     int code = read_words(&p);

@@ -1,0 +1,37 @@
+/* later.h: pub --at and --after: what the broker says of events that wait for
+ * their time. */
+#ifndef TD_CLI_LATER_H
+#define TD_CLI_LATER_H
+
+#include <pthread.h>
+
+#include "client/cli/cli.h"
+
+struct td_later {
+    pthread_mutex_t lock; /* of what follows */
+    uint64_t told;        /* events */
+    uint64_t first;       /* numbers in the schedule, of those accepted; 0:
+                             none was */
+    uint64_t last;
+    uint64_t refused;
+    tidings_err err; /* why: of the first */
+};
+
+/** Whether events are to wait. */
+bool td_later_asked(const struct td_settings *settings);
+
+/** What --at and --after say, with `later` to be told. */
+struct tidings_publish_options td_later_options(
+    struct td_later *later, const struct td_settings *settings);
+
+/** Wait until so many are told, for timeout_ms at most. */
+void td_later_wait(struct td_later *later, uint64_t events, int timeout_ms);
+
+/** "scheduled 7", unless quiet; what was refused, to stderr.
+ *  @return the exit code */
+int td_later_put(struct td_later *later, bool quiet);
+
+/** A member of an object, for --json: its numbers. */
+void td_later_put_json(struct td_later *later);
+
+#endif
