@@ -98,6 +98,7 @@ struct td_csub {
     struct td_settling settling;
     struct td_csub *settles_prev;
     struct td_csub *settles_next;
+    uint64_t ack_wait_ms; /* of a durable group; 0: not told yet */
     uint64_t redelivered; /* events, that had been delivered before */
     uint64_t stale;       /* settlements that the broker did not believe */
     enum tidings_group_policy group_policy;

@@ -359,11 +359,13 @@ void td_client_subs_ask(struct td_client *c)
 
 /* ---- answers ---- */
 
-/* A durable group has its policy from whoever began it. */
-static void learn_policy(struct td_csub *sub, struct td_str result)
+/* A durable group has its options from whoever began it. */
+static void learn_group(struct td_csub *sub, struct td_str result)
 {
     struct td_str policy = {"", 0};
 
+    if (sub->durable)
+        td_map_uint(result, "ack_wait_ms", &sub->ack_wait_ms);
     if (sub->durable && td_map_str(result, "group_policy", &policy) &&
         policy.len == 3 && memcmp(policy.data, "key", 3) == 0)
         sub->group_policy = TIDINGS_BY_KEY;
@@ -382,7 +384,7 @@ static void answered(struct td_client *c, struct td_csub *sub,
     snprintf(sub->text, sizeof(sub->text), "%.*s", (int)f->u.reply.text.len,
              f->u.reply.text.data);
     if (!sub->code) {
-        learn_policy(sub, f->u.reply.result);
+        learn_group(sub, f->u.reply.result);
         sub->state = TD_CSUB_LIVE;
         sub->renewing = true;
         return;

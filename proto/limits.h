@@ -111,7 +111,8 @@
                                 as a publisher may have unconfirmed, and try
                                 again after a crash, by and large */
 #define TD_SETTLE_ROWS_MAX 1024u  /* of a SETTLE: 306 bytes each at most */
-#define TD_PROGRESS_MS 10000      /* a third of the default ack_wait */
+#define TD_PROGRESS_MS 10000      /* at most; a third of the default ack_wait */
+#define TD_PROGRESS_PART 3u       /* of ack_wait: two may be late, or lost */
 #define TD_DLQ_ROWS_MAX 100u             /* of dlq.list */
 
 #define TD_SCHEDULED_MAX 1048576u /* events that wait for their time, 40 B each in

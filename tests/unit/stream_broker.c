@@ -49,9 +49,20 @@ static void reply(struct stream_broker *b, const struct peer *p,
 {
     struct td_frame f = {.op = TD_REPLY};
 
+    msgpack_packer pk;
+    struct td_buf map = {0};
+
+    msgpack_packer_init(&pk, &map, td_buf_pack_write);
+    msgpack_pack_map(&pk, 1);
+    msgpack_pack_str(&pk, 11);
+    msgpack_pack_str_body(&pk, "ack_wait_ms", 11);
+    msgpack_pack_uint32(&pk, b->ack_wait_ms);
     f.u.reply.request = request;
-    f.u.reply.result = td_nil;
+    f.u.reply.result = b->ack_wait_ms
+                           ? (struct td_str){(const char *)map.data, map.len}
+                           : td_nil;
     send_frame(b, p, &f, NULL);
+    td_buf_fini(&map);
 }
 
 /* ---- delivering ---- */

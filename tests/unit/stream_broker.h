@@ -25,11 +25,12 @@ struct stream_broker {
     pthread_t thread;
     pthread_mutex_t lock; /* of what follows */
     bool stop;
-    uint64_t limit;  /* credit, events */
-    uint64_t sent;   /* tags so far … */
-    uint64_t wanted; /* … and how many there are to be */
-    unsigned keys;   /* > 0: event n has the key n % keys */
-    uint32_t piece;  /* events in a message */
+    uint64_t limit;       /* credit, events */
+    uint64_t sent;        /* tags so far … */
+    uint64_t wanted;      /* … and how many there are to be */
+    unsigned keys;        /* > 0: event n has the key n % keys */
+    uint32_t piece;       /* events in a message */
+    unsigned ack_wait_ms; /* that it tells of its group; 0: nothing */
     bool joined;
     bool ended;       /* UNSUBSCRIBE or BYE came */
     uint64_t settles; /* frames */

@@ -182,6 +182,33 @@ static void test_durable_handler_settles_by_what_it_returns(void **state)
     assert_int_equal(info.redelivered, 10);
 }
 
+/* Until the broker has heard of it so often. */
+static tidings_err long_work(void *arg, const struct tidings_event *event)
+{
+    struct fixture *f = arg;
+
+    (void)event;
+    for (int ms = 0; ms < DEADLINE_MS / 3; ms++) {
+        if (broker_heard(f->broker, 1).progress >= 3)
+            return TIDINGS_OK;
+        poll(NULL, 0, 1);
+    }
+    return TIDINGS_ETIMEDOUT;
+}
+
+/* Three times in ack_wait, whatever that is: the first is soon. */
+static void test_durable_progress_is_told_for_a_running_handler(void **state)
+{
+    const struct tidings_sub_options options = {.progress = true};
+    struct fixture *f = *state;
+
+    f->broker->ack_wait_ms = 30;
+    join_with(f, long_work, &options, false);
+    broker_deliver(f->broker, 1);
+    assert_true(broker_wait_settled(f->broker, 1));
+    expect(f, 1, TD_ACK, "");
+}
+
 static void test_durable_delivery_is_known_in_its_handler_alone(void **state)
 {
     struct fixture *f = *state;
@@ -505,6 +532,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_durable_handler_settles_by_what_it_returns),
+        TEST(test_durable_progress_is_told_for_a_running_handler),
         TEST(test_durable_delivery_is_known_in_its_handler_alone),
         TEST(test_durable_settles_many_with_few_rows),
         TEST(test_durable_workers_settle_in_any_order),

@@ -206,6 +206,70 @@ static void test_operate_answers_when_it_is_written(void **state)
     assert_int_equal(code_of(s, 102), TIDINGS_OK);
 }
 
+/* ---- where a group begins ---- */
+
+/* FAULTS D18. The stream keeps 4 to 10. */
+static const struct {
+    const char *start;
+    uint64_t next; /* 0: EINVAL */
+} starts[] = {
+    {"\"start\" \"all\"", 4},
+    {"\"start\" \"new\"", 11},
+    {"\"start\" 1", 4},
+    {"\"start\" 4", 4},
+    {"\"start\" 7", 7},
+    {"\"start\" 11", 11},
+    {"\"start\" 12", 11},
+    {"\"start\" 9223372036854775807", 11},
+    {"\"start\" \"time\" \"start_ms\" 0", 4},
+    {"\"start\" \"time\" \"start_ms\" -9223372036854775808", 4},
+    {"\"start\" \"time\" \"start_ms\" 9223372036854775807", 11},
+    {"\"start\" 0", 0},
+    {"\"start\" -1", 0},
+    {"\"start\" -9223372036854775808", 0},
+    {"\"start\" 9223372036854775808", 0},
+    {"\"start\" 18446744073709551615", 0},
+    {"\"start\" 1.5", 0},
+    {"\"start\" nil", 0},
+    {"\"start\" \"\"", 0},
+    {"\"start\" \"sequence\"", 0},
+    {"\"start\" \"time\"", 0},
+    {"\"start\" \"time\" \"start_ms\" \"0\"", 0},
+    {"\"start\" \"all\" \"start_ms\" 0", 0},
+};
+
+static void check_start(struct streams *s, const char *name,
+                        const char *options, const char *start, uint64_t next)
+{
+    tidings_err err = call_code(s, "pub", name, options);
+
+    assert_row(start, err == (next ? TIDINGS_OK : TIDINGS_EINVAL));
+    if (next)
+        assert_row(start, count(group_row(s), "next") == next);
+}
+
+static void test_operate_begins_within_the_stream(void **state)
+{
+    struct streams *s = *state;
+    char options[160];
+
+    hello(s->f, "pub");
+    put(s, "pub", "a", 10, 1, DISK);
+    call(s, "pub", "stream.purge", "{\"name\" \"events\" \"before\" 4}");
+    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+        const char *start = starts[i].start;
+        uint64_t next = starts[i].next;
+
+        snprintf(options, sizeof(options),
+                 "{\"stream\" \"events\" \"group\" \"g\" %s}", start);
+        check_start(s, "group.add", options, start, next);
+        if (!next)
+            call(s, "pub", "group.add", GROUP);
+        check_start(s, "group.seek", options, start, next);
+        call(s, "pub", "group.delete", GROUP);
+    }
+}
+
 /* ---- what cannot be written ---- */
 
 /* The next transaction fails; whatever is asked meanwhile fails with it. */
@@ -373,6 +437,7 @@ int main(void)
         TEST_STREAM(test_operate_chooses_letters_by_type),
         TEST_STREAM(test_operate_refuses_what_is_no_pattern),
         TEST_STREAM(test_operate_answers_when_it_is_written),
+        TEST_STREAM(test_operate_begins_within_the_stream),
         TEST_STREAM(test_operate_takes_back_what_was_added),
         TEST_STREAM(test_operate_leaves_a_group_that_was_joined),
         TEST_STREAM(test_operate_takes_back_a_pause),

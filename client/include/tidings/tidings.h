@@ -432,8 +432,8 @@ struct tidings_sub_options {
     struct tidings_start start; /* of a stream: where a new group, or this
                                    reader, begins */
     bool progress; /* of a durable group: while handlers run, the broker is told
-                      every 10 s that they are at it, so that the group's
-                      ack_wait does not pass */
+                      every 10 s that they are at it, or three times in the
+                      group's ack_wait, so that this does not pass */
     bool pull; /* of a stream: there is no handler, NULL is passed for it;
                   events come when tidings_fetch() asks for them */
     /** Called where events were dropped at the broker, on the same thread as
