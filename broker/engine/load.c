@@ -18,7 +18,7 @@ static tidings_err on_stream(struct td_engine *e, struct td_str key,
         return TIDINGS_EIO;
     if (id > e->streams.next_stream)
         e->streams.next_stream = id;
-    return td_stream_load(e, id, value) ? TIDINGS_OK : TIDINGS_EIO;
+    return td_stream_load(e, id, value);
 }
 
 static tidings_err on_state(struct td_engine *e, struct td_str key,

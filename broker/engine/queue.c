@@ -16,7 +16,8 @@ static size_t strings_size(const struct td_batch *batch)
 
 static void keep(struct td_str *str, char **to)
 {
-    memcpy(*to, str->data, str->len);
+    if (str->len > 0)
+        memcpy(*to, str->data, str->len);
     str->data = *to;
     *to += str->len;
 }

@@ -77,26 +77,30 @@ static void stream_free(struct td_stream *stream)
     free(stream);
 }
 
-/* Its options as a map. NULL: no memory, or they are no options. */
-static struct td_stream *stream_new(struct td_str options)
+/* options: as a map. TIDINGS_EIO: they are none. */
+static tidings_err stream_new(struct td_stream **out, struct td_str options)
 {
     struct td_stream *stream = calloc(1, sizeof(*stream));
+    tidings_err err = TIDINGS_EIO;
     struct td_str text;
 
     if (!stream)
-        return NULL;
+        return TIDINGS_ENOMEM;
     stream->entries.size = sizeof(struct td_entry);
     stream->head.first = stream->head.next = 1;
     stream->kept = stream->head;
     stream->oldest.from = 1;
     td_buf_append(&stream->text, options.data, options.len);
     text = (struct td_str){(const char *)stream->text.data, stream->text.len};
-    if (!stream->text.failed &&
-        td_scan(text.data, text.len, &td_scan_control) &&
-        !td_stream_options_read(&stream->options, text))
-        return stream;
+    if (stream->text.failed) {
+        err = TIDINGS_ENOMEM;
+    } else if (td_scan(text.data, text.len, &td_scan_control) &&
+               !td_stream_options_read(&stream->options, text)) {
+        *out = stream;
+        return TIDINGS_OK;
+    }
     stream_free(stream);
-    return NULL;
+    return err;
 }
 
 static bool enter(struct td_engine *e, struct td_stream *stream)
@@ -109,18 +113,21 @@ static bool enter(struct td_engine *e, struct td_stream *stream)
     return true;
 }
 
-struct td_stream *td_stream_load(struct td_engine *e, uint32_t id,
-                                 struct td_str options)
+tidings_err td_stream_load(struct td_engine *e, uint32_t id,
+                           struct td_str options)
 {
-    struct td_stream *stream = stream_new(options);
+    struct td_stream *stream;
+    tidings_err err = stream_new(&stream, options);
 
-    if (!stream)
-        return NULL;
+    if (err)
+        return err;
     stream->id = id;
-    if (!td_stream_find(e, stream->options.name) && enter(e, stream))
-        return stream;
-    stream_free(stream);
-    return NULL;
+    err = TIDINGS_EIO;
+    if (!td_stream_find(e, stream->options.name))
+        err = enter(e, stream) ? TIDINGS_OK : TIDINGS_ENOMEM;
+    if (err)
+        stream_free(stream);
+    return err;
 }
 
 /* Two of one type: which patterns those are; NULL: there is none. The default
@@ -158,7 +165,7 @@ static tidings_err add(struct td_engine *e,
 
     td_stream_options_pack(&map, options);
     if (!map.failed)
-        stream = stream_new((struct td_str){(const char *)map.data, map.len});
+        stream_new(&stream, (struct td_str){(const char *)map.data, map.len});
     td_buf_fini(&map);
     if (!stream)
         return TIDINGS_ENOMEM;

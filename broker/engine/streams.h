@@ -220,9 +220,9 @@ tidings_err td_stream_check(struct td_engine *e,
 tidings_err td_stream_add(struct td_engine *e,
                           const struct td_stream_options *options,
                           const char **text);
-/* As read from the store; its state follows. NULL: no memory, or it is bad. */
-struct td_stream *td_stream_load(struct td_engine *e, uint32_t id,
-                                 struct td_str options);
+/* As read from the store; its state follows. TIDINGS_EIO: it is bad. */
+tidings_err td_stream_load(struct td_engine *e, uint32_t id,
+                           struct td_str options);
 void td_stream_delete(struct td_engine *e, struct td_stream *stream);
 /* The first that is to be there in any case. */
 tidings_err td_stream_add_default(struct td_engine *e);
