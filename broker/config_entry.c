@@ -29,6 +29,8 @@ static const struct field stream_fields[] = {
     ROW(td_raw_stream, max_age, "max_age_ms", DURATION),
     ROW(td_raw_stream, max_bytes, "max_bytes", SIZE),
     ROW(td_raw_stream, max_events, "max_events", NUMBER),
+    ROW(td_raw_stream, dedup, "dedup_ms", DURATION),
+    ROW(td_raw_stream, dedup_events, "dedup_events", NUMBER),
     ROW(td_raw_stream, on_full, "on_full", NAME),
     ROW(td_raw_stream, storage, "storage", NAME),
     {NULL, NULL, 0, NAME},

@@ -24,6 +24,8 @@ static const cyaml_schema_field_t stream_fields[] = {
     TEXT(td_raw_stream, OPTIONAL, max_age),
     TEXT(td_raw_stream, OPTIONAL, max_bytes),
     TEXT(td_raw_stream, OPTIONAL, max_events),
+    TEXT(td_raw_stream, OPTIONAL, dedup),
+    TEXT(td_raw_stream, OPTIONAL, dedup_events),
     TEXT(td_raw_stream, OPTIONAL, on_full),
     TEXT(td_raw_stream, OPTIONAL, storage),
     CYAML_FIELD_END,

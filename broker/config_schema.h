@@ -15,6 +15,8 @@ struct td_raw_stream {
     char *max_age;
     char *max_bytes;
     char *max_events;
+    char *dedup;
+    char *dedup_events;
     char *on_full;
     char *storage;
 };

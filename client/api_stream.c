@@ -113,6 +113,11 @@ tidings_err tidings_stream_add(tidings_bus *bus,
     o.max_age_ms = options->max_age_ms;
     o.max_bytes = options->max_bytes;
     o.max_events = options->max_events;
+    o.dedup_ms = options->dedup_ms ? options->dedup_ms : TD_DEDUP_MS;
+    if (options->dedup_ms == TIDINGS_NO_DEDUP)
+        o.dedup_ms = 0;
+    o.dedup_events =
+        options->dedup_events ? options->dedup_events : TD_DEDUP_EVENTS;
     o.on_full = (enum td_on_full)options->on_full;
     o.storage = (enum td_storage)options->storage;
     why = td_stream_options_check(&o);

@@ -84,6 +84,10 @@
 #define TD_STREAM_NAME_BYTES_MAX 64u /* of [A-Za-z0-9_.-], like a group's */
 #define TD_STREAM_PATTERNS_MAX 16u   /* of one stream */
 #define TD_STREAMS_MAX 1024u
+#define TD_DEDUP_MS 120000           /* default window of ids that their publishers
+                                        chose … */
+#define TD_DEDUP_EVENTS 100000u      /* … and events in it */
+#define TD_DEDUP_EVENTS_MAX 1048576u /* of a stream: 56 B each */
 #define TD_CONSUMERS_MAX 4096u       /* durable groups of all streams */
 #define TD_REASON_BYTES_MAX 255u     /* of a nak or term */
 #define TD_IN_FLIGHT 65536u          /* default max_in_flight of a group, events */

@@ -14,6 +14,8 @@ _Static_assert(TD_STREAM_NAME_BYTES_MAX == TD_GROUP_BYTES_MAX,
 #define NAME_RANGE     "name of a stream is 1 to 64 of A-Z a-z 0-9 _ . -"
 #define PATTERNS_RANGE "patterns has at most 16: make another stream for more"
 #define BOUND_RANGE    " is 0, for no bound, to 2^63-1"
+#define DEDUP_RANGE    "dedup_ms is 0, for off, to 2^63-1"
+#define WINDOW_RANGE   "dedup_events is 0, for off, to 1048576"
 #define ON_FULL_RANGE  "on_full is discard_old or reject"
 #define STORAGE_RANGE  "storage is disk or memory"
 
@@ -23,8 +25,8 @@ const char *const td_storage_names[TD_STORAGES] = {"disk", "memory"};
 static bool is_stream_option(struct td_str key)
 {
     static const char *const keys[TD_STREAM_OPTIONS_ROWS] = {
-        "name",       "patterns", "max_age_ms", "max_bytes",
-        "max_events", "on_full",  "storage"};
+        "name",     "patterns",     "max_age_ms", "max_bytes", "max_events",
+        "dedup_ms", "dedup_events", "on_full",    "storage"};
 
     for (unsigned i = 0; i < TD_STREAM_OPTIONS_ROWS; i++) {
         if (td_bytes_equal(key, td_str_of(keys[i])))
@@ -106,6 +108,10 @@ const char *td_stream_options_check(const struct td_stream_options *o)
         return "max_bytes" BOUND_RANGE;
     if (o->max_events > INT64_MAX)
         return "max_events" BOUND_RANGE;
+    if (o->dedup_ms > INT64_MAX)
+        return DEDUP_RANGE;
+    if (o->dedup_events > TD_DEDUP_EVENTS_MAX)
+        return WINDOW_RANGE;
     if ((unsigned)o->on_full >= TD_ON_FULLS)
         return ON_FULL_RANGE;
     if ((unsigned)o->storage >= TD_STORAGES)
@@ -121,6 +127,8 @@ const char *td_stream_options_read(struct td_stream_options *out,
     const char *why;
 
     memset(out, 0, sizeof(*out));
+    out->dedup_ms = TD_DEDUP_MS;
+    out->dedup_events = TD_DEDUP_EVENTS;
     why = check_keys(map);
     if (why)
         return why;
@@ -136,6 +144,10 @@ const char *td_stream_options_read(struct td_stream_options *out,
         return "max_bytes" BOUND_RANGE;
     if (!td_map_uint(map, "max_events", &out->max_events))
         return "max_events" BOUND_RANGE;
+    if (!td_map_uint(map, "dedup_ms", &out->dedup_ms))
+        return DEDUP_RANGE;
+    if (!td_map_uint(map, "dedup_events", &out->dedup_events))
+        return WINDOW_RANGE;
     if (!td_option_name(map, "on_full", td_on_full_names, TD_ON_FULLS,
                         &on_full))
         return ON_FULL_RANGE;
@@ -161,6 +173,8 @@ void td_stream_options_rows(struct td_buf *out,
     td_option_pack_uint(&pk, "max_age_ms", o->max_age_ms);
     td_option_pack_uint(&pk, "max_bytes", o->max_bytes);
     td_option_pack_uint(&pk, "max_events", o->max_events);
+    td_option_pack_uint(&pk, "dedup_ms", o->dedup_ms);
+    td_option_pack_uint(&pk, "dedup_events", o->dedup_events);
     td_option_pack_str(&pk, "on_full", td_str_of(td_on_full_names[o->on_full]));
     td_option_pack_str(&pk, "storage", td_str_of(td_storage_names[o->storage]));
 }
@@ -186,5 +200,6 @@ bool td_stream_options_equal(const struct td_stream_options *a,
     }
     return td_bytes_equal(a->name, b->name) && a->max_age_ms == b->max_age_ms &&
            a->max_bytes == b->max_bytes && a->max_events == b->max_events &&
+           a->dedup_ms == b->dedup_ms && a->dedup_events == b->dedup_events &&
            a->on_full == b->on_full && a->storage == b->storage;
 }

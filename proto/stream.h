@@ -26,6 +26,8 @@ struct td_stream_options {
     uint64_t max_age_ms;   /* 0: no bound, as for the next two */
     uint64_t max_bytes;
     uint64_t max_events;
+    uint64_t dedup_ms;     /* default TD_DEDUP_MS; 0: off, as for the next */
+    uint64_t dedup_events; /* 0..TD_DEDUP_EVENTS_MAX, default TD_DEDUP_EVENTS */
     enum td_on_full on_full;
     enum td_storage storage;
 };
@@ -40,7 +42,7 @@ const char *td_stream_options_check(const struct td_stream_options *o);
 /* A whole map, of all options; reading it gives the same. The rows of it alone
  * without its head, to be part of a larger one: td_stream_options_rows, which
  * are TD_STREAM_OPTIONS_ROWS pairs. */
-#define TD_STREAM_OPTIONS_ROWS 7u
+#define TD_STREAM_OPTIONS_ROWS 9u
 void td_stream_options_pack(struct td_buf *out,
                             const struct td_stream_options *o);
 void td_stream_options_rows(struct td_buf *out,

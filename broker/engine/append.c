@@ -18,9 +18,10 @@ struct taking {
 
 /* A row for each run; they are joined where they go on. */
 static void tell(struct td_engine *e, const struct taking *t, uint64_t ticket,
-                 tidings_err code, uint64_t sequence)
+                 tidings_err code, uint64_t sequence, bool duplicate)
 {
-    struct td_confirm row = {.code = code, .sequence = sequence};
+    struct td_confirm row = {
+        .code = code, .sequence = sequence, .duplicate = duplicate};
 
     if (!code) /* in memory there is no more to be had */
         row.level =
@@ -40,16 +41,16 @@ static void tell(struct td_engine *e, const struct taking *t, uint64_t ticket,
 static void refuse(struct td_engine *e, const struct taking *t,
                    tidings_err code, uint64_t sequence)
 {
-    struct td_producer *p = t->session->producer;
-
     if (t->level > 0) {
+        struct td_producer *p = t->session->producer;
+
         for (uint32_t i = 0; i < t->batch->runs_len; i++) {
             const struct td_run *run = &t->batch->runs[i];
 
             td_stored_lose(&p->stored, run->first, run->first + run->count - 1);
         }
     }
-    tell(e, t, 0, code, sequence);
+    tell(e, t, 0, code, sequence, false);
 }
 
 static void note_stored(struct td_engine *e, const struct taking *t)
@@ -124,7 +125,7 @@ static void number(struct td_stream *stream, const struct td_entry *entry)
     td_entry_add(stream, entry);
 }
 
-/* Why it was not; 0: it was. */
+/* Why it has not the stream's next sequences; 0: it has. Nobody is told. */
 static tidings_err record(struct td_engine *e, const struct taking *t)
 {
     struct td_stream *stream = t->stream;
@@ -153,26 +154,162 @@ static tidings_err record(struct td_engine *e, const struct taking *t)
     number(stream, &entry);
     note_stored(e, t);
     td_stream_dirty(e, stream);
-    if (!on_disk) {
-        tell(e, t, 0, TIDINGS_OK,
-             t->level == TD_LEVEL_MEMORY ? 0 : entry.first);
+    if (!on_disk)
         return TIDINGS_OK;
-    }
     td_commit_put(e, &key, &e->streams.value, t->body, t->offset,
                   t->batch->bytes);
     td_commit_raise(e, t->level == TD_LEVEL_DISK ? TD_LEVEL_DISK : TD_LEVEL_OS);
-    if (t->level == TD_LEVEL_MEMORY)
-        tell(e, t, 0, TIDINGS_OK, 0);
-    else
-        tell(e, t, td_commit_ticket(e), TIDINGS_OK, entry.first);
+    td_repeat_recorded(e, stream, entry.first);
     return TIDINGS_OK;
+}
+
+/* It is in the stream, under these sequences, when the turn's transaction is
+ * written. */
+static void tell_stored(struct td_engine *e, const struct taking *t,
+                        uint64_t sequence, bool duplicate)
+{
+    bool waits = t->level > TD_LEVEL_MEMORY && td_stream_is_on_disk(t->stream);
+
+    tell(e, t, waits ? td_commit_ticket(e) : 0, TIDINGS_OK,
+         t->level == TD_LEVEL_MEMORY ? 0 : sequence, duplicate);
+}
+
+static void record_all(struct td_engine *e, const struct taking *t)
+{
+    uint64_t first = t->stream->head.next;
+    tidings_err err = record(e, t);
+
+    if (err)
+        refuse(e, t, err, 0);
+    else
+        tell_stored(e, t, first, false);
+}
+
+/* ---- what the stream has already ---- */
+
+/* The next new parts of a sifted batch, as many as one record holds: their runs
+ * in e->pieces, their bytes at the end of *to. False: there are none. */
+static bool gather_new(struct td_engine *e, struct td_repeat_walk *walk,
+                       const uint8_t *body, struct td_batch *out, uint8_t **to)
+{
+    struct td_repeat_part next;
+
+    out->wire = (struct td_str){NULL, 0};
+    out->runs = e->pieces;
+    out->runs_len = out->events = out->bytes = 0;
+    while (out->runs_len < TD_RUNS_MAX && td_repeat_next(e, walk, &next)) {
+        if (next.stored)
+            continue;
+        e->pieces[out->runs_len++] = next.run;
+        out->events += next.run.count;
+        out->bytes += next.run.bytes;
+        memcpy(*to, body + next.offset, next.run.bytes);
+        *to += next.run.bytes;
+    }
+    return out->runs_len > 0;
+}
+
+/* Of a sifted batch what is new is recorded: in several records, if it is in
+ * very many pieces. After one that is refused all are. */
+static tidings_err record_new(struct td_engine *e, const struct taking *t)
+{
+    const uint8_t *data = t->body->data + t->offset;
+    struct td_repeat_walk walk = td_repeat_walk(t->stream, t->batch, data);
+    struct td_batch part = *t->batch;
+    struct taking rest = *t;
+    tidings_err err = TIDINGS_OK;
+    uint8_t *to;
+
+    rest.batch = &part;
+    rest.body = td_body_new(t->batch->bytes, &to);
+    rest.offset = 0;
+    if (!rest.body)
+        return TIDINGS_EFULL;
+    while (!err && gather_new(e, &walk, data, &part, &to)) {
+        err = record(e, &rest);
+        rest.offset += part.bytes;
+    }
+    td_body_unref(rest.body);
+    return err;
+}
+
+/* It is stored as of now, and as well as was asked for: that of which it is a
+ * repeat is in this transaction at the latest. */
+static void note_repeated(struct td_engine *e, const struct taking *t)
+{
+    t->stream->repeats += t->batch->events;
+    note_stored(e, t);
+    if (td_stream_is_on_disk(t->stream))
+        td_commit_raise(e, t->level == TD_LEVEL_DISK ? TD_LEVEL_DISK
+                                                     : TD_LEVEL_OS);
+}
+
+/* Of a sifted batch each part, in order: what has a sequence now is stored. */
+static void tell_parts(struct td_engine *e, const struct taking *t,
+                       struct td_repeat_walk walk, tidings_err err)
+{
+    struct td_repeat_part next;
+
+    while (td_repeat_next(e, &walk, &next)) {
+        struct td_batch one = *t->batch;
+        struct taking part = *t;
+
+        one.runs = &next.run;
+        one.runs_len = 1;
+        one.events = next.run.count;
+        one.bytes = next.run.bytes;
+        part.batch = &one;
+        part.offset = t->offset + next.offset;
+        if (next.sequence >= t->stream->head.next) {
+            refuse(e, &part, err, 0);
+            continue;
+        }
+        if (next.stored)
+            note_repeated(e, &part);
+        tell_stored(e, &part, next.sequence, next.stored);
+    }
+}
+
+/* 0: sifted: e->streams.repeats. */
+static tidings_err sift(struct td_engine *e, const struct taking *t)
+{
+    tidings_err err =
+        td_stream_is_on_disk(t->stream) ? td_commit_refuses(e) : TIDINGS_OK;
+
+    if (!err &&
+        !td_repeat_sift(e, t->stream, t->batch, t->body->data + t->offset))
+        err = TIDINGS_EFULL;
+    if (err)
+        td_dedup_cut(&t->stream->dedup, t->stream->head.next);
+    return err;
+}
+
+/* Why what is new of it was not recorded. Who published it is told. */
+static tidings_err record_sifted(struct td_engine *e, const struct taking *t)
+{
+    struct td_stream *stream = t->stream;
+    struct td_repeat_walk walk =
+        td_repeat_walk(stream, t->batch, t->body->data + t->offset);
+    tidings_err err = sift(e, t);
+
+    if (err) {
+        refuse(e, t, err, 0);
+        return err;
+    }
+    err = e->streams.repeats.len > 0 ? record_new(e, t) : record(e, t);
+    td_dedup_cut(&stream->dedup, stream->head.next);
+    tell_parts(e, t, walk, err);
+    return err;
 }
 
 tidings_err td_append_own(struct td_engine *e, struct td_stream *stream,
                           const struct td_batch *batch, struct td_body *body,
                           size_t offset)
 {
-    return record(e, &(struct taking){NULL, stream, batch, body, offset, 0});
+    const struct taking t = {NULL, stream, batch, body, offset, 0};
+
+    return td_repeat_may_be(stream, batch) ? record_sifted(e, &t)
+                                           : record(e, &t);
 }
 
 /* ---- who takes what ---- */
@@ -210,10 +347,12 @@ static struct td_body *gather(struct td_engine *e, const struct taking *all,
 
 static void take(struct td_engine *e, const struct taking *t)
 {
-    tidings_err err = t->stream ? record(e, t) : TIDINGS_ENOSTREAM;
-
-    if (err)
-        refuse(e, t, err, 0);
+    if (!t->stream)
+        refuse(e, t, TIDINGS_ENOSTREAM, 0);
+    else if (td_repeat_may_be(t->stream, t->batch))
+        record_sifted(e, t);
+    else
+        record_all(e, t);
 }
 
 static void take_part(struct td_engine *e, const struct taking *all)
@@ -271,27 +410,51 @@ void td_append(struct td_engine *e, struct td_session *s,
 
 /* ---- conditions ---- */
 
+/* Whether all of it is there already: EEXIST, and told; a part: ECONFLICT. */
+static tidings_err judge_repeats(struct td_engine *e, const struct taking *t)
+{
+    const uint8_t *data = t->body->data + t->offset;
+    struct td_stream *stream = t->stream;
+    struct td_repeat_walk walk = td_repeat_walk(stream, t->batch, data);
+    tidings_err err = sift(e, t);
+    uint32_t events;
+
+    events = td_repeat_events(e);
+    td_dedup_cut(&stream->dedup, stream->head.next);
+    if (err || events == 0)
+        return err;
+    if (events < t->batch->events)
+        return TIDINGS_ECONFLICT;
+    tell_parts(e, t, walk, TIDINGS_OK);
+    return TIDINGS_EEXIST;
+}
+
 /* 0: it may be stored. */
-static tidings_err judge(const struct td_engine *e,
-                         const struct td_batch *batch,
+static tidings_err judge(struct td_engine *e, const struct taking *t,
                          const struct td_condition *condition)
 {
-    const struct td_stream *stream = e->taking[0];
+    const struct td_stream *stream = t->stream;
+    tidings_err err = TIDINGS_OK;
 
-    if (!is_one(e, batch->runs_len))
+    if (!is_one(e, t->batch->runs_len))
         return TIDINGS_EINVAL;
     if (!stream)
         return TIDINGS_ENOSTREAM;
+    if (td_repeat_may_be(stream, t->batch))
+        err = judge_repeats(e, t);
+    if (err)
+        return err;
     return condition->expects && condition->expected != stream->head.next - 1
                ? TIDINGS_ECONFLICT
                : TIDINGS_OK;
 }
 
-bool td_append_judge(struct td_engine *e, struct td_session *s,
-                     const struct td_batch *batch, unsigned level,
-                     const struct td_condition *condition)
+tidings_err td_append_judge(struct td_engine *e, struct td_session *s,
+                            const struct td_batch *batch, struct td_body *body,
+                            size_t offset, unsigned level,
+                            const struct td_condition *condition)
 {
-    const struct taking t = {.session = s, .batch = batch, .level = level};
+    struct taking t = {s, NULL, batch, body, offset, level};
     tidings_err code;
 
     for (uint32_t i = 0; i < batch->runs_len; i++) {
@@ -300,12 +463,13 @@ bool td_append_judge(struct td_engine *e, struct td_session *s,
 
         e->taking[i] = route ? td_stream_of(e, route) : NULL;
     }
-    code = judge(e, batch, condition);
+    t.stream = e->taking[0];
+    code = judge(e, &t, condition);
     if (code == TIDINGS_ECONFLICT)
-        refuse(e, &t, code, e->taking[0]->head.next - 1);
-    else if (code)
+        refuse(e, &t, code, t.stream->head.next - 1);
+    else if (code && code != TIDINGS_EEXIST)
         refuse(e, &t, code, 0);
-    return code == TIDINGS_OK;
+    return code;
 }
 
 /* ---- what had been taken before ---- */

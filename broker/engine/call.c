@@ -217,7 +217,7 @@ static void pack_stream(struct td_engine *e, msgpack_packer *pk,
 {
     const struct td_stream_state *state = &stream->kept;
 
-    msgpack_pack_map(pk, TD_STREAM_OPTIONS_ROWS + 6);
+    msgpack_pack_map(pk, TD_STREAM_OPTIONS_ROWS + 7);
     td_stream_options_rows(&e->table, &stream->options);
     td_pack_uint(pk, "first", state->first);
     td_pack_uint(pk, "last", state->next - 1);
@@ -225,6 +225,7 @@ static void pack_stream(struct td_engine *e, msgpack_packer *pk,
     td_pack_uint(pk, "bytes", state->bytes);
     td_pack_uint(pk, "groups", stream->groups_len);
     td_pack_uint(pk, "stored_ms", (uint64_t)state->stored_ms);
+    td_pack_uint(pk, "repeats", stream->repeats);
 }
 
 /* How many from this one on go into one answer. */

@@ -153,7 +153,8 @@ static void delete_rows(struct td_engine *e, const struct td_grave *grave)
 {
     /* by two numbers those from RECORD on, but for GROUP and FLOOR */
     static const enum td_table of_stream[] = {TD_TABLE_STREAM, TD_TABLE_STATE,
-                                              TD_TABLE_RECORD, TD_TABLES_END};
+                                              TD_TABLE_RECORD, TD_TABLE_DEDUP,
+                                              TD_TABLES_END};
     static const enum td_table of_group[] = {TD_TABLE_GROUP, TD_TABLE_FLOOR,
                                              TD_TABLE_CHUNK, TD_TABLE_COUNT,
                                              TD_TABLE_DEAD,  TD_TABLES_END};
@@ -399,6 +400,7 @@ static void stream_back(struct td_engine *e, struct td_stream *s)
 {
     s->head = s->kept;
     td_entries_cut(s, s->kept.next);
+    td_dedup_take_back(&s->dedup, s->kept.next);
     td_retain_anew(s); /* what was deleted is there still */
     if (td_commit_is_written(e, s->row_ticket))
         return;
@@ -429,6 +431,7 @@ static void take_back(struct td_engine *e, tidings_err err)
         if (td_stream_is_on_disk(s))
             stream_back(e, s);
     }
+    td_repeat_wake(e);
     td_producers_take_back(e);
     td_consumers_take_back(e);
     td_schedule_take_back(e);

@@ -319,6 +319,7 @@ struct td_engine {
     struct td_pick picks[TD_RUNS_MAX]; /* deliver.c: the message to be sent … */
     struct td_run slice[TD_RUNS_MAX];      /* … a batch of it */
     struct td_stream *taking[TD_RUNS_MAX]; /* append.c: of each run, or NULL */
+    struct td_run pieces[TD_RUNS_MAX];     /* … and of a batch what is new */
     struct td_buf record_table;
     struct td_buf table;
     struct td_buf control; /* engine.c: the frame to be sent */

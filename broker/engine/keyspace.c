@@ -184,8 +184,60 @@ bool td_state_read(struct td_str value, struct td_stream_state *out)
     out->last_record = get_u64(p + 17);
     out->bytes = get_u64(p + 25);
     out->stored_ms = (int64_t)get_u64(p + 33);
+    out->purged = 0;
     return out->first > 0 && out->first <= out->next &&
            out->last_record < out->next;
+}
+
+/* ---- chosen ids ---- */
+
+#define DEDUP_BYTES 9u /* before those of the record */
+
+void td_dedup_row_begin(struct td_buf *out, int64_t stored_ms)
+{
+    uint8_t bytes[DEDUP_BYTES] = {TD_VALUE_VERSION};
+
+    put_u64(bytes + 1, (uint64_t)stored_ms);
+    td_buf_append(out, bytes, sizeof(bytes));
+}
+
+void td_dedup_row_add(struct td_buf *out, uint32_t place,
+                      const uint8_t hash[TD_DEDUP_HASH_BYTES])
+{
+    uint8_t bytes[TD_DEDUP_ROW_BYTES];
+
+    memcpy(put_u32(bytes, place), hash, TD_DEDUP_HASH_BYTES);
+    td_buf_append(out, bytes, sizeof(bytes));
+}
+
+const uint8_t *td_dedup_row_nth(const struct td_dedup_row *row, uint32_t nth,
+                                uint32_t *place)
+{
+    const uint8_t *at = bytes_of(row->rows) + (size_t)nth * TD_DEDUP_ROW_BYTES;
+
+    *place = get_u32(at);
+    return at + 4;
+}
+
+bool td_dedup_row_read(struct td_str value, struct td_dedup_row *out)
+{
+    uint32_t place;
+    uint32_t next;
+
+    if (value.len <= DEDUP_BYTES || bytes_of(value)[0] != TD_VALUE_VERSION ||
+        (value.len - DEDUP_BYTES) % TD_DEDUP_ROW_BYTES != 0)
+        return false;
+    out->stored_ms = (int64_t)get_u64(bytes_of(value) + 1);
+    out->rows =
+        (struct td_str){value.data + DEDUP_BYTES, value.len - DEDUP_BYTES};
+    td_dedup_row_nth(out, 0, &place);
+    for (uint32_t i = 1; i < out->rows.len / TD_DEDUP_ROW_BYTES; i++) {
+        td_dedup_row_nth(out, i, &next);
+        if (next <= place)
+            return false;
+        place = next;
+    }
+    return out->stored_ms >= 0;
 }
 
 /* ---- producers ---- */

@@ -15,6 +15,7 @@
  * | COUNT    | group u32, number u64              | bytes: counts.h            |
  * | DEAD     | group u32, number u64              | td_dead_row                |
  * | SCHEDULE | due u64 (Unix ms), number u64      | td_schedule_row            |
+ * | DEDUP    | stream u32, a record's first u64   | td_dedup_row               |
  *
  * Table 0 is the store's own. Numbers of streams and groups are never used
  * again. Every value of a fixed shape begins with its version, one byte.
@@ -48,6 +49,7 @@ enum td_table {
     TD_TABLE_COUNT,
     TD_TABLE_DEAD,
     TD_TABLE_SCHEDULE,
+    TD_TABLE_DEDUP = 12,
     TD_TABLES_END
 };
 
@@ -100,10 +102,31 @@ struct td_stream_state {
     uint64_t last_record; /* the first sequence of the newest record; 0: none */
     uint64_t bytes;       /* of all records that are kept */
     int64_t stored_ms;    /* the newest record's */
+    uint64_t purged;      /* in memory alone: what is below it was purged, and
+                             is no reason not to store it again */
 };
 
 void td_state_pack(struct td_buf *out, const struct td_stream_state *state);
 bool td_state_read(struct td_str value, struct td_stream_state *out);
+
+/* Those events of a record whose publishers chose their ids: of each its place
+ * in the record, u32, and a hash of source and id. */
+struct td_dedup_row {
+    int64_t stored_ms;  /* Unix milliseconds, not negative */
+    struct td_str rows; /* TD_DEDUP_ROW_BYTES each; places rise */
+};
+
+#define TD_DEDUP_HASH_BYTES 16u
+#define TD_DEDUP_ROW_BYTES  (4u + TD_DEDUP_HASH_BYTES)
+
+/* The head, then each. */
+void td_dedup_row_begin(struct td_buf *out, int64_t stored_ms);
+void td_dedup_row_add(struct td_buf *out, uint32_t place,
+                      const uint8_t hash[TD_DEDUP_HASH_BYTES]);
+bool td_dedup_row_read(struct td_str value, struct td_dedup_row *out);
+/* The nth of them: its hash, borrowed. */
+const uint8_t *td_dedup_row_nth(const struct td_dedup_row *row, uint32_t nth,
+                                uint32_t *place);
 
 #define TD_HOLES_MAX 8u
 

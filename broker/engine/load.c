@@ -213,6 +213,21 @@ static tidings_err on_scheduled(struct td_engine *e, struct td_str key,
     return TIDINGS_OK;
 }
 
+static tidings_err on_dedup(struct td_engine *e, struct td_str key,
+                            struct td_str value)
+{
+    struct td_stream *stream;
+    struct td_dedup_row row;
+    uint64_t first;
+    uint32_t id;
+
+    if (!td_place_read_two(key, TD_TABLE_DEDUP, &id, &first) ||
+        !td_dedup_row_read(value, &row))
+        return TIDINGS_EIO;
+    stream = td_stream_by_id(e, id);
+    return stream ? td_repeat_load(e, stream, first, &row) : TIDINGS_EIO;
+}
+
 static const struct {
     enum td_table table;
     const char *name;
@@ -228,6 +243,7 @@ static const struct {
     {TD_TABLE_COUNT, "what of a group has failed", on_counts},
     {TD_TABLE_DEAD, "a dead letter", on_dead},
     {TD_TABLE_SCHEDULE, "a scheduled event", on_scheduled},
+    {TD_TABLE_DEDUP, "ids that a stream has taken", on_dedup},
 };
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))

@@ -344,18 +344,21 @@ static tidings_err take_conditional(struct td_engine *e, struct td_session *s,
     uint64_t last = run->first + run->count - 1;
     bool before = last <= p->taken;
     tidings_err err = TIDINGS_OK;
+    tidings_err judged;
 
     if (before && td_stored_has(&p->stored, last)) {
         td_append_again(e, s, batch, body, offset, p->taken, asking->level);
         count_duplicates(e, batch->runs, batch->runs_len, p->taken);
         return TIDINGS_OK;
     }
-    if (td_append_judge(e, s, batch, asking->level, &asking->condition)) {
-        if (!before)
-            err = route_batch(e, s, batch, body, offset);
-        if (!err)
-            td_append(e, s, batch, body, offset, asking->level);
-    }
+    judged = td_append_judge(e, s, batch, body, offset, asking->level,
+                             &asking->condition);
+    if (judged == TIDINGS_EEXIST)
+        count_duplicates(e, batch->runs, batch->runs_len, last);
+    if (!judged && !before)
+        err = route_batch(e, s, batch, body, offset);
+    if (!judged && !err)
+        td_append(e, s, batch, body, offset, asking->level);
     if (!err && last > p->taken)
         p->taken = last;
     return err;

@@ -33,13 +33,16 @@ static void add(struct td_stream_state *head, uint64_t first,
         head->stored_ms = known.stored_ms;
 }
 
-/* Nothing is there any more. What was settled was; bits are kept by the chunk,
- * and where its last one stands does not matter. */
-static uint64_t settled_up_to(const struct td_stream *stream)
+/* Nothing is there any more. What was settled was, and what had an id; bits are
+ * kept by the chunk, and where its last one stands does not matter. */
+static uint64_t known_up_to(const struct td_stream *stream)
 {
     const struct td_consumer *c;
+    const struct td_dedup *d = &stream->dedup;
     uint64_t end = 1;
 
+    if (d->ones.len > 0)
+        end = td_dedup_nth(d, d->ones.len - 1)->sequence + 1;
     DL_FOREACH2(stream->consumers, c, stream_next)
     {
         if (c->settled.floor > end)
@@ -56,7 +59,7 @@ static uint64_t settled_up_to(const struct td_stream *stream)
 static void found(struct td_engine *e, struct td_stream *stream)
 {
     if (stream->head.last_record == 0)
-        stream->head.first = stream->head.next = settled_up_to(stream);
+        stream->head.first = stream->head.next = known_up_to(stream);
     stream->kept = stream->head;
     stream->stated = true;
     stream->hidden = stream->head.first < stream->head.next;

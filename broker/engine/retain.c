@@ -234,7 +234,19 @@ void td_retain_purge(struct td_engine *e, struct td_stream *stream,
     struct td_stream_state *head = &stream->head;
     struct td_place from = td_place_two(TD_TABLE_RECORD, stream->id, 0);
     struct td_place to = td_place_two(TD_TABLE_RECORD, stream->id + 1, 0);
+    struct td_place ids = td_place_two(TD_TABLE_DEDUP, stream->id, 0);
+    struct td_place ids_end = td_place_two(TD_TABLE_DEDUP, stream->id + 1, 0);
 
+    if (before >= head->next && stream->dedup.ones.len > 0) {
+        /* whoever begins anew may publish them anew */
+        head->purged = head->next;
+        td_stream_dirty(e, stream);
+        td_repeat_wake(e);
+        if (td_stream_is_on_disk(stream)) {
+            td_commit_delete_range(e, &ids, &ids_end);
+            td_commit_raise(e, TD_LEVEL_DISK);
+        }
+    }
     if (before <= head->first)
         return;
     if (before < head->next) { /* the rest of a record that stays is hidden */

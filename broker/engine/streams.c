@@ -73,6 +73,7 @@ struct td_stream *td_stream_of(struct td_engine *e, struct td_route *route)
 static void stream_free(struct td_stream *stream)
 {
     td_entries_fini(stream);
+    td_dedup_fini(&stream->dedup);
     td_buf_fini(&stream->text);
     free(stream);
 }
@@ -96,6 +97,8 @@ static tidings_err stream_new(struct td_stream **out, struct td_str options)
         err = TIDINGS_ENOMEM;
     } else if (td_scan(text.data, text.len, &td_scan_control) &&
                !td_stream_options_read(&stream->options, text)) {
+        td_dedup_init(&stream->dedup, stream->options.dedup_ms,
+                      stream->options.dedup_events);
         *out = stream;
         return TIDINGS_OK;
     }
@@ -226,6 +229,8 @@ tidings_err td_stream_add_default(struct td_engine *e)
         .name = td_str_of(TD_STREAM_DEFAULT),
         .patterns = {td_str_of(">")},
         .patterns_len = 1,
+        .dedup_ms = TD_DEDUP_MS,
+        .dedup_events = TD_DEDUP_EVENTS,
     };
     const char *text;
 
@@ -280,7 +285,8 @@ void td_streams_init(struct td_engine *e)
 
     st->store = e->options.store;
     st->generation = 1; /* 0: a route that was never looked at */
-    st->wake_ms = TD_NEVER;
+    st->wake_ms = st->dedup_ms = TD_NEVER;
+    st->repeats.size = sizeof(struct td_repeat);
     st->flown.size = sizeof(struct td_flown);
     st->carried.size = sizeof(struct td_carried);
     st->carried_stored.size = sizeof(struct td_carried_stored);
@@ -331,5 +337,6 @@ void td_streams_fini(struct td_engine *e)
     td_operate_fini(e);
     td_schedule_fini(&st->schedule);
     td_fifo_fini(&st->welcomes);
+    td_fifo_fini(&st->repeats);
     td_buf_fini(&st->value);
 }

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "broker/engine/dedup.h"
 #include "broker/engine/fifo.h"
 #include "broker/engine/hash.h"
 #include "broker/engine/keyspace.h"
@@ -60,6 +61,8 @@ struct td_stream {
     struct td_fifo entries; /* td_entry: the newest records, in a row */
     uint32_t tail_len;      /* of them, from the end: those with an item */
     uint64_t tail_bytes;
+    struct td_dedup dedup; /* ids that publishers chose */
+    uint64_t repeats;      /* events not stored for theirs, since the start */
     struct td_consumer *consumers; /* list by stream_, readers too */
     uint32_t groups_len;           /* of those, durable groups */
     bool dirty;                    /* in the list: STATE is to be written … */
@@ -201,6 +204,8 @@ struct td_streams {
     struct td_fifo replies;     /* td_owed_reply */
     struct td_schedule schedule;
     struct td_fifo welcomes; /* td_owed_welcome */
+    struct td_fifo repeats;  /* td_repeat: of the batch at hand, scratch */
+    int64_t dedup_ms;        /* no window has to be looked at before */
     struct td_buf value;     /* scratch */
     char text[700];          /* of an error, the last one */
     uint64_t lost_states;    /* rows of the store that could not be read */
@@ -245,6 +250,59 @@ void td_entries_cut(struct td_stream *stream, uint64_t from);
 void td_entries_drop(struct td_stream *stream, uint64_t below);
 void td_entries_fini(struct td_stream *stream);
 
+/* repeat.c: events that a stream has already, by their source and id */
+struct td_repeat {
+    uint32_t nth; /* of the batch's events, the first … */
+    uint32_t count;
+    uint64_t sequence; /* … which is there under this one */
+};
+
+/* Whether an event of the batch may be one. */
+bool td_repeat_may_be(const struct td_stream *stream,
+                      const struct td_batch *batch);
+/* Finds them: e->streams.repeats. The others stand in the stream's window from
+ * then on, under the sequences that they get when they are stored next. False:
+ * no memory. */
+bool td_repeat_sift(struct td_engine *e, struct td_stream *stream,
+                    const struct td_batch *batch, const uint8_t *data);
+uint32_t td_repeat_events(const struct td_engine *e); /* of those found */
+/* A record was numbered that begins there: its row goes along. */
+void td_repeat_recorded(struct td_engine *e, struct td_stream *stream,
+                        uint64_t first);
+/* Looks at windows again in a second. */
+void td_repeat_wake(struct td_engine *e);
+/* Lets go of what has left a window; returns when to look again. */
+int64_t td_repeat_tick(struct td_engine *e);
+/* A row of the store. */
+tidings_err td_repeat_load(struct td_engine *e, struct td_stream *stream,
+                           uint64_t first, const struct td_dedup_row *row);
+
+/* Parts of a sifted batch, alike and in a row: stored already, or new. */
+struct td_repeat_part {
+    struct td_run run;
+    size_t offset; /* in the batch's body */
+    bool stored;
+    uint64_t sequence; /* of the first; of a new one, the one it is to get */
+};
+
+struct td_repeat_walk {
+    const struct td_batch *batch;
+    const uint8_t *data;
+    uint64_t next; /* sequence of the next new one */
+    uint32_t run;
+    uint32_t nth;       /* of the events */
+    uint32_t repeat;    /* of those found */
+    struct td_run left; /* of the run; count 0: the next one */
+    size_t offset;
+};
+
+struct td_repeat_walk td_repeat_walk(const struct td_stream *stream,
+                                     const struct td_batch *batch,
+                                     const uint8_t *data);
+/* False: that was all. */
+bool td_repeat_next(struct td_engine *e, struct td_repeat_walk *walk,
+                    struct td_repeat_part *out);
+
 /* append.c */
 /* What streams take of a batch, e->taking of each run, is recorded and numbered;
  * level 0: no confirm is wanted. */
@@ -258,11 +316,12 @@ struct td_condition {
     uint64_t expected; /* the stream's last sequence */
 };
 
-/* Fills e->taking. What is wrong with the condition is told, and nothing is to
- * happen: false. */
-bool td_append_judge(struct td_engine *e, struct td_session *s,
-                     const struct td_batch *batch, unsigned level,
-                     const struct td_condition *condition);
+/* Fills e->taking. 0: it may be stored. EEXIST: all of it is, by source and id,
+ * and that is told, as is whatever else is wrong; nothing is to happen then. */
+tidings_err td_append_judge(struct td_engine *e, struct td_session *s,
+                            const struct td_batch *batch, struct td_body *body,
+                            size_t offset, unsigned level,
+                            const struct td_condition *condition);
 /* One event of the broker's own; why it was not stored. */
 tidings_err td_append_own(struct td_engine *e, struct td_stream *stream,
                           const struct td_batch *batch, struct td_body *body,

@@ -113,6 +113,11 @@ const struct td_option_row td_option_rows[] = {
      "keep at most so many, with K, M, G; default: no bound"},
     {"max-events", 0, "N", NEW, td_set_max_events,
      "keep at most so many; default: no bound"},
+    {"dedup", 0, "TIME", NEW, td_set_dedup,
+     "an event with the source and the chosen id of one\n"
+     "stored within it is not stored; 0: off, default 2m"},
+    {"dedup-events", 0, "N", NEW, td_set_dedup_events,
+     "of the last so many with a chosen id; default 100000"},
     {"on-full", 0, "WHAT", NEW, td_set_on_full,
      "at a bound: discard_old, the default, or reject"},
     {"storage", 0, "WHERE", NEW, td_set_storage,

@@ -52,6 +52,9 @@ const char *td_set_confirm(struct td_settings *settings, const char *value);
 const char *td_set_max_age(struct td_settings *settings, const char *value);
 const char *td_set_max_bytes(struct td_settings *settings, const char *value);
 const char *td_set_max_events(struct td_settings *settings, const char *value);
+const char *td_set_dedup(struct td_settings *settings, const char *value);
+const char *td_set_dedup_events(struct td_settings *settings,
+                                const char *value);
 const char *td_set_on_full(struct td_settings *settings, const char *value);
 const char *td_set_storage(struct td_settings *settings, const char *value);
 const char *td_set_max_in_flight(struct td_settings *settings,

@@ -10,6 +10,7 @@
 #define TIME_TO_COME  "a time to come, such as +10m or 2030-02-28T12:00:00Z"
 #define IN_FLIGHT_MAX 1048576
 #define DELIVER_MAX   250
+#define DEDUP_MAX     1048576
 
 /* ---- which events ---- */
 
@@ -200,6 +201,25 @@ const char *td_set_max_bytes(struct td_settings *settings, const char *value)
 const char *td_set_max_events(struct td_settings *settings, const char *value)
 {
     return td_read_whole(&settings->durable.stream.max_events, value);
+}
+
+const char *td_set_dedup(struct td_settings *settings, const char *value)
+{
+    uint64_t *ms = &settings->durable.stream.dedup_ms;
+
+    if (strcmp(value, "0") != 0)
+        return td_read_duration(ms, value, AGE_MS_MAX);
+    *ms = TIDINGS_NO_DEDUP;
+    return NULL;
+}
+
+const char *td_set_dedup_events(struct td_settings *settings, const char *value)
+{
+    uint64_t *events = &settings->durable.stream.dedup_events;
+
+    if (td_read_whole(events, value) || *events > DEDUP_MAX)
+        return "1 to 1048576";
+    return NULL;
 }
 
 const char *td_set_max_in_flight(struct td_settings *settings,

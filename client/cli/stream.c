@@ -124,14 +124,21 @@ static int refused(const struct td_ask *a, tidings_err err, const char *name)
     return td_refused(a->settings, err, what);
 }
 
-static void put_bound(struct td_table *t, const char *name, uint64_t value,
-                      void (*add)(struct td_table *t, uint64_t value))
+static void put_or(struct td_table *t, const char *name, uint64_t value,
+                   void (*add)(struct td_table *t, uint64_t value),
+                   const char *none)
 {
     td_table_add(t, name);
     if (value)
         add(t, value);
     else
-        td_table_add(t, "no bound");
+        td_table_add(t, none);
+}
+
+static void put_bound(struct td_table *t, const char *name, uint64_t value,
+                      void (*add)(struct td_table *t, uint64_t value))
+{
+    put_or(t, name, value, add, "no bound");
 }
 
 static int put_fields(struct tidings_value row)
@@ -149,6 +156,10 @@ static int put_fields(struct tidings_value row)
     put_bound(&t, "max bytes", td_row_uint(row, "max_bytes"), add_size);
     put_bound(&t, "max events", td_row_uint(row, "max_events"), td_rows_count);
     td_rows_pair(&t, row, "when full", "on_full");
+    put_or(&t, "dedup", td_row_uint(row, "dedup_ms"), add_age, "off");
+    put_or(&t, "dedup events", td_row_uint(row, "dedup_events"), td_rows_count,
+           "off");
+    td_rows_pair(&t, row, "repeats", "repeats");
     td_rows_pair(&t, row, "events", "events");
     td_table_add(&t, "size");
     add_size(&t, td_row_uint(row, "bytes"));

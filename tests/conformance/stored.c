@@ -298,6 +298,78 @@ static void test_full_streams_reject_what_was_asked_to_be(void **state)
     assert_int_equal(operate_stream_figure(bus, k.stream, "last"), 15);
 }
 
+static void publish_id(tidings_bus *bus, const char *type, const char *source,
+                       const char *id)
+{
+    const struct tidings_event event = {
+        .type = type, .source = source, .id = id};
+    const struct tidings_publish_options options = {.level = TIDINGS_DISK,
+                                                    .on_confirm = on_confirm};
+
+    atomic_store(&told.calls, 0);
+    assert_ok(tidings_publish_with(bus, &event, &options));
+    assert_true(told_wait(1));
+    assert_int_equal(told.errs, 0);
+}
+
+/* By two buses, as of a process that was started anew. */
+static void test_events_with_an_id_are_stored_once(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    tidings_bus *other = kept_open(c);
+    struct kept k;
+
+    memset(&told, 0, sizeof(told));
+    kept_add(&k, bus);
+    kept_publish(&k, bus, 1, 3);
+    publish_id(bus, k.type, "/shop", "order-1");
+    assert_int_equal(told.last.sequence, 4);
+    assert_false(told.last.duplicate);
+    publish_id(other, k.type, "/shop", "order-1");
+    assert_int_equal(told.last.sequence, 4);
+    assert_true(told.last.duplicate);
+    assert_string_equal(told.stream, k.stream);
+    publish_id(other, k.type, "/shop", "order-2");
+    assert_int_equal(told.last.sequence, 5);
+    publish_id(other, k.type, "/warehouse", "order-1");
+    assert_int_equal(told.last.sequence, 6);
+    assert_false(told.last.duplicate);
+    assert_int_equal(operate_stream_figure(bus, k.stream, "events"), 6);
+    assert_int_equal(operate_stream_figure(bus, k.stream, "repeats"), 1);
+}
+
+static void test_events_without_a_window_are_stored_twice(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    struct tidings_stream_options options;
+    const char *patterns[1];
+    struct kept k;
+
+    memset(&told, 0, sizeof(told));
+    kept_name(&k);
+    options = kept_options(&k, patterns);
+    options.dedup_ms = TIDINGS_NO_DEDUP;
+    assert_ok(tidings_stream_add(bus, &options, CONF_MS));
+    publish_id(bus, k.type, "/shop", "order-1");
+    publish_id(bus, k.type, "/shop", "order-1");
+    assert_int_equal(told.last.sequence, 2);
+    assert_false(told.last.duplicate);
+    kept_name(&k);
+    options = kept_options(&k, patterns);
+    options.dedup_events = 1;
+    assert_ok(tidings_stream_add(bus, &options, CONF_MS));
+    publish_id(bus, k.type, "/shop", "order-1");
+    publish_id(bus, k.type, "/shop", "order-1");
+    assert_true(told.last.duplicate);
+    publish_id(bus, k.type, "/shop", "order-2");
+    publish_id(bus, k.type, "/shop", "order-1");
+    assert_int_equal(told.last.sequence, 3);
+    options.dedup_events = 1048577;
+    assert_err(tidings_stream_add(bus, &options, CONF_MS), TIDINGS_EINVAL);
+}
+
 static void test_streams_are_listed_and_deleted(void **state)
 {
     struct conf *c = *state;
@@ -387,6 +459,8 @@ int conf_run_stored(void)
         KEPT_TEST(test_streams_are_refused_in_the_same_words),
         KEPT_TEST(test_disk_streams_want_a_data_folder),
         KEPT_TEST(test_full_streams_reject_what_was_asked_to_be),
+        KEPT_TEST(test_events_with_an_id_are_stored_once),
+        KEPT_TEST(test_events_without_a_window_are_stored_twice),
         KEPT_TEST(test_streams_are_listed_and_deleted),
         KEPT_TEST(test_calls_are_refused_in_the_same_words),
         KEPT_TEST(test_subscribing_to_no_stream_is_refused),

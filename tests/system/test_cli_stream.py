@@ -19,10 +19,11 @@ class Streams(WithStreams):
         out = self.check(DONE, "stream", "add", "orders", "-p", "order.>",
                          "-p", "cart.*", "--max-age", "7d", "--max-bytes",
                          "10M", "--max-events", "1000", "--on-full",
-                         "reject").out
+                         "reject", "--dedup-events", "5000").out
         for line in (r"stream +orders", r"takes +order\.>, cart\.\*",
                      r"max age +7 d 0 h", r"max bytes +10\.0 MiB",
-                     r"max events +1000", r"when full +reject"):
+                     r"max events +1000", r"when full +reject",
+                     r"dedup +2 min 0 s", r"dedup events +5000"):
             self.assertRegex(out, "(?m)^%s$" % line)
         row = self.rows("stream", "show", "orders")[0]
         self.assertEqual(row["patterns"], ["order.>", "cart.*"])
@@ -34,6 +35,24 @@ class Streams(WithStreams):
         self.assertTrue([l for l in table if re.match(
             r"orders +order\.>, cart\.\* +disk +0 B +0 +1 +0 +0 +-$", l)],
             table)
+
+    def test_an_event_with_an_id_is_stored_once(self):
+        name = self.stream()
+        for _ in range(2):
+            self.check(DONE, "pub", name + ".a", "1", "--attr", "id=42",
+                       "--attr", "source=/test", "--confirm", "disk")
+        row = self.rows("stream", "show", name)[0]
+        self.assertEqual((row["events"], row["repeats"]), (1, 1))
+
+    def test_without_a_window_it_is_stored_again(self):
+        name = self.stream("--dedup", "0")
+        for _ in range(2):
+            self.check(DONE, "pub", name + ".a", "1", "--attr", "id=42",
+                       "--attr", "source=/test", "--confirm", "disk")
+        row = self.rows("stream", "show", name)[0]
+        self.assertEqual((row["events"], row["dedup_ms"]), (2, 0))
+        self.assertRegex(self.check(DONE, "stream", "show", name).out,
+                         r"(?m)^dedup +off$")
 
     def test_the_same_stream_again_is_no_error_another_is(self):
         name = self.stream()

@@ -81,7 +81,9 @@ struct piece {
     uint32_t count;
     uint32_t size; /* of each event's data */
     uint64_t first;
-    const char *const *keys; /* NULL, or of each event, where NULL is none */
+    const char *const *keys; /* NULL, or of each event, where NULL is none; one
+                                that begins with { is all its attributes, in the
+                                notation of mp.h */
 };
 
 /* One PUBLISH with one batch; its body, to be compared with and no more. */

@@ -1,6 +1,8 @@
 /* Making what is published. */
 #include "tests/unit/engine_harness.h"
 
+#include <string.h>
+
 #include "tests/support/mp.h"
 
 /* The attributes of an event with this key, empty without one. */
@@ -8,13 +10,14 @@ static struct td_str attrs_of(struct td_buf *b, const struct piece *piece,
                               uint32_t nth)
 {
     const struct td_str none = {NULL, 0};
+    const char *key = piece->keys ? piece->keys[nth] : NULL;
     char text[64];
 
-    if (!piece->keys || !piece->keys[nth])
+    if (!key)
         return none;
-    snprintf(text, sizeof(text), "{\"partitionkey\" \"%s\"}", piece->keys[nth]);
+    snprintf(text, sizeof(text), "{\"partitionkey\" \"%.40s\"}", key);
     td_buf_reset(b);
-    td_mp(b, text);
+    td_mp(b, *key == '{' ? key : text);
     return td_mp_str(b);
 }
 
@@ -60,7 +63,15 @@ static void set_run(struct td_run *run, const struct piece *piece)
     run->count = piece->count;
     run->bytes = piece_bytes(piece);
     run->first = piece->first;
-    run->flags = piece->keys ? TD_RUN_KEY : 0;
+    run->flags = 0;
+    for (uint32_t i = 0; piece->keys && i < piece->count; i++) {
+        const char *key = piece->keys[i];
+
+        if (!key || *key != '{' || strstr(key, "\"partitionkey\""))
+            run->flags |= TD_RUN_KEY;
+        if (key && *key == '{' && strstr(key, "\"id\""))
+            run->flags |= TD_RUN_ID;
+    }
 }
 
 /* Batches of so many runs each. */

@@ -36,10 +36,11 @@ static void test_options_describe_a_stream(void **state)
     const struct tidings_stream_options *o = &settings.durable.stream;
     (void)state;
 
-    assert_true(read_words(TD_CLI_STREAM_ADD,
-                           "orders --pattern order.> -p user.* --max-age 7d "
-                           "--max-bytes 10M --max-events 1000 --on-full reject "
-                           "--storage memory --json"));
+    assert_true(
+        read_words(TD_CLI_STREAM_ADD,
+                   "orders --pattern order.> -p user.* --max-age 7d "
+                   "--max-bytes 10M --max-events 1000 --on-full reject "
+                   "--dedup 1h --dedup-events 9 --storage memory --json"));
     assert_int_equal(settings.words_len, 1);
     assert_string_equal(settings.words[0], "orders");
     assert_int_equal(settings.durable.patterns_len, 2);
@@ -48,6 +49,8 @@ static void test_options_describe_a_stream(void **state)
     assert_true(o->max_age_ms == UINT64_C(7) * 86400000);
     assert_true(o->max_bytes == 10u << 20);
     assert_true(o->max_events == 1000);
+    assert_true(o->dedup_ms == 3600000);
+    assert_true(o->dedup_events == 9);
     assert_int_equal(o->on_full, TIDINGS_REJECT);
     assert_int_equal(o->storage, TIDINGS_STORE_MEMORY);
     assert_true(settings.json);
@@ -146,6 +149,9 @@ static void test_options_that_are_wrong_say_what_is_wanted(void **state)
         {TD_CLI_STREAM_ADD, "s --max-age 99999999d", "shorter"},
         {TD_CLI_STREAM_ADD, "s --max-bytes 1T", "8M"},
         {TD_CLI_STREAM_ADD, "s --max-events 0", "whole number"},
+        {TD_CLI_STREAM_ADD, "s --dedup 7", "7d"},
+        {TD_CLI_STREAM_ADD, "s --dedup-events 0", "1 to 1048576"},
+        {TD_CLI_STREAM_ADD, "s --dedup-events 1048577", "1 to 1048576"},
         {TD_CLI_STREAM_ADD, "s --on-full drop", "discard_old or reject"},
         {TD_CLI_STREAM_ADD, "s --storage tape", "disk or memory"},
         {TD_CLI_STREAM_ADD, "s --start all", "unknown option --start"},

@@ -72,6 +72,8 @@ static const char whole[] = "# all there is\n"
                             "    max_age: 7d\n"
                             "    max_bytes: 10G\n"
                             "    max_events: 010\n"
+                            "    dedup: 1h\n"
+                            "    dedup_events: 20\n"
                             "    on_full: reject\n"
                             "    storage: disk\n"
                             "  - {name: live, patterns: [l], storage: memory}\n"
@@ -103,10 +105,14 @@ static void test_config_streams_land_in_their_members(void **state)
     assert_int_equal(d->streams[0].max_age_ms, 7 * 86400000LL);
     assert_int_equal(d->streams[0].max_bytes, (int64_t)10 << 30);
     assert_int_equal(d->streams[0].max_events, 10);
+    assert_int_equal(d->streams[0].dedup_ms, 3600000);
+    assert_int_equal(d->streams[0].dedup_events, 20);
     assert_int_equal(d->streams[0].on_full, TD_REJECT);
     assert_int_equal(d->streams[0].storage, TD_ON_DISK);
     assert_true(is(d->streams[1].name, "live"));
     assert_int_equal(d->streams[1].max_age_ms, 0);
+    assert_int_equal(d->streams[1].dedup_ms, TD_DEDUP_MS);
+    assert_int_equal(d->streams[1].dedup_events, TD_DEDUP_EVENTS);
     assert_int_equal(d->streams[1].on_full, TD_DISCARD_OLD);
     assert_int_equal(d->streams[1].storage, TD_IN_MEMORY);
     td_config_free(c);
@@ -212,6 +218,8 @@ static const struct {
     {S "  max_events: -4\n", 5, "max_events -4: expected a number"},
     {S "  max_events: many\n", 5, "many"},
     {S "  max_events: 99999999999999999999\n", 5, "max_events"},
+    {S "  dedup: 7\n", 5, "dedup 7: expected a duration"},
+    {S "  dedup_events: 1048577\n", 5, "dedup_events is 0, for off"},
     {S "  on_full: drop\n", 5, "discard_old or reject"},
     {S "  storage: tape\n", 5, "disk or memory"},
     {"streams:\n- name: a b\n  patterns: [a]\n", 2, "A-Z"},

@@ -33,6 +33,8 @@ static void test_stream_options_have_defaults(void **state)
     assert_int_equal(o.max_age_ms, 0);
     assert_int_equal(o.max_bytes, 0);
     assert_int_equal(o.max_events, 0);
+    assert_int_equal(o.dedup_ms, TD_DEDUP_MS);
+    assert_int_equal(o.dedup_events, TD_DEDUP_EVENTS);
     assert_int_equal(o.on_full, TD_DISCARD_OLD);
     assert_int_equal(o.storage, TD_ON_DISK);
     td_buf_fini(&b);
@@ -44,9 +46,10 @@ static void test_stream_options_land_in_their_members(void **state)
     struct td_buf b = {0};
 
     (void)state;
-    td_mp(&b, "{\"storage\" \"memory\" \"on_full\" \"reject\" \"max_events\" 3 "
-              "\"max_bytes\" 2 \"max_age_ms\" 1 "
-              "\"patterns\" [\"a\" \"b.*\" \"c.>\"] \"name\" \"A-z_0.9\"}");
+    td_mp(&b,
+          "{\"storage\" \"memory\" \"on_full\" \"reject\" \"max_events\" 3 "
+          "\"max_bytes\" 2 \"max_age_ms\" 1 \"dedup_events\" 5 \"dedup_ms\" 4 "
+          "\"patterns\" [\"a\" \"b.*\" \"c.>\"] \"name\" \"A-z_0.9\"}");
     assert_null(td_stream_options_read(&o, td_mp_str(&b)));
     assert_true(is(o.name, "A-z_0.9"));
     assert_int_equal(o.patterns_len, 3);
@@ -56,6 +59,8 @@ static void test_stream_options_land_in_their_members(void **state)
     assert_int_equal(o.max_age_ms, 1);
     assert_int_equal(o.max_bytes, 2);
     assert_int_equal(o.max_events, 3);
+    assert_int_equal(o.dedup_ms, 4);
+    assert_int_equal(o.dedup_events, 5);
     assert_int_equal(o.on_full, TD_REJECT);
     assert_int_equal(o.storage, TD_IN_MEMORY);
     td_buf_fini(&b);
@@ -77,6 +82,8 @@ static const struct {
     {"{" S "\"patterns\" [\"a.*\" \"a\" \"a.*.b\"]}", NULL},
     {"{" S P "\"max_age_ms\" " TOP "}", NULL},
     {"{" S P "\"max_bytes\" " TOP " \"max_events\" " TOP "}", NULL},
+    {"{" S P "\"dedup_ms\" 0 \"dedup_events\" 1048576}", NULL},
+    {"{" S P "\"dedup_ms\" " TOP " \"dedup_events\" 0}", NULL},
     {"{" S P "\"on_full\" \"discard_old\" \"storage\" \"disk\"}", NULL},
 
     {"{}", "name"},
@@ -126,6 +133,10 @@ static const struct {
     {"{" S P "\"max_bytes\" " OVER "}", "max_bytes"},
     {"{" S P "\"max_events\" true}", "max_events"},
     {"{" S P "\"max_events\" " OVER "}", "max_events"},
+    {"{" S P "\"dedup_ms\" -1}", "dedup_ms"},
+    {"{" S P "\"dedup_ms\" " OVER "}", "dedup_ms"},
+    {"{" S P "\"dedup_events\" 1048577}", "dedup_events is 0, for off, to"},
+    {"{" S P "\"dedup_events\" nil}", "dedup_events"},
     {"{" S P "\"on_full\" \"drop\"}", "on_full"},
     {"{" S P "\"on_full\" \"\"}", "on_full"},
     {"{" S P "\"on_full\" \"rejec\"}", "on_full"},
@@ -191,6 +202,12 @@ static void test_stream_options_check_alone(void **state)
     o.max_events = UINT64_MAX;
     assert_non_null(strstr(td_stream_options_check(&o), "max_events"));
     o = good;
+    o.dedup_ms = UINT64_MAX;
+    assert_non_null(strstr(td_stream_options_check(&o), "dedup_ms"));
+    o = good;
+    o.dedup_events = TD_DEDUP_EVENTS_MAX + 1;
+    assert_non_null(strstr(td_stream_options_check(&o), "dedup_events"));
+    o = good;
     o.on_full = TD_ON_FULLS;
     assert_non_null(strstr(td_stream_options_check(&o), "on_full"));
     o = good;
@@ -251,6 +268,8 @@ static void test_stream_options_equal_looks_at_each(void **state)
         "{" S "\"patterns\" [\"a\" \"b\"] \"max_age_ms\" 1}",
         "{" S "\"patterns\" [\"a\" \"b\"] \"max_bytes\" 1}",
         "{" S "\"patterns\" [\"a\" \"b\"] \"max_events\" 1}",
+        "{" S "\"patterns\" [\"a\" \"b\"] \"dedup_ms\" 1}",
+        "{" S "\"patterns\" [\"a\" \"b\"] \"dedup_events\" 1}",
         "{" S "\"patterns\" [\"a\" \"b\"] \"on_full\" \"reject\"}",
         "{" S "\"patterns\" [\"a\" \"b\"] \"storage\" \"memory\"}",
     };

@@ -45,7 +45,9 @@ struct tidings_confirm {
     enum tidings_level level; /* what was reached: what was asked for; in a
                                  stream in memory TIDINGS_MEMORY */
     bool duplicate;           /* it had been stored before: its confirm was
-                                 lost with a link */
+                                 lost with a link, or it has the source and id
+                                 of an event that the stream took not long ago;
+                                 sequence is that one's */
 };
 
 /** Called once for each event that was published with it, in the order of
@@ -274,6 +276,8 @@ TIDINGS_API tidings_err tidings_fetch(size_t *fetched,
 enum tidings_on_full { TIDINGS_DISCARD_OLD, TIDINGS_REJECT };
 enum tidings_storage { TIDINGS_STORE_DISK, TIDINGS_STORE_MEMORY };
 
+#define TIDINGS_NO_DEDUP UINT64_MAX
+
 /** A stream. PROTOCOL.md 10. */
 struct tidings_stream_options {
     const char *name;            /* 1..64 of [A-Za-z0-9_.-] */
@@ -283,6 +287,12 @@ struct tidings_stream_options {
     uint64_t max_age_ms;         /* older events are deleted; 0: never */
     uint64_t max_bytes;          /* more is deleted, or rejected; 0: no bound */
     uint64_t max_events;         /* the same */
+    uint64_t dedup_ms;     /* an event with an id of its publisher's choosing is
+                              not stored again if one of the same source and id
+                              was, less than this before; 0: two minutes,
+                              TIDINGS_NO_DEDUP: it is */
+    uint64_t dedup_events; /* … and it is among the last so many such events, at
+                              most 1,048,576; 0: 100,000 */
     enum tidings_on_full on_full;
     enum tidings_storage storage;
 };

@@ -129,7 +129,9 @@ struct tidings_attr {
  */
 struct tidings_event {
     const char *type;            /* required */
-    const char *id;              /* default: generated, unique and sortable */
+    const char *id;              /* default: generated, unique and sortable; one
+                                    of your own is stored once with its source,
+                                    within the window of its stream */
     const char *source;          /* default: the bus's source */
     int64_t time_us;             /* Unix microseconds, years 1 to 9999; default
                                     (0): now */
