@@ -65,7 +65,9 @@ need_packages "${build_packages[@]}" "${cli_packages[@]}" libcmocka-dev \
     libuv1-dev g++ procps python3 python3-zmq python3-msgpack
 
 echo "building into $dir"
+# Tests take objects apart anyhow; the demo and the bench link as installs do.
 build "$dir" -DTIDINGS_TESTS=ON -DTIDINGS_WERROR=ON -DTIDINGS_BENCH=$bench \
+    -DTIDINGS_LTO=OFF \
     -DTIDINGS_SANITIZE="$sanitize" -DTIDINGS_TEST_SLOWER="$slower" \
     -DTIDINGS_COVERAGE="$coverage"
 [[ $coverage == OFF ]] || find "$dir" -name '*.gcda' -delete # of earlier runs
