@@ -265,6 +265,7 @@ void td_load_end(struct td_engine *e, tidings_err err)
             td_locate(e, c, &c->options.start);
         c->cursor = td_settled_next(&c->settled, c->cursor);
         td_consumer_ready(e, c);
+        td_consumer_wake_at(e, c, e->now_ms); /* a pause may end some day */
     }
     if (!e->options.declares)
         e->streams.load_err = td_stream_add_default(e);

@@ -370,6 +370,28 @@ static void test_operate_takes_back_a_pause(void **state)
     assert_true(is_paused(s));
 }
 
+static void test_operate_ends_a_pause_after_a_restart(void **state)
+{
+    struct streams *s = *state;
+    char options[100];
+
+    hello(s->f, "pub");
+    call(s, "pub", "group.add", GROUP);
+    snprintf(options, sizeof(options),
+             "{\"stream\" \"events\" \"group\" \"g\" \"until_ms\" %lld}",
+             (long long)td_engine_unix_ms(s->f->engine) + 5000);
+    call(s, "pub", "group.pause", options);
+    put(s, "pub", "a", 3, 1, DISK);
+    kill_broker(s);
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "");
+    pass(s->f, 4000);
+    assert_int_equal(events_to(s->f, "sub"), 0);
+    pass(s->f, 1500);
+    settle_down(s);
+    assert_int_equal(events_to(s->f, "sub"), 3);
+}
+
 static void test_operate_takes_back_a_seek(void **state)
 {
     struct streams *s = *state;
@@ -441,6 +463,7 @@ int main(void)
         TEST_STREAM(test_operate_takes_back_what_was_added),
         TEST_STREAM(test_operate_leaves_a_group_that_was_joined),
         TEST_STREAM(test_operate_takes_back_a_pause),
+        TEST_STREAM(test_operate_ends_a_pause_after_a_restart),
         TEST_STREAM(test_operate_takes_back_a_seek),
         TEST_STREAM(test_operate_goes_on_deleting),
     };
