@@ -314,17 +314,20 @@ static void lose_record(struct td_engine *e, struct td_consumer *c,
         expire(c, lost);
 }
 
+/* *end: where the next record begins. */
 static bool feed_record(struct td_engine *e, struct td_consumer *c,
-                        const struct td_record *record, struct td_body *bytes)
+                        const struct td_record *record, struct td_body *bytes,
+                        uint64_t *end)
 {
     uint64_t first = 0;
     uint32_t events;
     struct td_item *item = td_feed_item(e, record, bytes, &first, &events);
     bool all = true;
 
+    *end = first + events;
     if (events == 0)
         return false; /* no memory */
-    if (first + events <= c->cursor) {
+    if (*end <= c->cursor) {
         td_item_unref(item);
         return true;
     }
@@ -333,16 +336,19 @@ static bool feed_record(struct td_engine *e, struct td_consumer *c,
     if (item)
         all = feed_item(e, c, item);
     else
-        lose_record(e, c, first + events);
+        lose_record(e, c, *end);
     td_item_unref(item);
     return all;
 }
 
+/* Retention may have moved the cursor on since that was asked for, into the
+ * middle of a record. */
 static void on_records(struct td_engine *e, void *owner,
                        const struct td_store_answer *answer)
 {
     struct td_consumer *c = owner;
     bool backwards = c->read_next != c->cursor;
+    uint64_t end = 0;
     bool all = true;
 
     c->read = NULL;
@@ -352,12 +358,11 @@ static void on_records(struct td_engine *e, void *owner,
     }
     td_consumer_ready(e, c);
     for (uint32_t i = 0; i < answer->records_len && all; i++)
-        all = feed_record(e, c, &answer->records[i], answer->bytes);
-    if (all && backwards && answer->records_len == 0)
-        c->read_next = c->cursor; /* none begins before it: look further on */
-    else
-        c->read_next = all ? c->cursor : 0;
-    if (all && !backwards && answer->records_len == 0 && c->cursor < c->read_to)
+        all = feed_record(e, c, &answer->records[i], answer->bytes, &end);
+    if (backwards && answer->records_len == 0 && c->cursor + 1 == c->read_to)
+        end = c->cursor; /* none begins before it: look further on */
+    c->read_next = all && end == c->cursor ? end : 0;
+    if (!backwards && answer->records_len == 0 && c->cursor < c->read_to)
         lose_record(e, c, c->read_to);
 }
 

@@ -1,4 +1,5 @@
-/* The engine: a stream whose state is damaged goes on where it was. */
+/* The engine: a stream whose state is damaged goes on where it was, and a reader
+ * that retention overtakes. */
 #include "tests/unit/stream_fixture.h"
 
 #define LARGE 100000 /* bytes of an event: some of them fill a read */
@@ -167,6 +168,33 @@ static void test_other_streams_are_as_they_were(void **state)
     check_next(s, 9, 6);
 }
 
+/* ---- a read that retention overtakes ---- */
+
+/* What is to be fed next is then in the middle of a record. */
+static void test_stream_is_read_on_from_within_a_record(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    put(s, "pub", "a", 6, 1, DISK);
+    put(s, "pub", "a", 6, 7, DISK);
+    kill_broker(s); /* nothing is in memory */
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    hold_store(s);
+    consume(s, "sub", 1, ">", "events", NULL, "\"start\" \"all\"");
+    give(s->f, "pub",
+         "[15 1 \"stream.purge\" {\"name\" \"events\" \"before\" 10}]");
+    settle_down(s);
+    td_model_commit(s->model, 8);
+    settle_down(s);
+    assert_int_equal(missed_by(s->f, "sub", "expired"), 9);
+    let_store(s); /* and now it is read */
+    settle_down(s);
+    assert_int_equal(events_to(s->f, "sub"), 3);
+    assert_int_equal(missed_by(s->f, "sub", NULL), 9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +205,7 @@ int main(void)
         TEST_STREAM(test_stream_without_state_and_records_uses_no_number_again),
         TEST_STREAM(test_stream_without_state_and_newest_record_skips),
         TEST_STREAM(test_other_streams_are_as_they_were),
+        TEST_STREAM(test_stream_is_read_on_from_within_a_record),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
