@@ -30,6 +30,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "tests/sim/seeds.h"
+
 /* What must happen now and then: a simulation that never does it proves
  * nothing about it. */
 #define SIM_SEEN_MAP(X)                                                        \
@@ -111,16 +113,9 @@ enum sim_seen {
         SIM_SEEN_END
 };
 
-extern const char *const sim_seen_texts[SIM_SEEN_END];
+_Static_assert(SIM_SEEN_END <= SIM_SEEN_MAX, "a result has room for all");
 
-struct sim_result {
-    uint64_t hash;               /* of the whole history */
-    uint64_t seen[SIM_SEEN_END]; /* how often */
-    uint64_t published;          /* events, by all clients */
-    uint64_t delivered;          /* to all handlers */
-    int64_t virtual_ms;
-    char failure[1024]; /* empty: every property held */
-};
+extern const char *const sim_seen_texts[SIM_SEEN_END];
 
 /* Runs the history of one seed; verbose prints it. */
 void sim_run(struct sim_result *out, uint64_t seed, bool verbose);
