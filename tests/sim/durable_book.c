@@ -1,0 +1,350 @@
+/* What is true of streams: which event stands where, as the store has it; and
+ * what was confirmed. */
+#include "tests/sim/durable_world.h"
+
+#include "broker/store/model_inside.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct dur_event *dur_event_of(struct dur *d, struct td_str producer,
+                               uint64_t sequence, uint32_t *index)
+{
+    for (uint32_t i = 0; i < d->producers_len; i++) {
+        struct dur_producer *p = &d->producers[i];
+
+        if (memcmp(p->id, producer.data, TD_PRODUCER_BYTES) != 0)
+            continue;
+        *index = i;
+        return sequence >= 1 && sequence <= p->len ? &p->log[sequence - 1]
+                                                   : NULL;
+    }
+    return NULL;
+}
+
+struct dur_event *dur_event_at(struct dur *d, const struct dur_stream *s,
+                               uint64_t sequence)
+{
+    const struct dur_place *place;
+
+    if (sequence < 1 || sequence > s->len)
+        return NULL;
+    place = &s->at[sequence - 1];
+    return place->sequence
+               ? &d->producers[place->producer].log[place->sequence - 1]
+               : NULL;
+}
+
+struct dur_stream *dur_stream_named(struct dur *d, struct td_str name)
+{
+    for (uint32_t i = 0; i < d->streams_len; i++) {
+        struct dur_stream *s = &d->streams[i];
+
+        if (strlen(s->name) == name.len &&
+            memcmp(s->name, name.data, name.len) == 0)
+            return s;
+    }
+    return NULL;
+}
+
+void dur_store_walk(struct dur *d, enum td_table table, uint32_t id,
+                    uint64_t first,
+                    void (*row)(struct dur *d, void *ctx, struct td_str key,
+                                struct td_str value),
+                    void *ctx)
+{
+    const struct td_records *map = &d->model->current->map;
+    struct td_place from =
+        first ? td_place_two(table, id, first) : td_place_one(table, id);
+    struct td_place to = td_place_one(table, id + 1);
+    uint32_t end = td_records_find(map, td_place_str(&to));
+
+    for (uint32_t i = td_records_find(map, td_place_str(&from)); i < end; i++)
+        row(d, ctx, map->records[i]->key, map->records[i]->value);
+}
+
+/* ---- what a stream has got ---- */
+
+static void put(struct dur *d, struct dur_stream *s, uint32_t producer,
+                uint64_t sequence)
+{
+    s->at = dur_grow(s->at, s->len, &s->cap, sizeof(*s->at));
+    s->at[s->len++] = (struct dur_place){producer, sequence};
+    if (d->failed)
+        return;
+}
+
+static void add_event(struct dur *d, struct dur_stream *s, struct td_str type,
+                      struct td_str producer, uint64_t sequence)
+{
+    uint32_t index = 0;
+    struct dur_event *event = dur_event_of(d, producer, sequence, &index);
+    uint64_t *last;
+    bool known;
+
+    if (!event) {
+        dur_fail(d, __FILE__, __LINE__,
+                 "stream %s has an event that nobody published", s->name);
+        return;
+    }
+    DUR_CHECK(d, td_str_is(type, dur_types[event->type]),
+              "an event has another type");
+    /* With a commit that failed the broker also forgets what a stream in memory
+     * took meanwhile. */
+    known = sequence > d->producers[index].unsure &&
+            (!s->memory || d->failures == 0);
+    DUR_CHECK(d, event->at == 0 || !known,
+              "stream %s: producer %u, %llu is under %llu and again under "
+              "%llu",
+              s->name, index, (ull)sequence, (ull)event->at, (ull)s->len + 1);
+    DUR_CHECK(d, &d->streams[event->stream] == s,
+              "stream %s takes what is another's", s->name);
+    DUR_CHECK(d, !event->told || !event->err || !known,
+              "producer %u, %llu was refused (%s) and is stored", index,
+              (ull)sequence, tidings_err_name(event->err));
+    last = &s->last[index][event->type];
+    DUR_CHECK(d, sequence > *last || d->failures > 0 || !known,
+              "stream %s: producer %u, %llu of its type follows %llu", s->name,
+              index, (ull)sequence, (ull)*last);
+    *last = sequence > *last ? sequence : *last;
+    event->at = s->len + 1;
+    event->was_at = true;
+    event->cut = false;
+    put(d, s, index, sequence);
+}
+
+static void add_batch(struct dur *d, struct dur_stream *s,
+                      const struct td_batch *batch, uint64_t first)
+{
+    while (s->len + 1 < first)
+        put(d, s, 0, 0); /* retention was faster */
+    for (uint32_t i = 0; i < batch->runs_len; i++) {
+        const struct td_run *run = &batch->runs[i];
+
+        for (uint32_t n = 0; n < run->count; n++, first++) {
+            if (first > s->len)
+                add_event(d, s, run->type, batch->producer, run->first + n);
+        }
+    }
+}
+
+struct reading {
+    struct dur_stream *s;
+    uint64_t next;     /* sequence */
+    uint64_t previous; /* record */
+};
+
+static void on_record(struct dur *d, void *ctx, struct td_str key,
+                      struct td_str value)
+{
+    struct reading *r = ctx;
+    struct td_record_head head;
+    const char *why;
+    uint64_t first = 0;
+    uint32_t id;
+
+    if (!td_place_read_two(key, TD_TABLE_RECORD, &id, &first) ||
+        !td_record_read(value, &head) ||
+        !td_scan(head.table.data, head.table.len, &td_scan_control) ||
+        td_batches_decode(&d->batches, head.table,
+                          (const uint8_t *)head.body.data, head.body.len,
+                          &why)) {
+        dur_fail(d, __FILE__, __LINE__, "a record of %s is bad", r->s->name);
+        return;
+    }
+    DUR_CHECK(d, r->next == 0 || first == r->next,
+              "stream %s: a record begins at %llu, not %llu", r->s->name,
+              (ull)first, (ull)r->next);
+    DUR_CHECK(d, r->next == 0 || head.previous == r->previous,
+              "stream %s: record %llu names %llu as the one before, not %llu",
+              r->s->name, (ull)first, (ull)head.previous, (ull)r->previous);
+    r->next = first + head.events;
+    r->previous = first;
+    if (first + head.events > r->s->len + 1)
+        add_batch(d, r->s, &d->batches.batch[0], first);
+}
+
+static bool state_of(struct dur *d, const struct dur_stream *s,
+                     struct td_stream_state *out)
+{
+    struct td_place key = td_place_one(TD_TABLE_STATE, s->id);
+    const struct td_kept_record *record =
+        td_records_get(&d->model->current->map, td_place_str(&key));
+    const struct td_stream_state none = {.first = 1, .next = 1};
+
+    *out = none;
+    return record &&
+           td_state_read((struct td_str){record->value.data, record->value.len},
+                         out);
+}
+
+static void read_disk(struct dur *d, struct dur_stream *s)
+{
+    struct reading r = {.s = s};
+    struct td_stream_state state;
+
+    if (!state_of(d, s, &state) || state.next == s->len + 1)
+        return;
+    DUR_CHECK(d, state.next > s->len, "stream %s goes back from %llu to %llu",
+              s->name, (ull)s->len, (ull)state.next - 1);
+    dur_store_walk(d, TD_TABLE_RECORD, s->id, s->len + 1, on_record, &r);
+    while (s->len + 1 < state.next)
+        put(d, s, 0, 0);
+    DUR_CHECK(d, s->len + 1 == state.next && r.next <= state.next,
+              "stream %s: state says %llu, records %llu", s->name,
+              (ull)state.next, (ull)r.next);
+    if (state.first > 1)
+        dur_seen(d, DUR_SEEN_BACKLOG);
+}
+
+static void read_memory(struct dur *d, struct dur_stream *s)
+{
+    const struct td_stream *stream =
+        d->broker.engine ? td_stream_find(d->broker.engine, td_str_of(s->name))
+                         : NULL;
+
+    for (uint32_t i = 0; stream && i < stream->entries.len; i++) {
+        const struct td_entry *entry = td_fifo_nth(&stream->entries, i);
+
+        if (entry->first + entry->events > s->len + 1)
+            add_batch(d, s, &entry->item->batch, entry->first);
+        dur_seen(d, DUR_SEEN_MEMORY_STREAM);
+    }
+}
+
+/* Of a producer that was refused a lot the broker forgets what of it. */
+static void read_unsure(struct dur *d)
+{
+    for (uint32_t i = 0; i < d->producers_len && d->broker.engine; i++) {
+        struct dur_producer *p = &d->producers[i];
+        const struct td_str id = {(const char *)p->id, sizeof(p->id)};
+        const struct td_producer *known =
+            td_producer_find(d->broker.engine, id);
+
+        if (known && known->stored.unsure > p->unsure)
+            p->unsure = known->stored.unsure;
+    }
+}
+
+void dur_book_read(struct dur *d)
+{
+    read_unsure(d);
+    for (uint32_t i = 0; i < d->streams_len; i++) {
+        struct dur_stream *s = &d->streams[i];
+        const struct td_stream *stream =
+            d->broker.engine && d->broker.loaded
+                ? td_stream_find(d->broker.engine, td_str_of(s->name))
+                : NULL;
+
+        if (stream)
+            s->id = stream->id;
+        if (s->id && s->memory)
+            read_memory(d, s);
+        else if (s->id)
+            read_disk(d, s);
+    }
+}
+
+/* ---- after a crash ---- */
+
+/* Was it promised to survive this? */
+static bool is_safe(const struct dur_event *event, enum dur_end how)
+{
+    if (!event->told || event->err)
+        return false;
+    return event->level == TD_LEVEL_DISK ||
+           (event->level == TD_LEVEL_OS && how != DUR_POWER);
+}
+
+static void take_back(struct dur *d, struct dur_stream *s, uint64_t next,
+                      enum dur_end how)
+{
+    while (s->len >= next) {
+        const struct dur_place *place = &s->at[s->len - 1];
+        struct dur_event *event = dur_event_at(d, s, s->len);
+
+        DUR_CHECK(d, !event || !is_safe(event, how) || s->memory,
+                  "stream %s: producer %u, %llu was confirmed and is lost",
+                  s->name, place->producer, (ull)place->sequence);
+        if (event && event->at == s->len) {
+            event->at = 0;
+            event->cut = true;
+        }
+        s->len--;
+    }
+    memset(s->last, 0, sizeof(s->last));
+    for (uint64_t n = 1; n <= s->len; n++) {
+        const struct dur_place *place = &s->at[n - 1];
+        struct dur_event *event = dur_event_at(d, s, n);
+
+        if (event && s->last[place->producer][event->type] < place->sequence)
+            s->last[place->producer][event->type] = place->sequence;
+    }
+}
+
+void dur_book_crashed(struct dur *d, enum dur_end how)
+{
+    d->faultless = d->faultless && how == DUR_STOP;
+    for (uint32_t i = 0; i < d->streams_len; i++) {
+        struct dur_stream *s = &d->streams[i];
+        struct td_stream_state state;
+
+        if (s->memory) {
+            take_back(d, s, 1, how);
+            continue;
+        }
+        if (!s->id)
+            continue;
+        state_of(d, s, &state);
+        DUR_CHECK(d, state.next > s->len || how == DUR_POWER,
+                  "stream %s: %llu were written, %llu are left", s->name,
+                  (ull)s->len, (ull)state.next - 1);
+        take_back(d, s, state.next, how);
+        read_disk(d, s);
+    }
+}
+
+/* ---- the end ---- */
+
+/* What the store has is what the book says, from the first to the last. */
+static void check_stream(struct dur *d, struct dur_stream *s)
+{
+    const struct td_stream *stream =
+        td_stream_find(d->broker.engine, td_str_of(s->name));
+    struct reading r = {.s = s};
+
+    if (!stream || s->memory)
+        return;
+    dur_store_walk(d, TD_TABLE_RECORD, s->id, 0, on_record, &r);
+    DUR_CHECK(
+        d, stream->kept.next == s->len + 1 && stream->head.next == s->len + 1,
+        "stream %s: next is %llu, and %llu were written", s->name,
+        (ull)stream->kept.next, (ull)s->len);
+    DUR_CHECK(d,
+              r.next == 0 ? stream->kept.first == stream->kept.next
+                          : r.next == stream->kept.next,
+              "stream %s: records end at %llu, not %llu", s->name, (ull)r.next,
+              (ull)stream->kept.next);
+}
+
+void dur_book_final(struct dur *d)
+{
+    for (uint32_t i = 0; i < d->streams_len; i++)
+        check_stream(d, &d->streams[i]);
+    for (uint32_t i = 0; i < d->producers_len; i++) {
+        const struct dur_producer *p = &d->producers[i];
+
+        for (uint64_t n = 1; n <= p->len; n++) {
+            const struct dur_event *event = &p->log[n - 1];
+
+            /* or retention was faster than the book */
+            DUR_CHECK(d,
+                      !event->told || event->err || event->cut ||
+                          event->at > 0 || event->level == TD_LEVEL_MEMORY ||
+                          d->streams[event->stream].max_events > 0,
+                      "producer %u, %llu was confirmed and is nowhere", i,
+                      (ull)n);
+            DUR_CHECK(d, !event->cut || event->at == 0, "the book is wrong");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+/* The engine's own accounts, after each of its turns. */
+#include "tests/sim/durable_world.h"
+
+static uint64_t parked(struct dur *d, const struct td_consumer *c)
+{
+    uint64_t events = 0;
+
+    for (const struct td_parked *k = c->parks.keys; k; k = k->hh.next) {
+        events += k->len - k->elsewhere;
+        dur_seen(d, DUR_SEEN_PARKED);
+        if (k->len > 1)
+            dur_seen(d, DUR_SEEN_PARKED_MANY);
+    }
+    return events;
+}
+
+static void check_out(struct dur *d, const struct td_consumer *c)
+{
+    uint64_t queued = c->group->queue.events;
+    uint64_t own = 0;
+    uint64_t leases = 0;
+    uint64_t aside = parked(d, c);
+
+    for (const struct td_sub *sub = c->group->members; sub;
+         sub = sub->group_next) {
+        own += sub->own.events;
+        leases += sub->leases ? sub->leases->events : 0;
+    }
+    DUR_CHECK(d,
+              c->out == queued + own + leases + c->retries.events + aside +
+                            c->burials.len,
+              "group %.*s: %llu are out; %llu in its queue, %llu with members, "
+              "%llu leased, %llu to be retried, %llu parked, %u being buried",
+              (int)c->options.group.len, c->options.group.data, (ull)c->out,
+              (ull)queued, (ull)own, (ull)leases, (ull)c->retries.events,
+              (ull)aside, c->burials.len);
+    DUR_CHECK(d, leases <= c->options.max_in_flight + HASH_COUNT(c->redriven),
+              "group %.*s: %llu are in flight, %u may be",
+              (int)c->options.group.len, c->options.group.data, (ull)leases,
+              c->options.max_in_flight);
+}
+
+/* Each key's events are with one member. */
+static void check_keys(struct dur *d, const struct td_consumer *c,
+                       const struct dur_group *g)
+{
+    const struct td_sub *holder[DUR_KEYS] = {NULL};
+    const struct dur_stream *s = &d->streams[g->stream];
+
+    for (const struct td_sub *sub = c->group->members; sub;
+         sub = sub->group_next) {
+        const struct td_inflight *f = sub->leases;
+
+        for (uint32_t i = 0; i < f->len; i++) {
+            const struct td_lease *lease =
+                &f->leases[(f->head + i) & (f->cap - 1)];
+
+            for (uint32_t n = 0; n < lease->count; n++) {
+                const struct dur_event *event =
+                    dur_event_at(d, s, lease->sequence + n);
+
+                if (!event || event->key == 0)
+                    continue;
+                DUR_CHECK(d, !holder[event->key] || holder[event->key] == sub,
+                          "group %s: two members have events of key %u, one "
+                          "of them %llu",
+                          g->name, event->key, (ull)lease->sequence + n);
+                holder[event->key] = sub;
+            }
+        }
+    }
+}
+
+void dur_check(struct dur *d)
+{
+    const struct td_engine *e = d->broker.engine;
+    const struct td_consumer *c;
+
+    DL_FOREACH(e->streams.consumers, c)
+    {
+        const struct dur_group *g = dur_group_of(d, c);
+
+        if (!g)
+            continue;
+        check_out(d, c);
+        if (c->group->share == TD_BY_KEY)
+            check_keys(d, c, g);
+    }
+    if (e->streams.reading > 0)
+        dur_seen(d, DUR_SEEN_READ_BACK);
+    if (e->streams.no_room)
+        dur_seen(d, DUR_SEEN_NO_ROOM);
+    DUR_CHECK(d, e->counters.breaches == 0 && e->counters.bad_frames == 0,
+              "the broker finds fault with a client");
+}
+
+const char *dur_group_waits(struct dur *d, const struct dur_group *g)
+{
+    const struct td_consumer *c = dur_consumer(d, g);
+
+    if (!c)
+        return "a group to be there";
+    if (c->settled.floor != c->stream->kept.next)
+        return "a group to settle all";
+    if (c->out > 0 || c->redriven)
+        return "a group's events that are out";
+    if (c->dirty || c->burials.len > 0)
+        return "a group to be written";
+    return NULL;
+}

@@ -1,0 +1,389 @@
+/* What the parts of the simulation of durability share. */
+#ifndef TESTS_SIM_DURABLE_WORLD_H
+#define TESTS_SIM_DURABLE_WORLD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "broker/engine/internal.h"
+#include "broker/engine/pack.h"
+#include "broker/store/model.h"
+#include "client/session.h"
+#include "proto/type.h"
+#include "tests/sim/durable.h"
+#include "tests/sim/random.h"
+
+#define DUR_NEVER   INT64_MAX
+#define DUR_CLIENTS 6u
+#define DUR_STREAMS 3u
+#define DUR_GROUPS  4u
+#define DUR_COMING  2u /* subscriptions of a client that come and go */
+#define DUR_SUBS    (DUR_COMING + DUR_GROUPS)
+#define DUR_TYPES   6u
+#define DUR_KEYS    5u /* 0: none */
+#define DUR_CALLS   16u
+
+#define DUR_EPOCH_MS 1700000000000 /* virtual time begins in 2023 */
+
+struct dur;
+
+void dur_seen(struct dur *d, enum dur_seen what);
+void dur_say(struct dur *d, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+void dur_fail(struct dur *d, const char *where, int line, const char *format,
+              ...) __attribute__((format(printf, 4, 5)));
+void dur_hash(struct dur *d, const void *data, size_t len);
+/* Zeroed; a simulation does not go on without memory. */
+void *dur_alloc(size_t size);
+/* Room for one more of so large elements. */
+void *dur_grow(void *array, uint64_t len, uint64_t *cap, size_t size);
+
+#define DUR_CHECK(d, cond, ...)                                                \
+    do {                                                                       \
+        if (!(cond))                                                           \
+            dur_fail((d), __FILE__, __LINE__, __VA_ARGS__);                    \
+    } while (0)
+
+typedef unsigned long long ull;
+
+/* ---- what may be different from seed to seed ---- */
+
+struct dur_config {
+    int64_t faulty_ms;
+    int64_t fault_every_ms;
+    unsigned kill, power, stop, link, silent, client, slow, full, broken,
+        disk_full, read_fails; /* weights */
+    int64_t delay_max_ms;
+    int64_t turn_ms;
+    int64_t store_ms; /* a commit takes up to so long */
+    uint32_t group_max;
+    unsigned commit_fails; /* per mille of commits */
+    int64_t act_ms;
+    uint32_t burst_max;
+    unsigned keyed;
+    unsigned levels[4];                                /* weights */
+    unsigned naks, releases, terms, progresses, lates; /* per mille */
+    int64_t handler_ms;
+    bool polite;      /* what follows a key that failed is given back */
+    bool interleaved; /* streams by type */
+    uint64_t window;
+    unsigned churn;
+};
+
+/* ---- what is true ---- */
+
+struct dur_event {
+    uint8_t type;
+    uint8_t key;
+    uint8_t level;
+    uint8_t stream;
+    bool told;
+    bool was_at; /* it has been in the stream */
+    bool cut;    /* … and a crash has taken it from there */
+    tidings_err err;
+    uint64_t at; /* its sequence in the stream; 0: none */
+    uint64_t told_at;
+};
+
+struct dur_producer {
+    uint8_t id[TD_PRODUCER_BYTES];
+    struct dur_event *log; /* its n-th is n - 1 here */
+    uint64_t len;
+    uint64_t cap;
+    uint64_t unsure; /* up to here the broker may store twice, or refuse what
+                        is stored */
+};
+
+struct dur_place {
+    uint32_t producer;
+    uint64_t sequence; /* the producer's; 0: retention was faster */
+};
+
+struct dur_stream {
+    char name[16];
+    uint32_t id;
+    bool memory;
+    uint64_t max_events;
+    struct dur_place *at; /* sequence n is n - 1 here */
+    uint64_t len;
+    uint64_t cap;
+    uint64_t marks_cap;
+    uint64_t last[DUR_CLIENTS * 16u][DUR_TYPES]; /* of each producer */
+};
+
+/* What has become of an event in a group. */
+struct dur_mark {
+    bool acked;    /* a handler said so, … */
+    bool termed;   /* … or so */
+    bool accepted; /* and the broker has believed an ack */
+    bool settled;  /* the broker counts it so */
+    bool dead;
+    bool redriven;
+    bool old_ack;   /* believed by a broker that crashed */
+    bool sent;      /* by this broker */
+    uint8_t last;   /* which delivery the last was; at first the failures that
+                       this broker has read */
+    uint16_t total; /* by all of them */
+};
+
+struct dur_group {
+    char name[16];
+    const char *pattern;
+    uint32_t stream;
+    enum td_share share;
+    uint32_t max_in_flight;
+    uint32_t ack_wait_ms;
+    uint32_t max_deliver;
+    uint32_t backoff_ms;
+    uint32_t id; /* 0: not known yet */
+    struct dur_mark *marks;
+    uint64_t len;
+    uint64_t cap;
+    uint64_t low;   /* all below is settled, and looked at */
+    uint64_t floor; /* of the engine's set, when it was looked at … */
+    uint64_t above; /* … and how many were settled above it */
+};
+
+/* ---- links ---- */
+
+struct dur_message {
+    struct dur_message *next;
+    int64_t at_ms;
+    unsigned frames;
+    struct td_body *body;
+    size_t len;
+    uint8_t control[];
+};
+
+struct dur_pipe {
+    struct dur_message *head;
+    struct dur_message **tail;
+    int64_t last_ms;
+    bool hole;
+};
+
+struct dur_link {
+    struct dur_link *prev;
+    struct dur_link *next;
+    uint32_t number;
+    struct dur_client *client; /* NULL: closed there */
+    struct dur_pipe up;
+    struct dur_pipe down;
+    bool shut; /* the broker's sends fail */
+    int64_t tell_client_ms;
+    int64_t tell_broker_ms;
+    uint8_t id[5];
+};
+
+struct dur_link *dur_link_new(struct dur *d, struct dur_client *client);
+struct dur_link *dur_link_of(struct dur *d, struct td_str peer); /* or NULL */
+void dur_pipe_put(struct dur *d, struct dur_pipe *pipe, unsigned frames,
+                  const void *control, size_t len, struct td_body *body);
+struct dur_message *dur_pipe_get(struct dur_pipe *pipe, int64_t now_ms);
+int64_t dur_pipe_next_ms(const struct dur_pipe *pipe);
+void dur_pipe_clear(struct dur_pipe *pipe);
+void dur_message_free(struct dur_message *m);
+void dur_link_close(struct dur *d, struct dur_link *link, bool clean);
+/* It is lost, with what is on its way; both ends are told, sooner or later. */
+void dur_link_lose(struct dur *d, struct dur_link *link, bool silent);
+void dur_links_sweep(struct dur *d);
+void dur_links_free(struct dur *d);
+
+/* ---- broker ---- */
+
+struct dur_broker {
+    struct td_engine *engine; /* NULL: down */
+    struct td_store *store;
+    bool loaded;
+    uint64_t epoch;
+    int64_t restart_ms;
+    int64_t wake_ms;
+    int64_t busy_ms;
+    int64_t store_ms; /* when the store does something */
+    int64_t slow_until_ms;
+    int64_t roomy_ms; /* the disk has room again */
+    bool broken;      /* the store has failed */
+    bool answered;    /* the next turn has something from it */
+    uint32_t idle_turns;
+    int64_t idle_at_ms;
+};
+
+void dur_broker_start(struct dur *d);
+enum dur_end { DUR_KILL, DUR_POWER, DUR_STOP };
+void dur_broker_end(struct dur *d, enum dur_end how);
+int64_t dur_broker_next_ms(const struct dur *d);
+void dur_broker_turn(struct dur *d);
+struct td_session *dur_broker_session(struct dur *d,
+                                      const struct dur_link *link);
+
+/* ---- book ---- */
+
+/* The store has written, or the memory has more: what is new is looked at. */
+void dur_book_read(struct dur *d);
+/* After a crash: what is there is what has to be. */
+void dur_book_crashed(struct dur *d, enum dur_end how);
+void dur_book_final(struct dur *d);
+struct dur_event *dur_event_at(struct dur *d, const struct dur_stream *s,
+                               uint64_t sequence); /* or NULL */
+struct dur_event *dur_event_of(struct dur *d, struct td_str producer,
+                               uint64_t sequence, uint32_t *index);
+struct dur_stream *dur_stream_named(struct dur *d, struct td_str name);
+/* Records of a table of the store, of that id, from that number on. */
+void dur_store_walk(struct dur *d, enum td_table table, uint32_t id,
+                    uint64_t first,
+                    void (*row)(struct dur *d, void *ctx, struct td_str key,
+                                struct td_str value),
+                    void *ctx);
+
+/* ---- marks ---- */
+
+struct dur_mark *dur_mark(struct dur *d, struct dur_group *g,
+                          uint64_t sequence);
+bool dur_wants(const struct dur_group *g, const struct dur_event *event);
+/* A new life of the broker: only what is written counts. */
+void dur_marks_crashed(struct dur *d, enum dur_end how);
+/* The engine has settled more. */
+void dur_marks_read(struct dur *d);
+/* A SETTLE is about to reach the engine. */
+void dur_marks_settle(struct dur *d, struct dur_link *link,
+                      const struct dur_message *m);
+struct td_consumer *dur_consumer(struct dur *d, const struct dur_group *g);
+struct dur_group *dur_group_of(struct dur *d, const struct td_consumer *c);
+void dur_marks_final(struct dur *d);
+
+/* ---- sent, check ---- */
+
+struct dur_tags { /* of a subscription at this broker */
+    uint64_t session;
+    uint64_t subscription;
+    uint64_t last;
+};
+
+void dur_sent(struct dur *d, struct dur_link *link, const void *control,
+              size_t len, struct td_body *body);
+void dur_check(struct dur *d);
+/* What the group has to do yet; NULL: nothing. */
+const char *dur_group_waits(struct dur *d, const struct dur_group *g);
+
+/* ---- clients ---- */
+
+struct dur_sub {
+    struct td_csub *csub; /* NULL: free */
+    uint32_t stream;
+    uint32_t group;   /* DUR_GROUPS: a reader */
+    uint64_t last;    /* sequence that a reader had */
+    uint64_t skipped; /* was told that it misses, and has not missed yet */
+    uint64_t epoch;   /* of the broker that it had it from */
+    uint64_t session; /* incarnation */
+};
+
+/* An event with its handler. */
+struct dur_work {
+    struct dur_work *prev;
+    struct dur_work *next;
+    uint32_t sub; /* number */
+    uint64_t session;
+    uint64_t tag;
+    uint64_t sequence;
+    uint32_t group;
+    uint8_t key;
+    int64_t due_ms;
+};
+
+struct dur_client {
+    struct dur *d;
+    uint32_t index;
+    char name[16];
+    struct td_client c;
+    struct dur_link *link;
+    uint32_t producer;
+    bool up;
+    bool publishes;
+    int64_t restart_ms;
+    int64_t wake_ms;
+    int64_t act_ms;
+    struct dur_sub subs[DUR_SUBS];
+    struct dur_work *work;
+    struct td_confirmed *confirmed;
+};
+
+void dur_client_start(struct dur *d, struct dur_client *client);
+void dur_client_end(struct dur_client *client, bool clean);
+int64_t dur_client_next_ms(const struct dur_client *client);
+void dur_client_run(struct dur_client *client);
+/* What it waits for; NULL: nothing. */
+const char *dur_client_waits(struct dur_client *client);
+
+void dur_publish(struct dur_client *client);
+void dur_confirmed(struct dur_client *client);
+
+struct dur_sub *dur_sub_of(struct dur_client *client,
+                           const struct td_csub *csub);
+void dur_subscribe(struct dur_client *client, uint32_t stream, uint32_t group);
+void dur_member_act(struct dur_client *client);
+/* A reader is told that it misses so many. */
+void dur_skipped(struct dur_client *client, struct dur_sub *sub,
+                 uint64_t events);
+void dur_take(struct dur_client *client, const struct td_delivery *d);
+void dur_handle(struct dur_client *client);
+void dur_drop_work(struct dur_client *client);
+int64_t dur_work_ms(const struct dur_client *client);
+
+/* ---- operator ---- */
+
+struct dur_call {
+    char name[24];
+    struct td_buf options;
+};
+
+/* Declares streams and groups, then does this and that. */
+void dur_operator_prepare(struct dur *d);
+void dur_operator_act(struct dur_client *client);
+void dur_operator_free(struct dur *d);
+
+/* ---- all of it ---- */
+
+struct dur {
+    struct dur_config config;
+    struct sim_result *result;
+    struct sim_random random;
+    bool verbose;
+    bool failed;
+    bool ready;     /* streams and groups are declared */
+    bool healing;   /* nothing goes wrong any more */
+    bool faultless; /* nothing that loses an event has happened */
+    int64_t now_ms;
+    int64_t fault_ms;
+    struct td_model *model;
+    struct dur_broker broker;
+    struct dur_client clients[DUR_CLIENTS];
+    uint32_t clients_len;
+    struct dur_link *links;
+    uint32_t links_made;
+    struct dur_producer producers[DUR_CLIENTS * 16u];
+    uint32_t producers_len;
+    struct dur_stream streams[DUR_STREAMS];
+    uint32_t streams_len;
+    struct dur_group groups[DUR_GROUPS];
+    uint32_t groups_len;
+    uint64_t crashes;
+    uint64_t failures; /* commits that failed */
+    uint64_t cuts;     /* of the power */
+    struct dur_tags *tags;
+    uint64_t tags_len;
+    uint64_t tags_cap;
+    struct dur_call calls[DUR_CALLS];
+    uint32_t calls_len;
+    uint32_t calls_at;
+    struct td_question question;
+    bool asking;
+    struct td_batches batches;
+};
+
+extern const char *const dur_types[DUR_TYPES];
+
+void dur_choose(struct dur *d);
+void dur_fault(struct dur *d);
+
+#endif
