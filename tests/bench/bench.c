@@ -116,8 +116,12 @@ static bool parse_option(struct bench_args *args, const char *option,
         {"--group", NULL, &args->group},
         {"--policy", NULL, &args->policy},
         {"--level", NULL, &args->level},
+        {"--stream", NULL, &args->stream},
+        {"--type", NULL, &args->type},
         {"--share", NULL, &args->share},
         {"--events", &args->events, NULL},
+        {"--first", &args->first, NULL},
+        {"--keep", &args->keep, NULL},
         {"--rate", &args->rate, NULL},
         {"--bytes", &args->bytes, NULL},
         {"--flush-every", &args->flush_every, NULL},
@@ -248,7 +252,7 @@ void bench_publish(const struct bench_args *args, const struct bench_out *out)
 {
     unsigned char *data = malloc(args->bytes);
     char *types = make_types(args->types);
-    const char *type = BENCH_TYPE;
+    const char *type = args->type ? args->type : BENCH_TYPE;
     struct stamp stamp = {0, 0};
     uint64_t random = 88172645463325252u;
     int64_t start_ns = bench_now_ns();
@@ -257,7 +261,7 @@ void bench_publish(const struct bench_args *args, const struct bench_out *out)
         bench_die("no memory");
     memset(data, STAMP_FILLING, args->bytes);
     for (uint64_t i = 0; i < args->events; i++) {
-        stamp.number = i;
+        stamp.number = args->first + i;
         if (args->rate) {
             bench_sleep_until_ns(start_ns +
                                  (int64_t)(i * 1000000000 / args->rate));

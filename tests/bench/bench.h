@@ -30,9 +30,13 @@ struct bench_args {
     const char *group;  /* NULL: every subscriber gets everything */
     const char *policy; /* of a full queue; NULL: the default */
     const char *level;  /* of confirms; NULL: the default */
+    const char *stream; /* of the durable cases; NULL: the default */
+    const char *type;   /* of events; NULL: BENCH_TYPE */
     const char *share;  /* file of a tally that several processes share */
     uint64_t events;
-    uint64_t rate; /* events/s; 0: as fast as it goes, and no send times */
+    uint64_t first; /* number of the first one that is published */
+    uint64_t keep;  /* bytes that the stream keeps; 0: all */
+    uint64_t rate;  /* events/s; 0: as fast as it goes, and no send times */
     uint64_t bytes;
     uint64_t flush_every; /* wait for the broker after so many; 0: at the end */
     uint64_t types;       /* so many, at random; 0: BENCH_TYPE alone */
@@ -91,7 +95,7 @@ struct bench_out {
     void *arg;
 };
 
-/** Send args->events events, at args->rate. */
+/** Send args->events events from number args->first on, at args->rate. */
 void bench_publish(const struct bench_args *args, const struct bench_out *out);
 
 /* ---- the receiving end: one that gets everything ---- */

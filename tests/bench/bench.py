@@ -131,16 +131,19 @@ class Judge:
                       if metric.name == goal.metric)
         ours = self.median(self.ours, goal.metric)
         against = {"times": (goal.against, goal.metric),
-                   "share": (self.ours, goal.against)}.get(goal.kind)
+                   "share": (self.ours, goal.against),
+                   "most": (self.ours, goal.against)}.get(goal.kind)
         against = self.median(*against) if against else ours
         if not ours or not against:
             return None
         value = {"times": lambda: times_better(metric, ours, against),
                  "share": lambda: ours / against,
+                 "most": lambda: ours / against,
                  "under": lambda: ours,
                  "over": lambda: ours}[goal.kind]()
-        met = value < goal.limit if goal.kind == "under" else \
-            value >= goal.limit
+        met = {"under": value < goal.limit,
+               "most": value <= goal.limit}.get(goal.kind,
+                                                value >= goal.limit)
         return {**goal._asdict(), "value": value, "met": met}
 
     def report(self, others_share):

@@ -20,7 +20,7 @@ Case = collections.namedtuple("Case", "name title metrics systems goals "
                               "sweep joined", defaults=(None, False))
 # times: ours is limit times better than against (a system); under, over: ours
 # is less than limit, or at least limit; share: ours is at least limit of our
-# figure of against (a metric).
+# figure of against (a metric), most: at most so much of it.
 Goal = collections.namedtuple("Goal", "metric kind limit against",
                               defaults=(None,))
 

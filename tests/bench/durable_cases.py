@@ -6,6 +6,7 @@ it.
 """
 
 import durable
+import long_run
 from cases import RATE, Case, Goal, Metric, System
 from durable_peers import (JETSTREAM, JETSTREAM_ALWAYS, RABBITMQ, REDIS,
                            REDIS_ALWAYS, TIDINGS)
@@ -22,6 +23,8 @@ REPLAYING = [TIDINGS, JETSTREAM, REDIS]
 EVENTS_ONE = 3000       # for times of one at a time
 EVENTS_ONE_QUICK = 2000
 REPLAY_RATE = 2_000_000
+KEEP_BYTES = 256 << 20
+GIB = 1 << 30
 
 
 def system(peer, run):
@@ -91,9 +94,62 @@ def latency(quick):
         Goal("p99", "times", 1, RABBITMQ.name)])
 
 
+# ---- ours alone: what comes with time and size ----
+
+
+def alone(name, title, metrics, run, goals, joined=False):
+    return Case(name, title, metrics, [system(TIDINGS, run)], goals,
+                joined=joined)
+
+
+def retention(quick):
+    keep = KEEP_BYTES // 4 if quick else KEEP_BYTES
+    return alone(
+        "retention", "A stream that keeps a tenth of what was published", [
+            Metric("first", "first tenth", "events/s", "higher", 0),
+            Metric("last", "last tenth", "events/s", "higher", 0),
+            Metric("folder", "the folder, of what it may keep", "×", "lower",
+                   2),
+        ], lambda processes: long_run.retention(processes, keep),
+        [Goal("last", "share", 0.9, "first"), Goal("folder", "under", 2)])
+
+
+def restart(quick):
+    size = GIB // 8 if quick else GIB
+    return alone(
+        "restart", f"From start to ready with {size >> 20:,} MiB kept", [
+            Metric("killed", "after kill -9", "ms", "lower", 0),
+            Metric("ended", "after an end in order", "ms", "lower", 0),
+        ], lambda processes: long_run.restart(processes, size),
+        [Goal("killed", "under", 200), Goal("ended", "under", 200)], True)
+
+
+def waiting(quick):
+    events = 500_000 if quick else 1_000_000
+    return alone(
+        "waiting", "Broker's own memory while a slow group has events to come",
+        [Metric("few", f"{events:,}", "MB", "lower", 1),
+         Metric("many", f"{2 * events:,}", "MB", "lower", 1)],
+        lambda processes: long_run.waiting(processes, events),
+        [Goal("many", "most", 1.2, "few")], True)
+
+
+def beside_replay(quick):
+    size = GIB // 8 if quick else GIB
+    events = 2000 if quick else 10_000
+    return alone(
+        "beside-replay", "Live at 1,000 events/s, 99th percentile", [
+            Metric("alone", "alone", "µs", "lower", 0),
+            Metric("beside", "beside replays of what is cold", "µs", "lower",
+                   0),
+        ], lambda processes: long_run.beside_replay(processes, size, events),
+        [Goal("beside", "most", 2, "alone")], True)
+
+
 def all_cases(quick):
     def scaled(events):
         return max(events // 8, 1000) if quick else events
 
     return [confirmed(scaled), settled(scaled), both(scaled), latency(quick),
-            replay(scaled)]
+            replay(scaled), retention(quick), restart(quick), waiting(quick),
+            beside_replay(quick)]

@@ -83,10 +83,21 @@ class Process:
         """A slow subscriber is slow no longer."""
         self.child.send_signal(signal.SIGUSR1)
 
-    def resident_bytes(self):
+    def kill(self):
+        """As a crash does: it has no time for anything."""
+        self.child.kill()
+        self.child.wait(WAIT_S)
+
+    def end(self):
+        """In order."""
+        self.child.terminate()
+        self.end_well()
+
+    def resident_bytes(self, what="VmRSS"):
+        """what: RssAnon is its own, without what it has mapped of files."""
         with open(f"/proc/{self.child.pid}/status", encoding="ascii") as lines:
             for line in lines:
-                if line.startswith("VmRSS:"):
+                if line.startswith(what + ":"):
                     return int(line.split()[1]) * 1024
         raise self.failure("has no memory")
 

@@ -142,13 +142,13 @@ def slow(processes, program, events, fast, policy=None):
 # ---- the broker alone ----
 
 
-def at_rest_bytes(process):
+def at_rest_bytes(process, what="VmRSS"):
     """A broker goes on working for a moment after the last subscription."""
     until = time.monotonic() + WAIT_S
-    before, now = None, process.resident_bytes()
+    before, now = None, process.resident_bytes(what)
     while now != before and time.monotonic() < until:
         time.sleep(SETTLE_S)
-        before, now = now, process.resident_bytes()
+        before, now = now, process.resident_bytes(what)
     return now
 
 

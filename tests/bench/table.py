@@ -34,8 +34,9 @@ def goal_words(case, goal):
         return f"goal under {goal['limit']:g}, {verdict}"
     if goal["kind"] == "over":
         return f"goal at least {goal['limit']:,}, {verdict}"
+    most = "at most " if goal["kind"] == "most" else ""
     return (f"{share_words(case, goal)}; "
-            f"goal {goal['limit']:.0%}, {verdict}")
+            f"goal {most}{goal['limit']:.0%}, {verdict}")
 
 
 def share_words(case, goal):
@@ -100,7 +101,7 @@ def comparison(case, metric, against):
              for system, figure in having(case, metric)
              if system["column"] == against and figure["times_better"]]
     words += [share_words(case, goal) for goal in goals_of(case, metric)
-              if goal["kind"] == "share"]
+              if goal["kind"] in ("share", "most")]
     return "; ".join(words)
 
 
