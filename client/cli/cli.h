@@ -108,30 +108,32 @@ struct td_settings {
 #define TD_CLI_TOP   64u
 #define TD_CLI_BENCH 128u
 
-#define TD_CLI_STREAM_ADD    (1u << 8)
-#define TD_CLI_STREAM_LIST   (1u << 9)
-#define TD_CLI_STREAM_SHOW   (1u << 10)
-#define TD_CLI_STREAM_PURGE  (1u << 11)
-#define TD_CLI_STREAM_DELETE (1u << 12)
-#define TD_CLI_GROUP_ADD     (1u << 13)
-#define TD_CLI_GROUP_LIST    (1u << 14)
-#define TD_CLI_GROUP_SHOW    (1u << 15)
-#define TD_CLI_GROUP_PAUSE   (1u << 16)
-#define TD_CLI_GROUP_RESUME  (1u << 17)
-#define TD_CLI_GROUP_SEEK    (1u << 18)
-#define TD_CLI_GROUP_DELETE  (1u << 19)
-#define TD_CLI_DLQ_LIST      (1u << 20)
-#define TD_CLI_DLQ_SHOW      (1u << 21)
-#define TD_CLI_DLQ_REDRIVE   (1u << 22)
-#define TD_CLI_DLQ_PURGE     (1u << 23)
-#define TD_CLI_TAIL          (1u << 24)
-#define TD_CLI_REPLAY        (1u << 25)
-#define TD_CLI_STORE_VERIFY  (1u << 26)                 /* asks no broker */
+#define TD_CLI_STREAM_ADD      (1u << 8)
+#define TD_CLI_STREAM_LIST     (1u << 9)
+#define TD_CLI_STREAM_SHOW     (1u << 10)
+#define TD_CLI_STREAM_PURGE    (1u << 11)
+#define TD_CLI_STREAM_DELETE   (1u << 12)
+#define TD_CLI_GROUP_ADD       (1u << 13)
+#define TD_CLI_GROUP_LIST      (1u << 14)
+#define TD_CLI_GROUP_SHOW      (1u << 15)
+#define TD_CLI_GROUP_PAUSE     (1u << 16)
+#define TD_CLI_GROUP_RESUME    (1u << 17)
+#define TD_CLI_GROUP_SEEK      (1u << 18)
+#define TD_CLI_GROUP_DELETE    (1u << 19)
+#define TD_CLI_DLQ_LIST        (1u << 20)
+#define TD_CLI_DLQ_SHOW        (1u << 21)
+#define TD_CLI_DLQ_REDRIVE     (1u << 22)
+#define TD_CLI_DLQ_PURGE       (1u << 23)
+#define TD_CLI_TAIL            (1u << 24)
+#define TD_CLI_REPLAY          (1u << 25)
+#define TD_CLI_STORE_VERIFY    (1u << 26) /* asks no broker */
+#define TD_CLI_STORE_EXPORT    (1u << 27)
 #define TD_CLI_SCHEDULE_LIST   (1u << 29)
 #define TD_CLI_SCHEDULE_CANCEL (1u << 30)
 #define TD_CLI_SCHEDULE        (TD_CLI_SCHEDULE_LIST | TD_CLI_SCHEDULE_CANCEL)
 /* all of these */
-#define TD_CLI_DURABLE ((((1u << 26) - 1) & ~255u) | TD_CLI_SCHEDULE)
+#define TD_CLI_DURABLE                                                         \
+    ((((1u << 26) - 1) & ~255u) | TD_CLI_SCHEDULE | TD_CLI_STORE_EXPORT)
 
 struct td_command {
     const char *name; /* "pub", "stream add" */
@@ -167,6 +169,7 @@ int td_cli_dlq_show(const struct td_settings *settings);
 int td_cli_dlq_redrive(const struct td_settings *settings);
 int td_cli_dlq_purge(const struct td_settings *settings);
 int td_cli_store_verify(const struct td_settings *settings);
+int td_cli_store_export(const struct td_settings *settings);
 int td_cli_schedule_list(const struct td_settings *settings);
 int td_cli_schedule_cancel(const struct td_settings *settings);
 int td_cli_tail(const struct td_settings *settings);

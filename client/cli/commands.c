@@ -121,6 +121,15 @@ const struct td_command td_commands[] = {
      "\n"
      "    tidings store verify /var/lib/tidings\n",
      td_cli_store_verify},
+    {"store export", TD_CLI_STORE_EXPORT, "STREAM FILE",
+     "write a stream's events into a file",
+     "A broker is asked. Each line is a CloudEvents JSON object with its id,\n"
+     "source and time, and its sequence as \"streamsequence\". What FILE has\n"
+     "already is gone on from: interrupted, the same command ends it, and\n"
+     "later it adds what is new.\n"
+     "\n"
+     "    tidings store export orders orders.jsonl\n",
+     td_cli_store_export},
 
     {"tail", TD_CLI_TAIL, "STREAM", "print what a stream keeps",
      "As `tidings sub` prints, each event behind its sequence. Ends with the\n"
@@ -153,7 +162,9 @@ const struct td_family td_families[] = {
     {"schedule", "events that wait for their time",
      "What `tidings pub --at TIME` or --after DURATION gave the broker: it is\n"
      "published then, once, whatever happens to the broker meanwhile.\n"},
-    {"store", "the data folder of a broker", "While no broker runs on it.\n"},
+    {"store", "the data folder of a broker, and its streams as files",
+     "verify looks at a folder on which no broker runs; the others ask the\n"
+     "broker.\n"},
 };
 
 const size_t td_families_len = sizeof(td_families) / sizeof(td_families[0]);

@@ -19,6 +19,7 @@
 #define BENCH   TD_CLI_BENCH
 #define TAIL    TD_CLI_TAIL
 #define REPLAY  TD_CLI_REPLAY
+#define EXPORT  TD_CLI_STORE_EXPORT
 #define NEW     TD_CLI_STREAM_ADD
 #define ADD     TD_CLI_GROUP_ADD
 #define DLQ     (TD_CLI_DLQ_REDRIVE | TD_CLI_DLQ_PURGE)
@@ -149,7 +150,7 @@ const struct td_option_row td_option_rows[] = {
      "then go on: +10m, 2030-02-28T12:00:00Z; default:\n"
      "until `tidings group resume`"},
 
-    {"pattern", 'p', "PATTERN", TAIL | REPLAY, td_set_pattern,
+    {"pattern", 'p', "PATTERN", TAIL | REPLAY | EXPORT, td_set_pattern,
      "only these of the stream's events; default: all"},
     {"start", 's', "WHERE", TAIL, td_set_start,
      "all, new, a sequence, or a time such as\n"
@@ -161,10 +162,10 @@ const struct td_option_row td_option_rows[] = {
     {"json", 'j', NULL, TAIL, td_set_json,
      "print each event as one line of CloudEvents JSON,\n"
      "with its sequence as \"streamsequence\""},
-    {"start", 's', "WHERE", REPLAY, td_set_start,
+    {"start", 's', "WHERE", REPLAY | EXPORT, td_set_start,
      "all, the default, a sequence, or a time such as\n"
      "2024-02-29T12:00:00Z or -5m"},
-    {"until", 0, "WHERE", REPLAY, td_set_until,
+    {"until", 0, "WHERE", REPLAY | EXPORT, td_set_until,
      "the last sequence, or events stored before a time;\n"
      "default: the newest at the start"},
     {"rate", 'r', "EVENTS_PER_S", REPLAY, td_set_rate,

@@ -2,7 +2,6 @@
  * programs. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "client/cli/ask.h"
 #include "client/cli/out.h"
@@ -10,13 +9,13 @@
 #include "client/cli/reading.h"
 #include "client/cli/show.h"
 #include "client/cli/stop.h"
+#include "client/cli/stored.h"
 #include "tidings/json.h"
 
-static bool print_json(const struct tidings_event *event)
+/* A line that was made of an event, or why it was not. */
+static bool put_json(const struct tidings_event *event, char *json,
+                     tidings_err err)
 {
-    char *json = NULL;
-    tidings_err err = tidings_event_to_json(&json, event);
-
     if (err)
         td_complain("event %s of type %s is not shown: %s",
                     event->id ? event->id : "?", event->type, td_why(err));
@@ -24,6 +23,14 @@ static bool print_json(const struct tidings_event *event)
         puts(json);
     tidings_free(json);
     return true;
+}
+
+static bool print_json(const struct tidings_event *event)
+{
+    char *json = NULL;
+    tidings_err err = tidings_event_to_json(&json, event);
+
+    return put_json(event, json, err);
 }
 
 /* ---- tail ---- */
@@ -37,22 +44,10 @@ struct tail {
 static bool print_stored_json(uint64_t sequence,
                               const struct tidings_event *event)
 {
-    struct tidings_event with = *event;
-    struct tidings_attr attrs[TIDINGS_ATTRS_MAX + 1];
-    size_t len = event->attrs_len < TIDINGS_ATTRS_MAX ? event->attrs_len
-                                                      : TIDINGS_ATTRS_MAX;
-    char text[24];
+    char *json = NULL;
+    tidings_err err = td_stored_json(&json, sequence, event);
 
-    snprintf(text, sizeof(text), "%" PRIu64, sequence);
-    attrs[0] = (struct tidings_attr){
-        .name = "streamsequence", .kind = TIDINGS_ATTR_STRING, .string = text};
-    with.attrs_len = 1;
-    for (size_t i = 0; i < len; i++) {
-        if (strcmp(event->attrs[i].name, attrs[0].name) != 0)
-            attrs[with.attrs_len++] = event->attrs[i];
-    }
-    with.attrs = attrs;
-    return print_json(&with);
+    return put_json(event, json, err);
 }
 
 static bool tail_one(void *arg, uint64_t sequence,
