@@ -127,6 +127,9 @@ static const struct {
     {"#", TD_SCHEDULE_ROWS_MAX},
     {"# s", TD_SCHEDULE_LOOK_MS / 1000},
     {"#", TD_NAMED_PRODUCERS_MAX},
+    {"#", TD_DEDUP_MS},
+    {"#", TD_DEDUP_EVENTS},
+    {"#", TD_DEDUP_EVENTS_MAX},
     {"#", TD_PRODUCER_NAME_BYTES_MAX},
     {"#", TD_NAMED_HASHES},
 };
