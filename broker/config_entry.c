@@ -10,7 +10,7 @@
 
 /* ---- the rows ---- */
 
-enum kind { NAME, NUMBER, SIZE, DURATION, START };
+enum kind { NAME, NUMBER, SIZE, DURATION, START, YES };
 
 struct field {
     const char *key;  /* in the file */
@@ -33,6 +33,7 @@ static const struct field stream_fields[] = {
     ROW(td_raw_stream, dedup_events, "dedup_events", NUMBER),
     ROW(td_raw_stream, on_full, "on_full", NAME),
     ROW(td_raw_stream, storage, "storage", NAME),
+    ROW(td_raw_stream, keyed, "keyed", YES),
     {NULL, NULL, 0, NAME},
 };
 
@@ -71,12 +72,24 @@ static const char *pack_start(msgpack_packer *pk, uint32_t *pairs,
         td_option_pack_str(pk, "start", td_str_of("time"));
         td_option_pack_uint(pk, "start_ms", (uint64_t)ms);
         ++*pairs;
-    } else if (strcmp(value, "new") == 0 || strcmp(value, "all") == 0) {
+    } else if (strcmp(value, "new") == 0 || strcmp(value, "all") == 0 ||
+               strcmp(value, "last") == 0) {
         td_option_pack_str(pk, "start", td_str_of(value));
     } else {
-        return "new, all, a sequence, or a time such as 2024-02-29 or "
+        return "new, all, last, a sequence, or a time such as 2024-02-29 or "
                "2024-02-29T12:00:00Z";
     }
+    return NULL;
+}
+
+static const char *pack_yes(msgpack_packer *pk, const char *key,
+                            const char *value)
+{
+    bool yes = strcmp(value, "true") == 0;
+
+    if (!yes && strcmp(value, "false") != 0)
+        return "true or false";
+    td_option_pack_bool(pk, key, yes);
     return NULL;
 }
 
@@ -92,6 +105,8 @@ static const char *pack_value(msgpack_packer *pk, uint32_t *pairs,
         td_option_pack_str(pk, field->wire, td_str_of(value));
         return NULL;
     }
+    if (field->kind == YES)
+        return pack_yes(pk, field->wire, value);
     if (field->kind == NUMBER && !td_number_read(&n, value))
         return "a number";
     if (field->kind == SIZE && !td_size_read(&n, value))

@@ -28,6 +28,7 @@ static const cyaml_schema_field_t stream_fields[] = {
     TEXT(td_raw_stream, OPTIONAL, dedup_events),
     TEXT(td_raw_stream, OPTIONAL, on_full),
     TEXT(td_raw_stream, OPTIONAL, storage),
+    TEXT(td_raw_stream, OPTIONAL, keyed),
     CYAML_FIELD_END,
 };
 

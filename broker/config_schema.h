@@ -19,6 +19,7 @@ struct td_raw_stream {
     char *dedup_events;
     char *on_full;
     char *storage;
+    char *keyed;
 };
 
 struct td_raw_group {

@@ -192,7 +192,8 @@ tidings_err tidings_publish_with(tidings_bus *bus,
     struct td_bus *b;
     tidings_err err;
 
-    if (options && (options->expects || options->at_ms || options->after_ms))
+    if (options && (options->expects || options->expects_key ||
+                    options->at_ms || options->after_ms))
         return tidings_publish_all(bus, event, 1, options);
     err = td_prepare(&packing, &attrs, event, options);
     b = err ? NULL : enter_packer(bus, &err);

@@ -26,7 +26,8 @@ static tidings_err read_due(struct td_due_option *out,
 {
     if (!options->at_ms && !options->after_ms)
         return TIDINGS_OK;
-    if ((options->at_ms && options->after_ms) || options->expects)
+    if ((options->at_ms && options->after_ms) || options->expects ||
+        options->expects_key)
         return td_fail(TIDINGS_EINVAL,
                        "at_ms, after_ms and expects exclude one another");
     if (options->at_ms < 0 || options->at_ms > TD_DUE_MS_MAX ||
@@ -50,8 +51,11 @@ static tidings_err list_init(struct list *l, const struct tidings_event *events,
     if (!l->packings || !l->attrs)
         return TIDINGS_ENOMEM;
     if (options) {
-        l->apart.expects = options->expects;
+        if (options->expects && options->expects_key)
+            return td_fail(TIDINGS_EINVAL, "expects or expects_key, not both");
+        l->apart.expects = options->expects || options->expects_key;
         l->apart.expected = options->expected;
+        l->apart.of_key = options->expects_key;
         err = read_due(&l->apart.due, options);
     }
     for (size_t i = 0; i < len && !err; i++)

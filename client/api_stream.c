@@ -120,6 +120,7 @@ tidings_err tidings_stream_add(tidings_bus *bus,
         options->dedup_events ? options->dedup_events : TD_DEDUP_EVENTS;
     o.on_full = (enum td_on_full)options->on_full;
     o.storage = (enum td_storage)options->storage;
+    o.keyed = options->keyed;
     why = td_stream_options_check(&o);
     if (why)
         return td_fail(TIDINGS_EINVAL, "%s", why);
@@ -172,6 +173,7 @@ static struct td_start start_of(const struct tidings_start *start)
         [TIDINGS_START_ALL] = TD_START_ALL,
         [TIDINGS_START_SEQUENCE] = TD_START_SEQUENCE,
         [TIDINGS_START_TIME] = TD_START_TIME,
+        [TIDINGS_START_LAST] = TD_START_LAST,
     };
 
     return (struct td_start){kinds[start->kind], start->sequence,

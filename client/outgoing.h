@@ -57,6 +57,7 @@ struct td_outgoing {
     bool atomic;  /* with a level: all of it or nothing */
     bool expects; /* … if this is the stream's last sequence */
     uint64_t expected;
+    bool of_key; /* that of the events' key, not of the stream */
     struct td_due_option due;
     /* with a level: */
     uint32_t left;    /* events not confirmed in this session */

@@ -221,6 +221,7 @@ tidings_err td_packer_pack_apart(struct td_packer *p,
     (*tail)->atomic = true;
     (*tail)->expects = apart->expects;
     (*tail)->expected = apart->expected;
+    (*tail)->of_key = apart->of_key;
     (*tail)->due = apart->due;
     return TIDINGS_OK;
 }

@@ -73,6 +73,7 @@ struct td_packing {
 struct td_apart {
     bool expects; /* only if this is the stream's last sequence */
     uint64_t expected;
+    bool of_key; /* that of the events' key, not of the stream */
     struct td_due_option due;
 };
 

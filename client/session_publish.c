@@ -48,7 +48,8 @@ static bool send_batch(struct td_client *c, const struct td_outgoing *out)
     if (out->expects || out->due.name) {
         td_client_options_begin(c, out->expects + (out->due.name != NULL));
         if (out->expects)
-            td_client_option_uint(c, "expect", out->expected);
+            td_client_option_uint(c, out->of_key ? "expect_key" : "expect",
+                                  out->expected);
         if (out->due.name)
             td_client_option_uint(c, out->due.name, out->due.ms);
         f.u.publish.options = td_client_scratch(c);

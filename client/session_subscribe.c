@@ -29,7 +29,7 @@ static bool are_valid(const struct tidings_sub_options *o)
 {
     return (unsigned)o->policy < LEN(policy_names) &&
            (unsigned)o->group_policy < LEN(group_policy_names) &&
-           (unsigned)o->start.kind <= TIDINGS_START_TIME &&
+           (unsigned)o->start.kind <= TIDINGS_START_LAST &&
            (!o->group || td_group_valid(o->group, strlen(o->group))) &&
            (!o->stream || td_group_valid(o->stream, strlen(o->stream)));
 }
@@ -90,6 +90,9 @@ static void pack_start(struct td_client *c, const struct tidings_start *start)
     case TIDINGS_START_TIME:
         td_client_option_str(c, "start", "time");
         td_client_option_int(c, "start_ms", start->time_ms);
+        break;
+    case TIDINGS_START_LAST:
+        td_client_option_str(c, "start", "last");
         break;
     }
 }

@@ -42,7 +42,7 @@ static tidings_err check_choice(const char *what, unsigned value, unsigned last)
 
 tidings_err td_start_check(const struct tidings_start *start)
 {
-    tidings_err err = check_choice("start", start->kind, TIDINGS_START_TIME);
+    tidings_err err = check_choice("start", start->kind, TIDINGS_START_LAST);
 
     if (!err && start->kind == TIDINGS_START_SEQUENCE &&
         (start->sequence == 0 || start->sequence > INT64_MAX))

@@ -63,7 +63,8 @@ static bool has(struct td_str map, const char *key)
 static const char *const start_names[] = {[TD_START_NEW] = "new",
                                           [TD_START_ALL] = "all",
                                           [TD_START_SEQUENCE] = "",
-                                          [TD_START_TIME] = "time"};
+                                          [TD_START_TIME] = "time",
+                                          [TD_START_LAST] = "last"};
 
 const char *td_start_read(struct td_start *out, struct td_str map)
 {
@@ -73,16 +74,17 @@ const char *td_start_read(struct td_start *out, struct td_str map)
 
     memset(out, 0, sizeof(*out));
     if (!has(map, "start"))
-        return "start is missing: new, all, time or a sequence";
+        return "start is missing: new, all, last, time or a sequence";
     if (td_map_uint(map, "start", &out->sequence)) {
         out->kind = TD_START_SEQUENCE;
         if (out->sequence == 0)
             return "start as a sequence is 1 or more";
-    } else if (td_option_name(map, "start", start_names, 4, &name) &&
+    } else if (td_option_name(map, "start", start_names, TD_START_LAST + 1,
+                              &name) &&
                name != TD_START_SEQUENCE) {
         out->kind = (enum td_start_kind)name;
     } else {
-        return "start is new, all, time or a sequence from 1";
+        return "start is new, all, last, time or a sequence from 1";
     }
     if (!td_map_find(map, "start_ms", &value))
         return out->kind == TD_START_TIME

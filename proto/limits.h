@@ -107,6 +107,9 @@
                                          each */
 #define TD_STREAM_DEFAULT "events"    /* takes what no other takes */
 #define TD_STREAM_MEMORY_BYTES (64u << 20) /* default max_bytes of one in memory */
+#define TD_LAST_HASH_BYTES 16u /* of a name: two of one hash are never met */
+#define TD_LAST_MAX 1048576u   /* names whose last event a stream knows, 56 B
+                                  each */
 #define TD_READ_BYTES (1u << 20)      /* of one read of a stream */
 #define TD_FEED_BYTES (2u << 20)      /* read for a group before it is delivered */
 #define TD_PRODUCER_STORED_KEEP_MS (24 * 3600 * 1000) /* a stored producer */
@@ -127,7 +130,7 @@
 #define TD_DUE_MS_MAX 253402300799999 /* Unix: the end of the year 9999 */
 
 /* ---- the store ---- */
-#define TD_STORE_FORMAT 2u           /* of the folder */
+#define TD_STORE_FORMAT 3u           /* of the folder */
 #define TD_STORE_KEY_BYTES_MAX 500u  /* LMDB takes 511 */
 #define TD_STORE_RESERVE (16u << 20) /* bytes kept for a full disk */
 #define TD_STORE_SMALL_BYTES 4096u   /* a transaction for the last half of it */

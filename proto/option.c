@@ -45,3 +45,12 @@ void td_option_pack_uint(msgpack_packer *pk, const char *key, uint64_t value)
     td_option_pack_one(pk, td_str_of(key));
     msgpack_pack_uint64(pk, value);
 }
+
+void td_option_pack_bool(msgpack_packer *pk, const char *key, bool value)
+{
+    td_option_pack_one(pk, td_str_of(key));
+    if (value)
+        msgpack_pack_true(pk);
+    else
+        msgpack_pack_false(pk);
+}

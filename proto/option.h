@@ -20,6 +20,7 @@ bool td_option_name(struct td_str map, const char *key,
 void td_option_pack_one(msgpack_packer *pk, struct td_str str);
 void td_option_pack_str(msgpack_packer *pk, const char *key,
                         struct td_str value);
+void td_option_pack_bool(msgpack_packer *pk, const char *key, bool value);
 void td_option_pack_uint(msgpack_packer *pk, const char *key, uint64_t value);
 
 #endif

@@ -26,7 +26,7 @@ static bool is_stream_option(struct td_str key)
 {
     static const char *const keys[TD_STREAM_OPTIONS_ROWS] = {
         "name",     "patterns",     "max_age_ms", "max_bytes", "max_events",
-        "dedup_ms", "dedup_events", "on_full",    "storage"};
+        "dedup_ms", "dedup_events", "on_full",    "storage",   "keyed"};
 
     for (unsigned i = 0; i < TD_STREAM_OPTIONS_ROWS; i++) {
         if (td_bytes_equal(key, td_str_of(keys[i])))
@@ -154,6 +154,8 @@ const char *td_stream_options_read(struct td_stream_options *out,
     if (!td_option_name(map, "storage", td_storage_names, TD_STORAGES,
                         &storage))
         return STORAGE_RANGE;
+    if (!td_map_bool(map, "keyed", &out->keyed))
+        return "keyed is true or false";
     out->on_full = (enum td_on_full)on_full;
     out->storage = (enum td_storage)storage;
     return td_stream_options_check(out);
@@ -177,6 +179,7 @@ void td_stream_options_rows(struct td_buf *out,
     td_option_pack_uint(&pk, "dedup_events", o->dedup_events);
     td_option_pack_str(&pk, "on_full", td_str_of(td_on_full_names[o->on_full]));
     td_option_pack_str(&pk, "storage", td_str_of(td_storage_names[o->storage]));
+    td_option_pack_bool(&pk, "keyed", o->keyed);
 }
 
 void td_stream_options_pack(struct td_buf *out,
@@ -201,5 +204,6 @@ bool td_stream_options_equal(const struct td_stream_options *a,
     return td_bytes_equal(a->name, b->name) && a->max_age_ms == b->max_age_ms &&
            a->max_bytes == b->max_bytes && a->max_events == b->max_events &&
            a->dedup_ms == b->dedup_ms && a->dedup_events == b->dedup_events &&
-           a->on_full == b->on_full && a->storage == b->storage;
+           a->on_full == b->on_full && a->storage == b->storage &&
+           a->keyed == b->keyed;
 }

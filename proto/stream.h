@@ -30,6 +30,7 @@ struct td_stream_options {
     uint64_t dedup_events; /* 0..TD_DEDUP_EVENTS_MAX, default TD_DEDUP_EVENTS */
     enum td_on_full on_full;
     enum td_storage storage;
+    bool keyed; /* names are partitionkeys where events have them */
 };
 
 /* Reads a scanned msgpack map, and checks everything above; what is left out
@@ -42,7 +43,7 @@ const char *td_stream_options_check(const struct td_stream_options *o);
 /* A whole map, of all options; reading it gives the same. The rows of it alone
  * without its head, to be part of a larger one: td_stream_options_rows, which
  * are TD_STREAM_OPTIONS_ROWS pairs. */
-#define TD_STREAM_OPTIONS_ROWS 9u
+#define TD_STREAM_OPTIONS_ROWS 10u
 void td_stream_options_pack(struct td_buf *out,
                             const struct td_stream_options *o);
 void td_stream_options_rows(struct td_buf *out,
@@ -57,7 +58,8 @@ enum td_start_kind {
     TD_START_NEW,
     TD_START_ALL,
     TD_START_SEQUENCE,
-    TD_START_TIME
+    TD_START_TIME,
+    TD_START_LAST
 };
 
 struct td_start {

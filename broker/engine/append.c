@@ -152,6 +152,7 @@ static tidings_err record(struct td_engine *e, const struct taking *t)
     if (entry.item)
         entry.item->sequence = entry.first;
     number(stream, &entry);
+    td_newest_note(e, stream, t->batch, t->body->data + t->offset, entry.first);
     note_stored(e, t);
     td_stream_dirty(e, stream);
     if (!on_disk)
@@ -429,9 +430,9 @@ static tidings_err judge_repeats(struct td_engine *e, const struct taking *t)
     return TIDINGS_EEXIST;
 }
 
-/* 0: it may be stored. */
+/* 0: it may be stored. *actual: what there is instead of what is expected. */
 static tidings_err judge(struct td_engine *e, const struct taking *t,
-                         const struct td_condition *condition)
+                         const struct td_condition *condition, uint64_t *actual)
 {
     const struct td_stream *stream = t->stream;
     tidings_err err = TIDINGS_OK;
@@ -440,11 +441,15 @@ static tidings_err judge(struct td_engine *e, const struct taking *t,
         return TIDINGS_EINVAL;
     if (!stream)
         return TIDINGS_ENOSTREAM;
+    *actual = stream->head.next - 1;
     if (td_repeat_may_be(stream, t->batch))
         err = judge_repeats(e, t);
     if (err)
         return err;
-    return condition->expects && condition->expected != stream->head.next - 1
+    if (condition->of_key)
+        return td_newest_judge(stream, t->batch, t->body->data + t->offset,
+                               condition->expected, actual);
+    return condition->expects && condition->expected != *actual
                ? TIDINGS_ECONFLICT
                : TIDINGS_OK;
 }
@@ -455,6 +460,7 @@ tidings_err td_append_judge(struct td_engine *e, struct td_session *s,
                             const struct td_condition *condition)
 {
     struct taking t = {s, NULL, batch, body, offset, level};
+    uint64_t actual = 0;
     tidings_err code;
 
     for (uint32_t i = 0; i < batch->runs_len; i++) {
@@ -464,11 +470,9 @@ tidings_err td_append_judge(struct td_engine *e, struct td_session *s,
         e->taking[i] = route ? td_stream_of(e, route) : NULL;
     }
     t.stream = e->taking[0];
-    code = judge(e, &t, condition);
-    if (code == TIDINGS_ECONFLICT)
-        refuse(e, &t, code, t.stream->head.next - 1);
-    else if (code && code != TIDINGS_EEXIST)
-        refuse(e, &t, code, 0);
+    code = judge(e, &t, condition, &actual);
+    if (code && code != TIDINGS_EEXIST)
+        refuse(e, &t, code, code == TIDINGS_ECONFLICT ? actual : 0);
     return code;
 }
 

@@ -153,8 +153,8 @@ static void delete_rows(struct td_engine *e, const struct td_grave *grave)
 {
     /* by two numbers those from RECORD on, but for GROUP and FLOOR */
     static const enum td_table of_stream[] = {TD_TABLE_STREAM, TD_TABLE_STATE,
-                                              TD_TABLE_RECORD, TD_TABLE_DEDUP,
-                                              TD_TABLES_END};
+                                              TD_TABLE_RECORD, TD_TABLE_LAST,
+                                              TD_TABLE_DEDUP,  TD_TABLES_END};
     static const enum td_table of_group[] = {TD_TABLE_GROUP, TD_TABLE_FLOOR,
                                              TD_TABLE_CHUNK, TD_TABLE_COUNT,
                                              TD_TABLE_DEAD,  TD_TABLES_END};
@@ -282,6 +282,7 @@ static void write_dirty(struct td_engine *e)
         st->dirty_producers = p->dirty_next;
         write_producer(e, p);
     }
+    td_newest_write(e);
     write_graves(e);
     if (e->now_ms >= st->again_ms)
         td_consumers_write(e);
@@ -376,6 +377,7 @@ static void keep(struct td_engine *e, uint64_t ticket)
     struct td_streams *st = &e->streams;
 
     st->written = ticket;
+    td_newest_written(e, ticket);
     while (st->carried.len > 0) {
         struct td_carried *carried = td_fifo_nth(&st->carried, 0);
 
@@ -422,6 +424,7 @@ static void take_back(struct td_engine *e, tidings_err err)
     st->again_ms = e->now_ms + AGAIN_MS;
     td_fifo_pop(&st->carried, st->carried.len);
     td_fifo_pop(&st->carried_stored, st->carried_stored.len);
+    td_newest_take_back(e);
     for (struct td_grave *grave = st->graves; grave; grave = grave->hh.next) {
         if (!td_commit_is_written(e, grave->ticket))
             grave->ticket = 0;

@@ -279,6 +279,7 @@ static void undirty(struct td_engine *e, struct td_consumer *c)
 void td_consumer_free(struct td_engine *e, struct td_consumer *c)
 {
     forget_out(c);
+    td_newest_end(c);
     undirty(e, c);
     td_consumer_eats(e, c);
     if (c->ready)

@@ -59,6 +59,7 @@ static void write_floor(struct td_engine *e, struct td_consumer *c)
     const struct td_floor row = {
         .floor = c->locating ? c->low : c->settled.floor,
         .dead_next = c->dead_next,
+        .newest_to = c->newest_to,
     };
 
     td_buf_reset(&e->streams.value);

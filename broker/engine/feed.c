@@ -118,6 +118,18 @@ static bool skip(struct td_engine *e, struct td_consumer *c, uint64_t events)
     return true;
 }
 
+/* While only the newest of each name are wanted: how many of n events from the
+ * cursor on are such, or are not. */
+static uint64_t newest(struct td_consumer *c, uint64_t n, bool *wanted)
+{
+    uint64_t next = td_newest_next(c);
+
+    if (next == c->cursor)
+        return 1;
+    *wanted = false;
+    return least(n, next - c->cursor);
+}
+
 /* From cursor on; false: there is no room, or no memory, for all of it. */
 static bool feed_item(struct td_engine *e, struct td_consumer *c,
                       struct td_item *item)
@@ -141,6 +153,8 @@ static bool feed_item(struct td_engine *e, struct td_consumer *c,
         } else {
             n = open;
         }
+        if (c->cursor < c->newest_to)
+            n = newest(c, n, &wanted);
         if (wanted)
             n = least(n, room(c));
         if (n == 0 ||
@@ -256,6 +270,8 @@ static void catch_up(struct td_engine *e, struct td_consumer *c)
 
     if (c->locating || c->cursor >= first)
         return;
+    if (c->cursor < c->newest_to) /* what is gone is no name's newest */
+        c->cursor = least(first, c->newest_to);
     while (c->cursor < first) { /* but for what is settled */
         uint64_t next = least(first, td_settled_next(&c->settled, c->cursor));
         uint64_t open = td_settled_gap(&c->settled, next, first - next);
@@ -406,6 +422,33 @@ static bool feed_known(struct td_engine *e, struct td_consumer *c, bool *more)
     return true;
 }
 
+/* To the next event that is the newest of its name. False: what is out is to be
+ * settled first, so that what is known of settlements stays small; or there is
+ * no memory. */
+static bool leap(struct td_engine *e, struct td_consumer *c)
+{
+    uint64_t to;
+
+    if (c->newest_to == 0 || c->read)
+        return true;
+    to = td_newest_next(c);
+    if (to > c->cursor) {
+        if (td_consumer_is_durable(c) && c->settled.floor < c->cursor &&
+            to - c->settled.floor > TD_IN_FLIGHT_MAX)
+            return false;
+        if (!skip(e, c, to - c->cursor)) {
+            td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS);
+            return false;
+        }
+        c->read_next = 0;
+    }
+    if (c->cursor >= c->newest_to) {
+        td_newest_end(c);
+        td_consumer_dirty(e, c);
+    }
+    return true;
+}
+
 static void feed(struct td_engine *e, struct td_consumer *c)
 {
     bool more = true;
@@ -414,8 +457,8 @@ static void feed(struct td_engine *e, struct td_consumer *c)
     if (c->parks.fresh)
         td_deal_set_aside(e, c);
     td_retries_feed(e, c);
-    while (more && c->cursor < c->stream->kept.next && room(c) > 0 &&
-           td_feed_may(e, c)) {
+    while (more && room(c) > 0 && td_feed_may(e, c) && leap(e, c) &&
+           c->cursor < c->stream->kept.next) {
         if (feed_known(e, c, &more))
             continue;
         if (!c->read)

@@ -8,6 +8,7 @@
 #include "broker/engine/hash.h"
 #include "broker/engine/keys.h"
 #include "broker/engine/naming.h"
+#include "broker/engine/newest.h"
 #include "broker/engine/queue.h"
 #include "broker/engine/route.h"
 #include "broker/engine/streams.h"

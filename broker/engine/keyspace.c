@@ -82,6 +82,16 @@ struct td_place td_place_due(int64_t due_ms, uint64_t number)
     return place;
 }
 
+struct td_place td_place_last(uint32_t stream,
+                              const uint8_t hash[TD_LAST_HASH_BYTES])
+{
+    struct td_place place = td_place_one(TD_TABLE_LAST, stream);
+
+    memcpy(place.bytes + place.len, hash, TD_LAST_HASH_BYTES);
+    place.len += TD_LAST_HASH_BYTES;
+    return place;
+}
+
 static bool is_of(struct td_str key, enum td_table table, size_t len)
 {
     return key.len == len && bytes_of(key)[0] == (uint8_t)table;
@@ -122,6 +132,16 @@ bool td_place_read_due(struct td_str key, int64_t *due_ms, uint64_t *number)
     return true;
 }
 
+bool td_place_read_last(struct td_str key, uint32_t *stream,
+                        const uint8_t **hash)
+{
+    if (!is_of(key, TD_TABLE_LAST, 5 + TD_LAST_HASH_BYTES))
+        return false;
+    *stream = get_u32(bytes_of(key) + 1);
+    *hash = bytes_of(key) + 5;
+    return true;
+}
+
 /* ---- records ---- */
 
 #define RECORD_BYTES 26u /* before the table */
@@ -159,7 +179,9 @@ bool td_record_read(struct td_str value, struct td_record_head *out)
 
 /* ---- states ---- */
 
-#define STATE_BYTES 41u
+/* Format 2 of a folder knew nothing of names. */
+#define STATE_BYTES_2 41u
+#define STATE_BYTES   49u
 
 void td_state_pack(struct td_buf *out, const struct td_stream_state *state)
 {
@@ -169,7 +191,8 @@ void td_state_pack(struct td_buf *out, const struct td_stream_state *state)
     p = put_u64(p, state->next);
     p = put_u64(p, state->last_record);
     p = put_u64(p, state->bytes);
-    put_u64(p, (uint64_t)state->stored_ms);
+    p = put_u64(p, (uint64_t)state->stored_ms);
+    put_u64(p, state->indexed);
     td_buf_append(out, bytes, sizeof(bytes));
 }
 
@@ -177,7 +200,8 @@ bool td_state_read(struct td_str value, struct td_stream_state *out)
 {
     const uint8_t *p = bytes_of(value);
 
-    if (value.len != STATE_BYTES || p[0] != TD_VALUE_VERSION)
+    if ((value.len != STATE_BYTES && value.len != STATE_BYTES_2) ||
+        p[0] != TD_VALUE_VERSION)
         return false;
     out->first = get_u64(p + 1);
     out->next = get_u64(p + 9);
@@ -185,8 +209,29 @@ bool td_state_read(struct td_str value, struct td_stream_state *out)
     out->bytes = get_u64(p + 25);
     out->stored_ms = (int64_t)get_u64(p + 33);
     out->purged = 0;
+    out->indexed = value.len == STATE_BYTES ? get_u64(p + 41) : out->next;
     return out->first > 0 && out->first <= out->next &&
-           out->last_record < out->next;
+           out->last_record < out->next && out->indexed <= out->next;
+}
+
+#define LAST_BYTES 9u
+
+void td_last_row_pack(struct td_buf *out, uint64_t sequence)
+{
+    uint8_t bytes[LAST_BYTES] = {TD_VALUE_VERSION};
+
+    put_u64(bytes + 1, sequence);
+    td_buf_append(out, bytes, sizeof(bytes));
+}
+
+bool td_last_row_read(struct td_str value, uint64_t *sequence)
+{
+    const uint8_t *p = bytes_of(value);
+
+    if (value.len != LAST_BYTES || p[0] != TD_VALUE_VERSION)
+        return false;
+    *sequence = get_u64(p + 1);
+    return *sequence > 0;
 }
 
 /* ---- chosen ids ---- */
@@ -299,13 +344,15 @@ bool td_group_row_read(struct td_str value, struct td_group_row *out)
     return true;
 }
 
-#define FLOOR_BYTES 17u
+#define FLOOR_BYTES_2 17u /* of format 2 */
+#define FLOOR_BYTES   25u
 
 void td_floor_pack(struct td_buf *out, const struct td_floor *floor)
 {
     uint8_t bytes[FLOOR_BYTES] = {TD_VALUE_VERSION};
 
-    put_u64(put_u64(bytes + 1, floor->floor), floor->dead_next);
+    put_u64(put_u64(put_u64(bytes + 1, floor->floor), floor->dead_next),
+            floor->newest_to);
     td_buf_append(out, bytes, sizeof(bytes));
 }
 
@@ -313,10 +360,12 @@ bool td_floor_read(struct td_str value, struct td_floor *out)
 {
     const uint8_t *p = bytes_of(value);
 
-    if (value.len != FLOOR_BYTES || p[0] != TD_VALUE_VERSION)
+    if ((value.len != FLOOR_BYTES && value.len != FLOOR_BYTES_2) ||
+        p[0] != TD_VALUE_VERSION)
         return false;
     out->floor = get_u64(p + 1);
     out->dead_next = get_u64(p + 9);
+    out->newest_to = value.len == FLOOR_BYTES ? get_u64(p + 17) : 0;
     return out->floor > 0 && out->dead_next > 0;
 }
 

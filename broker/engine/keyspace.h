@@ -15,6 +15,7 @@
  * | COUNT    | group u32, number u64              | bytes: counts.h            |
  * | DEAD     | group u32, number u64              | td_dead_row                |
  * | SCHEDULE | due u64 (Unix ms), number u64      | td_schedule_row            |
+ * | LAST     | stream u32, a name's hash, 16      | a sequence: last.h         |
  * | DEDUP    | stream u32, a record's first u64   | td_dedup_row               |
  *
  * Table 0 is the store's own. Numbers of streams and groups are never used
@@ -49,6 +50,7 @@ enum td_table {
     TD_TABLE_COUNT,
     TD_TABLE_DEAD,
     TD_TABLE_SCHEDULE,
+    TD_TABLE_LAST = 11,
     TD_TABLE_DEDUP = 12,
     TD_TABLES_END
 };
@@ -69,6 +71,8 @@ struct td_place td_place_table(enum td_table table);
 struct td_place td_place_one(enum td_table table, uint32_t a);
 struct td_place td_place_two(enum td_table table, uint32_t a, uint64_t b);
 struct td_place td_place_producer(const uint8_t producer[TD_PRODUCER_BYTES]);
+struct td_place td_place_last(uint32_t stream,
+                              const uint8_t hash[TD_LAST_HASH_BYTES]);
 
 struct td_place td_place_due(int64_t due_ms, uint64_t number); /* SCHEDULE */
 
@@ -78,6 +82,8 @@ bool td_place_read_two(struct td_str key, enum td_table table, uint32_t *a,
                        uint64_t *b);
 bool td_place_read_producer(struct td_str key, struct td_str *producer);
 bool td_place_read_due(struct td_str key, int64_t *due_ms, uint64_t *number);
+bool td_place_read_last(struct td_str key, uint32_t *stream,
+                        const uint8_t **hash);
 
 /* ---- values: reading is false for one that is not of that shape ---- */
 
@@ -102,12 +108,16 @@ struct td_stream_state {
     uint64_t last_record; /* the first sequence of the newest record; 0: none */
     uint64_t bytes;       /* of all records that are kept */
     int64_t stored_ms;    /* the newest record's */
-    uint64_t purged;      /* in memory alone: what is below it was purged, and
+    uint64_t indexed; /* from here on the last event of each name is known */
+    uint64_t purged;  /* in memory alone: what is below it was purged, and
                              is no reason not to store it again */
 };
 
 void td_state_pack(struct td_buf *out, const struct td_stream_state *state);
 bool td_state_read(struct td_str value, struct td_stream_state *out);
+
+void td_last_row_pack(struct td_buf *out, uint64_t sequence);
+bool td_last_row_read(struct td_str value, uint64_t *sequence);
 
 /* Those events of a record whose publishers chose their ids: of each its place
  * in the record, u32, and a hash of source and id. */
@@ -161,6 +171,7 @@ bool td_group_row_read(struct td_str value, struct td_group_row *out);
 struct td_floor {
     uint64_t floor;
     uint64_t dead_next; /* number of the next dead letter, from 1 on */
+    uint64_t newest_to; /* below it only the newest of each name; 0: all */
 };
 
 void td_floor_pack(struct td_buf *out, const struct td_floor *floor);

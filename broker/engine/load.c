@@ -82,6 +82,21 @@ static void lose_scheduled(struct td_engine *e, uint64_t number)
         e->streams.schedule.next = used + 1;
 }
 
+/* Of which event is the newest of its name nothing is sure any more. */
+static void lose_name(struct td_engine *e, struct td_str key)
+{
+    const uint8_t *hash;
+    uint32_t id = 0;
+    bool known = td_place_read_last(key, &id, &hash);
+
+    for (struct td_stream *s = e->streams.all; s; s = s->hh.next) {
+        if ((known && s->id != id) || !s->stated)
+            continue;
+        s->head.indexed = s->kept.indexed = s->kept.next;
+        td_stream_dirty(e, s);
+    }
+}
+
 /* It is damaged, and its key perhaps not. */
 static void lose_row(struct td_engine *e, struct td_str key)
 {
@@ -102,6 +117,8 @@ static void lose_row(struct td_engine *e, struct td_str key)
          td_place_read_one(key, TD_TABLE_FLOOR, &id)) &&
         id > st->next_group)
         st->next_group = id;
+    if (key.len > 0 && key.data[0] == TD_TABLE_LAST)
+        lose_name(e, key);
     c = td_place_read_one(key, TD_TABLE_FLOOR, &id) ? td_consumer_by_id(e, id)
                                                     : NULL;
     if (!c)
@@ -129,6 +146,7 @@ static tidings_err on_floor(struct td_engine *e, struct td_str key,
     td_settled_init(&c->settled, row.floor);
     c->cursor = row.floor;
     c->dead_next = row.dead_next;
+    c->newest_to = row.newest_to;
     c->placed = true;
     return TIDINGS_OK;
 }
@@ -228,6 +246,24 @@ static tidings_err on_dedup(struct td_engine *e, struct td_str key,
     return stream ? td_repeat_load(e, stream, first, &row) : TIDINGS_EIO;
 }
 
+static tidings_err on_last(struct td_engine *e, struct td_str key,
+                           struct td_str value)
+{
+    struct td_stream *stream;
+    const uint8_t *hash;
+    uint64_t sequence;
+    uint32_t id;
+
+    if (!td_place_read_last(key, &id, &hash) ||
+        !td_last_row_read(value, &sequence))
+        return TIDINGS_EIO;
+    stream = td_stream_by_id(e, id);
+    if (!stream || stream->lasts.count == TD_LAST_MAX ||
+        (stream->stated && sequence >= stream->kept.next))
+        return TIDINGS_EIO;
+    return td_newest_load(stream, hash, sequence) ? TIDINGS_OK : TIDINGS_ENOMEM;
+}
+
 static const struct {
     enum td_table table;
     const char *name;
@@ -244,6 +280,7 @@ static const struct {
     {TD_TABLE_DEAD, "a dead letter", on_dead},
     {TD_TABLE_SCHEDULE, "a scheduled event", on_scheduled},
     {TD_TABLE_DEDUP, "ids that a stream has taken", on_dedup},
+    {TD_TABLE_LAST, "the last event of a name", on_last},
 };
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))
@@ -254,6 +291,8 @@ void td_load_end(struct td_engine *e, tidings_err err)
 {
     struct td_consumer *c;
 
+    if (!err && !td_newest_loaded(e))
+        err = TIDINGS_ENOMEM;
     e->streams.loading = false;
     e->streams.load_err = err;
     if (err)

@@ -1,9 +1,10 @@
-/* Where a consumer begins. A time is looked for by halves among the records,
+/* Where a consumer begins; with the newest of each name, newest.c goes on. A time is looked for by halves among the records,
  * whose times rise. */
 #include "broker/engine/internal.h"
 
 static void found(struct td_engine *e, struct td_consumer *c, uint64_t sequence)
 {
+    td_newest_end(c);
     c->locating = false;
     c->cursor = sequence;
     c->read_next = 0;
@@ -91,6 +92,10 @@ void td_locate(struct td_engine *e, struct td_consumer *c,
         c->low = stream->kept.first;
         c->high = stream->kept.next;
         halve(e, c);
+        return;
+    case TD_START_LAST:
+        found(e, c, stream->kept.first);
+        c->newest_to = stream->kept.next;
         return;
     }
 }

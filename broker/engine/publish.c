@@ -461,17 +461,22 @@ static const char *check(const struct td_engine *e, const struct td_session *s)
 static const char *read_asking(const struct td_engine *e,
                                const struct td_frame *f, struct asking *out)
 {
+    struct td_str options = f->u.publish.options;
+    struct td_condition *c = &out->condition;
     struct td_str value;
+    const char *key;
 
     out->level = (unsigned)(f->u.publish.flags >> TD_PUBLISH_LEVEL_SHIFT) & 3;
-    out->condition.expects =
-        td_map_find(f->u.publish.options, "expect", &value);
-    out->condition.set =
-        out->condition.expects || (f->u.publish.flags & TD_PUBLISH_ATOMIC);
-    if (!out->condition.set)
+    c->of_key = td_map_find(options, "expect_key", &value);
+    key = c->of_key ? "expect_key" : "expect";
+    c->expects = td_map_find(options, key, &value);
+    c->set = c->expects || (f->u.publish.flags & TD_PUBLISH_ATOMIC);
+    if (!c->set)
         return NULL;
-    if (!td_map_uint(f->u.publish.options, "expect", &out->condition.expected))
-        return "expect is a sequence";
+    if (!td_map_uint(options, key, &c->expected))
+        return "expect and expect_key are sequences";
+    if (c->of_key && td_map_find(options, "expect", &value))
+        return "expect or expect_key, not both";
     if (out->level == 0 || e->batches.len != 1)
         return "a condition is for one batch, and for a confirm";
     return NULL;

@@ -17,10 +17,27 @@ static void ask(struct td_engine *e, struct td_stream *stream, uint64_t from)
         td_load_end(e, TIDINGS_ENOMEM);
 }
 
+/* Which events were the newest of their names was lost with the state. */
+static void check_names(struct td_engine *e, struct td_stream *stream,
+                        uint64_t first, const struct td_record_head *record)
+{
+    const char *why;
+
+    if (!td_scan(record->table.data, record->table.len, &td_scan_control) ||
+        td_batches_read(&e->batches, record->table, record->body.len, &why) ||
+        e->batches.len != 1 || e->batches.events != record->events) {
+        stream->head.indexed = first + record->events;
+        return;
+    }
+    td_newest_check(stream, &e->batches.batch[0],
+                    (const uint8_t *)record->body.data, first);
+}
+
 /* How far one that is damaged went nobody knows: as far as it can have. */
-static void add(struct td_stream_state *head, uint64_t first,
+static void add(struct td_engine *e, struct td_stream *stream, uint64_t first,
                 const struct td_record *record)
 {
+    struct td_stream_state *head = &stream->head;
     struct td_record_head known;
     bool damaged = record->damaged || !td_record_read(record->value, &known);
 
@@ -29,8 +46,12 @@ static void add(struct td_stream_state *head, uint64_t first,
     head->last_record = first;
     head->next = first + (damaged ? TD_EVENTS_MAX : known.events);
     head->bytes += record->value.len;
-    if (!damaged)
-        head->stored_ms = known.stored_ms;
+    if (damaged) {
+        head->indexed = head->next;
+        return;
+    }
+    head->stored_ms = known.stored_ms;
+    check_names(e, stream, first, &known);
 }
 
 /* Nothing is there any more. What was settled was, and what had an id; bits are
@@ -87,7 +108,7 @@ static void on_page(struct td_engine *e, void *owner,
         const struct td_record *record = &answer->records[i];
 
         if (td_place_read_two(record->key, TD_TABLE_RECORD, &id, &first))
-            add(&stream->head, first, record);
+            add(e, stream, first, record);
     }
     if (answer->more && answer->records_len > 0)
         ask(e, stream, first + 1);

@@ -74,6 +74,7 @@ static void stream_free(struct td_stream *stream)
 {
     td_entries_fini(stream);
     td_dedup_fini(&stream->dedup);
+    td_lasts_fini(&stream->lasts);
     td_buf_fini(&stream->text);
     free(stream);
 }
@@ -88,7 +89,7 @@ static tidings_err stream_new(struct td_stream **out, struct td_str options)
     if (!stream)
         return TIDINGS_ENOMEM;
     stream->entries.size = sizeof(struct td_entry);
-    stream->head.first = stream->head.next = 1;
+    stream->head.first = stream->head.next = stream->head.indexed = 1;
     stream->kept = stream->head;
     stream->oldest.from = 1;
     td_buf_append(&stream->text, options.data, options.len);
@@ -263,6 +264,7 @@ static void forget(struct td_engine *e, struct td_stream *stream)
         if (carried->stream == stream)
             carried->stream = NULL;
     }
+    td_newest_leave(e, stream);
     td_read_forget(stream->trim);
 }
 
@@ -290,6 +292,7 @@ void td_streams_init(struct td_engine *e)
     st->flown.size = sizeof(struct td_flown);
     st->carried.size = sizeof(struct td_carried);
     st->carried_stored.size = sizeof(struct td_carried_stored);
+    st->carried_lasts.size = sizeof(struct td_carried_last);
     st->owed.size = sizeof(struct td_owed_confirm);
     st->replies.size = sizeof(struct td_owed_reply);
     td_schedule_init(&st->schedule);
@@ -328,6 +331,7 @@ void td_streams_fini(struct td_engine *e)
     td_fifo_fini(&st->flown);
     td_fifo_fini(&st->carried);
     td_fifo_fini(&st->carried_stored);
+    td_fifo_fini(&st->carried_lasts);
     HASH_ITER(hh, st->graves, grave, beside)
     {
         HASH_DELETE(hh, st->graves, grave);

@@ -19,6 +19,7 @@
 #include "broker/engine/fifo.h"
 #include "broker/engine/hash.h"
 #include "broker/engine/keyspace.h"
+#include "broker/engine/last.h"
 #include "broker/engine/queue.h"
 #include "broker/engine/schedule.h"
 #include "broker/store/store.h"
@@ -58,6 +59,7 @@ struct td_stream {
     struct td_stream_options options; /* … read: borrows text */
     struct td_stream_state head;
     struct td_stream_state kept;
+    struct td_lasts lasts;  /* the last event of each name */
     struct td_fifo entries; /* td_entry: the newest records, in a row */
     uint32_t tail_len;      /* of them, from the end: those with an item */
     uint64_t tail_bytes;
@@ -102,6 +104,14 @@ struct td_carried_stored {
     uint64_t ticket;
     struct td_producer *producer; /* NULL: it was forgotten meanwhile */
     struct td_stored stored;
+};
+
+/* The same of a name's last event. */
+struct td_carried_last {
+    uint64_t ticket;
+    struct td_stream *stream; /* NULL: it was deleted meanwhile */
+    uint32_t number;
+    uint64_t sequence;
 };
 
 enum td_grave_kind { TD_GRAVE_STREAM, TD_GRAVE_GROUP, TD_GRAVE_LETTER };
@@ -188,6 +198,7 @@ struct td_streams {
                          nothing */
     struct td_fifo carried;              /* td_carried */
     struct td_fifo carried_stored;       /* td_carried_stored */
+    struct td_fifo carried_lasts;        /* td_carried_last */
     struct td_grave *graves;             /* by key … */
     bool unburied;                       /* … some of them without a ticket */
     uint64_t gone;                       /* those up to this ticket are, … */
@@ -313,7 +324,8 @@ void td_append(struct td_engine *e, struct td_session *s,
 struct td_condition {
     bool set;
     bool expects;
-    uint64_t expected; /* the stream's last sequence */
+    uint64_t expected; /* the stream's last sequence … */
+    bool of_key;       /* … or that of the events' partitionkey */
 };
 
 /* Fills e->taking. 0: it may be stored. EEXIST: all of it is, by source and id,

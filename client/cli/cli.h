@@ -58,7 +58,7 @@ struct td_bench_settings {
 struct td_durable_settings {
     const char *patterns[TD_CLI_PATTERNS_MAX];
     size_t patterns_len;
-    struct tidings_stream_options stream; /* bounds, on_full, storage */
+    struct tidings_stream_options stream; /* bounds, on_full, storage, keyed */
     struct tidings_group_options group;   /* bounds, waits */
     struct tidings_start until;           /* a sequence or a time */
     uint64_t before;                      /* a sequence */
@@ -68,6 +68,9 @@ struct td_durable_settings {
     enum tidings_level confirm;
     int64_t at_ms; /* pub: when, Unix */
     uint64_t after_ms;
+    bool expects;      /* of pub: … */
+    bool expects_key;  /* … or this … */
+    uint64_t expected; /* … that sequence */
     bool yes;
     bool follow;
     bool original_pace;

@@ -279,6 +279,9 @@ static int seek(struct group *g)
         td_ask_string(&g->ask, "start", "time");
         td_ask_uint(&g->ask, "start_ms", (uint64_t)start->time_ms);
         break;
+    case TIDINGS_START_LAST:
+        td_ask_string(&g->ask, "start", "last");
+        break;
     }
     return call(g, "group.seek", "goes on from there");
 }

@@ -47,6 +47,11 @@ const struct td_option_row td_option_rows[] = {
      "`tidings schedule`"},
     {"after", 0, "DURATION", PUB, td_set_after,
      "the same, so long after the broker has it: 5s, 10m"},
+    {"expect", 0, "N", PUB, td_set_expect,
+     "store it only if this is the last sequence of its\n"
+     "stream; 0: it has none"},
+    {"expect-key", 0, "N", PUB, td_set_expect_key,
+     "the same of its --key, in a keyed stream"},
     {"json", 'j', NULL, PUB, td_set_json,
      "print what became of them as one JSON object"},
 
@@ -54,8 +59,9 @@ const struct td_option_row td_option_rows[] = {
      "what this stream keeps, not live events; with\n"
      "--group as a member of that durable group"},
     {"start", 's', "WHERE", SUB, td_set_start,
-     "of a stream: new, the default, all, a sequence, or\n"
-     "a time such as 2024-02-29T12:00:00Z or -5m"},
+     "of a stream: new, the default, all, last (first the\n"
+     "newest of each type or key), a sequence, or a time\n"
+     "such as 2024-02-29T12:00:00Z or -5m"},
     {"count", 'n', "N", SUB, td_set_count, "end after N events"},
     {"json", 'j', NULL, SUB, td_set_json,
      "print each event as one line of CloudEvents JSON"},
@@ -123,6 +129,9 @@ const struct td_option_row td_option_rows[] = {
      "at a bound: discard_old, the default, or reject"},
     {"storage", 0, "WHERE", NEW, td_set_storage,
      "disk, the default, or memory: gone with the broker"},
+    {"keyed", 0, NULL, NEW, td_set_keyed,
+     "know the last event of each --key, for --start last\n"
+     "and --expect-key, not only of each type"},
 
     {"before", 'b', "SEQUENCE", TD_CLI_STREAM_PURGE, td_set_before,
      "only events below it; default: all"},
@@ -130,10 +139,10 @@ const struct td_option_row td_option_rows[] = {
     {"pattern", 'p', "PATTERN", ADD, td_set_pattern,
      "take these of the stream's events; default: all"},
     {"start", 's', "WHERE", ADD, td_set_start,
-     "new, the default, all, a sequence, or a time such\n"
-     "as 2024-02-29T12:00:00Z or -5m"},
+     "new, the default, all, last, a sequence, or a time\n"
+     "such as 2024-02-29T12:00:00Z or -5m"},
     {"start", 's', "WHERE", TD_CLI_GROUP_SEEK, td_set_start,
-     "new, all, a sequence, or a time such as\n"
+     "new, all, last, a sequence, or a time such as\n"
      "2024-02-29T12:00:00Z or -5m; required"},
     {"max-in-flight", 0, "N", ADD, td_set_max_in_flight,
      "most events delivered and not settled; default\n65536"},
@@ -153,9 +162,9 @@ const struct td_option_row td_option_rows[] = {
     {"pattern", 'p', "PATTERN", TAIL | REPLAY | EXPORT, td_set_pattern,
      "only these of the stream's events; default: all"},
     {"start", 's', "WHERE", TAIL, td_set_start,
-     "all, new, a sequence, or a time such as\n"
-     "2024-02-29T12:00:00Z or -5m; default all, with\n"
-     "--follow new"},
+     "all, new, last (the newest of each type or key), a\n"
+     "sequence, or a time such as 2024-02-29T12:00:00Z or\n"
+     "-5m; default all, with --follow new"},
     {"follow", 'f', NULL, TAIL, td_set_follow,
      "go on with what is stored from now on"},
     {"count", 'n', "N", TAIL | REPLAY, td_set_count, "end after N events"},

@@ -86,10 +86,37 @@ const char *td_set_until(struct td_settings *settings, const char *value)
     struct tidings_start *until = &settings->durable.until;
 
     if (td_read_start(until, value, td_wall_ms()) ||
-        until->kind < TIDINGS_START_SEQUENCE)
+        (until->kind != TIDINGS_START_SEQUENCE &&
+         until->kind != TIDINGS_START_TIME))
         return "a sequence above 0, or a time such as 2024-02-29T12:00:00Z or "
                "-5m";
     return NULL;
+}
+
+static const char *read_expected(struct td_durable_settings *d,
+                                 const char *value)
+{
+    if (d->expects || d->expects_key)
+        return "to be given once, as --expect or as --expect-key";
+    if (strcmp(value, "0") == 0)
+        return NULL;
+    return td_read_whole(&d->expected, value) ? "a sequence, or 0" : NULL;
+}
+
+const char *td_set_expect(struct td_settings *settings, const char *value)
+{
+    const char *wanted = read_expected(&settings->durable, value);
+
+    settings->durable.expects = true;
+    return wanted;
+}
+
+const char *td_set_expect_key(struct td_settings *settings, const char *value)
+{
+    const char *wanted = read_expected(&settings->durable, value);
+
+    settings->durable.expects_key = true;
+    return wanted;
 }
 
 const char *td_set_before(struct td_settings *settings, const char *value)
@@ -140,6 +167,13 @@ const char *td_set_original_pace(struct td_settings *settings,
 {
     (void)value;
     settings->durable.original_pace = true;
+    return NULL;
+}
+
+const char *td_set_keyed(struct td_settings *settings, const char *value)
+{
+    (void)value;
+    settings->durable.stream.keyed = true;
     return NULL;
 }
 

@@ -6,6 +6,7 @@
 #include "client/cli/attrs.h"
 #include "client/cli/cli.h"
 #include "client/cli/connect.h"
+#include "client/cli/expect.h"
 #include "client/cli/later.h"
 #include "client/cli/lines.h"
 #include "client/cli/option_values.h"
@@ -28,6 +29,7 @@ struct pub {
     uint64_t done; /* events packed */
     bool up;       /* a broker greeted us; what on_status knows, no one else */
     bool down;     /* and was lost again, and the user told */
+    struct td_expect expect;
 };
 
 /* An event ready to publish, and what it points to. */
@@ -148,14 +150,17 @@ static bool pace(const struct pub *p)
 /* In slices, as long as --timeout allows, while there is no room. */
 static tidings_err publish(struct pub *p, const struct tidings_event *event)
 {
-    struct tidings_publish_options later =
-        td_later_options(&p->later, p->settings);
+    bool expects = td_expect_asked(p->settings);
     bool waits = td_later_asked(p->settings);
+    struct tidings_publish_options options =
+        expects ? td_expect_options(&p->expect, p->settings)
+                : td_later_options(&p->later, p->settings);
     int left_ms = td_timeout_ms(p->settings);
     tidings_err err;
 
     do {
-        err = tidings_publish_with(p->bus, event, waits ? &later : NULL);
+        err = tidings_publish_with(p->bus, event,
+                                   expects || waits ? &options : NULL);
         left_ms -= SLICE_MS;
     } while (err == TIDINGS_EFULL && left_ms > 0 && !td_stopped());
     if (!err)
@@ -373,7 +378,7 @@ static int run(struct pub *p, const struct ready *r)
     code = p->lines ? publish_lines(p) : publish_one_many_times(p, r);
     code = finish(p, code);
     tidings_close(p->bus);
-    return code;
+    return td_expect_tell(&p->expect, p->settings, code);
 }
 
 /* ---- the command line ---- */
@@ -405,6 +410,11 @@ static int read_words(struct pub *p)
     p->lines = p->data && strcmp(p->data, "-") == 0;
     if (p->lines && s->count)
         return usage("--count goes with DATA, not with lines of input");
+    if (td_expect_asked(s) && td_later_asked(s))
+        return usage("--expect and --expect-key are judged at once, not "
+                     "--at or --after");
+    if (td_expect_asked(s) && (p->lines || s->count > 1))
+        return usage("--expect and --expect-key go with one event");
     if (s->event && td_attr_given(s, "datacontenttype"))
         return usage("--attr datacontenttype goes with DATA; an EVENT has "
                      "its own");

@@ -152,6 +152,8 @@ static int put_fields(struct tidings_value row)
     td_table_add(&t, "takes");
     add_patterns(&t, row);
     td_rows_pair(&t, row, "storage", "storage");
+    td_table_add(&t, "keyed");
+    td_table_add(&t, td_row_bool(row, "keyed") ? "yes" : "no");
     put_bound(&t, "max age", td_row_uint(row, "max_age_ms"), add_age);
     put_bound(&t, "max bytes", td_row_uint(row, "max_bytes"), add_size);
     put_bound(&t, "max events", td_row_uint(row, "max_events"), td_rows_count);

@@ -185,6 +185,8 @@ const char *td_read_start(struct tidings_start *out, const char *value,
         start.kind = TIDINGS_START_NEW;
     } else if (strcmp(value, "all") == 0) {
         start.kind = TIDINGS_START_ALL;
+    } else if (strcmp(value, "last") == 0) {
+        start.kind = TIDINGS_START_LAST;
     } else if (isdigit((unsigned char)*value) &&
                (start.sequence = strtoull(value, &end, 10)) > 0 && !*end &&
                !errno && start.sequence <= INT64_MAX) {
@@ -193,7 +195,7 @@ const char *td_read_start(struct tidings_start *out, const char *value,
         start.sequence = 0;
         start.kind = TIDINGS_START_TIME;
         if (td_read_moment(&start.time_ms, value, now_ms))
-            return "new, all, a sequence above 0, or " MOMENT;
+            return "new, all, last, a sequence above 0, or " MOMENT;
     }
     *out = start;
     return NULL;

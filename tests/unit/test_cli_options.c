@@ -40,7 +40,8 @@ static void test_options_describe_a_stream(void **state)
         read_words(TD_CLI_STREAM_ADD,
                    "orders --pattern order.> -p user.* --max-age 7d "
                    "--max-bytes 10M --max-events 1000 --on-full reject "
-                   "--dedup 1h --dedup-events 9 --storage memory --json"));
+                   "--dedup 1h --dedup-events 9 --storage memory --keyed "
+                   "--json"));
     assert_int_equal(settings.words_len, 1);
     assert_string_equal(settings.words[0], "orders");
     assert_int_equal(settings.durable.patterns_len, 2);
@@ -53,6 +54,7 @@ static void test_options_describe_a_stream(void **state)
     assert_true(o->dedup_events == 9);
     assert_int_equal(o->on_full, TIDINGS_REJECT);
     assert_int_equal(o->storage, TIDINGS_STORE_MEMORY);
+    assert_true(o->keyed);
     assert_true(settings.json);
 }
 
@@ -158,7 +160,7 @@ static void test_options_that_are_wrong_say_what_is_wanted(void **state)
         {TD_CLI_STREAM_PURGE, "s --before 0", "whole number"},
         {TD_CLI_STREAM_PURGE, "s --bevor 1", "did you mean --before?"},
         {TD_CLI_GROUP_ADD, "s g -p a -p b", "given once"},
-        {TD_CLI_GROUP_ADD, "s g --start soon", "new, all, a sequence"},
+        {TD_CLI_GROUP_ADD, "s g --start soon", "new, all, last, a sequence"},
         {TD_CLI_GROUP_ADD, "s g --start 0", "above 0"},
         {TD_CLI_GROUP_ADD, "s g --max-in-flight 1048577", "1048576"},
         {TD_CLI_GROUP_ADD, "s g --max-deliver 251", "1 to 250"},

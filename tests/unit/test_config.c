@@ -76,6 +76,7 @@ static const char whole[] = "# all there is\n"
                             "    dedup_events: 20\n"
                             "    on_full: reject\n"
                             "    storage: disk\n"
+                            "    keyed: true\n"
                             "  - {name: live, patterns: [l], storage: memory}\n"
                             "groups:\n"
                             "  - stream: orders\n"
@@ -88,7 +89,8 @@ static const char whole[] = "# all there is\n"
                             "    max_deliver: 3\n"
                             "    backoff: 1s\n"
                             "    backoff_max: 5m\n"
-                            "  - {stream: live, group: x, start: 17}\n";
+                            "  - {stream: live, group: x, start: 17}\n"
+                            "  - {stream: live, group: y, start: last}\n";
 
 static void test_config_streams_land_in_their_members(void **state)
 {
@@ -109,12 +111,14 @@ static void test_config_streams_land_in_their_members(void **state)
     assert_int_equal(d->streams[0].dedup_events, 20);
     assert_int_equal(d->streams[0].on_full, TD_REJECT);
     assert_int_equal(d->streams[0].storage, TD_ON_DISK);
+    assert_true(d->streams[0].keyed);
     assert_true(is(d->streams[1].name, "live"));
     assert_int_equal(d->streams[1].max_age_ms, 0);
     assert_int_equal(d->streams[1].dedup_ms, TD_DEDUP_MS);
     assert_int_equal(d->streams[1].dedup_events, TD_DEDUP_EVENTS);
     assert_int_equal(d->streams[1].on_full, TD_DISCARD_OLD);
     assert_int_equal(d->streams[1].storage, TD_IN_MEMORY);
+    assert_false(d->streams[1].keyed);
     td_config_free(c);
 }
 
@@ -124,7 +128,7 @@ static void test_config_groups_land_in_their_members(void **state)
     const struct td_durable_options *o;
 
     assert_non_null(c);
-    assert_int_equal(td_config_declared(c)->groups_len, 2);
+    assert_int_equal(td_config_declared(c)->groups_len, 3);
     o = &td_config_declared(c)->groups[0].options;
     assert_true(is(o->stream, "orders"));
     assert_true(is(o->group, "billing"));
@@ -144,6 +148,8 @@ static void test_config_groups_land_in_their_members(void **state)
     assert_int_equal(o->start.sequence, 17);
     assert_int_equal(o->ack_wait_ms, TD_ACK_WAIT_MS);
     assert_int_equal(td_config_declared(c)->groups[1].given, TD_GIVEN_START);
+    o = &td_config_declared(c)->groups[2].options;
+    assert_int_equal(o->start.kind, TD_START_LAST);
     td_config_free(c);
 }
 
@@ -222,6 +228,7 @@ static const struct {
     {S "  dedup_events: 1048577\n", 5, "dedup_events is 0, for off"},
     {S "  on_full: drop\n", 5, "discard_old or reject"},
     {S "  storage: tape\n", 5, "disk or memory"},
+    {S "  keyed: maybe\n", 5, "keyed maybe: expected true or false"},
     {"streams:\n- name: a b\n  patterns: [a]\n", 2, "A-Z"},
     {"streams:\n- name: "
      "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n"

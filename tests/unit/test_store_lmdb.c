@@ -218,8 +218,8 @@ static void test_lmdb_refuses_a_newer_format(void **state)
     assert_int_equal(mdb_txn_commit(txn), 0);
     mdb_env_close(env);
     assert_err(open_again(), TIDINGS_EVERSION);
-    assert_non_null(strstr(why, "format 3"));
-    assert_non_null(strstr(why, "reads 2"));
+    assert_non_null(strstr(why, "format 4"));
+    assert_non_null(strstr(why, "reads 3"));
 }
 
 static void test_lmdb_refuses_what_is_not_a_store(void **state)

@@ -37,6 +37,7 @@ static void test_stream_options_have_defaults(void **state)
     assert_int_equal(o.dedup_events, TD_DEDUP_EVENTS);
     assert_int_equal(o.on_full, TD_DISCARD_OLD);
     assert_int_equal(o.storage, TD_ON_DISK);
+    assert_false(o.keyed);
     td_buf_fini(&b);
 }
 
@@ -47,7 +48,8 @@ static void test_stream_options_land_in_their_members(void **state)
 
     (void)state;
     td_mp(&b,
-          "{\"storage\" \"memory\" \"on_full\" \"reject\" \"max_events\" 3 "
+          "{\"keyed\" true \"storage\" \"memory\" \"on_full\" \"reject\" "
+          "\"max_events\" 3 "
           "\"max_bytes\" 2 \"max_age_ms\" 1 \"dedup_events\" 5 \"dedup_ms\" 4 "
           "\"patterns\" [\"a\" \"b.*\" \"c.>\"] \"name\" \"A-z_0.9\"}");
     assert_null(td_stream_options_read(&o, td_mp_str(&b)));
@@ -63,6 +65,7 @@ static void test_stream_options_land_in_their_members(void **state)
     assert_int_equal(o.dedup_events, 5);
     assert_int_equal(o.on_full, TD_REJECT);
     assert_int_equal(o.storage, TD_IN_MEMORY);
+    assert_true(o.keyed);
     td_buf_fini(&b);
 }
 
@@ -85,6 +88,7 @@ static const struct {
     {"{" S P "\"dedup_ms\" 0 \"dedup_events\" 1048576}", NULL},
     {"{" S P "\"dedup_ms\" " TOP " \"dedup_events\" 0}", NULL},
     {"{" S P "\"on_full\" \"discard_old\" \"storage\" \"disk\"}", NULL},
+    {"{" S P "\"keyed\" false}", NULL},
 
     {"{}", "name"},
     {"nil", "map"},
@@ -145,6 +149,8 @@ static const struct {
     {"{" S P "\"storage\" \"file\"}", "storage"},
     {"{" S P "\"storage\" 'disk'}", "storage"},
     {"{" S P "\"storage\" nil}", "storage"},
+    {"{" S P "\"keyed\" 1}", "keyed"},
+    {"{" S P "\"keyed\" \"true\"}", "keyed"},
 
     {"{" S P "\"max_age\" 1}", "unknown option of a stream"},
     {"{" S P "\"\" 1}", "unknown option of a stream"},
@@ -246,7 +252,7 @@ static void test_stream_options_rows_are_as_many_as_they_say(void **state)
     uint8_t head = 0x80 | TD_STREAM_OPTIONS_ROWS;
 
     (void)state;
-    td_mp(&in, "{" S P "\"storage\" \"memory\"}");
+    td_mp(&in, "{" S P "\"storage\" \"memory\" \"keyed\" true}");
     assert_null(td_stream_options_read(&o, td_mp_str(&in)));
     td_buf_append(&out, &head, 1);
     td_stream_options_rows(&out, &o);
@@ -272,6 +278,7 @@ static void test_stream_options_equal_looks_at_each(void **state)
         "{" S "\"patterns\" [\"a\" \"b\"] \"dedup_events\" 1}",
         "{" S "\"patterns\" [\"a\" \"b\"] \"on_full\" \"reject\"}",
         "{" S "\"patterns\" [\"a\" \"b\"] \"storage\" \"memory\"}",
+        "{" S "\"patterns\" [\"a\" \"b\"] \"keyed\" true}",
     };
     struct td_stream_options o;
     struct td_buf b = {0};

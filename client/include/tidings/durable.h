@@ -41,7 +41,8 @@ struct tidings_confirm {
                           before an answer came: it may be stored or not */
     const char *stream;       /* "" if err */
     uint64_t sequence;        /* in the stream; 0: not known. With
-                                 TIDINGS_ECONFLICT the stream's last one */
+                                 TIDINGS_ECONFLICT the last one of the stream,
+                                 or of the key */
     enum tidings_level level; /* what was reached: what was asked for; in a
                                  stream in memory TIDINGS_MEMORY */
     bool duplicate;           /* it had been stored before: its confirm was
@@ -77,6 +78,13 @@ struct tidings_publish_options {
                           happens to the broker meanwhile. The confirm's stream
                           is TIDINGS_SCHEDULE and its sequence the number to
                           cancel it by. PROTOCOL.md 10.4 */
+    bool expects_key; /* the same with the last sequence of its partitionkey,
+                          in a keyed stream: all events of a list have the same
+                          one. 0: none that is kept. Not with expects. The
+                          confirm is TIDINGS_EINVAL where the stream is not
+                          keyed or there is no such key, and TIDINGS_ELIMIT
+                          where it has more keys than it knows the last
+                          sequence of */
 };
 
 #define TIDINGS_SCHEDULE "$schedule"
@@ -295,6 +303,9 @@ struct tidings_stream_options {
                               most 1,048,576; 0: 100,000 */
     enum tidings_on_full on_full;
     enum tidings_storage storage;
+    bool keyed; /* it knows the last event of each partitionkey, for
+                   TIDINGS_START_LAST and expects_key; otherwise, and of events
+                   without one, of each type */
 };
 
 /**

@@ -54,15 +54,15 @@ TIDINGS_API const char *tidings_version(void);
 #define TIDINGS_DEFAULT_URL "tcp://127.0.0.1:7450"
 
 /* Bounds of what may be published; the broker enforces the same. */
-#define TIDINGS_TYPE_MAX 255         /* bytes of a type or pattern */
-#define TIDINGS_TYPE_TOKENS_MAX 16   /* tokens of a type or pattern */
-#define TIDINGS_DATA_MAX (1u << 20)  /* bytes of an event's data */
-#define TIDINGS_ATTRS_MAX 64         /* attributes of an event */
+#define TIDINGS_TYPE_MAX        255         /* bytes of a type or pattern */
+#define TIDINGS_TYPE_TOKENS_MAX 16          /* tokens of a type or pattern */
+#define TIDINGS_DATA_MAX        (1u << 20)  /* bytes of an event's data */
+#define TIDINGS_ATTRS_MAX       64          /* attributes of an event */
 #define TIDINGS_ATTRS_BYTES_MAX (64u << 10) /* all of them, encoded */
-#define TIDINGS_ATTR_NAME_MAX 20     /* bytes, [a-z0-9] */
-#define TIDINGS_SOURCE_MAX 1023      /* bytes of a source */
-#define TIDINGS_ID_MAX 255           /* bytes of an id chosen by the caller */
-#define TIDINGS_TIMEOUT_MAX_MS 86400000
+#define TIDINGS_ATTR_NAME_MAX   20          /* bytes, [a-z0-9] */
+#define TIDINGS_SOURCE_MAX      1023        /* bytes of a source */
+#define TIDINGS_ID_MAX          255 /* bytes of an id chosen by the caller */
+#define TIDINGS_TIMEOUT_MAX_MS  86400000
 
 typedef struct tidings_bus tidings_bus;
 typedef struct tidings_sub tidings_sub;
@@ -95,8 +95,7 @@ TIDINGS_API tidings_err tidings_type_check(const char *type);
 TIDINGS_API tidings_err tidings_pattern_check(const char *pattern);
 
 /** Whether a valid pattern matches a valid type; false if either is not. */
-TIDINGS_API bool tidings_pattern_matches(const char *pattern,
-                                         const char *type);
+TIDINGS_API bool tidings_pattern_matches(const char *pattern, const char *type);
 
 /* ======================================================================
  * Events
@@ -113,10 +112,10 @@ enum tidings_attr_kind {
 struct tidings_attr {
     const char *name; /* 1..20 bytes, [a-z0-9] */
     enum tidings_attr_kind kind;
-    const char *string;   /* STRING: UTF-8, NUL-terminated */
-    int32_t integer;      /* INTEGER */
-    bool boolean;         /* BOOLEAN */
-    const void *binary;   /* BINARY: binary_len bytes */
+    const char *string; /* STRING: UTF-8, NUL-terminated */
+    int32_t integer;    /* INTEGER */
+    bool boolean;       /* BOOLEAN */
+    const void *binary; /* BINARY: binary_len bytes */
     size_t binary_len;
 };
 
@@ -391,8 +390,11 @@ enum tidings_start_kind {
     TIDINGS_START_ALL,      /* the oldest that is kept */
     TIDINGS_START_SEQUENCE, /* that one, or the next that is kept: what is
                                not any more is told as missed */
-    TIDINGS_START_TIME      /* what was stored at that time or later, to the
+    TIDINGS_START_TIME,     /* what was stored at that time or later, to the
                                precision of a batch */
+    TIDINGS_START_LAST /* first the newest event of each type, or in a keyed
+                               stream of each partitionkey, in their order; then
+                               all that is stored from now on */
 };
 
 struct tidings_start {
@@ -412,14 +414,14 @@ struct tidings_sub_options {
                              broker allows a session */
     int timeout_ms;       /* for the broker's answer; default 5000 */
     enum tidings_policy policy;
-    const char *group;    /* share the events with every other subscription to
+    const char *group; /* share the events with every other subscription to
                              this pattern under this name, in any process: each
                              goes to one; 1..64 of [A-Za-z0-9_.-]. NULL: see
                              them all */
     enum tidings_group_policy group_policy; /* of the group. This one, policy
                              and the queue's bounds are set by its first
                              member; another may leave them 0 or repeat them */
-    unsigned workers;     /* handlers run on so many threads of their own,
+    unsigned workers;         /* handlers run on so many threads of their own,
                              1..64; default 0: on the bus's, one at a time.
                              Not with own_loop */
     enum tidings_order order; /* of workers */
@@ -586,8 +588,8 @@ struct tidings_sub_info {
     uint64_t naked;
     uint64_t released;
     uint64_t termed;
-    uint64_t stale;       /* of those, that the broker did not believe */
-    uint64_t redelivered; /* events that had been delivered before */
+    uint64_t stale;          /* of those, that the broker did not believe */
+    uint64_t redelivered;    /* events that had been delivered before */
     uint64_t handler_us;     /* time that handlers took, added up */
     uint64_t handler_max_us; /* the longest call; an upper bound where calls
                                 are shorter than the clock is worth reading */
