@@ -21,6 +21,7 @@ static const char *const group_policy_names[] = {
     [TIDINGS_RANDOM] = "random",
     [TIDINGS_LEAST_PENDING] = "least_pending",
     [TIDINGS_BY_KEY] = "key",
+    [TIDINGS_SINGLE] = "single",
 };
 
 #define LEN(names) (sizeof(names) / sizeof(*(names)))

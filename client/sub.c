@@ -58,7 +58,7 @@ tidings_err td_sub_check(const struct tidings_sub_options *o)
     if (!err)
         err = check_choice("policy", o->policy, TIDINGS_DROP_NEWEST);
     if (!err)
-        err = check_choice("group_policy", o->group_policy, TIDINGS_BY_KEY);
+        err = check_choice("group_policy", o->group_policy, TIDINGS_SINGLE);
     if (!err)
         err = check_choice("order", o->order, TIDINGS_ANY_ORDER);
     if (err)

@@ -12,8 +12,8 @@
 _Static_assert(TD_STREAM_NAME_BYTES_MAX == TD_GROUP_BYTES_MAX,
                "td_group_valid checks names of streams as well");
 
-const char *const td_durable_shares[TD_SHARE_NAMES] = {"round_robin", "random",
-                                                       "least_pending", "key"};
+const char *const td_durable_shares[TD_SHARE_NAMES] = {
+    "round_robin", "random", "least_pending", "key", "single"};
 
 #define DIFFERS " differs from the group's: leave it out or repeat it"
 
@@ -115,7 +115,8 @@ static const char *read_names(struct td_durable_options *out, struct td_str map)
                "that follow";
     if (!td_option_name(map, "group_policy", td_durable_shares, TD_SHARE_NAMES,
                         &out->share))
-        return "group_policy is round_robin, random, least_pending or key";
+        return "group_policy is round_robin, random, least_pending, key or "
+               "single";
     return NULL;
 }
 

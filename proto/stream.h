@@ -74,7 +74,7 @@ struct td_durable_options {
     struct td_str pattern; /* default ">" */
     struct td_start start;
     uint32_t share; /* index in td_share_names below: 0 round_robin, 1 random,
-                       2 least_pending, 3 key */
+                       2 least_pending, 3 key, 4 single */
     uint32_t max_in_flight;
     uint32_t ack_wait_ms;
     uint32_t max_deliver;
@@ -82,7 +82,7 @@ struct td_durable_options {
     uint32_t backoff_max_ms; /* at least backoff_ms */
 };
 
-#define TD_SHARE_NAMES 4u
+#define TD_SHARE_NAMES 5u
 extern const char *const td_durable_shares[TD_SHARE_NAMES];
 
 /* Reads the options of "group.add", or of a SUBSCRIBE (whose other keys are

@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-const char *const td_share_names[TD_SHARES] = {"round_robin", "random",
-                                               "least_pending", "key"};
+const char *const td_share_names[TD_SHARES] = {
+    "round_robin", "random", "least_pending", "key", "single"};
 
 /* ---- what a member has room for ---- */
 
@@ -171,11 +171,41 @@ static void want_level(struct td_engine *e, struct td_group *g,
     }
 }
 
+static bool has_unsettled(const struct td_sub *sub)
+{
+    return sub->leases ? sub->leases->events > 0 : td_sub_in_flight(sub) > 0;
+}
+
+/* Who has them all; NULL: nobody is there. Another only when nothing is left
+ * that the former may be at work on. */
+static struct td_sub *the_one(struct td_group *g)
+{
+    struct td_sub *sub = g->named->turn;
+
+    if (sub && (!sub->session->away || has_unsettled(sub)))
+        return sub;
+    for (sub = g->members; sub && sub->session->away;)
+        sub = sub->group_next;
+    g->named->turn = sub;
+    return sub;
+}
+
+static void want_all(struct td_engine *e, struct td_group *g,
+                     const struct round *r)
+{
+    struct td_sub *sub = the_one(g);
+
+    (void)e;
+    if (sub && is_open(sub, r->bytes))
+        sub->want = r->events;
+}
+
 static void (*const wants[TD_SHARES])(struct td_engine *e, struct td_group *g,
                                       const struct round *r) = {
     [TD_ROUND_ROBIN] = want_equal,
     [TD_RANDOM] = want_random,
     [TD_LEAST_PENDING] = want_level,
+    [TD_SINGLE] = want_all,
 };
 
 /* ---- dealing ---- */
@@ -217,6 +247,19 @@ static bool deal_round(struct td_engine *e, struct td_group *g)
         dealt += n;
     }
     return dealt > 0;
+}
+
+bool td_deal_has_room(struct td_group *g)
+{
+    const struct td_sub *sub = g->members;
+
+    if (g->share == TD_SINGLE) {
+        sub = the_one(g);
+        return sub && room_events(sub) > 0;
+    }
+    while (sub && room_events(sub) == 0)
+        sub = sub->group_next;
+    return sub;
 }
 
 static void deal_waiting_by_key(struct td_engine *e, struct td_group *g);

@@ -175,20 +175,6 @@ static bool feed_item(struct td_engine *e, struct td_consumer *c,
 
 /* ---- whether it may be fed ---- */
 
-static bool has_open_member(const struct td_consumer *c)
-{
-    for (const struct td_sub *sub = c->group->members; sub;
-         sub = sub->group_next) {
-        const struct td_session *s = sub->session;
-
-        if (!s->away && !s->doomed &&
-            s->messages_out - s->messages_seen < TD_MESSAGES_OUT_MAX &&
-            sub->sent + sub->own.events < sub->events_limit)
-            return true;
-    }
-    return false;
-}
-
 static uint64_t fed_bytes(const struct td_consumer *c)
 {
     const struct td_group *g = c->group;
@@ -238,8 +224,8 @@ static void feed_hungry(struct td_engine *e)
 
 bool td_feed_may(struct td_engine *e, struct td_consumer *c)
 {
-    if (c->locating || !has_open_member(c) || fed_bytes(c) >= TD_FEED_BYTES ||
-        td_consumer_is_paused(e, c))
+    if (c->locating || !td_deal_has_room(c->group) ||
+        fed_bytes(c) >= TD_FEED_BYTES || td_consumer_is_paused(e, c))
         return false;
     if (!has_memory(e))
         hunger(e, c);

@@ -183,6 +183,13 @@ static uint64_t lose_own(struct td_group *g, struct td_sub *sub, uint64_t skip)
     return td_queue_drop(&sub->own, 0, 0, NULL, NULL);
 }
 
+/* It leaves: whose turn it is then. */
+static void pass_turn(struct td_group *g, const struct td_sub *sub)
+{
+    if (g->named && g->named->turn == sub)
+        g->named->turn = g->share == TD_SINGLE ? NULL : sub->group_next;
+}
+
 void td_group_leave(struct td_engine *e, struct td_group *g, struct td_sub *sub,
                     enum td_drop why)
 {
@@ -199,8 +206,7 @@ void td_group_leave(struct td_engine *e, struct td_group *g, struct td_sub *sub,
     lost = td_sub_in_flight(sub);
     if (g->share == TD_BY_KEY)
         td_deal_forget_all(g, &sub->flight, td_deal_loose(sub));
-    if (g->named && g->named->turn == sub)
-        g->named->turn = sub->group_next;
+    pass_turn(g, sub);
     DL_DELETE2(g->members, sub, group_prev, group_next);
     g->members_len--;
     if (!give_back(g, sub, 0))
@@ -222,8 +228,7 @@ void td_group_take_out(struct td_engine *e, struct td_group *g,
 {
     if (g->share == TD_BY_KEY)
         td_deal_forget_all(g, &sub->flight, td_deal_loose(sub));
-    if (g->named && g->named->turn == sub)
-        g->named->turn = sub->group_next;
+    pass_turn(g, sub);
     DL_DELETE2(g->members, sub, group_prev, group_next);
     g->members_len--;
     if (g->share == TD_BY_KEY) /* whatever it still holds, it holds no more */

@@ -52,6 +52,7 @@ enum td_share {
     TD_RANDOM,
     TD_LEAST_PENDING,
     TD_BY_KEY,
+    TD_SINGLE,
     TD_SHARES
 };
 
@@ -126,7 +127,8 @@ struct td_named {
     struct td_named *ready_prev;
     struct td_named *ready_next;
     struct td_group *group;
-    struct td_sub *turn;       /* whose it is next; NULL: the first member's */
+    struct td_sub *turn;       /* whose it is next; NULL: the first member's;
+                                  share TD_SINGLE: who has them all */
     struct td_keys keys;       /* share TD_BY_KEY */
     struct td_queue_sum dealt; /* of its members' own queues */
 };
@@ -525,6 +527,8 @@ void td_memory_keep_sessions(struct td_engine *e); /* --session-memory-max */
 uint64_t td_session_queued(const struct td_session *s); /* bytes */
 
 /* deal.c */
+/* Whether a member that may be dealt to has credit. */
+bool td_deal_has_room(struct td_group *g);
 void td_deal(struct td_engine *e, struct td_group *g);
 void td_deal_ready(struct td_engine *e);
 /* Share TD_BY_KEY: deals a piece at once, to the members' own queues; while all

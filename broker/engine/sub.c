@@ -89,7 +89,7 @@ static const char *check_wish(const struct td_engine *e, const struct wish *w,
                "drop_newest";
     if (w->share.data && index_of(td_share_names, TD_SHARES, w->share) < 0)
         return "group_policy is not known here; use round_robin, random, "
-               "least_pending or key";
+               "least_pending, key or single";
     *code = TIDINGS_ELIMIT;
     if (w->queue_bytes > e->options.session_bytes)
         return "queue_bytes is more than the broker allows a session";

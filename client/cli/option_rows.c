@@ -206,7 +206,8 @@ const struct td_option_row td_option_rows[] = {
     {"group", 'g', "NAME", SUB | BENCH, td_set_group,
      "share the events: each goes to one subscriber of\nthe group"},
     {"group-policy", 0, "POLICY", SUB | BENCH | ADD, td_set_group_policy,
-     "to which: round_robin, the default, random,\nleast_pending or key"},
+     "to which: round_robin, the default, random,\nleast_pending, key or "
+     "single"},
     {"policy", 'P', "POLICY", SUB | BENCH, td_set_policy,
      "when the queue at the broker is full: block, the\n"
      "default, drop_oldest or drop_newest"},

@@ -131,11 +131,12 @@ const char *td_set_group_policy(struct td_settings *settings, const char *value)
                                         [TIDINGS_LEAST_PENDING] =
                                             "least_pending",
                                         [TIDINGS_BY_KEY] = "key",
+                                        [TIDINGS_SINGLE] = "single",
                                         NULL};
     int word = td_read_word(words, value);
 
     if (word < 0)
-        return "round_robin, random, least_pending or key";
+        return "round_robin, random, least_pending, key or single";
     settings->sub.group_policy = (enum tidings_group_policy)word;
     return NULL;
 }

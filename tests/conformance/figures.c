@@ -382,7 +382,7 @@ static void test_options_of_handlers_are_checked(void **state)
         struct tidings_sub_options o;
     } rows[] = {
         {"policy", {.policy = (enum tidings_policy)3}},
-        {"group_policy", {.group_policy = (enum tidings_group_policy)4}},
+        {"group_policy", {.group_policy = (enum tidings_group_policy)5}},
         {"order", {.order = (enum tidings_order)2}},
         {"group", {.group = ""}},
         {"group", {.group = "a b"}},

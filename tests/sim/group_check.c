@@ -77,9 +77,22 @@ static void check_dealt(struct sim *sim, const struct td_group *g)
         (g->named->ready && sim->broker.wake_ms <= sim->now_ms + 20))
         return;
     for (const struct td_sub *m = g->members; m; m = m->group_next)
-        SIM_CHECK(sim, !has_room(m, &g->queue) || sim->config.starved,
+        SIM_CHECK(sim,
+                  !has_room(m, &g->queue) || sim->config.starved ||
+                      (g->share == TD_SINGLE && m != g->named->turn),
                   "%llu events wait for a group, and a member has credit",
                   (unsigned long long)g->queue.events);
+}
+
+/* Policy single: never do two have events that may be at work on them. */
+static void check_single(struct sim *sim, const struct td_group *g)
+{
+    uint32_t busy = 0;
+
+    for (const struct td_sub *m = g->members; m; m = m->group_next)
+        busy += td_sub_in_flight(m) + m->own.events > 0;
+    SIM_CHECK(sim, busy <= 1, "%u members of a group for one have events",
+              busy);
 }
 
 static void check_group(struct sim *sim, struct sim_egroup *eg,
@@ -111,6 +124,8 @@ static void check_group(struct sim *sim, struct sim_egroup *eg,
     check_dealt(sim, g);
     if (g->share == TD_BY_KEY)
         sim_egroup_let_go(sim, eg);
+    if (g->share == TD_SINGLE)
+        check_single(sim, g);
     if (g->share == TD_ROUND_ROBIN)
         check_turns(sim, eg, g);
 }

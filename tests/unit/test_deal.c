@@ -345,7 +345,7 @@ static void test_deal_by_level_stops_at_credit(void **state)
 static void test_deal_leaves_nothing_behind_by_any_policy(void **state)
 {
     static const char *const policies[] = {"round_robin", "random",
-                                           "least_pending"};
+                                           "least_pending", "single"};
 
     for (uint32_t round = 0; round < 30; round++) {
         struct fixture *f;

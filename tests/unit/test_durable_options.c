@@ -87,6 +87,7 @@ static const struct {
     {"{" G "\"group_policy\" \"random\"}", NULL, TD_GIVEN_SHARE},
     {"{" G "\"group_policy\" \"least_pending\"}", NULL, TD_GIVEN_SHARE},
     {"{" G "\"group_policy\" \"key\"}", NULL, TD_GIVEN_SHARE},
+    {"{" G "\"group_policy\" \"single\"}", NULL, TD_GIVEN_SHARE},
     {"{" G "\"max_in_flight\" 1}", NULL, TD_GIVEN_MAX_IN_FLIGHT},
     {"{" G "\"max_in_flight\" 1048576}", NULL, TD_GIVEN_MAX_IN_FLIGHT},
     {"{" G "\"ack_wait_ms\" 1}", NULL, TD_GIVEN_ACK_WAIT},

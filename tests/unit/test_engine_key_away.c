@@ -74,7 +74,7 @@ static uint64_t dropped(struct fixture *f)
 static void test_engine_deals_again_what_waits_for_who_is_away(void **state)
 {
     static const char *const shares[] = {"round_robin", "random",
-                                         "least_pending", "key"};
+                                         "least_pending", "key", "single"};
 
     for (size_t i = 0; i < TD_ARRAY_LEN(shares); i++) {
         struct fixture *f;

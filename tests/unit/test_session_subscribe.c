@@ -79,7 +79,7 @@ static void test_session_refuses_options_out_of_range(void **state)
         {.group = long_name},
         {.policy = (enum tidings_policy)3},
         {.policy = (enum tidings_policy) - 1},
-        {.group = "g", .group_policy = (enum tidings_group_policy)4},
+        {.group = "g", .group_policy = (enum tidings_group_policy)5},
     };
     const struct tidings_sub_options longest = {.group = long_name + 1};
     struct fixture *f = *state;

@@ -372,8 +372,11 @@ enum tidings_group_policy {
     TIDINGS_ROUND_ROBIN,   /* the next: totals differ by at most one */
     TIDINGS_RANDOM,        /* any */
     TIDINGS_LEAST_PENDING, /* the one with the fewest events not yet handled */
-    TIDINGS_BY_KEY         /* the one that has events of the same partitionkey
+    TIDINGS_BY_KEY,        /* the one that has events of the same partitionkey
                               not yet handled, so that those keep their order */
+    TIDINGS_SINGLE         /* one has them all, the others stand by: the next
+                              takes over when it has left or is lost, and what
+                              it was given is handled or lost too */
 };
 
 /** Which events workers of a subscription may handle at the same time. */
