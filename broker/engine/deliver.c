@@ -80,8 +80,8 @@ static bool may_send(const struct message *m, const struct td_sub *sub)
             s->messages_out - s->messages_seen < TD_MESSAGES_OUT_MAX);
 }
 
-/* Sends e->table. */
-static void send_parts(struct td_engine *e, struct td_session *s,
+/* Sends e->table; false: the link did not take it, and is lost. */
+static bool send_parts(struct td_engine *e, struct td_session *s,
                        struct td_body *body)
 {
     struct td_frame f = {.op = TD_DELIVER};
@@ -91,6 +91,7 @@ static void send_parts(struct td_engine *e, struct td_session *s,
     if (s->messages_out++ == s->messages_seen)
         s->unread_ms = e->now_ms;
     td_engine_send(e, s, &f, body);
+    return !s->doomed;
 }
 
 static bool same_batch(const struct td_pick *a, const struct td_pick *b)
@@ -186,6 +187,16 @@ static struct td_body *body_of(struct td_engine *e, const struct message *m)
     return body;
 }
 
+/* What was picked is booked as sent, but it was not: it comes again when the
+ * session is resumed; of a durable group it goes to others meanwhile. */
+static void take_back(struct td_engine *e, const struct message *m)
+{
+    for (uint32_t i = 0; i < m->picks; i++) {
+        if (e->picks[i].sub->leases)
+            td_lease_rewind(e, e->picks[i].sub, e->picks[i].tag - 1);
+    }
+}
+
 /* Sends what was picked. */
 static void close_message(struct td_engine *e, struct message *m)
 {
@@ -202,10 +213,10 @@ static void close_message(struct td_engine *e, struct message *m)
         i = pack_part(e, m, i);
     end_list(&e->table, list, parts);
     body = e->table.failed ? NULL : body_of(e, m);
-    if (body)
-        send_parts(e, s, body);
-    else /* it is booked as sent, and comes again when this is resumed */
+    if (!body)
         td_session_lose(e, s, TIDINGS_ENOMEM, "broker is out of memory");
+    if (!body || !send_parts(e, s, body))
+        take_back(e, m);
     td_body_unref(body);
     *m = (struct message){.session = s};
 }
@@ -273,12 +284,13 @@ static bool send_whole(struct td_engine *e, struct td_sub *sub,
 {
     const struct td_str *wire = &front->item->batch.wire;
     bool fed = sub->group->consumer;
+    uint64_t tag = sub->sent + 1;
     struct td_span span;
     struct td_body *body;
 
     td_buf_reset(&e->table);
     end_list(&e->table, begin_list(&e->table), 1);
-    td_part_begin(&e->table, sub->number, sub->sent + 1, fed);
+    td_part_begin(&e->table, sub->number, tag, fed);
     end_list(&e->table, begin_list(&e->table), 1);
     if (wire->len > 0)
         td_buf_append(&e->table, wire->data, wire->len);
@@ -293,7 +305,8 @@ static bool send_whole(struct td_engine *e, struct td_sub *sub,
         return false;
     body = td_body_ref(front->item->body);
     book(sub, front, rest);
-    send_parts(e, sub->session, body);
+    if (!send_parts(e, sub->session, body) && sub->leases)
+        td_lease_rewind(e, sub, tag - 1);
     td_body_unref(body);
     return true;
 }

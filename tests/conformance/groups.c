@@ -154,6 +154,42 @@ static void test_groups_have_a_pattern(void **state)
     assert_non_null(strstr(tidings_detail(), "pattern"));
 }
 
+/* One has all, the other stands by until it is gone; live groups too. */
+static void test_single_members_stand_by(void **state)
+{
+    static const struct tidings_sub_options single = {
+        .group_policy = TIDINGS_SINGLE, .start = {.kind = TIDINGS_START_ALL}};
+    static const struct tidings_sub_options live = {
+        .group = "live", .group_policy = TIDINGS_SINGLE};
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    tidings_bus *first = conf_open(c, NULL);
+    tidings_bus *next = conf_open(c, NULL);
+    struct hand *h[2] = {hand_new(c), hand_new(c)};
+    struct tally *t[2] = {conf_tally(c), conf_tally(c)};
+    struct kept k;
+
+    kept_add(&k, bus);
+    hand_join(h[0], first, &k, GROUP, &single);
+    assert_ok(
+        tidings_subscribe(NULL, first, k.pattern, tally_event, t[0], &live));
+    hand_join(h[1], next, &k, GROUP, &single);
+    assert_ok(
+        tidings_subscribe(NULL, next, k.pattern, tally_event, t[1], &live));
+    kept_publish(&k, bus, 1, 100);
+    assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
+    assert_true(tally_wait(t[0], 100, CONF_MS));
+    assert_ok(tidings_close(first));
+    conf_forget(c, first);
+    kept_publish(&k, bus, 101, 100);
+    assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
+    assert_true(tally_wait(t[1], 100, CONF_MS));
+    assert_true(hand_saw_just(h[0], 1, 100));
+    assert_true(hand_saw_just(h[1], 101, 100));
+    assert_int_equal(tally_count(t[0]), 100);
+    assert_int_equal(tally_count(t[1]), 100);
+}
+
 /* ---- windows ---- */
 
 static void add_group(tidings_bus *bus, const struct kept *k,
@@ -395,6 +431,7 @@ int conf_run_groups(void)
         KEPT_TEST(test_members_come_back_to_what_they_missed),
         KEPT_TEST(test_what_a_leaving_member_holds_goes_to_another),
         KEPT_TEST(test_groups_have_a_pattern),
+        KEPT_TEST(test_single_members_stand_by),
         KEPT_TEST(test_a_full_group_says_so),
         KEPT_TEST(test_paused_groups_wait_until_resumed),
         KEPT_TEST(test_groups_are_paused_until_a_time),

@@ -10,6 +10,7 @@
 
 #include "tests/support/chaosproxy.h"
 #include "tests/support/folder.h"
+#include "tests/system/record.h"
 
 #define STREAM      "events"
 #define GROUP       "workers"
@@ -53,24 +54,28 @@ static int teardown(void **state)
     return 0;
 }
 
-static void start(struct fixture *f, uint32_t max_deliver,
-                  uint32_t max_in_flight)
+static void start_with(struct fixture *f, const char *grace_s,
+                       struct tidings_group_options group)
 {
-    const char *args[] = {"--data", f->folder.path, "--grace", "1", NULL};
+    const char *args[] = {"--data", f->folder.path, "--grace", grace_s, NULL};
     const struct tidings_options options = {.confirm = TIDINGS_DISK};
-    const struct tidings_group_options group = {
-        .stream = STREAM,
-        .group = GROUP,
-        .ack_wait_ms = ACK_WAIT_MS,
-        .max_deliver = max_deliver,
-        .max_in_flight = max_in_flight,
-        .backoff_ms = 10,
-        .backoff_max_ms = 10,
-    };
 
+    group.stream = STREAM;
+    group.group = GROUP;
     sys_broker_start(&f->broker, args);
     assert_ok(tidings_open(&f->bus, f->broker.endpoint[0], &options));
     assert_ok(tidings_group_add(f->bus, &group, SYS_WAIT_MS));
+}
+
+static void start(struct fixture *f, uint32_t max_deliver,
+                  uint32_t max_in_flight)
+{
+    start_with(f, "1",
+               (struct tidings_group_options){.ack_wait_ms = ACK_WAIT_MS,
+                                              .max_deliver = max_deliver,
+                                              .max_in_flight = max_in_flight,
+                                              .backoff_ms = 10,
+                                              .backoff_max_ms = 10});
 }
 
 static void start_member(struct fixture *f, size_t i)
@@ -136,6 +141,84 @@ static void test_handled_poison_ends_in_the_dead_letters(void **state)
     assert_int_equal(dead.sequence, 11);
     assert_true(operate_until_settled(f->bus, STREAM, GROUP, SYS_WAIT_MS));
     assert_int_equal(figure(f, "dead"), 1); /* nobody else's */
+}
+
+/* Nothing of its was in flight: the next event is another's at once, though
+ * grace time and ack_wait are long. */
+static void test_handled_killed_member_is_passed_over(void **state)
+{
+    struct fixture *f = *state;
+    int64_t began;
+
+    start_with(f, "60", (struct tidings_group_options){.ack_wait_ms = 60000});
+    start_member(f, 0);
+    start_member(f, 1);
+    publish(f, 1, 100);
+    assert_true(operate_until_settled(f->bus, STREAM, GROUP, SYS_WAIT_MS));
+    td_proc_signal(&f->members[0], SIGKILL);
+    assert_true(td_proc_wait(&f->members[0], SYS_WAIT_MS));
+    began = td_proc_now_ms();
+    for (uint64_t n = 101; n <= 110; n++)
+        publish(f, n, 1);
+    assert_true(operate_until_settled(f->bus, STREAM, GROUP, SYS_WAIT_MS));
+    assert_true(td_proc_now_ms() - began < SYS_WAIT_MS);
+    assert_int_equal(figure(f, "timed_out"), 0);
+    assert_int_equal(figure(f, "acked"), 110);
+}
+
+/* ---- one at a time ---- */
+
+/* The records of a group with policy single: all of one process, then all of
+ * the next. Returns how many processes there were. */
+static unsigned count_turns(struct fixture *f, uint64_t events)
+{
+    FILE *file = fopen(f->records, "r");
+    bool *seen = calloc(events + 1, sizeof(*seen));
+    struct member_record r;
+    uint32_t pids[8] = {0};
+    unsigned turns = 0;
+    uint64_t n = 0;
+
+    assert_non_null(file);
+    assert_non_null(seen);
+    while (fread(&r, sizeof(r), 1, file) == 1) {
+        if (turns == 0 || pids[turns - 1] != r.pid) {
+            assert_true(turns < TD_ARRAY_LEN(pids));
+            for (unsigned i = 0; i < turns; i++)
+                assert_int_not_equal(pids[i], r.pid);
+            pids[turns++] = r.pid;
+        }
+        assert_in_range(r.word[1], 1, events);
+        n += !seen[r.word[1]];
+        seen[r.word[1]] = true;
+    }
+    fclose(file);
+    free(seen);
+    assert_int_equal(n, events);
+    return turns;
+}
+
+/* The one that has all is killed amid them: the next goes on, and never are two
+ * at work. */
+static void test_handled_single_is_taken_over(void **state)
+{
+    struct fixture *f = *state;
+
+    start_with(f, "1",
+               (struct tidings_group_options){.policy = TIDINGS_SINGLE,
+                                              .ack_wait_ms = 60000,
+                                              .backoff_ms = 10,
+                                              .backoff_max_ms = 10});
+    start_member(f, 0);
+    start_member(f, 1);
+    publish(f, 1, EVENTS);
+    assert_true(operate_group_until(f->bus, STREAM, GROUP, "acked", EVENTS / 10,
+                                    SYS_WAIT_MS));
+    td_proc_signal(&f->members[0], SIGKILL);
+    publish(f, EVENTS + 1, EVENTS);
+    assert_true(operate_until_settled(f->bus, STREAM, GROUP, SYS_WAIT_MS));
+    assert_int_equal(count_turns(f, 2 * EVENTS), 2);
+    assert_int_equal(figure(f, "timed_out"), 0);
 }
 
 /* ---- D06 ---- */
@@ -268,6 +351,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_handled_poison_ends_in_the_dead_letters),
+        TEST(test_handled_killed_member_is_passed_over),
+        TEST(test_handled_single_is_taken_over),
         TEST(test_handled_hanging_member_is_overtaken),
         TEST(test_handled_lost_confirms_store_once),
         TEST(test_handled_slow_group_costs_no_memory),

@@ -21,7 +21,8 @@ static bool port_send(void *ctx, struct td_str peer, const void *control,
         td_buf_append(&f->stats, control, len);
         return true;
     }
-    if (f->refuses || f->sent_len == SENT_MAX)
+    if (f->refuses || f->sent_len == SENT_MAX ||
+        (f->deaf && is_text(peer, f->deaf)))
         return false;
     memset(s, 0, sizeof(*s));
     memcpy(s->peer, peer.data, peer.len < 7 ? peer.len : 7);

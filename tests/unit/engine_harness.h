@@ -25,7 +25,8 @@ struct fixture {
     int64_t unix_ahead_ms; /* the wall's clock, of now */
     struct sent sent[SENT_MAX];
     uint32_t sent_len;
-    bool refuses;  /* the port takes nothing */
+    bool refuses;     /* the port takes nothing … */
+    const char *deaf; /* … or nothing for this peer */
     bool unjudged; /* tests of many steps, in which the judge takes too long */
     /* From its n-th call on the engine's m-th allocation fails; 0: never. */
     unsigned calls;

@@ -194,6 +194,62 @@ static void test_single_durable_comes_again_to_the_same(void **state)
     check_got(s, 6, 0, 0);
 }
 
+/* ---- a link that is lost, as only sending shows ---- */
+
+/* What it did not take is another's at once, and not delivered once more. */
+static void test_single_durable_passes_when_a_link_takes_nothing(void **state)
+{
+    struct streams *s = *state;
+    struct td_span span;
+
+    begin_durable(s);
+    s->f->deaf = "one";
+    put(s, "pub", "a", 4, 1, 0);
+    settle_down(s);
+    check_got(s, 0, 4, 0);
+    assert_true(span_to(s, "two", 0, &span));
+    assert_int_equal(span.deliveries, 1);
+}
+
+/* Large ones go alone, by reference. */
+static void test_single_durable_passes_what_goes_alone(void **state)
+{
+    const struct piece large = {"a", 1, 40000, 1, NULL};
+    struct streams *s = *state;
+
+    begin_durable(s);
+    s->f->deaf = "one";
+    publish(s->f, "pub", 0, &large, 1);
+    settle_down(s);
+    check_got(s, 0, 1, 0);
+}
+
+/* It comes back: what it was not sent is not its any more. */
+static void test_single_durable_is_not_sent_again_what_passed(void **state)
+{
+    struct streams *s = *state;
+
+    begin_durable(s);
+    put(s, "pub", "a", 2, 1, 0);
+    settle(s, "one", TD_ACK, 1, 2);
+    s->f->deaf = "one";
+    put(s, "pub", "a", 4, 3, 0);
+    settle_down(s);
+    check_got(s, 2, 4, 0);
+    s->f->deaf = NULL;
+    hello_with(s->f, "one/2",
+               "{\"token\" <c4 10 02*16> \"subscriptions\" [[1 2 0]]}");
+    assert_true(resumed(s->f, "one/2"));
+    settle_down(s);
+    assert_int_equal(events_to(s->f, "one/2"), 0);
+    settle(s, "two", TD_ACK, 1, 4);
+    give(s->f, "two", "[6 2 1]");
+    put(s, "pub", "a", 3, 7, 0);
+    assert_int_equal(events_to(s->f, "one/2"), 3);
+    assert_int_equal(part(s->f, "one/2", 0)->tag, 3);
+    judge(s->f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -206,6 +262,9 @@ int main(void)
         TEST_STREAM(test_single_durable_waits_for_what_is_in_flight),
         TEST_STREAM(test_single_durable_waits_for_ack_wait_at_most),
         TEST_STREAM(test_single_durable_comes_again_to_the_same),
+        TEST_STREAM(test_single_durable_passes_when_a_link_takes_nothing),
+        TEST_STREAM(test_single_durable_passes_what_goes_alone),
+        TEST_STREAM(test_single_durable_is_not_sent_again_what_passed),
     };
 
     return cmocka_run_group_tests_name("engine_single", tests, NULL, NULL);
