@@ -113,8 +113,14 @@ def refused(code, *messages):
 
 
 CASES = {}
+DURABLE = {}  # those for a broker with a data folder
 
 
 def case(function):
     CASES[function.__name__] = function
+    return function
+
+
+def durable(function, name=None):
+    DURABLE[name or function.__name__] = function
     return function

@@ -1,15 +1,20 @@
-/* Hostile and careless clients against a real broker (FAULTS W01..W22, W26).
+/* Hostile and careless clients against a real broker (FAULTS W01..W22, W26;
+ * with a data folder, D12..D15).
  * hostile_client.py sends and judges the answers; after each of its cases two
  * good clients of the library must still reach each other. */
 #include "tests/system/system.h"
 
 #include <stdlib.h>
 
+#include "tests/support/folder.h"
 #include "tests/system/python.h"
+#include "tests/system/usage.h"
 
 #define GROWTH_KB (8 * 1024) /* FAULTS G7 */
+#define CPU_MS    2000       /* of some seconds; it is some tens */
 
 struct fixture {
+    struct td_folder folder; /* "": none */
     struct td_daemon broker;
     struct sys_peer good;   /* publishes good.round to itself */
     struct sys_peer trap;   /* bad.>: nothing may ever come */
@@ -17,15 +22,11 @@ struct fixture {
     struct td_proc hostile;
 };
 
-static int setup(void **state)
+static int begin(struct fixture *f, const char *const *args)
 {
-    struct fixture *f = calloc(1, sizeof(*f));
     const char *url;
 
-    if (!f)
-        return -1;
-    *state = f;
-    sys_broker_start(&f->broker, NULL);
+    sys_broker_start(&f->broker, args);
     url = f->broker.endpoint[0];
     sys_peer_open(&f->good, url, "good");
     sys_peer_subscribe(&f->good, "good.>");
@@ -34,6 +35,24 @@ static int setup(void **state)
     sys_peer_open(&f->opener, url, "opener");
     sys_peer_subscribe(&f->opener, "junk.>");
     return 0;
+}
+
+static int setup(void **state)
+{
+    *state = calloc(1, sizeof(struct fixture));
+    return *state ? begin(*state, NULL) : -1;
+}
+
+static int setup_durable(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    const char *args[] = {"--data", NULL, NULL};
+
+    *state = f;
+    if (!f || !td_folder_new(&f->folder))
+        return -1;
+    args[1] = f->folder.path;
+    return begin(f, args);
 }
 
 static int teardown(void **state)
@@ -45,6 +64,7 @@ static int teardown(void **state)
     sys_peer_close(&f->trap);
     sys_peer_close(&f->opener);
     td_daemon_end(&f->broker);
+    td_folder_remove(&f->folder);
     free(f);
     return 0;
 }
@@ -74,6 +94,23 @@ static bool obey(struct fixture *f, struct tally *t, const char *line)
     return true;
 }
 
+/* All of its cases. */
+static struct tally obey_all(struct fixture *f, const char *option)
+{
+    const char *args[] = {f->broker.endpoint[0], option, NULL};
+    struct tally tally = {0};
+    const char *line;
+
+    python_start(&f->hostile, "hostile_client.py", args);
+    do {
+        line = td_proc_line(&f->hostile, SYS_WAIT_MS);
+        if (!line)
+            fail_msg("it stopped: %s", td_proc_errors(&f->hostile));
+    } while (obey(f, &tally, line));
+    assert_int_equal(tally.broken, 0);
+    return tally;
+}
+
 static bool junk_was_told(const struct watch *w, void *arg)
 {
     return w->bad_events == *(uint64_t *)arg;
@@ -82,20 +119,10 @@ static bool junk_was_told(const struct watch *w, void *arg)
 static void test_hostile_clients_get_what_the_protocol_says(void **state)
 {
     struct fixture *f = *state;
-    const char *args[] = {f->broker.endpoint[0], NULL};
-    struct tally tally = {0};
     struct sys_counters counters;
-    const char *line;
     long before_kb = td_proc_resident_kb(&f->broker.proc);
+    struct tally tally = obey_all(f, NULL);
 
-    python_start(&f->hostile, "hostile_client.py", args);
-    do {
-        line = td_proc_line(&f->hostile, SYS_WAIT_MS);
-        if (!line)
-            fail_msg("it stopped: %s", td_proc_errors(&f->hostile));
-    } while (obey(f, &tally, line));
-
-    assert_int_equal(tally.broken, 0);
     assert_true(tally.cases > 100); /* it found its cases */
     assert_int_equal(watch_now(&f->trap.watch).events, 0);
     assert_int_equal(watch_now(&f->trap.watch).bad_events, 0);
@@ -112,12 +139,27 @@ static void test_hostile_clients_get_what_the_protocol_says(void **state)
                     GROWTH_KB);
 }
 
+/* A storm of naks among them: it may not keep the broker busy. */
+static void test_settlements_get_what_the_protocol_says(void **state)
+{
+    struct fixture *f = *state;
+    struct tally tally = obey_all(f, "--durable");
+
+    assert_true(tally.cases > 10);
+    assert_int_equal(watch_now(&f->good.watch).down, 0);
+    if (!SYS_SANITIZED)
+        assert_true(usage_cpu_ms(&f->broker.proc) < CPU_MS);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_hostile_clients_get_what_the_protocol_says),
+        cmocka_unit_test_setup_teardown(
+            test_settlements_get_what_the_protocol_says, setup_durable,
+            teardown),
     };
 
     if (!python_is_there())
