@@ -1,0 +1,272 @@
+/* Who begins with the newest of each name, and who expects one. */
+#include "tests/conformance/kept.h"
+
+#define KEYS    5u
+#define WRITERS 2
+#define TURNS   25u
+
+static void add_keyed(struct kept *k, tidings_bus *bus)
+{
+    const char *patterns[1];
+    struct tidings_stream_options options;
+
+    kept_name(k);
+    options = kept_options(k, patterns);
+    options.keyed = true;
+    assert_ok(tidings_stream_add(bus, &options, CONF_MS));
+}
+
+static void publish_keys(const struct kept *k, tidings_bus *bus, uint64_t first,
+                         uint64_t count)
+{
+    for (uint64_t n = first; n < first + count; n++) {
+        const char key[2] = {(char)('a' + n % KEYS), '\0'};
+
+        kept_publish_key(k, bus, key, n);
+    }
+    assert_ok(tidings_flush(bus, CONF_MS));
+}
+
+/* ---- who begins ---- */
+
+static void test_readers_begin_with_the_newest_of_each_type(void **state)
+{
+    const struct tidings_sub_options last = {.start.kind = TIDINGS_START_LAST};
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    struct hand *h = hand_new(c);
+    struct kept k;
+
+    kept_add(&k, bus);
+    kept_publish(&k, bus, 1, 7);
+    memcpy(strchr(k.type, '.'), ".b", 2);
+    kept_publish(&k, bus, 8, 2);
+    hand_join(h, bus, &k, NULL, &last);
+    assert_true(hand_wait(h, 2, CONF_MS));
+    assert_int_equal(hand_call(h, 0).n, 7);
+    assert_int_equal(hand_call(h, 1).n, 9);
+    kept_publish(&k, bus, 10, 2);
+    assert_true(hand_wait(h, 4, CONF_MS));
+    assert_int_equal(hand_call(h, 2).n, 10);
+    assert_int_equal(hand_call(h, 3).n, 11);
+}
+
+/* Of what was there each key's newest at least, all that came later, in order
+ * and once. */
+static void check_state(struct hand *h, uint64_t before, uint64_t all)
+{
+    uint64_t n = hand_count(h);
+    uint64_t first = 0;
+
+    while (first < n && hand_call(h, first).n <= before)
+        first++;
+    assert_true(first <= KEYS);
+    assert_int_equal(n - first, all - before);
+    for (uint64_t i = 0; i < n; i++) {
+        struct hand_call call = hand_call(h, i);
+
+        assert_int_equal(call.sequence, call.n);
+        if (i < first) /* the newest of its key then */
+            assert_true(call.n + KEYS > before);
+        else
+            assert_int_equal(call.n, before + 1 + i - first);
+        if (i > 0)
+            assert_true(call.n > hand_call(h, i - 1).n);
+    }
+}
+
+static void check_newcomers(struct conf *c, const char *group)
+{
+    const struct tidings_sub_options last = {.start.kind = TIDINGS_START_LAST};
+    tidings_bus *bus = kept_open(c);
+    uint64_t published = 40;
+    struct kept k;
+
+    add_keyed(&k, bus);
+    publish_keys(&k, bus, 1, published);
+    for (int i = 0; i < 3; i++) {
+        struct hand *h = hand_new(c);
+        uint64_t before = published;
+        char name[8];
+        tidings_sub *sub;
+
+        snprintf(name, sizeof(name), "g%d", i);
+        sub = hand_join(h, bus, &k, group ? name : NULL, &last);
+        publish_keys(&k, bus, published + 1, 20); /* goes on meanwhile */
+        published += 20;
+        assert_true(hand_wait(h, 20, CONF_MS));
+        for (int64_t end = td_proc_now_ms() + CONF_MS;
+             hand_call(h, hand_count(h) - 1).n < published &&
+             td_proc_now_ms() < end;)
+            conf_pause_us(1000);
+        assert_ok(tidings_unsubscribe(sub, CONF_MS));
+        check_state(h, before, published);
+        hand_free(h);
+    }
+}
+
+static void test_readers_begin_with_the_newest_of_each_key(void **state)
+{
+    check_newcomers(*state, NULL);
+}
+
+static void test_groups_begin_with_the_newest_of_each_key(void **state)
+{
+    check_newcomers(*state, "g");
+}
+
+/* ---- who expects ---- */
+
+struct writer {
+    tidings_bus *bus;
+    const struct kept *k;
+    pthread_mutex_t lock; /* of what follows */
+    pthread_cond_t changed;
+    bool answered;
+    struct tidings_confirm answer;
+    uint64_t stored[TURNS]; /* sequences */
+    bool failed;
+};
+
+static void on_confirm(void *arg, const struct tidings_confirm *confirm)
+{
+    struct writer *w = arg;
+
+    pthread_mutex_lock(&w->lock);
+    w->answer = *confirm;
+    w->answered = true;
+    pthread_cond_signal(&w->changed);
+    pthread_mutex_unlock(&w->lock);
+}
+
+/* One event of the key, if that is its last sequence. */
+static tidings_err write_one(struct writer *w, const char *key,
+                             uint64_t expected, uint64_t *sequence)
+{
+    const struct tidings_attr attr = {
+        .name = "partitionkey", .kind = TIDINGS_ATTR_STRING, .string = key};
+    const struct tidings_event event = {
+        .type = w->k->type, .attrs = &attr, .attrs_len = key != NULL};
+    const struct tidings_publish_options options = {.level = TIDINGS_DISK,
+                                                    .on_confirm = on_confirm,
+                                                    .arg = w,
+                                                    .expects_key = true,
+                                                    .expected = expected};
+    struct timespec end;
+    tidings_err err;
+
+    w->answered = false;
+    err = tidings_publish_with(w->bus, &event, &options);
+    if (err)
+        return err;
+    clock_gettime(CLOCK_REALTIME, &end);
+    end.tv_sec += CONF_MS / 1000;
+    pthread_mutex_lock(&w->lock);
+    while (!w->answered &&
+           pthread_cond_timedwait(&w->changed, &w->lock, &end) == 0)
+        ;
+    err = w->answered ? w->answer.err : TIDINGS_ETIMEDOUT;
+    *sequence = w->answer.sequence;
+    pthread_mutex_unlock(&w->lock);
+    return err;
+}
+
+/* Each of its events is decided upon the one before it. */
+static void *write_all(void *arg)
+{
+    struct writer *w = arg;
+    uint64_t last = 0;
+
+    for (uint32_t i = 0; i < TURNS && !w->failed;) {
+        tidings_err err = write_one(w, "account", last, &last);
+
+        if (!err)
+            w->stored[i++] = last;
+        w->failed = err && err != TIDINGS_ECONFLICT;
+    }
+    return NULL;
+}
+
+static void writer_init(struct writer *w, tidings_bus *bus,
+                        const struct kept *k)
+{
+    memset(w, 0, sizeof(*w));
+    w->bus = bus;
+    w->k = k;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->changed, NULL);
+}
+
+static void writer_fini(struct writer *w)
+{
+    pthread_cond_destroy(&w->changed);
+    pthread_mutex_destroy(&w->lock);
+}
+
+/* Every number of the key is one writer's: nothing was decided twice. */
+static void test_writers_of_one_key_notice_each_other(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    struct writer w[WRITERS];
+    bool seen[WRITERS * TURNS + 1] = {false};
+    pthread_t thread[WRITERS];
+    struct kept k;
+
+    add_keyed(&k, bus);
+    for (int i = 0; i < WRITERS; i++) {
+        writer_init(&w[i], kept_open(c), &k);
+        assert_int_equal(pthread_create(&thread[i], NULL, write_all, &w[i]), 0);
+    }
+    for (int i = 0; i < WRITERS; i++)
+        pthread_join(thread[i], NULL);
+    for (int i = 0; i < WRITERS; i++) {
+        assert_false(w[i].failed);
+        for (uint32_t n = 0; n < TURNS; n++) {
+            assert_true(w[i].stored[n] <= WRITERS * TURNS);
+            assert_false(seen[w[i].stored[n]]);
+            seen[w[i].stored[n]] = true;
+        }
+        writer_fini(&w[i]);
+    }
+    assert_false(seen[0]);
+}
+
+static void test_what_is_expected_of_a_key_is_one(void **state)
+{
+    const struct tidings_publish_options both = {.expects = true,
+                                                 .expects_key = true};
+    const struct tidings_event event = {.type = "a"};
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    struct kept k, plain;
+    struct writer w;
+    uint64_t sequence;
+
+    add_keyed(&k, bus);
+    kept_add(&plain, bus);
+    writer_init(&w, bus, &k);
+    assert_err(tidings_publish_with(bus, &event, &both), TIDINGS_EINVAL);
+    assert_ok(write_one(&w, "x", 0, &sequence));
+    assert_int_equal(sequence, 1);
+    assert_ok(write_one(&w, "y", 0, &sequence));
+    assert_err(write_one(&w, "x", 2, &sequence), TIDINGS_ECONFLICT);
+    assert_int_equal(sequence, 1);
+    assert_err(write_one(&w, NULL, 0, &sequence), TIDINGS_EINVAL);
+    w.k = &plain; /* it is not keyed */
+    assert_err(write_one(&w, "x", 0, &sequence), TIDINGS_EINVAL);
+    writer_fini(&w);
+}
+
+int conf_run_newest(void)
+{
+    const struct CMUnitTest tests[] = {
+        KEPT_TEST(test_readers_begin_with_the_newest_of_each_type),
+        KEPT_TEST(test_readers_begin_with_the_newest_of_each_key),
+        KEPT_TEST(test_groups_begin_with_the_newest_of_each_key),
+        KEPT_TEST(test_writers_of_one_key_notice_each_other),
+        KEPT_TEST(test_what_is_expected_of_a_key_is_one),
+    };
+
+    return cmocka_run_group_tests_name("newest", tests, NULL, NULL);
+}
