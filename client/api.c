@@ -36,6 +36,7 @@ const char *tidings_status_name(enum tidings_status_kind kind)
         [TIDINGS_HANDLER_LATE] = "handler_late",
         [TIDINGS_STALE] = "stale",
         [TIDINGS_UNSTORED] = "unstored",
+        [TIDINGS_FENCED] = "fenced",
     };
 
     return (unsigned)kind < sizeof(names) / sizeof(names[0]) ? names[kind]
@@ -69,17 +70,33 @@ tidings_err td_check_timeout(int timeout_ms)
                    TIDINGS_TIMEOUT_MAX_MS);
 }
 
+/* A broker is there, and will not have us as we are. */
+static bool is_answer(tidings_err err)
+{
+    return err == TIDINGS_EVERSION || err == TIDINGS_ENOTSUP;
+}
+
+tidings_err td_is_fenced(const struct td_bus *b)
+{
+    return td_fail(TIDINGS_EFENCED,
+                   "producer \"%s\": another process has taken the name; this "
+                   "bus is over",
+                   b->producer);
+}
+
 tidings_err td_why_not(struct td_bus *b, const char *what)
 {
     if (b->closing)
         return td_fail(TIDINGS_ECLOSED, "the bus is being closed");
+    if (b->client.fenced)
+        return td_is_fenced(b);
     if (b->client.state == TD_CLIENT_READY)
         return td_fail(TIDINGS_ETIMEDOUT,
                        "%s: the broker at %s did not "
                        "answer in time",
                        what, b->url);
-    return td_fail(b->client.last_err == TIDINGS_EVERSION ? TIDINGS_EVERSION
-                                                          : TIDINGS_EUNREACH,
+    return td_fail(is_answer(b->client.last_err) ? b->client.last_err
+                                                 : TIDINGS_EUNREACH,
                    b->client.connects ? "lost the broker at %s: %s"
                                       : "no broker answers at %s: %s",
                    b->url, b->client.last_text);
@@ -116,7 +133,7 @@ tidings_err tidings_wait(tidings_bus *bus, int timeout_ms)
 
     if (!b)
         return err;
-    if (!td_bus_wait(b, is_up, NULL, td_now_ms() + timeout_ms))
+    if (!td_bus_wait_broker(b, is_up, NULL, td_now_ms() + timeout_ms))
         err = td_why_not(b, "wait");
     td_exit(b);
     return err;
@@ -157,12 +174,17 @@ bool td_flush(struct td_bus *b, int64_t deadline_ms)
 {
     uint64_t sequence = packed_sequence(b);
 
-    return td_bus_wait(b, is_done, &sequence, deadline_ms);
+    return td_bus_wait_broker(b, is_done, &sequence, deadline_ms);
 }
 
 uint64_t td_untaken(struct td_bus *b)
 {
-    return packed_sequence(b) - b->client.publisher.taken;
+    uint64_t events;
+
+    pthread_mutex_lock(b->packer);
+    events = b->client.packer.packed_events;
+    pthread_mutex_unlock(b->packer);
+    return events - b->client.publisher.taken_events;
 }
 
 /* From now on nothing is published: what was is what is waited for. */
@@ -219,7 +241,8 @@ tidings_err tidings_close(tidings_bus *bus)
     }
     b->close_called = true;
     end_packing(b);
-    if (!td_flush(b, td_now_ms() + b->close_timeout_ms))
+    if (!td_flush(b, td_now_ms() + b->close_timeout_ms) &&
+        td_unconfirmed(b) > 0)
         err = closed_too_early(b);
     b->closing = true;
     end_all(b);

@@ -21,6 +21,8 @@ void td_exit(struct td_bus *b);
 
 tidings_err td_check_timeout(int timeout_ms);
 
+tidings_err td_is_fenced(const struct td_bus *b); /* the detail says it */
+
 /* Why a wait ended without what it was for. */
 tidings_err td_why_not(struct td_bus *b, const char *what);
 
@@ -43,6 +45,9 @@ tidings_err td_prepare(struct td_packing *out, struct td_buf *attrs,
 /* That of this event, of the bus, or of the callback. */
 enum tidings_level td_level_of(const struct td_bus *b,
                                const struct td_packing *event);
+/* Whether an event may be packed under that number, 0: the next; the detail
+ * says why not. With the packer's lock. */
+tidings_err td_may_pack(const struct td_bus *b, uint64_t sequence);
 /* There was no room, or the bus is being closed: the code, and the detail. */
 tidings_err td_is_full(struct td_bus *b);
 

@@ -50,7 +50,7 @@ static tidings_err fetch(struct td_bus *b, struct fetching *f, int timeout_ms)
     struct td_pull *pull = f->sub->pull;
 
     pull->asked += f->max;
-    td_bus_wait(b, is_fetched, f, td_now_ms() + timeout_ms);
+    td_bus_wait_broker(b, is_fetched, f, td_now_ms() + timeout_ms);
     pull->asked -= f->max;
     if (f->len == 0 && timeout_ms == 0)
         return why_none(b, f->sub);

@@ -21,10 +21,10 @@ tidings_err tidings_info(struct tidings_info *out, tidings_bus *bus)
         out->epoch = c->epoch;
         out->connects = c->connects;
         pthread_mutex_lock(b->packer); /* both at the same moment */
-        out->published = c->packer.sequence;
+        out->published = c->packer.packed_events;
         out->unconfirmed = td_client_unconfirmed(c);
         pthread_mutex_unlock(b->packer);
-        out->taken = c->publisher.taken;
+        out->taken = c->publisher.taken_events;
         out->confirmed = c->confirmed;
         out->unstored = c->unstored;
         out->resent = c->resent;
@@ -133,7 +133,7 @@ tidings_err td_ask(tidings_bus *bus, struct td_question *q, enum td_op op,
         return err;
     td_client_question(&b->client, q, op);
     td_bus_touched(b);
-    if (!td_bus_wait(b, is_question_done, q, td_now_ms() + timeout_ms))
+    if (!td_bus_wait_broker(b, is_question_done, q, td_now_ms() + timeout_ms))
         err = no_answer(b, q, op);
     else if (q->code)
         err = td_fail(q->code, "%s",

@@ -6,14 +6,32 @@
 
 #include <string.h>
 
+tidings_err td_may_pack(const struct td_bus *b, uint64_t sequence)
+{
+    const struct td_client *c = &b->client;
+
+    if (c->fenced)
+        return td_is_fenced(b);
+    if (sequence == 0 || td_client_may_number(c, sequence))
+        return TIDINGS_OK;
+    return td_fail(TIDINGS_EINVAL,
+                   "sequence %llu comes after %llu: it may when all before it "
+                   "is confirmed",
+                   (unsigned long long)sequence,
+                   (unsigned long long)c->packer.sequence);
+}
+
 /* Packs, with the packer's lock. The clock costs more than the rest: the first
  * event of a batch has the time of now, and those that follow while the link
  * is busy that of the last tick of the system's clock. */
 static tidings_err pack(struct td_bus *b, struct td_packing *event)
 {
     const struct td_packer *p = &b->client.packer;
+    tidings_err err = td_may_pack(b, event->sequence);
     int64_t now_us;
 
+    if (err)
+        return err;
     if (event->time_us)
         return td_client_pack(&b->client, event);
     now_us = p->events == 0 ? td_unix_us() : td_unix_coarse_us();
@@ -41,6 +59,12 @@ tidings_err td_is_full(struct td_bus *b)
 
     if (b->close_called)
         return td_fail(TIDINGS_ECLOSED, "the bus is being closed");
+    if (td_client_is_named(&b->client) && !b->client.numbered)
+        return td_fail(b->client.last_err == TIDINGS_ENOTSUP ? TIDINGS_ENOTSUP
+                                                             : TIDINGS_EFULL,
+                       "the broker at %s has not said where producer \"%s\" "
+                       "goes on: %s",
+                       b->url, b->producer, b->client.last_text);
     if (td_unconfirmed(b) == 0)
         return td_fail(TIDINGS_EFULL, "callbacks of confirmed events wait to "
                                       "be called");
@@ -164,7 +188,10 @@ tidings_err td_prepare(struct td_packing *out, struct td_buf *attrs,
         if ((unsigned)options->level > TIDINGS_DISK)
             return td_fail(TIDINGS_EINVAL, "level is %d: none",
                            (int)options->level);
+        if (options->sequence > INT64_MAX)
+            return td_fail(TIDINGS_EINVAL, "a sequence is below 2^63");
         out->level = options->level;
+        out->sequence = options->sequence;
         out->on_confirm = options->on_confirm;
         out->arg = options->arg;
     }
@@ -197,7 +224,10 @@ tidings_err tidings_publish_with(tidings_bus *bus,
         return tidings_publish_all(bus, event, 1, options);
     err = td_prepare(&packing, &attrs, event, options);
     b = err ? NULL : enter_packer(bus, &err);
-    if (b) {
+    if (b && packing.sequence > 0 && !*b->producer) {
+        pthread_mutex_unlock(b->packer);
+        err = td_fail(TIDINGS_EINVAL, "sequence is of a bus with a producer");
+    } else if (b) {
         packing.level = td_level_of(b, &packing);
         err = finish(bus, b, &packing, pack(b, &packing));
     }
@@ -240,6 +270,35 @@ tidings_err tidings_flush(tidings_bus *bus, int timeout_ms)
         return err;
     err = td_flush(b, td_now_ms() + timeout_ms) ? take_unstored(b)
                                                 : not_flushed(b);
+    td_exit(b);
+    return err;
+}
+
+static bool is_numbered(struct td_bus *b, void *arg)
+{
+    (void)arg;
+    return b->client.state == TD_CLIENT_READY && b->client.numbered;
+}
+
+tidings_err tidings_producer_last(tidings_bus *bus, uint64_t *sequence,
+                                  int timeout_ms)
+{
+    tidings_err err = td_check_timeout(timeout_ms);
+    struct td_bus *b;
+
+    if (!err && !sequence)
+        err = td_fail(TIDINGS_EINVAL, "sequence is NULL");
+    b = err ? NULL : td_enter(bus, &err);
+    if (!b)
+        return err;
+    if (!*b->producer)
+        err = td_fail(TIDINGS_EINVAL, "the bus has no producer: see "
+                                      "tidings_options.producer");
+    else if (!td_bus_wait_broker(b, is_numbered, NULL,
+                                 td_now_ms() + timeout_ms))
+        err = td_why_not(b, "producer_last");
+    else
+        *sequence = b->client.stored;
     td_exit(b);
     return err;
 }

@@ -60,6 +60,8 @@ static tidings_err list_init(struct list *l, const struct tidings_event *events,
     }
     for (size_t i = 0; i < len && !err; i++)
         err = td_prepare(&l->packings[i], &l->attrs[i], &events[i], options);
+    for (size_t i = 1; i < len; i++)
+        l->packings[i].sequence = 0; /* the next */
     return err;
 }
 
@@ -87,6 +89,8 @@ static tidings_err pack(struct td_bus *b, const struct list *l)
     td_client_pump(&b->client);
     pthread_mutex_lock(b->packer);
     if (!b->packing_over)
+        err = td_may_pack(b, l->packings[0].sequence);
+    if (!err)
         err = td_client_pack_apart(&b->client, l->packings, l->len, &l->apart);
     pthread_mutex_unlock(b->packer);
     return err;
@@ -124,10 +128,12 @@ tidings_err tidings_publish_all(tidings_bus *bus,
                        TIDINGS_LIST_MAX);
     err = list_init(&l, events, len, options);
     b = err ? NULL : td_enter(bus, &err);
-    if (b) {
+    if (b && l.packings[0].sequence > 0 && !*b->producer)
+        err = td_fail(TIDINGS_EINVAL, "sequence is of a bus with a producer");
+    else if (b)
         err = publish(b, &l);
+    if (b)
         td_exit(b);
-    }
     list_fini(&l);
     return err;
 }

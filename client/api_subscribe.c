@@ -49,7 +49,7 @@ static tidings_err ask_for(struct td_bus *b, struct td_bus_sub *sub,
                            int timeout_ms)
 {
     td_bus_touched(b);
-    if (!td_bus_wait(b, is_answered, sub, td_now_ms() + timeout_ms))
+    if (!td_bus_wait_broker(b, is_answered, sub, td_now_ms() + timeout_ms))
         return td_why_not(b, "subscribe");
     if (sub->drained)
         return td_fail(TIDINGS_ECLOSED, "the bus was drained meanwhile");
@@ -264,6 +264,17 @@ static bool is_at_rest(struct td_bus *b, void *arg)
     return true;
 }
 
+static tidings_err not_at_rest(struct td_bus *b)
+{
+    if (b->closing)
+        return td_fail(TIDINGS_ECLOSED, "the bus is being closed");
+    if (b->client.fenced)
+        return td_is_fenced(b);
+    return td_fail(TIDINGS_ETIMEDOUT, "%llu events not handled, %llu not taken",
+                   (unsigned long long)b->waiting_events,
+                   (unsigned long long)td_unconfirmed(b));
+}
+
 tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
 {
     int64_t deadline = td_now_ms() + timeout_ms;
@@ -294,11 +305,7 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
     rested = td_bus_wait(b, is_at_rest, &deadline, deadline);
     rested = td_flush(b, deadline) && rested;
     if (!rested)
-        err = b->closing ? td_fail(TIDINGS_ECLOSED, "the bus is being closed")
-                         : td_fail(TIDINGS_ETIMEDOUT,
-                                   "%llu events not handled, %llu not taken",
-                                   (unsigned long long)b->waiting_events,
-                                   (unsigned long long)td_unconfirmed(b));
+        err = not_at_rest(b);
     else if (b->client.missed > missed)
         err = td_fail(TIDINGS_ELIMIT,
                       "at rest; %llu events were left behind at the broker",

@@ -5,6 +5,7 @@
 #include "client/utf8.h"
 #include "client/workers.h"
 #include "proto/id.h"
+#include "proto/type.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -42,6 +43,7 @@ static tidings_err take_options(struct td_bus *b,
 {
     const char *name = o->name ? o->name : "";
     const char *source = o->source ? o->source : "";
+    const char *producer = o->producer ? o->producer : "";
     tidings_err err = check_text("name", name, TD_NAME_BYTES_MAX);
 
     if (!err)
@@ -53,7 +55,13 @@ static tidings_err take_options(struct td_bus *b,
         return td_fail(TIDINGS_EINVAL, "a timeout is longer than a day");
     if (o->unconfirmed_bytes && o->unconfirmed_bytes < (2u << 20))
         return td_fail(TIDINGS_EINVAL, "unconfirmed_bytes below 2 MiB");
+    if (o->producer && !td_group_valid(producer, strlen(producer)))
+        return td_fail(TIDINGS_EINVAL,
+                       "producer \"%.70s\": a name is 1 to %u of "
+                       "[A-Za-z0-9_.-]",
+                       producer, TD_PRODUCER_NAME_BYTES_MAX);
     snprintf(b->name, sizeof(b->name), "%s", name);
+    snprintf(b->producer, sizeof(b->producer), "%s", producer);
     if (*source)
         snprintf(b->source, sizeof(b->source), "%s", source);
     else
@@ -63,7 +71,7 @@ static tidings_err take_options(struct td_bus *b,
                        (int)o->confirm);
     b->publish_timeout_ms = or_default(o->publish_timeout_ms, TD_PUBLISH_MS);
     b->close_timeout_ms = or_default(o->close_timeout_ms, TD_CLOSE_MS);
-    b->confirm = o->confirm;
+    b->confirm = *producer && !o->confirm ? TIDINGS_DISK : o->confirm;
     b->own_loop = o->own_loop;
     b->on_status = o->on_status;
     b->on_status_arg = o->on_status_arg;
@@ -76,6 +84,7 @@ static tidings_err init_client(struct td_bus *b,
     struct td_client_options options = {
         .name = b->name,
         .source = b->source,
+        .producer_name = b->producer,
         .unconfirmed_events = o->unconfirmed_events ? o->unconfirmed_events
                                                     : TD_UNCONFIRMED_EVENTS,
         .unconfirmed_bytes =
@@ -86,7 +95,11 @@ static tidings_err init_client(struct td_bus *b,
 
     if (getrandom(random, sizeof(random), 0) != (ssize_t)sizeof(random))
         return td_fail(TIDINGS_EIO, "no random numbers: %s", strerror(errno));
-    td_producer_make(options.producer, (uint64_t)(td_unix_us() / 1000), random);
+    if (*b->producer)
+        td_producer_named(options.producer, td_str_of(b->producer));
+    else
+        td_producer_make(options.producer, (uint64_t)(td_unix_us() / 1000),
+                         random);
     memcpy(&options.seed, random + 10, sizeof(options.seed));
     td_client_init(&b->client, &options, td_now_ms());
     return TIDINGS_OK;

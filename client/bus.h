@@ -38,6 +38,7 @@ struct td_bus {
     char *url;
     char name[TD_NAME_BYTES_MAX + 1];
     char source[TD_SOURCE_BYTES_MAX + 1];
+    char producer[TD_PRODUCER_NAME_BYTES_MAX + 1]; /* its name; "": none */
     int publish_timeout_ms;
     int close_timeout_ms;
     enum tidings_level confirm; /* of what is published without a level */
@@ -118,6 +119,11 @@ void td_bus_take(struct td_bus *b, struct td_message *m, int64_t now_ms);
  * the deadline passed, or the bus is being closed. */
 bool td_bus_wait(struct td_bus *b, bool (*done)(struct td_bus *b, void *arg),
                  void *arg, int64_t deadline_ms);
+
+/* The same for what a broker has to say: not when the bus is fenced. */
+bool td_bus_wait_broker(struct td_bus *b,
+                        bool (*done)(struct td_bus *b, void *arg), void *arg,
+                        int64_t deadline_ms);
 
 /* The bus is being closed: waits until no call waits any more. */
 void td_bus_leave(struct td_bus *b);

@@ -186,6 +186,30 @@ bool td_bus_wait(struct td_bus *b, bool (*done)(struct td_bus *b, void *arg),
     return ok;
 }
 
+struct asked {
+    bool (*done)(struct td_bus *b, void *arg);
+    void *arg;
+    bool is_done;
+};
+
+static bool is_answered(struct td_bus *b, void *arg)
+{
+    struct asked *asked = arg;
+
+    asked->is_done = asked->done(b, asked->arg);
+    return asked->is_done || b->client.fenced;
+}
+
+bool td_bus_wait_broker(struct td_bus *b,
+                        bool (*done)(struct td_bus *b, void *arg), void *arg,
+                        int64_t deadline_ms)
+{
+    struct asked asked = {done, arg, false};
+
+    td_bus_wait(b, is_answered, &asked, deadline_ms);
+    return asked.is_done;
+}
+
 bool td_bus_wait_room(struct td_bus *b, int64_t deadline_ms)
 {
     bool ok;

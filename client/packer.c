@@ -155,12 +155,24 @@ static bool is_level(struct td_packer *p, enum tidings_level level)
     return p->level == level;
 }
 
-tidings_err td_packer_pack(struct td_packer *p, const struct td_packing *e)
+/* The same for its sequence. */
+static bool is_next(struct td_packer *p, uint64_t sequence)
+{
+    if (sequence == 0 || sequence == p->sequence + 1)
+        return true;
+    td_packer_close(p);
+    if (p->events > 0)
+        return false;
+    p->sequence = sequence - 1;
+    return true;
+}
+
+static tidings_err pack(struct td_packer *p, const struct td_packing *e)
 {
     int64_t dt;
     size_t size;
 
-    if (!is_level(p, e->level))
+    if (!is_next(p, e->sequence) || !is_level(p, e->level))
         return TIDINGS_ENOMEM;
     dt = p->events ? e->time_us - p->base_us : 0;
     size = td_event_size(dt, e->len, e->attrs.len);
@@ -184,6 +196,16 @@ tidings_err td_packer_pack(struct td_packer *p, const struct td_packing *e)
     return TIDINGS_OK;
 }
 
+tidings_err td_packer_pack(struct td_packer *p, const struct td_packing *e)
+{
+    uint64_t before = p->sequence;
+    tidings_err err = pack(p, e);
+
+    if (err)
+        p->sequence = before;
+    return err;
+}
+
 /* The open batch is as if it had never been begun. */
 static void discard(struct td_packer *p)
 {
@@ -201,6 +223,7 @@ tidings_err td_packer_pack_apart(struct td_packer *p,
                                  const struct td_packing *events, size_t len,
                                  const struct td_apart *apart)
 {
+    uint64_t before = p->sequence;
     tidings_err err = TIDINGS_OK;
     struct td_outgoing **tail;
 
@@ -216,6 +239,7 @@ tidings_err td_packer_pack_apart(struct td_packer *p,
         err = TIDINGS_ENOMEM;
     if (err) {
         discard(p);
+        p->sequence = before;
         return err == TIDINGS_EFULL ? TIDINGS_ELIMIT : err;
     }
     (*tail)->atomic = true;

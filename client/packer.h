@@ -64,6 +64,7 @@ struct td_packing {
     const void *data;
     size_t len;
     struct td_str attrs;
+    uint64_t sequence; /* 0: the next */
     enum tidings_level level;
     tidings_on_confirm on_confirm; /* NULL: nobody waits */
     void *arg;
@@ -82,7 +83,8 @@ void td_packer_init(struct td_packer *p,
                     struct td_str source);
 void td_packer_fini(struct td_packer *p);
 
-/* Closes the batch first if its events are of another level.
+/* Closes the batch first if its events are of another level, or not those just
+ * before the event's sequence.
  *
  * TIDINGS_EFULL: the batch has to be closed first; TIDINGS_EINVAL: the type is
  * none that may be published; TIDINGS_ENOMEM. Nothing is packed then. */

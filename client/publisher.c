@@ -30,6 +30,8 @@ static void append(struct td_publisher *p, struct td_outgoing *out)
 
 void td_publisher_add(struct td_publisher *p, struct td_outgoing *list)
 {
+    if (list && td_outgoing_first(list) <= p->taken)
+        p->taken = td_outgoing_first(list) - 1;
     if (!p->unsent)
         p->unsent = list;
     if (!p->untaken)
@@ -85,6 +87,7 @@ void td_publisher_taken(struct td_publisher *p, uint64_t sequence)
 
         p->untaken = out->next;
         p->taken = out->last;
+        p->taken_events += out->events;
         if (out->left == 0)
             let_go(p, out);
     }
@@ -112,6 +115,21 @@ uint32_t td_publisher_tell(struct td_publisher *p, struct td_outgoing *out,
     if (out->left == 0)
         let_go(p, out);
     return fresh;
+}
+
+uint32_t td_publisher_give_up(struct td_publisher *p, struct td_outgoing *out)
+{
+    uint32_t unknown = out->level ? out->unknown : out->events;
+
+    if (p->untaken == out)
+        p->untaken = out->next;
+    let_go(p, out);
+    return unknown;
+}
+
+void td_publisher_begin(struct td_publisher *p, uint64_t taken)
+{
+    p->sent = p->taken = taken;
 }
 
 uint64_t td_publisher_done(const struct td_publisher *p)

@@ -16,7 +16,8 @@ struct td_publisher {
     struct td_outgoing *untaken; /* first not taken in any; or NULL */
     struct td_outgoing *near;    /* where the last confirm was; or NULL */
     uint64_t sent;               /* highest sequence ever sent */
-    uint64_t taken;              /* highest taken */
+    uint64_t taken;              /* highest taken … */
+    uint64_t taken_events;       /* … and how many were */
     /* What a packing thread compares with its own counts; see td_packer. */
     atomic_uint_fast64_t done_events; /* let go: taken, and confirmed if that
                                          was asked */
@@ -28,7 +29,8 @@ struct td_publisher {
 void td_publisher_init(struct td_publisher *p);
 void td_publisher_fini(struct td_publisher *p);
 
-/* Takes a list of batches over; NULL: none. */
+/* Takes a list of batches over; NULL: none. Their sequences rise; only when
+ * nothing is held may they begin below what was taken. */
 void td_publisher_add(struct td_publisher *p, struct td_outgoing *list);
 
 /* The first unsent batch was sent. */
@@ -53,6 +55,13 @@ uint32_t td_publisher_tell(struct td_publisher *p, struct td_outgoing *out,
 /* The last sequence of which all up to it are taken, and confirmed if that was
  * asked. */
 uint64_t td_publisher_done(const struct td_publisher *p);
+
+/* Nobody will confirm it any more: it is let go. Returns how many of its events
+ * were confirmed in no session. */
+uint32_t td_publisher_give_up(struct td_publisher *p, struct td_outgoing *out);
+
+/* What the broker has of a numbering that others have begun. */
+void td_publisher_begin(struct td_publisher *p, uint64_t taken);
 
 /* So many waiters were called: they take no memory any more. */
 void td_publisher_called(struct td_publisher *p, size_t waiters);

@@ -201,6 +201,28 @@ static tidings_err ready(struct td_client *c, const struct td_frame *f,
     }
 }
 
+bool td_client_is_named(const struct td_client *c)
+{
+    return c->options.producer_name && *c->options.producer_name;
+}
+
+void td_client_fence(struct td_client *c, const char *text)
+{
+    const struct td_client_port *port = &c->options.port;
+
+    td_client_lost(c, TIDINGS_EFENCED, text, c->now_ms);
+    c->closed = true;
+    if (port->guard)
+        port->guard(port->ctx, true);
+    c->fenced = true;
+    td_packer_close(&c->packer);
+    td_publisher_add(&c->publisher, td_packer_take(&c->packer));
+    if (port->guard)
+        port->guard(port->ctx, false);
+    td_client_give_up(c, TIDINGS_EFENCED, c->last_text);
+    td_client_status(c, TIDINGS_FENCED, TIDINGS_EFENCED, c->last_text, 0);
+}
+
 /* The session is over, unless the broker only missed us: that one it keeps. */
 static void on_bye(struct td_client *c, const struct td_frame *f)
 {
@@ -214,6 +236,10 @@ static void on_bye(struct td_client *c, const struct td_frame *f)
     else
         snprintf(text, sizeof(text), "%.*s", (int)f->u.bye.text.len,
                  f->u.bye.text.data);
+    if (code == TIDINGS_EFENCED && td_client_is_named(c)) {
+        td_client_fence(c, text);
+        return;
+    }
     td_client_lost(c, code ? code : TIDINGS_EUNREACH, text, c->now_ms);
 }
 

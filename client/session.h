@@ -158,8 +158,9 @@ struct td_client_port {
 };
 
 struct td_client_options {
-    const char *name;   /* borrowed */
-    const char *source; /* borrowed */
+    const char *name;          /* borrowed */
+    const char *source;        /* borrowed */
+    const char *producer_name; /* borrowed; "": it has none */
     uint8_t producer[TD_PRODUCER_BYTES];
     uint64_t unconfirmed_events;
     uint64_t unconfirmed_bytes;
@@ -202,6 +203,11 @@ struct td_client {
     uint8_t token[TD_TOKEN_BYTES]; /* of the last WELCOME that had one */
     uint64_t resent;
     uint64_t missed;
+    /* of a producer with a name */
+    uint64_t term;   /* under which it is held; 0: not greeted yet */
+    uint64_t stored; /* the last sequence that is, as far as it is known */
+    bool numbered;   /* the first is known, so events may be packed … */
+    bool fenced; /* … and no more: another has the name; both with guard() */
     /* publishing */
     struct td_packer packer; /* with guard(); all else without */
     struct td_publisher publisher;
@@ -293,6 +299,8 @@ void td_client_break(struct td_client *c, const char *why);
 /* Says goodbye and closes the link; never opens another. */
 void td_client_close(struct td_client *c);
 
+bool td_client_is_named(const struct td_client *c);
+
 /* ---- publishing: packing needs the guard, the rest the session ---- */
 
 /* Packs an event, and closes the batch if it is full. TIDINGS_EFULL: there is no room, try again when
@@ -310,6 +318,10 @@ enum td_pump {
 tidings_err td_client_pack_apart(struct td_client *c,
                                  const struct td_packing *events, size_t len,
                                  const struct td_apart *apart);
+
+/* Whether the event may have that sequence: it is above the last one, or all
+ * before it is confirmed. Needs the guard. */
+bool td_client_may_number(const struct td_client *c, uint64_t sequence);
 
 /* Whether td_client_pump() has something to do. Needs the guard. */
 enum td_pump td_client_wants_pump(const struct td_client *c);

@@ -114,8 +114,19 @@ static struct td_confirmed *confirmed_new(const struct td_confirm *row,
     return new;
 }
 
-/* So many events that nobody is called for were not stored, the first of which
- * is in this batch. */
+/* So many events that nobody is called for were not stored. */
+static void add_unasked(struct td_client *c, tidings_err err, const char *text,
+                        uint64_t events)
+{
+    if (c->unasked.events == 0) {
+        c->unasked.err = err;
+        snprintf(c->unasked.text, sizeof(c->unasked.text), "%s", text);
+    }
+    c->unasked.events += events;
+    td_client_status(c, TIDINGS_UNSTORED, err, text, events);
+}
+
+/* The first of them is in this batch. */
 static void tell_unstored(struct td_client *c, const struct td_confirm *row,
                           struct td_str type, uint64_t events)
 {
@@ -129,12 +140,7 @@ static void tell_unstored(struct td_client *c, const struct td_confirm *row,
              type.len > 60 ? 60 : (int)type.len, type.data,
              type.len > 60 ? "..." : "", stream ? ", stream " : "", stream,
              row->stream.data);
-    if (c->unasked.events == 0) {
-        c->unasked.err = err;
-        memcpy(c->unasked.text, text, sizeof(text));
-    }
-    c->unasked.events += events;
-    td_client_status(c, TIDINGS_UNSTORED, err, text, events);
+    add_unasked(c, err, text, events);
 }
 
 /* The row is right, and there is memory. */
@@ -172,6 +178,8 @@ static void apply(struct td_client *c, const struct td_confirm *row,
         c->unstored += fresh;
     else
         c->confirmed += fresh;
+    if (!row->code && row->first + row->count - 1 > c->stored)
+        c->stored = row->first + row->count - 1;
     alone = fresh - check->waiters;
     if (row->code && alone > 0)
         tell_unstored(c, row, first, alone);
@@ -219,4 +227,44 @@ tidings_err td_client_on_confirm(struct td_client *c, const struct td_frame *f)
         return TIDINGS_OK;
     }
     return err;
+}
+
+/* ---- giving up ---- */
+
+/* Without memory nobody is called now, but when the bus is closed. Returns how
+ * many events nobody is called for. */
+static uint64_t give_up_one(struct td_client *c, struct td_outgoing *out,
+                            tidings_err err)
+{
+    const struct td_client_port *port = &c->options.port;
+    const struct td_confirm row = {
+        .first = td_outgoing_first(out), .count = out->events, .code = err};
+    const struct td_stretch all = {row.first, out->last};
+    size_t waiters = gather(out, all, NULL);
+    struct td_confirmed *confirmed =
+        waiters > 0 ? confirmed_new(&row, waiters) : NULL;
+    uint64_t unknown;
+
+    if (waiters > 0 && !confirmed)
+        return 0;
+    if (confirmed)
+        gather(out, all, confirmed);
+    unknown = td_publisher_give_up(&c->publisher, out);
+    c->unstored += unknown;
+    if (confirmed)
+        port->confirmed(port->ctx, confirmed);
+    return unknown - waiters;
+}
+
+void td_client_give_up(struct td_client *c, tidings_err err, const char *text)
+{
+    struct td_outgoing *next;
+    uint64_t alone = 0;
+
+    for (struct td_outgoing *out = c->publisher.head; out; out = next) {
+        next = out->next;
+        alone += give_up_one(c, out, err);
+    }
+    if (alone > 0)
+        add_unasked(c, err, text, alone);
 }

@@ -38,8 +38,13 @@ static void pack_options(struct td_client *c)
 {
     msgpack_packer pk;
 
-    td_client_options_begin(c, c->resuming ? 2 : c->has_token ? 1 : 0);
+    td_client_options_begin(c, (uint32_t)(c->resuming + c->has_token +
+                                          (td_client_is_named(c) ? 2 : 0)));
     msgpack_packer_init(&pk, &c->scratch, td_buf_pack_write);
+    if (td_client_is_named(c)) {
+        td_client_option_str(c, "producer", c->options.producer_name);
+        td_client_option_uint(c, "term", c->term);
+    }
     if (c->has_token) {
         td_client_option_key(c, "token");
         msgpack_pack_bin(&pk, sizeof(c->token));
@@ -72,6 +77,8 @@ void td_client_hello(struct td_client *c)
 struct greeting {
     struct td_str token; /* data NULL: none, so it cannot be resumed */
     uint64_t grace_ms;   /* 0: nor then */
+    uint64_t term;       /* of a name; 0: the broker does not know that */
+    uint64_t stored;
     bool resumed;
     bool new_epoch;
 };
@@ -81,7 +88,30 @@ static bool read_limits(struct td_str limits, struct greeting *g)
     return td_map_bin(limits, "token", &g->token) &&
            (!g->token.data || g->token.len == TD_TOKEN_BYTES) &&
            td_map_uint(limits, "grace_ms", &g->grace_ms) &&
+           td_map_uint(limits, "term", &g->term) &&
+           td_map_uint(limits, "stored", &g->stored) &&
            td_map_bool(limits, "resumed", &g->resumed);
+}
+
+/* Of a name: others may have published under it before. */
+static void begin_numbers(struct td_client *c, const struct greeting *g,
+                          uint64_t taken)
+{
+    const struct td_client_port *port = &c->options.port;
+
+    c->term = g->term;
+    c->stored = g->stored;
+    if (!c->numbered) {
+        td_publisher_begin(&c->publisher, taken);
+        if (port->guard)
+            port->guard(port->ctx, true);
+        c->packer.sequence = g->stored;
+        c->numbered = true;
+        if (port->guard)
+            port->guard(port->ctx, false);
+    } else if (taken > c->publisher.sent) {
+        c->publisher.sent = taken;
+    }
 }
 
 /* NULL: nothing. */
@@ -95,6 +125,11 @@ static const char *wrong_with(struct td_client *c, const struct td_frame *f,
     g->new_epoch = c->epoch && c->epoch != f->u.welcome.epoch;
     if (g->resumed && (!c->resuming || g->new_epoch))
         return "resumed a session that was not to be";
+    if (td_client_is_named(c) &&
+        (g->term == 0 || (c->term && g->term != c->term)))
+        return "does not say who holds the producer's name";
+    if (td_client_is_named(c))
+        begin_numbers(c, g, f->u.welcome.taken);
     if (!td_client_set_taken(c, f->u.welcome.taken))
         return "has taken what was never sent";
     return NULL;

@@ -45,6 +45,10 @@ bool td_client_send_scratch(struct td_client *c, const struct td_frame *frame);
 void td_client_hello(struct td_client *c);
 tidings_err td_client_on_welcome(struct td_client *c, const struct td_frame *f);
 
+/* Another process has taken the producer's name: nothing is sent any more, and
+ * what was not confirmed never will be. */
+void td_client_fence(struct td_client *c, const char *text);
+
 /* session_publish.c */
 
 /* A new link: all that is not taken and confirmed is sent again. Returns how
@@ -56,6 +60,8 @@ tidings_err td_client_on_taken(struct td_client *c, const struct td_frame *f);
 
 /* session_confirm.c */
 tidings_err td_client_on_confirm(struct td_client *c, const struct td_frame *f);
+/* All that is held is told that it was not stored, and let go. */
+void td_client_give_up(struct td_client *c, tidings_err err, const char *text);
 
 /* session_subscribe.c */
 struct td_csub *td_client_sub_find(struct td_client *c, uint64_t number);

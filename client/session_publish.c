@@ -144,6 +144,8 @@ static uint64_t unsent_bytes(const struct td_client *c)
 /* For one more, however many it is. */
 static bool has_place(const struct td_client *c)
 {
+    if (td_client_is_named(c) && !c->numbered)
+        return false;
     return td_client_unconfirmed(c) < c->options.unconfirmed_events &&
            held_bytes(c) < c->options.unconfirmed_bytes &&
            (!c->ready || unsent_bytes(c) < UNSENT_BYTES_MAX);
@@ -153,6 +155,8 @@ tidings_err td_client_pack_apart(struct td_client *c,
                                  const struct td_packing *events, size_t len,
                                  const struct td_apart *apart)
 {
+    if (c->fenced)
+        return TIDINGS_EFENCED;
     return has_place(c) ? td_packer_pack_apart(&c->packer, events, len, apart)
                         : TIDINGS_EFULL;
 }
@@ -161,12 +165,19 @@ tidings_err td_client_pack(struct td_client *c, const struct td_packing *event)
 {
     tidings_err err;
 
+    if (c->fenced)
+        return TIDINGS_EFENCED;
     if (!has_place(c))
         return TIDINGS_EFULL;
     err = td_packer_pack(&c->packer, event);
     if (!err && td_packer_is_full(&c->packer))
         td_packer_close(&c->packer); /* without memory it goes on growing */
     return err;
+}
+
+bool td_client_may_number(const struct td_client *c, uint64_t sequence)
+{
+    return sequence > c->packer.sequence || td_client_unconfirmed(c) == 0;
 }
 
 enum td_pump td_client_wants_pump(const struct td_client *c)
@@ -180,6 +191,10 @@ enum td_pump td_client_wants_pump(const struct td_client *c)
  * very next event. */
 bool td_client_has_room(const struct td_client *c)
 {
+    if (c->fenced)
+        return true; /* to hear of it */
+    if (td_client_is_named(c) && !c->numbered)
+        return false;
     return td_client_unconfirmed(c) <= c->options.unconfirmed_events / 2 &&
            held_bytes(c) <= c->options.unconfirmed_bytes / 2 &&
            (!c->ready || unsent_bytes(c) <= UNSENT_BYTES_MAX / 2);

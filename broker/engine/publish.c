@@ -374,7 +374,7 @@ static tidings_err take_scheduled(struct td_engine *e, struct td_session *s,
     uint64_t last = run->first + run->count - 1;
 
     if (last <= p->taken && td_stored_has(&p->stored, last)) {
-        td_schedule_again(e, s, batch, asking->level);
+        td_schedule_again(e, s, batch, body, offset, asking->level);
         count_duplicates(e, batch->runs, batch->runs_len, p->taken);
     } else {
         td_schedule_accept(e, s, batch, body, offset, asking->level,

@@ -58,12 +58,42 @@ static void refuse(struct td_engine *e, struct td_session *s,
     tell(e, s, batch, 0, &row);
 }
 
-void td_schedule_again(struct td_engine *e, struct td_session *s,
-                       const struct td_batch *batch, unsigned level)
+/* A run of it; false: it lies, where bodies are not walked. */
+static bool run_again(struct td_engine *e, struct td_session *s,
+                      struct td_run run, const uint8_t *data, unsigned level)
 {
-    const struct td_confirm row = {.level = level, .duplicate = true};
+    const uint8_t *end = data + run.bytes;
 
-    tell(e, s, batch, td_commit_last(e), &row);
+    while (run.count > 0) {
+        struct td_again again = td_again_of(s->producer, &run, data);
+        struct td_confirm row = {.first = run.first,
+                                 .count = again.events,
+                                 .code = again.code,
+                                 .level = again.code ? 0 : level,
+                                 .duplicate = !again.code};
+
+        td_confirm(e, s, td_commit_last(e), NULL, &row);
+        data = td_events_skip(data, end, again.events);
+        if (!data)
+            return false;
+        run.bytes = (uint32_t)(end - data);
+        run.first += again.events;
+        run.count -= again.events;
+    }
+    return true;
+}
+
+void td_schedule_again(struct td_engine *e, struct td_session *s,
+                       const struct td_batch *batch, struct td_body *body,
+                       size_t offset, unsigned level)
+{
+    for (uint32_t i = 0; i < batch->runs_len; i++) {
+        const struct td_run *run = &batch->runs[i];
+
+        if (!run_again(e, s, *run, body->data + offset, level))
+            return;
+        offset += run->bytes;
+    }
 }
 
 /* ---- one event ---- */
@@ -257,6 +287,7 @@ void td_schedule_accept(struct td_engine *e, struct td_session *s,
     put_next(e);
     td_commit_raise(e, (enum td_level)row.level);
     td_producer_storing(e, p);
+    td_prints_add(p, batch, body->data + offset);
     for (uint32_t i = 0; i < batch->runs_len; i++) {
         const struct td_run *run = &batch->runs[i];
 

@@ -60,7 +60,8 @@ void td_schedule_accept(struct td_engine *e, struct td_session *s,
                         size_t offset, unsigned level, int64_t due_ms);
 /* A batch that had been accepted before. */
 void td_schedule_again(struct td_engine *e, struct td_session *s,
-                       const struct td_batch *batch, unsigned level);
+                       const struct td_batch *batch, struct td_body *body,
+                       size_t offset, unsigned level);
 /* One that waits is going out with this turn's transaction. False: no memory,
  * and it waits. */
 bool td_schedule_leave(struct td_engine *e, const struct td_due *due,

@@ -40,6 +40,7 @@ void td_status_tell(struct td_status *s, const struct tidings_status *status)
     case TIDINGS_HANDLER_FAILED: /* ours never do */
     case TIDINGS_HANDLER_LATE:   /* not asked for */
     case TIDINGS_UNSTORED:       /* nothing is published */
+    case TIDINGS_FENCED:         /* nor under a name */
         break;
     }
 }

@@ -247,6 +247,7 @@ static void on_status(void *arg, const struct tidings_status *status)
     case TIDINGS_BAD_EVENT:
     case TIDINGS_STALE:
     case TIDINGS_UNSTORED:
+    case TIDINGS_FENCED:
         break;
     }
     fprintf(stderr, "%s: %s: %s\n", host->name,

@@ -36,7 +36,8 @@ static void test_status_kinds_have_names(void **state)
         {TIDINGS_HANDLER_LATE, "handler_late"},
         {TIDINGS_STALE, "stale"},
         {TIDINGS_UNSTORED, "unstored"},
-        {(enum tidings_status_kind)(TIDINGS_UNSTORED + 1), "?"},
+        {TIDINGS_FENCED, "fenced"},
+        {(enum tidings_status_kind)(TIDINGS_FENCED + 1), "?"},
         {(enum tidings_status_kind) - 1, "?"},
     };
 

@@ -48,7 +48,7 @@ struct tally {
     uint64_t next_n[CONF_PUBLISHERS_MAX]; /* numbered events: the next one */
     uint64_t holes;                       /* numbers that were left out */
     uint64_t disorder;                    /* numbers that came late or twice */
-    uint64_t statuses[TIDINGS_UNSTORED + 1];
+    uint64_t statuses[TIDINGS_FENCED + 1];
     uint64_t missed;              /* sum of GAPs */
     struct tidings_status status; /* the last; its texts are below */
     char status_text[256];
@@ -153,6 +153,7 @@ int conf_run_groups(void);
 int conf_run_settle(void);
 int conf_run_fetch(void);
 int conf_run_dead(void);
+int conf_run_named(void);
 int conf_run_readers(void);
 int conf_run_newest(void);
 int conf_run_again(void);

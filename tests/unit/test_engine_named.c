@@ -298,6 +298,28 @@ static void test_named_stores_later_what_was_refused(void **state)
     assert_int_equal(stored_events(s, "=a/2"), 6);
 }
 
+/* What waits for its time is stored under its number, as anything else. */
+static void test_named_schedules_once(void **state)
+{
+    static const struct piece same = {"a.b", 2, 10, 1, NULL};
+    static const struct piece mixed[] = {{"a.b", 1, 10, 1, NULL},
+                                         {"a.b", 1, 11, 2, NULL}};
+    struct streams *s = *state;
+
+    for (unsigned broker = 0; broker < 2; broker++) {
+        hello_term(s, "=a/1", 0);
+        check_welcome(s, "=a/1", broker + 1, broker ? 2 : 0);
+        publish_if(s->f, "=a/1", DISK, &same, 1, "{\"after_ms\" 60000}");
+        settle_down(s);
+        CONFIRM("=a/1", 0, 1, 2, TIDINGS_OK, broker > 0);
+        publish_if(s->f, "=a/1", DISK, mixed, 2, "{\"after_ms\" 60000}");
+        settle_down(s);
+        CONFIRM("=a/1", 1, 1, 1, TIDINGS_OK, true);
+        CONFIRM("=a/1", 2, 2, 1, TIDINGS_ECONFLICT, false);
+        cut_power(s);
+    }
+}
+
 /* ---- whose it is ---- */
 
 static void test_named_is_not_forgotten(void **state)
@@ -418,6 +440,7 @@ int main(void)
         TEST_STREAM(test_named_remembers_its_last_events),
         TEST_STREAM(test_named_numbers_may_be_left_out),
         TEST_STREAM(test_named_stores_later_what_was_refused),
+        TEST_STREAM(test_named_schedules_once),
         TEST_STREAM(test_named_is_not_forgotten),
         TEST_STREAM(test_named_needs_its_name),
         TEST_STREAM(test_named_hello_of_nonsense),

@@ -37,12 +37,16 @@ struct tidings_confirm {
                           takes its type, or the broker keeps nothing.
                           TIDINGS_EFULL, TIDINGS_EIO: it was not stored; publish
                           it again later. TIDINGS_ECONFLICT: what it expected
-                          is not so. TIDINGS_ECLOSED: the bus was closed
-                          before an answer came: it may be stored or not */
+                          is not so, or another event is stored under its
+                          number. TIDINGS_EFENCED: another process has taken the
+                          producer's name. TIDINGS_ECLOSED: the bus was closed.
+                          After these two it may be stored or not: no answer
+                          came before */
     const char *stream;       /* "" if err */
     uint64_t sequence;        /* in the stream; 0: not known. With
                                  TIDINGS_ECONFLICT the last one of the stream,
-                                 or of the key */
+                                 or of the key, if that was expected to be
+                                 another */
     enum tidings_level level; /* what was reached: what was asked for; in a
                                  stream in memory TIDINGS_MEMORY */
     bool duplicate;           /* it had been stored before: its confirm was
@@ -85,6 +89,8 @@ struct tidings_publish_options {
                           keyed or there is no such key, and TIDINGS_ELIMIT
                           where it has more keys than it knows the last
                           sequence of */
+    uint64_t sequence; /* with a producer: its number of this event, see
+                          "Publishing under a name". 0: the next */
 };
 
 #define TIDINGS_SCHEDULE "$schedule"
@@ -138,6 +144,56 @@ tidings_publish_all(tidings_bus *bus, const struct tidings_event *events,
 TIDINGS_API tidings_err tidings_schedule_cancel(tidings_bus *bus,
                                                 uint64_t number,
                                                 int timeout_ms);
+
+/* ======================================================================
+ * Publishing under a name
+ *
+ * A bus that is opened with options.producer = "orders-1" numbers its events
+ * 1, 2, 3, ... under that name, wherever and however often it is opened: the
+ * broker remembers the last number that is stored. A program that publishes what
+ * stands in a table of its own gives each row its number, or publishes in order
+ * and counts; after a crash tidings_producer_last() says how far it had come,
+ * and what is published again is not stored again:
+ *
+ *     tidings_producer_last(bus, &last, 5000);
+ *     for each row above last, in order:
+ *         options.sequence = row.number;
+ *         tidings_publish_with(bus, &row.event, &options);
+ *
+ * Numbers rise, and may leave some out. An event at or below the last stored one
+ * is confirmed as a duplicate if it is the one that was stored, and with
+ * TIDINGS_ECONFLICT if it is another, or if its number was left out. The same is:
+ * type, data and attributes; not the time. The broker compares the last 128
+ * events of a name, and takes what is older for the same. An event that was
+ * refused (TIDINGS_EFULL, TIDINGS_EIO) may be published again under its number.
+ *
+ * One bus at a time has a name. Opening another under it, in any process, takes
+ * it: the bus before is fenced. Nothing of it is stored any more; what it had
+ * not confirmed is confirmed with TIDINGS_EFENCED, and so does every call on it
+ * answer; on_status is told TIDINGS_FENCED. So a process that was thought dead
+ * does no harm when it wakes up. There is no password: whoever knows a name may
+ * take it.
+ *
+ * What is published before the broker has greeted the bus waits for that, for
+ * publish_timeout_ms. The broker needs a data folder: TIDINGS_ENOTSUP. It
+ * remembers names for good, at most 4,096: a name is for a program that comes
+ * again, not for each run of it.
+ * ====================================================================== */
+
+/**
+ * The last number of the bus's producer that is stored, as far as this bus
+ * knows: what the broker said when it greeted, and what was confirmed since.
+ * Waits for the broker to greet.
+ *
+ * @param sequence  0: none is.
+ * @return TIDINGS_OK.
+ *         TIDINGS_EINVAL   the bus has no producer, or an argument is wrong.
+ *         TIDINGS_EUNREACH, TIDINGS_ENOTSUP, TIDINGS_EFENCED, TIDINGS_EVERSION,
+ *         TIDINGS_ECLOSED, TIDINGS_EFORKED   as tidings_wait().
+ */
+TIDINGS_API tidings_err tidings_producer_last(tidings_bus *bus,
+                                              uint64_t *sequence,
+                                              int timeout_ms);
 
 /* ======================================================================
  * Consuming: what a handler may know and say of its delivery

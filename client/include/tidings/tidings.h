@@ -175,9 +175,11 @@ enum tidings_status_kind {
     TIDINGS_STALE,          /* the broker did not believe the settlement of
                                count deliveries of sub: they came too late, and
                                the events are delivered again, or have been */
-    TIDINGS_UNSTORED        /* count events, for which a confirm but no callback
+    TIDINGS_UNSTORED,       /* count events, for which a confirm but no callback
                                was asked, were not stored; err and text say
                                why */
+    TIDINGS_FENCED          /* another process has taken the producer's name:
+                               this bus is over, and only to be closed */
 };
 
 /** What on_status is told. Pointers are valid during the call. */
@@ -209,6 +211,9 @@ struct tidings_options {
     const char *source; /* CloudEvents source of what is published: a URI
                            reference; default "/" + name, "/tidings" if that
                            is empty */
+    const char *producer; /* a name for what numbers the events of this bus, 1..64
+                             of [A-Za-z0-9_.-]: see "Publishing under a name" in
+                             tidings/durable.h. NULL: none */
     int publish_timeout_ms; /* how long a publish may wait for room; default
                                5000; -1: not at all */
     int close_timeout_ms;   /* how long tidings_close() may wait for the broker
@@ -220,7 +225,8 @@ struct tidings_options {
                                   its callback counts too */
     enum tidings_level confirm; /* what is published on this bus is confirmed
                                    at this level: tidings_flush() waits for it;
-                                   see tidings/durable.h. Default: it is not */
+                                   see tidings/durable.h. Default: it is not;
+                                   with a producer: TIDINGS_DISK */
     bool own_loop; /* handlers run only in tidings_dispatch(); see below */
     void (*on_status)(void *arg, const struct tidings_status *status);
     void *on_status_arg; /* called like a handler: same thread, same order; but
@@ -261,6 +267,9 @@ TIDINGS_API tidings_err tidings_open(tidings_bus **out, const char *url,
  *                            names the URL and what went wrong last.
  *         TIDINGS_EVERSION   the broker speaks no common version; still
  *                            trying, in case it is replaced.
+ *         TIDINGS_ENOTSUP    the bus has a producer, and the broker keeps
+ *                            nothing: give it a data folder. Still trying.
+ *         TIDINGS_EFENCED    another process has taken the producer's name.
  *         TIDINGS_ECLOSED    the bus is or was being closed.
  */
 TIDINGS_API tidings_err tidings_wait(tidings_bus *bus, int timeout_ms);
@@ -304,6 +313,7 @@ TIDINGS_API tidings_err tidings_close(tidings_bus *bus);
  *         TIDINGS_EINVAL   a bound above is broken; nothing was packed.
  *         TIDINGS_EFULL    no room came within publish_timeout_ms; nothing
  *                          was packed, retry later.
+ *         TIDINGS_EFENCED  another process has taken the producer's name.
  *         TIDINGS_ECLOSED, TIDINGS_EFORKED, TIDINGS_ENOMEM  nothing packed.
  * Threads: any; also inside a handler.
  * Term: CloudEvents 1.0 "type", "data"; PROTOCOL.md 4 "PUBLISH".
