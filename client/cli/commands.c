@@ -83,7 +83,11 @@ const struct td_command td_commands[] = {
     {"group show", TD_CLI_GROUP_SHOW, "STREAM GROUP",
      "show a group, and whether it is slow or waits", "", td_cli_group_show},
     {"group pause", TD_CLI_GROUP_PAUSE, "STREAM GROUP",
-     "deliver nothing for a while", "", td_cli_group_pause},
+     "deliver nothing for a while",
+     "What is in flight may be settled; events wait in the stream.\n"
+     "\n"
+     "    tidings group pause events mails --until +10m\n",
+     td_cli_group_pause},
     {"group resume", TD_CLI_GROUP_RESUME, "STREAM GROUP", "deliver again", "",
      td_cli_group_resume},
     {"group seek", TD_CLI_GROUP_SEEK, "STREAM GROUP",
@@ -92,7 +96,10 @@ const struct td_command td_commands[] = {
     {"group delete", TD_CLI_GROUP_DELETE, "STREAM GROUP",
      "delete a group with its dead letters", "", td_cli_group_delete},
 
-    {"dlq list", TD_CLI_DLQ_LIST, "STREAM GROUP", "list dead letters", "",
+    {"dlq list", TD_CLI_DLQ_LIST, "STREAM GROUP", "list dead letters",
+     "By their numbers, which show, redrive and purge take.\n"
+     "\n"
+     "    tidings dlq list events mails --type 'order.*'\n",
      td_cli_dlq_list},
     {"dlq show", TD_CLI_DLQ_SHOW, "STREAM GROUP NUMBER",
      "show a dead letter with its event", "Looking changes nothing.\n",
@@ -101,9 +108,12 @@ const struct td_command td_commands[] = {
      "deliver dead letters once more",
      "They reach this group alone, as if for the first time.\n"
      "\n"
-     "    tidings dlq redrive events mails --type order.* --rate 100\n",
+     "    tidings dlq redrive events mails --type 'order.*' --rate 100\n",
      td_cli_dlq_redrive},
-    {"dlq purge", TD_CLI_DLQ_PURGE, "STREAM GROUP", "delete dead letters", "",
+    {"dlq purge", TD_CLI_DLQ_PURGE, "STREAM GROUP", "delete dead letters",
+     "Those on their way to the group once more, too.\n"
+     "\n"
+     "    tidings dlq purge events mails --last 100 --yes\n",
      td_cli_dlq_purge},
 
     {"schedule list", TD_CLI_SCHEDULE_LIST, "",

@@ -3,7 +3,10 @@
 
     TIDINGS_BIN=build/bin tests/system/test_cli_usage.py [-v] [TestCase.test_name]
 """
+import os
+import re
 import signal
+import subprocess
 import sys
 import time
 import unittest
@@ -11,6 +14,34 @@ import unittest
 import cli
 from cli import (COMMANDS, DONE, FAILED, NO_BROKER, OBEYED, TIDINGS, USAGE,
                  WAIT_S, Broker, Process, environment, run)
+
+
+# What belongs to a command and not to what it makes.
+NOT_IN_MANUAL = {"count", "event", "help", "json", "rate", "timeout", "url",
+                 "version"}
+# What a structure is about, and the length of a list.
+NAMES = {"name", "stream", "group", "patterns_len", "policy"}
+
+
+def read(path):
+    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+    with open(os.path.join(root, path), encoding="utf-8") as lines:
+        return lines.read()
+
+
+def section(text, head):
+    return text.split("\n" + head + "\n", 1)[1].split("\n## ", 1)[0]
+
+
+def options_of(text):
+    return re.findall(r"(?m)^ +(?:-\w, )?--([a-z-]+)", text)
+
+
+def fields_of(header, name):
+    body = re.search(r"struct tidings_%s_options \{(.*?)\n\};" % name, header,
+                     re.S).group(1)
+    body = re.sub(r"/\*.*?\*/", "", body, flags=re.S)
+    return re.findall(r"(\w+)(?:\)\([^;]*\))?;", body)
 
 
 class CommandLine(unittest.TestCase):
@@ -40,6 +71,30 @@ class CommandLine(unittest.TestCase):
             for line in text.splitlines():
                 self.assertLessEqual(len(line), 80, line)
                 self.assertEqual(line, line.rstrip(), args)
+
+    def test_the_manual_has_each_option(self):
+        """README.md's section Options: those of the command line, and of the
+        structures in C, whose times are in milliseconds."""
+        manual = section(read("README.md"), "## Options")
+        said = set(re.findall(r"--([a-z-]+)", manual))
+        for command in ("stream add", "group add", "pub", "sub"):
+            for option in options_of(self.check(DONE, *command.split(),
+                                                "--help").out):
+                self.assertIn(option, said | NOT_IN_MANUAL, command)
+        done = subprocess.run([os.path.join(os.path.dirname(TIDINGS),
+                                            "tidingsd"), "--help"],
+                              capture_output=True, text=True, timeout=WAIT_S,
+                              check=True)
+        for option in options_of(done.stdout):
+            self.assertIn(option, said | NOT_IN_MANUAL, "tidingsd")
+        said |= set(re.findall(r"`([a-z_]+)`", manual))
+        for header, name in (("durable.h", "stream"), ("durable.h", "group"),
+                             ("durable.h", "publish"), ("tidings.h", "sub")):
+            for field in fields_of(
+                    read("client/include/tidings/" + header), name):
+                option = re.sub("_ms$", "", field).replace("_", "-")
+                self.assertIn(option if option in said else field,
+                              said | NAMES, name)
 
     def test_version_is_that_of_the_library(self):
         out = self.check(DONE, "--version").out
