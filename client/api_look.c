@@ -49,7 +49,9 @@ static void add_call(struct tidings_sub_info *out, const struct td_call *call,
     out->duplicates += td_call_get(&call->duplicates);
     out->delivered +=
         td_call_get(&call->passed) - td_call_get(&call->duplicates) -
-        td_call_get(&call->unreadable) - td_call_get(&call->returned);
+        td_call_get(&call->unreadable) - td_call_get(&call->expired) -
+        td_call_get(&call->returned);
+    out->expired += td_call_get(&call->expired);
     out->unreadable += td_call_get(&call->unreadable);
     out->failed += td_call_get(&call->failed);
     out->late += td_call_get(&call->late);

@@ -22,6 +22,7 @@ struct td_call {
     atomic_ullong passed;  /* events done with */
     atomic_ullong duplicates; /* of those, not handed over */
     atomic_ullong unreadable; /* of those, not to be handed over */
+    atomic_ullong expired;    /* of those, not to be any more */
     atomic_ullong returned;   /* of those, given back unseen, or of a session
                                  that was over */
     atomic_ullong failed;
@@ -45,6 +46,13 @@ static inline void td_call_add(atomic_ullong *count, uint64_t n)
 static inline uint64_t td_call_get(const atomic_ullong *count)
 {
     return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+/* The event in view came too late: it is not handed over. */
+static inline void td_call_expired(struct td_call *call)
+{
+    td_call_add(&call->passed, 1);
+    td_call_add(&call->expired, 1);
 }
 
 /* Around a section of calls. */

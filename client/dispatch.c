@@ -189,6 +189,10 @@ static uint32_t pass_one(struct td_bus *b, struct td_bus_sub *sub,
         td_call_unreadable(&sub->call, b, sub, &cur->view, err);
         return 1;
     }
+    if (td_view_is_expired(&cur->view)) {
+        td_call_expired(&sub->call);
+        return 1;
+    }
     s->calls++;
     err = td_call_handler(&sub->call, sub, &cur->view);
     if (err)

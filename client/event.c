@@ -2,6 +2,8 @@
 
 #include "client/detail.h"
 #include "client/utf8.h"
+#include "proto/expiry.h"
+#include "proto/timestamp.h"
 #include "proto/type.h"
 
 #include <msgpack.h>
@@ -104,6 +106,16 @@ static void pack_text(msgpack_packer *pk, const char *text)
     msgpack_pack_str_body(pk, text, len);
 }
 
+/* Not its like: an event that says when it expires must be believed. */
+static bool is_expirytime(const struct tidings_attr *attr)
+{
+    int64_t us;
+
+    return attr->kind == TIDINGS_ATTR_STRING &&
+           td_expiry_read(
+               &us, (struct td_str){attr->string, strlen(attr->string)});
+}
+
 static tidings_err check_attr(const struct tidings_event *event, size_t i)
 {
     const struct tidings_attr *attr = &event->attrs[i];
@@ -134,6 +146,10 @@ static tidings_err check_attr(const struct tidings_event *event, size_t i)
     if (attr->kind == TIDINGS_ATTR_STRING && !td_utf8_valid(attr->string))
         return td_fail(TIDINGS_EINVAL, "attribute \"%s\" is not UTF-8",
                        attr->name);
+    if (strcmp(attr->name, "expirytime") == 0 && !is_expirytime(attr))
+        return td_fail(TIDINGS_EINVAL,
+                       "attribute \"expirytime\" is not an RFC 3339 timestamp "
+                       "such as 2030-02-28T12:00:00Z");
     return TIDINGS_OK;
 }
 
@@ -359,4 +375,20 @@ const char *tidings_event_attr(const struct tidings_event *event,
             return attr->string;
     }
     return NULL;
+}
+
+_Static_assert(TIDINGS_EXPIRYTIME_MAX == TD_TIMESTAMP_BYTES,
+               "there is room for what is written");
+
+tidings_err tidings_expirytime(struct tidings_attr *out,
+                               char text[TIDINGS_EXPIRYTIME_MAX],
+                               int64_t time_us)
+{
+    if (!out || !text)
+        return td_fail(TIDINGS_EINVAL, "out or text is NULL");
+    if (!td_event_is_time(time_us) || !td_timestamp_write(text, time_us))
+        return td_fail(TIDINGS_EINVAL, "time is outside the years 1 to 9999");
+    *out = (struct tidings_attr){
+        .name = "expirytime", .kind = TIDINGS_ATTR_STRING, .string = text};
+    return TIDINGS_OK;
 }

@@ -150,6 +150,12 @@ enum td_handled td_here_handle(struct td_here *h, struct td_call *call,
         td_call_add(&call->returned, 1);
         return TD_HANDLED_NOT;
     }
+    if (td_view_is_expired(view)) { /* settled: nobody is to have it */
+        if (h->outcomes)
+            td_outcomes_add(h->outcomes, TD_ACK, h->tag, "");
+        td_call_expired(call);
+        return TD_HANDLED_NOT;
+    }
     h->event = &view->event;
     *h->detail = '\0'; /* what is said of this event is said from here on */
     err = td_call_handler(call, h->sub, view);

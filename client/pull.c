@@ -132,6 +132,21 @@ static void refuse(struct td_bus *b, struct td_bus_sub *sub,
                  piece->count);
 }
 
+/* It came too late: nobody is to have it. */
+static void pass_over(struct td_bus *b, struct td_bus_sub *sub,
+                      const struct td_piece *piece)
+{
+    const struct td_settle done = {.verb = TD_ACK,
+                                   .first = piece->tag,
+                                   .last = piece->tag,
+                                   .reason = td_str_of("")};
+
+    if (sub->durable)
+        td_client_settle(&b->client, sub->csub, piece->job->incarnation,
+                         &done);
+    td_call_expired(&sub->call);
+}
+
 static void place(struct td_bus *b, struct td_bus_sub *sub,
                   const struct td_piece *piece, struct tidings_delivery *out)
 {
@@ -159,6 +174,10 @@ static bool take_piece(struct td_bus *b, struct td_bus_sub *sub,
     err = td_view_open(&pull->view, &p, piece->end);
     if (!err && piece->count > 1)
         err = TIDINGS_EPROTO;
+    if (!err && td_view_is_expired(&pull->view)) {
+        pass_over(b, sub, piece);
+        return false;
+    }
     if (!err)
         err = tidings_event_copy(&out->event, &pull->view.event);
     td_call_add(&sub->call.passed, piece->count);

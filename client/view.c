@@ -1,5 +1,8 @@
 #include "client/view.h"
 
+#include "client/bus.h"
+#include "proto/expiry.h"
+
 #include <string.h>
 
 void td_view_fini(struct td_view *v)
@@ -45,6 +48,7 @@ tidings_err td_view_open(struct td_view *v, const uint8_t **p,
     if (v->has_attrs || wire.attrs.len) /* also fields like subject */
         memset(event, 0, sizeof(*event));
     v->has_attrs = wire.attrs.len > 0;
+    v->expires = v->has_attrs && td_expiry_of(&v->expires_us, &wire);
     event->type = v->type;
     event->id = v->id;
     event->source = v->source;
@@ -57,4 +61,9 @@ tidings_err td_view_open(struct td_view *v, const uint8_t **p,
     return wire.attrs.len == 0
                ? TIDINGS_OK
                : td_event_decode(event, &v->scratch, wire.attrs);
+}
+
+bool td_view_is_expired(const struct td_view *v)
+{
+    return v->expires && v->expires_us < td_unix_us();
 }

@@ -16,6 +16,8 @@
 struct td_view {
     struct tidings_event event;
     bool has_attrs; /* the event has, and so fields of its own */
+    bool expires;   /* … among them an expirytime: this moment */
+    int64_t expires_us;
     int64_t base_us;
     struct td_event_scratch scratch;
     char id[TD_ID_TEXT_BYTES + 1];
@@ -37,5 +39,8 @@ void td_view_next(struct td_view *v);
  * TIDINGS_EPROTO: it cannot be read; TIDINGS_ENOMEM. */
 tidings_err td_view_open(struct td_view *v, const uint8_t **p,
                          const uint8_t *end);
+
+/* Whether its expirytime has passed: it is for nobody any more. */
+bool td_view_is_expired(const struct td_view *v);
 
 #endif

@@ -147,6 +147,10 @@ static void handle(struct td_worker *w, const uint8_t **p, const uint8_t *end)
         td_call_unreadable(&w->call, pool->bus, pool->sub, &w->view, err);
         return;
     }
+    if (td_view_is_expired(&w->view)) {
+        td_call_expired(&w->call);
+        return;
+    }
     w->calls++;
     err = td_call_handler(&w->call, pool->sub, &w->view);
     if (err)

@@ -67,7 +67,7 @@ static void pack_group(struct td_engine *e, msgpack_packer *pk,
     const struct td_consumer_counts *n = &c->count;
     uint64_t next = c->stream->kept.next;
 
-    msgpack_pack_map(pk, TD_DURABLE_OPTIONS_ROWS + 20);
+    msgpack_pack_map(pk, TD_DURABLE_OPTIONS_ROWS + 21);
     td_durable_options_rows(&e->table, &c->options);
     td_pack_uint(pk, "floor", c->settled.floor);
     td_pack_uint(pk, "next", c->cursor);
@@ -86,6 +86,7 @@ static void pack_group(struct td_engine *e, msgpack_packer *pk,
     td_pack_uint(pk, "termed", n->termed);
     td_pack_uint(pk, "stale", n->stale);
     td_pack_uint(pk, "expired", n->expired);
+    td_pack_uint(pk, "expirytime", n->expirytime);
     pack_bool(pk, "full", c->out >= c->options.max_in_flight);
     pack_bool(pk, "paused", td_consumer_is_paused(e, c));
     td_pack_uint(pk, "paused_until_ms", (uint64_t)c->paused_until_ms);

@@ -51,6 +51,7 @@ struct td_consumer_counts {
     uint64_t termed;
     uint64_t stale;
     uint64_t expired;
+    uint64_t expirytime; /* had passed when it was their turn */
     uint64_t dead; /* buried */
 };
 

@@ -81,6 +81,7 @@ void td_engine_free(struct td_engine *e)
     td_trie_fini(&e->trie);
     td_router_free(e->router);
     td_buf_fini(&e->cut);
+    td_buf_fini(&e->left);
     td_buf_fini(&e->record_table);
     td_buf_fini(&e->table);
     td_buf_fini(&e->control);

@@ -142,6 +142,7 @@ static bool feed_item(struct td_engine *e, struct td_consumer *c,
         return skip(e, c, item->sequence + item->batch.events - c->cursor);
     while (left.events > 0) {
         bool wanted;
+        bool expired = false;
         uint64_t n = alike(c, &left, &wanted);
         uint64_t open = td_consumer_is_durable(c)
                             ? td_settled_gap(&c->settled, c->cursor, n)
@@ -156,12 +157,16 @@ static bool feed_item(struct td_engine *e, struct td_consumer *c,
         if (c->cursor < c->newest_to)
             n = newest(c, n, &wanted);
         if (wanted)
+            n = td_expiry_alike(e, &left, n, &expired);
+        wanted = wanted && !expired;
+        if (wanted)
             n = least(n, room(c));
         if (n == 0 ||
             !td_piece_cut(&left, n, UINT64_MAX, UINT32_MAX, &front, &rest))
             return false;
         if (!wanted && !skip(e, c, front.events))
             return false;
+        c->count.expirytime += expired ? front.events : 0;
         if (wanted) {
             if (td_queue_push(&c->group->queue, &front))
                 return false;

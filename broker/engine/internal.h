@@ -5,6 +5,7 @@
 
 #include "broker/engine/block.h"
 #include "broker/engine/engine.h"
+#include "broker/engine/expiry.h"
 #include "broker/engine/hash.h"
 #include "broker/engine/keys.h"
 #include "broker/engine/naming.h"
@@ -269,6 +270,7 @@ struct td_counters {
     uint64_t duplicates;
     uint64_t routed;
     uint64_t unmatched;
+    uint64_t expirytime; /* of those: had passed when they came */
     uint64_t bad_frames;
     uint64_t breaches;
     uint64_t silent;
@@ -318,6 +320,7 @@ struct td_engine {
     struct td_batches batches;         /* publish.c: the message at hand */
     struct td_run runs[TD_RUNS_MAX];   /* … its batch cut to what is new */
     struct td_buf cut;                 /* … and that one's table */
+    struct td_buf left;                /* expiry.c: that of what is routed */
     struct td_router *router;          /* … and where it goes */
     struct td_pick picks[TD_RUNS_MAX]; /* deliver.c: the message to be sent … */
     struct td_run slice[TD_RUNS_MAX];      /* … a batch of it */

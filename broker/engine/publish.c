@@ -249,9 +249,9 @@ static void push(struct td_engine *e, struct td_session *s,
         td_group_lose(e, g, class_events(r, batch, g->route_class));
 }
 
-static tidings_err route_batch(struct td_engine *e, struct td_session *s,
-                               const struct td_batch *batch,
-                               struct td_body *body, size_t offset)
+static tidings_err route_all(struct td_engine *e, struct td_session *s,
+                             const struct td_batch *batch, struct td_body *body,
+                             size_t offset)
 {
     struct td_router *r = e->router;
 
@@ -262,6 +262,47 @@ static tidings_err route_batch(struct td_engine *e, struct td_session *s,
     for (uint32_t i = 0; i < r->classes_len; i++)
         td_item_unref(r->classes[i].item);
     return TIDINGS_OK;
+}
+
+/* What is left of a batch, in which runs have other places, was routed: those
+ * that have expired count as nobody's, and streams take them all the same. */
+static void count_expired(struct td_engine *e, const struct td_batch *batch,
+                          const struct td_batch *left)
+{
+    uint32_t at = 0;
+
+    for (uint32_t i = 0; i < batch->runs_len; i++) {
+        struct td_run gone = batch->runs[i];
+        uint64_t end = gone.first + gone.count;
+        struct td_route *route;
+
+        for (; at < left->runs_len && left->runs[at].first < end; at++) {
+            gone.count -= left->runs[at].count;
+            gone.bytes -= left->runs[at].bytes;
+        }
+        count(e, td_routes_count(&e->routes, &e->trie, gone.type), &gone, false,
+              1);
+        e->counters.expirytime += gone.count;
+        route = td_routes_find(&e->routes, &e->trie, gone.type);
+        e->taking[i] = route ? td_stream_of(e, route) : NULL;
+    }
+}
+
+static tidings_err route_batch(struct td_engine *e, struct td_session *s,
+                               const struct td_batch *batch,
+                               struct td_body *body, size_t offset)
+{
+    struct td_unexpired left;
+    tidings_err err = TIDINGS_OK;
+
+    if (!td_expiry_leave_out(e, batch, body, offset, &left))
+        return route_all(e, s, batch, body, offset);
+    if (left.batch.runs_len > 0)
+        err = route_all(e, s, &left.batch, left.body, 0);
+    if (!err)
+        count_expired(e, batch, &left.batch);
+    td_body_unref(left.body);
+    return err;
 }
 
 /* What a PUBLISH asks for beside being taken. */

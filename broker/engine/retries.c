@@ -27,9 +27,11 @@ static void feed_first(struct td_engine *e, struct td_consumer *c,
                        struct td_item *item)
 {
     struct td_retry *retry = td_retries_first(&c->retries);
+    uint64_t sequence = retry->sequence;
     struct td_piece piece;
     struct td_piece first;
     struct td_piece rest;
+    bool expired;
 
     if (!cut_out(item, retry, &piece)) { /* it lies: nobody can have it */
         td_consumer_done(e, c, retry->sequence, retry->count);
@@ -40,6 +42,15 @@ static void feed_first(struct td_engine *e, struct td_consumer *c,
         td_piece_cut(&piece, 1, UINT64_MAX, UINT32_MAX, &first, &rest);
         td_bury(e, c, &first, retry);
         td_retries_shift(&c->retries, 1);
+        return;
+    }
+    td_piece_cut(&piece, td_expiry_alike(e, &piece, UINT64_MAX, &expired),
+                 UINT64_MAX, UINT32_MAX, &first, &rest);
+    piece = first;
+    if (expired) {
+        c->count.expirytime += piece.events;
+        td_retries_shift(&c->retries, piece.events);
+        td_consumer_done(e, c, sequence, piece.events);
         return;
     }
     if (td_queue_push(&c->group->queue, &piece))

@@ -103,6 +103,7 @@ static void pack_totals(struct td_engine *e, msgpack_packer *pk)
     td_pack_uint(pk, "duplicates", c->duplicates);
     td_pack_uint(pk, "routed", c->routed);
     td_pack_uint(pk, "unmatched", c->unmatched);
+    td_pack_uint(pk, "expirytime", c->expirytime);
     td_pack_uint(pk, "matched", c->all.matched);
     td_pack_uint(pk, "delivered", c->all.delivered);
     td_pack_uint(pk, "pending", pending(e));
@@ -119,7 +120,7 @@ static void pack_totals(struct td_engine *e, msgpack_packer *pk)
     pack_store(e, pk);
 }
 
-#define TOTALS 22u
+#define TOTALS 23u
 
 static const char *read_options(struct td_str options, struct td_str *rows,
                                 uint64_t *from)

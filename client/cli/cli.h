@@ -68,6 +68,7 @@ struct td_durable_settings {
     enum tidings_level confirm;
     int64_t at_ms; /* pub: when, Unix */
     uint64_t after_ms;
+    uint64_t expires_ms; /* after it is published */
     bool expects;      /* of pub: … */
     bool expects_key;  /* … or this … */
     uint64_t expected; /* … that sequence */

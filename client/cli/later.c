@@ -2,10 +2,12 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "client/cli/ask.h"
 #include "client/cli/out.h"
 #include "client/cli/stop.h"
+#include "client/cli/when.h"
 
 #define LOOK_US 1000 /* callbacks follow the flush at once */
 
@@ -39,6 +41,30 @@ struct tidings_publish_options td_later_options(
         .at_ms = settings->durable.at_ms,
         .after_ms = settings->durable.after_ms,
     };
+}
+
+tidings_err td_later_expire(struct td_expiring *out,
+                            const struct tidings_event *event,
+                            const struct td_settings *settings)
+{
+    const struct td_durable_settings *d = &settings->durable;
+    int64_t from_ms = d->at_ms ? d->at_ms : td_wall_ms() + (int64_t)d->after_ms;
+    size_t n = 0;
+
+    for (size_t i = 0; i < event->attrs_len; i++) {
+        if (strcmp(event->attrs[i].name, "expirytime") == 0)
+            continue;
+        if (n == TIDINGS_ATTRS_MAX - 1) {
+            tidings_set_detail("no room for an expirytime");
+            return TIDINGS_EINVAL;
+        }
+        out->attrs[n++] = event->attrs[i];
+    }
+    out->event = *event;
+    out->event.attrs = out->attrs;
+    out->event.attrs_len = n + 1;
+    return tidings_expirytime(&out->attrs[n], out->text,
+                              (from_ms + (int64_t)d->expires_ms) * 1000);
 }
 
 static struct td_later look(struct td_later *later)

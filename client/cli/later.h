@@ -1,5 +1,5 @@
-/* later.h: pub --at and --after: what the broker says of events that wait for
- * their time. */
+/* later.h: pub --at, --after and --expires: when events are to be published,
+ * what the broker says of those that wait, and until when they are of use. */
 #ifndef TD_CLI_LATER_H
 #define TD_CLI_LATER_H
 
@@ -23,6 +23,19 @@ bool td_later_asked(const struct td_settings *settings);
 /** What --at and --after say, with `later` to be told. */
 struct tidings_publish_options td_later_options(
     struct td_later *later, const struct td_settings *settings);
+
+/* An event with an expirytime among its attributes. */
+struct td_expiring {
+    struct tidings_event event;
+    struct tidings_attr attrs[TIDINGS_ATTRS_MAX];
+    char text[TIDINGS_EXPIRYTIME_MAX];
+};
+
+/** A copy of the event as --expires says, which was given: counted from when it
+ *  is to be published. @return TIDINGS_OK or, with its detail, TIDINGS_EINVAL */
+tidings_err td_later_expire(struct td_expiring *out,
+                            const struct tidings_event *event,
+                            const struct td_settings *settings);
 
 /** Wait until so many are told, for timeout_ms at most. */
 void td_later_wait(struct td_later *later, uint64_t events, int timeout_ms);

@@ -47,6 +47,9 @@ const struct td_option_row td_option_rows[] = {
      "`tidings schedule`"},
     {"after", 0, "DURATION", PUB, td_set_after,
      "the same, so long after the broker has it: 5s, 10m"},
+    {"expires", 0, "DURATION", PUB, td_set_expires,
+     "nobody is to have it later than so long after it is\n"
+     "published: its expirytime"},
     {"expect", 0, "N", PUB, td_set_expect,
      "store it only if this is the last sequence of its\n"
      "stream; 0: it has none"},

@@ -68,6 +68,7 @@ const char *td_set_backoff(struct td_settings *settings, const char *value);
 const char *td_set_backoff_max(struct td_settings *settings, const char *value);
 const char *td_set_at(struct td_settings *settings, const char *value);
 const char *td_set_after(struct td_settings *settings, const char *value);
+const char *td_set_expires(struct td_settings *settings, const char *value);
 const char *td_set_first(struct td_settings *settings, const char *value);
 const char *td_set_last(struct td_settings *settings, const char *value);
 const char *td_set_limit(struct td_settings *settings, const char *value);

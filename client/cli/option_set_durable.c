@@ -81,6 +81,11 @@ const char *td_set_after(struct td_settings *settings, const char *value)
     return td_read_duration(&settings->durable.after_ms, value, AGE_MS_MAX);
 }
 
+const char *td_set_expires(struct td_settings *settings, const char *value)
+{
+    return td_read_duration(&settings->durable.expires_ms, value, AGE_MS_MAX);
+}
+
 const char *td_set_until(struct td_settings *settings, const char *value)
 {
     struct tidings_start *until = &settings->durable.until;

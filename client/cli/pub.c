@@ -156,8 +156,15 @@ static tidings_err publish(struct pub *p, const struct tidings_event *event)
         expects ? td_expect_options(&p->expect, p->settings)
                 : td_later_options(&p->later, p->settings);
     int left_ms = td_timeout_ms(p->settings);
-    tidings_err err;
+    struct td_expiring expiring;
+    tidings_err err = TIDINGS_OK;
 
+    if (p->settings->durable.expires_ms) {
+        err = td_later_expire(&expiring, event, p->settings);
+        event = &expiring.event;
+    }
+    if (err)
+        return err;
     do {
         err = tidings_publish_with(p->bus, event,
                                    expects || waits ? &options : NULL);

@@ -158,5 +158,6 @@ int conf_run_readers(void);
 int conf_run_newest(void);
 int conf_run_again(void);
 int conf_run_schedule(void);
+int conf_run_expiry(void);
 
 #endif

@@ -4,13 +4,14 @@ listed and cancelled, and outlive their broker.
 
     TIDINGS_BIN=build/bin tests/system/test_cli_schedule.py [-v] [TestCase.test_name]
 """
+import datetime
 import json
 import signal
 import sys
 import time
 
 import cli
-from cli import DONE, USAGE, WithStreams
+from cli import DONE, FAILED, USAGE, WithStreams
 
 
 class Schedule(WithStreams):
@@ -66,6 +67,25 @@ class Schedule(WithStreams):
         self.check(USAGE, "schedule", "cancel", "x")
         self.check(USAGE, "schedule", "cancel", "0")
         self.check(USAGE, "schedule", "cancel")
+
+    def test_events_expire(self):
+        name = self.stream()
+        sub = self.sub(name + ".*", "--json")
+        now_s = time.time()
+        self.check(DONE, "pub", name + ".a", "1", "--expires", "1h", "--attr",
+                   "expirytime=2001-01-01T00:00:00Z", "--attr", "k=v")
+        self.check(DONE, "pub", name + ".b", "--attr",
+                   "expirytime=2001-01-01T00:00:00Z")
+        self.check(DONE, "pub", name + ".c")
+        a, c = self.events(sub, 2)
+        self.assertEqual((a["type"], c["type"]), (name + ".a", name + ".c"))
+        at_s = datetime.datetime.strptime(a["expirytime"] + "+0000",
+                                          "%Y-%m-%dT%H:%M:%S.%fZ%z")
+        self.assertAlmostEqual(at_s.timestamp(), now_s + 3600, delta=60)
+        self.assertEqual(a["k"], "v")
+        self.soon(lambda: len(self.stored(name)) == 2)
+        self.check(FAILED, "pub", "a", "--attr", "expirytime=soon")
+        self.check(USAGE, "pub", "a", "--expires", "0s")
 
     def test_many_are_told_together(self):
         name = self.stream()

@@ -71,6 +71,8 @@ static void set_run(struct td_run *run, const struct piece *piece)
             run->flags |= TD_RUN_KEY;
         if (key && *key == '{' && strstr(key, "\"id\""))
             run->flags |= TD_RUN_ID;
+        if (key && *key == '{' && strstr(key, "\"expirytime\""))
+            run->flags |= TD_RUN_EXPIRY;
     }
 }
 

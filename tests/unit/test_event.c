@@ -103,7 +103,9 @@ static void test_event_flags_what_the_broker_must_see(void **state)
 
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
         const struct tidings_attr attr = {
-            .name = rows[i].name, .kind = TIDINGS_ATTR_STRING, .string = "x"};
+            .name = rows[i].name,
+            .kind = TIDINGS_ATTR_STRING,
+            .string = "2030-01-01T00:00:00Z"};
         const struct tidings_event event = {
             .type = "a", .attrs = &attr, .attrs_len = 1};
         uint32_t flags = 99;

@@ -147,6 +147,23 @@ struct tidings_event {
 TIDINGS_API const char *tidings_event_attr(const struct tidings_event *event,
                                            const char *name);
 
+#define TIDINGS_EXPIRYTIME_MAX 28 /* bytes of its text, with the NUL */
+
+/**
+ * The extension attribute expirytime: after that moment the event is handed to
+ * nobody. Brokers leave it out where it is delivered, and the library looks
+ * once more before it calls a handler; both count it.
+ *
+ * @param out      to stand among an event's attrs.
+ * @param text     where out->string will point; the caller's.
+ * @param time_us  Unix microseconds, years 1 to 9999.
+ * @return TIDINGS_OK, TIDINGS_EINVAL
+ * Term: CloudEvents "expirytime"; PROTOCOL.md 10.5.
+ */
+TIDINGS_API tidings_err tidings_expirytime(struct tidings_attr *out,
+                                           char text[TIDINGS_EXPIRYTIME_MAX],
+                                           int64_t time_us);
+
 /** A copy that outlives the handler: the caller's, one block of memory, freed
  *  with tidings_free(). TIDINGS_OK, TIDINGS_EINVAL, TIDINGS_ENOMEM. */
 TIDINGS_API tidings_err tidings_event_copy(struct tidings_event **out,
@@ -592,6 +609,8 @@ struct tidings_sub_info {
     uint64_t missed;     /* events the broker dropped, as far as told */
     uint64_t duplicates; /* events that another broker had delivered before:
                             not handed over again */
+    uint64_t expired;    /* events whose expirytime had passed when they came:
+                            not handed over; of a durable group, settled */
     uint64_t unreadable; /* events that were malformed, or that there was no
                             memory to open: skipped, TIDINGS_BAD_EVENT */
     uint64_t late;       /* calls that took longer than handler_timeout_ms */
