@@ -30,6 +30,10 @@ tidings_err td_why_not(struct td_bus *b, const char *what);
 tidings_err td_ask(tidings_bus *bus, struct td_question *q, enum td_op op,
                    int timeout_ms);
 
+/* The same with the lock; a result that nobody gets is freed. */
+tidings_err td_ask_locked(struct td_bus *b, struct td_question *q,
+                          enum td_op op, int timeout_ms);
+
 /* Waits until the broker has taken all that is packed by now, and confirmed
  * what it was asked to. */
 bool td_flush(struct td_bus *b, int64_t deadline_ms);

@@ -125,14 +125,11 @@ static tidings_err no_answer(struct td_bus *b, const struct td_question *q,
     return td_why_not(b, op == TD_CALL ? q->name : td_op_name(op));
 }
 
-tidings_err td_ask(tidings_bus *bus, struct td_question *q, enum td_op op,
-                   int timeout_ms)
+tidings_err td_ask_locked(struct td_bus *b, struct td_question *q,
+                          enum td_op op, int timeout_ms)
 {
-    tidings_err err = td_check_timeout(timeout_ms);
-    struct td_bus *b = err ? NULL : td_enter(bus, &err);
+    tidings_err err = TIDINGS_OK;
 
-    if (!b)
-        return err;
     td_client_question(&b->client, q, op);
     td_bus_touched(b);
     if (!td_bus_wait_broker(b, is_question_done, q, td_now_ms() + timeout_ms))
@@ -141,9 +138,21 @@ tidings_err td_ask(tidings_bus *bus, struct td_question *q, enum td_op op,
         err = td_fail(q->code, "%s",
                       *q->text ? q->text : tidings_err_text(q->code));
     td_client_withdraw(&b->client, q);
-    td_exit(b);
     if (err)
         free(q->result);
+    return err;
+}
+
+tidings_err td_ask(tidings_bus *bus, struct td_question *q, enum td_op op,
+                   int timeout_ms)
+{
+    tidings_err err = td_check_timeout(timeout_ms);
+    struct td_bus *b = err ? NULL : td_enter(bus, &err);
+
+    if (!b)
+        return err;
+    err = td_ask_locked(b, q, op, timeout_ms);
+    td_exit(b);
     return err;
 }
 

@@ -3,6 +3,11 @@
 #include "client/detail.h"
 #include "client/handle.h"
 #include "client/here.h"
+#include "client/workers.h"
+#include "proto/option.h"
+
+#include <msgpack.h>
+#include <stdlib.h>
 
 tidings_err tidings_delivery(struct tidings_delivery *out,
                              const struct tidings_event *event)
@@ -106,6 +111,73 @@ static tidings_err settle_and_send(struct td_bus *b, struct td_bus_sub *sub,
     if (err == TIDINGS_ENOTFOUND)
         return td_fail(err, "of a session that is over: the event is delivered "
                             "again");
+    return err;
+}
+
+/* ---- until it is on the disk ---- */
+
+static void pack_group(struct td_buf *out, const struct td_csub *csub)
+{
+    msgpack_packer pk;
+
+    msgpack_packer_init(&pk, out, td_buf_pack_write);
+    msgpack_pack_map(&pk, 2);
+    td_option_pack_str(&pk, "stream", td_str_of(csub->stream));
+    td_option_pack_str(&pk, "group", td_str_of(csub->group));
+}
+
+/* With the lock. A link carries SETTLE before the call; should it be lost, then
+ * what it carried is said again in the session, but not in another one. */
+static tidings_err sync_group(struct td_bus *b, struct td_bus_sub *sub,
+                              int timeout_ms)
+{
+    uint64_t incarnation = b->client.incarnation;
+    struct td_question q = {.name = "group.sync"};
+    struct td_buf options = {0};
+    tidings_err err = TIDINGS_ENOMEM;
+
+    if (sub->pool)
+        td_pool_settle(sub->pool);
+    td_here_flush(b, sub);
+    td_client_send_settled(&b->client);
+    pack_group(&options, sub->csub);
+    q.options = (struct td_str){(const char *)options.data, options.len};
+    if (!options.failed)
+        err = td_ask_locked(b, &q, TD_CALL, timeout_ms);
+    td_buf_fini(&options);
+    if (err)
+        return err;
+    free(q.result);
+    return b->client.incarnation == incarnation
+               ? TIDINGS_OK
+               : td_fail(TIDINGS_ENOTFOUND,
+                         "the session was lost meanwhile: what was settled in "
+                         "it may be delivered again");
+}
+
+tidings_err tidings_settled(tidings_sub *handle, int timeout_ms)
+{
+    tidings_err err = td_check_timeout(timeout_ms);
+    struct td_bus_sub *sub;
+    struct td_bus *b;
+    uint32_t number;
+
+    if (err)
+        return err;
+    b = td_handle_lock_sub(handle, &number, &err);
+    if (!b)
+        return err;
+    sub = b->closing ? NULL : td_bus_sub_find(b, number);
+    if (!sub || !sub->csub) {
+        err = td_fail(TIDINGS_ECLOSED, "the subscription has ended");
+    } else if (!sub->durable) {
+        err = td_fail(TIDINGS_ENOTSUP, "it has nothing to settle");
+    } else {
+        td_bus_sub_ref(sub);
+        err = sync_group(b, sub, timeout_ms);
+        td_bus_sub_unref(sub);
+    }
+    td_exit(b);
     return err;
 }
 

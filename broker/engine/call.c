@@ -314,6 +314,7 @@ static const struct {
     {"group.pause", td_operate_group_pause},
     {"group.resume", td_operate_group_resume},
     {"group.seek", td_operate_group_seek},
+    {"group.sync", td_operate_group_sync},
     {"group.delete", td_operate_group_delete},
     {"dlq.list", td_operate_dlq_list},
     {"dlq.redrive", td_operate_dlq_redrive},

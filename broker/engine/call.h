@@ -71,6 +71,7 @@ void td_operate_group_list(struct td_engine *e, const struct td_asked *a);
 void td_operate_group_pause(struct td_engine *e, const struct td_asked *a);
 void td_operate_group_resume(struct td_engine *e, const struct td_asked *a);
 void td_operate_group_seek(struct td_engine *e, const struct td_asked *a);
+void td_operate_group_sync(struct td_engine *e, const struct td_asked *a);
 void td_operate_group_delete(struct td_engine *e, const struct td_asked *a);
 
 #endif

@@ -208,6 +208,22 @@ void td_operate_group_seek(struct td_engine *e, const struct td_asked *a)
     changed(e, a, c, undo);
 }
 
+/* What was settled before this is synced when it is answered. */
+void td_operate_group_sync(struct td_engine *e, const struct td_asked *a)
+{
+    struct td_consumer *c;
+
+    if (!td_asked_group(e, a, &c))
+        return;
+    if (!td_consumer_is_kept(c)) {
+        td_asked_fail(e, a, TIDINGS_ENOTSUP, "its stream is in memory");
+        return;
+    }
+    td_commit_ticket(e);
+    td_commit_raise(e, TD_LEVEL_DISK);
+    td_asked_done(e, a, NULL);
+}
+
 void td_operate_group_delete(struct td_engine *e, const struct td_asked *a)
 {
     struct td_consumer *c;

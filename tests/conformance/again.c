@@ -184,6 +184,36 @@ static void test_a_data_folder_has_one_broker(void **state)
     assert_non_null(strstr(tidings_detail(), "another data folder"));
 }
 
+/* What is known to be settled does not come again. */
+static void test_what_was_settled_and_synced_is_over(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    struct hand *h = hand_new(c);
+    struct kept k;
+    tidings_sub *sub;
+
+    kept_add(&k, bus);
+    sub = hand_join(h, bus, &k, GROUP, NULL);
+    if (!conf_has_data()) {
+        assert_err(tidings_settled(sub, CONF_MS), TIDINGS_ENOTSUP);
+        return;
+    }
+    assert_ok(tidings_settled(sub, CONF_MS)); /* nothing is to be settled */
+    kept_publish(&k, bus, 1, 100);
+    assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
+    assert_ok(tidings_settled(sub, CONF_MS));
+    assert_err(tidings_settled(hand_join(h, bus, &k, NULL, NULL), CONF_MS),
+               TIDINGS_ENOTSUP);
+    if (!conf_has_daemon())
+        return;
+    conf_restart(c);
+    kept_publish(&k, bus, 101, 1);
+    assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
+    assert_int_equal(operate_group_figure(bus, k.stream, GROUP, "delivered"),
+                     1);
+}
+
 int conf_run_again(void)
 {
     const struct CMUnitTest tests[] = {
@@ -193,6 +223,7 @@ int conf_run_again(void)
         KEPT_TEST(test_operators_find_what_they_left),
         KEPT_TEST(test_streams_in_memory_end_with_the_broker),
         KEPT_TEST(test_a_data_folder_has_one_broker),
+        KEPT_TEST(test_what_was_settled_and_synced_is_over),
     };
 
     return cmocka_run_group_tests_name("again", tests, NULL, NULL);

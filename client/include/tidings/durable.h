@@ -275,6 +275,27 @@ TIDINGS_API tidings_err tidings_settle(const struct tidings_delivery *delivery,
                                        enum tidings_settlement settlement,
                                        int delay_ms, const char *reason);
 
+/**
+ * Wait until what was settled is on the disk: a broker that loses its power
+ * now does not deliver it again.
+ *
+ * That is all that tidings_settle() has said before, and what handlers have
+ * returned; of those that run at this moment, or did within the last 20 ms,
+ * perhaps not. A settlement needs no such wait to be believed: without it the
+ * broker writes it with its next commit.
+ *
+ * @return TIDINGS_OK         it is.
+ *         TIDINGS_ENOTSUP    the stream is in memory, or this is no member of a
+ *                            durable group.
+ *         TIDINGS_ENOTFOUND  the session was lost meanwhile: some may be
+ *                            delivered again.
+ *         TIDINGS_EIO, TIDINGS_EFULL  the broker could not write it.
+ *         TIDINGS_ETIMEDOUT, TIDINGS_EUNREACH  no answer: it may be.
+ *         TIDINGS_ECLOSED, TIDINGS_EFORKED, TIDINGS_EINVAL, TIDINGS_ENOMEM
+ * Threads: any; also inside a handler, whose own event is not among it.
+ */
+TIDINGS_API tidings_err tidings_settled(tidings_sub *sub, int timeout_ms);
+
 /* ======================================================================
  * Pulling: a loop that asks for events, instead of a handler
  *
