@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #define SLOTS_MIN 64u
+#define AHEAD     8u /* of those that leave: long enough to be fetched */
 #define USED      0x80000000u /* a slot's number has it: 0 is an empty slot */
 
 struct td_dedup_slot {
@@ -122,6 +123,13 @@ static bool grow(struct td_dedup *d)
     }
     free(old);
     return true;
+}
+
+void td_dedup_expect(const struct td_dedup *d,
+                     const uint8_t hash[TD_DEDUP_HASH_BYTES])
+{
+    if (d->slots)
+        __builtin_prefetch(&d->slots[mark_of(d, hash) & (d->slots_cap - 1)]);
 }
 
 const struct td_dedup_one *td_dedup_find(
@@ -256,6 +264,8 @@ void td_dedup_trim(struct td_dedup *d, const struct td_stream_state *kept,
         if (!pushed_out && first->sequence >= kept->purged &&
             !is_old(d, first, now_ms))
             break;
+        if (d->ones.len > AHEAD)
+            td_dedup_expect(d, td_dedup_nth(d, AHEAD)->hash);
         leave_table(d, 0);
         td_fifo_pop(&d->ones, 1);
         d->base = (d->base + 1) & ~USED;

@@ -46,6 +46,9 @@ void td_dedup_fini(struct td_dedup *d); /* of a zeroed one nothing happens */
 /* The hash of a source, a NUL and an id. */
 void td_dedup_hash(uint8_t hash[TD_DEDUP_HASH_BYTES], struct td_str text);
 
+/* It is to be found or added soon: what is in no cache is fetched meanwhile. */
+void td_dedup_expect(const struct td_dedup *d,
+                     const uint8_t hash[TD_DEDUP_HASH_BYTES]);
 /* The one with that hash that is in the window now, and was not purged; NULL:
  * there is none. */
 const struct td_dedup_one *td_dedup_find(

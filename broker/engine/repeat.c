@@ -128,28 +128,59 @@ struct sieve {
     uint64_t next; /* sequence of the next new one */
 };
 
+/* Events that are looked at together, so that memory is waited for once. */
+#define BLOCK 32u
+
+struct block {
+    uint8_t hash[BLOCK][TD_DEDUP_HASH_BYTES];
+    bool has_id[BLOCK];
+};
+
+static void identify_all(const struct sieve *s, struct block *block,
+                         uint32_t events, const uint8_t **p, const uint8_t *end)
+{
+    for (uint32_t i = 0; i < events; i++) {
+        block->has_id[i] = identify(block->hash[i], &s->text, p, end);
+        if (block->has_id[i])
+            td_dedup_expect(&s->stream->dedup, block->hash[i]);
+    }
+}
+
+/* hash NULL: it has no id. first: of its run. */
+static bool sift_one(struct sieve *s, const uint8_t *hash, bool first)
+{
+    struct td_dedup *d = &s->stream->dedup;
+    struct td_dedup_one one = {.sequence = s->next, .stored_ms = s->now_ms};
+    const struct td_dedup_one *there =
+        hash ? td_dedup_find(d, hash, s->stream->head.purged, s->now_ms) : NULL;
+
+    if (there)
+        return found(s->e, s->nth++, there->sequence, !first);
+    if (hash) {
+        memcpy(one.hash, hash, sizeof(one.hash));
+        if (!td_dedup_add(d, &one))
+            return false;
+    }
+    s->nth++;
+    s->next++;
+    return true;
+}
+
 static bool sift_run(struct sieve *s, const struct td_run *run,
                      const uint8_t *data)
 {
-    struct td_dedup *d = &s->stream->dedup;
     const uint8_t *end = data + run->bytes;
+    struct block block;
+    uint32_t events;
 
-    for (uint32_t i = 0; i < run->count; i++, s->nth++) {
-        struct td_dedup_one one = {.sequence = s->next, .stored_ms = s->now_ms};
-        bool has_id = identify(one.hash, &s->text, &data, end);
-        const struct td_dedup_one *first =
-            has_id
-                ? td_dedup_find(d, one.hash, s->stream->head.purged, s->now_ms)
-                : NULL;
-
-        if (first) {
-            if (!found(s->e, s->nth, first->sequence, i > 0))
+    for (uint32_t at = 0; at < run->count; at += events) {
+        events = run->count - at < BLOCK ? run->count - at : BLOCK;
+        identify_all(s, &block, events, &data, end);
+        for (uint32_t i = 0; i < events; i++) {
+            if (!sift_one(s, block.has_id[i] ? block.hash[i] : NULL,
+                          at + i == 0))
                 return false;
-            continue;
         }
-        if (has_id && !td_dedup_add(d, &one))
-            return false;
-        s->next++;
     }
     return true;
 }
