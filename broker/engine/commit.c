@@ -44,6 +44,15 @@ void td_commit_put(struct td_engine *e, const struct td_place *key,
     e->streams.turn_bytes += key->len + value->len + len;
 }
 
+void td_commit_put_twice(struct td_engine *e, const struct td_place *key,
+                         const struct td_buf *value)
+{
+    struct td_place again = td_place_again(key);
+
+    td_commit_put(e, key, value, NULL, 0, 0);
+    td_commit_put(e, &again, value, NULL, 0, 0);
+}
+
 void td_commit_delete(struct td_engine *e, const struct td_place *key)
 {
     td_commit_ticket(e);
@@ -81,7 +90,7 @@ static void write_options(struct td_engine *e, struct td_stream *stream)
     struct td_place key = td_place_one(TD_TABLE_STREAM, stream->id);
 
     stream->dirty_row = false;
-    td_commit_put(e, &key, &stream->text, NULL, 0, 0);
+    td_commit_put_twice(e, &key, &stream->text);
     td_commit_raise(e, TD_LEVEL_DISK);
     stream->row_ticket = e->streams.turn;
 }
@@ -151,7 +160,6 @@ void td_commit_forget_producer(struct td_engine *e, const struct td_producer *p)
 
 static void delete_rows(struct td_engine *e, const struct td_grave *grave)
 {
-    /* by two numbers those from RECORD on, but for GROUP and FLOOR */
     static const enum td_table of_stream[] = {TD_TABLE_STREAM, TD_TABLE_STATE,
                                               TD_TABLE_RECORD, TD_TABLE_LAST,
                                               TD_TABLE_DEDUP,  TD_TABLES_END};
@@ -170,14 +178,10 @@ static void delete_rows(struct td_engine *e, const struct td_grave *grave)
     }
 
     for (uint32_t i = 0; tables[i] != TD_TABLES_END; i++) {
-        struct td_place key = td_place_one(tables[i], id);
-        struct td_place from = td_place_two(tables[i], id, 0);
-        struct td_place to = td_place_two(tables[i], id + 1, 0);
+        struct td_place from = td_place_one(tables[i], id);
+        struct td_place to = td_place_one(tables[i], id + 1);
 
-        if (i < 2)
-            td_commit_delete(e, &key);
-        else
-            td_commit_delete_range(e, &from, &to);
+        td_commit_delete_range(e, &from, &to);
     }
     td_commit_raise(e, TD_LEVEL_DISK);
 }

@@ -103,6 +103,7 @@ struct td_consumer {
     struct td_consumer *ready_prev;
     struct td_consumer *ready_next;
     bool dirty;     /* in the list: its state is to be written */
+    bool twice;     /* that was read, both times */
     bool dirty_row; /* … and who it is … */
     bool wipe; /* … and what is stored of what is settled is to go first */
     struct td_consumer *dirty_next;

@@ -49,7 +49,7 @@ static void write_row(struct td_engine *e, struct td_consumer *c)
     c->dirty_row = false;
     td_buf_reset(&e->streams.value);
     td_group_row_pack(&e->streams.value, &row);
-    td_commit_put(e, &key, &e->streams.value, NULL, 0, 0);
+    td_commit_put_twice(e, &key, &e->streams.value);
     td_commit_raise(e, TD_LEVEL_DISK);
 }
 

@@ -64,6 +64,14 @@ struct td_place td_place_two(enum td_table table, uint32_t a, uint64_t b)
     return place;
 }
 
+struct td_place td_place_again(const struct td_place *key)
+{
+    struct td_place place = *key;
+
+    place.bytes[place.len++] = 0;
+    return place;
+}
+
 struct td_place td_place_producer(const uint8_t producer[TD_PRODUCER_BYTES])
 {
     struct td_place place = td_place_table(TD_TABLE_PRODUCER);
@@ -103,6 +111,15 @@ bool td_place_read_one(struct td_str key, enum td_table table, uint32_t *a)
         return false;
     *a = get_u32(bytes_of(key) + 1);
     return true;
+}
+
+bool td_place_read_twice(struct td_str key, enum td_table table, uint32_t *a,
+                         bool *again)
+{
+    *again = is_of(key, table, 6) && key.data[5] == 0;
+    if (*again)
+        key.len--;
+    return td_place_read_one(key, table, a);
 }
 
 bool td_place_read_two(struct td_str key, enum td_table table, uint32_t *a,

@@ -18,6 +18,9 @@
  * | LAST     | stream u32, a name's hash, 16      | a sequence: last.h         |
  * | DEDUP    | stream u32, a record's first u64   | td_dedup_row               |
  *
+ * STREAM and GROUP have each row twice, the second time under a key with one
+ * byte more, 0: what all the others hang on is not lost with one damaged row.
+ *
  * Table 0 is the store's own. Numbers of streams and groups are never used
  * again. Every value of a fixed shape begins with its version, one byte.
  *
@@ -70,6 +73,8 @@ struct td_str td_place_str(const struct td_place *place);
 struct td_place td_place_table(enum td_table table);
 struct td_place td_place_one(enum td_table table, uint32_t a);
 struct td_place td_place_two(enum td_table table, uint32_t a, uint64_t b);
+/* Where the row of that key is once more. */
+struct td_place td_place_again(const struct td_place *key);
 struct td_place td_place_producer(const uint8_t producer[TD_PRODUCER_BYTES]);
 struct td_place td_place_last(uint32_t stream,
                               const uint8_t hash[TD_LAST_HASH_BYTES]);
@@ -78,6 +83,9 @@ struct td_place td_place_due(int64_t due_ms, uint64_t number); /* SCHEDULE */
 
 /* What a key says; false: it is none of that table. */
 bool td_place_read_one(struct td_str key, enum td_table table, uint32_t *a);
+/* *again: it is the second one of its row. */
+bool td_place_read_twice(struct td_str key, enum td_table table, uint32_t *a,
+                         bool *again);
 bool td_place_read_two(struct td_str key, enum td_table table, uint32_t *a,
                        uint64_t *b);
 bool td_place_read_producer(struct td_str key, struct td_str *producer);

@@ -12,13 +12,19 @@
 static tidings_err on_stream(struct td_engine *e, struct td_str key,
                              struct td_str value)
 {
+    struct td_stream *stream;
+    bool again;
     uint32_t id;
 
-    if (!td_place_read_one(key, TD_TABLE_STREAM, &id))
+    if (!td_place_read_twice(key, TD_TABLE_STREAM, &id, &again))
         return TIDINGS_EIO;
     if (id > e->streams.next_stream)
         e->streams.next_stream = id;
-    return td_stream_load(e, id, value);
+    stream = again ? td_stream_by_id(e, id) : NULL;
+    if (!stream)
+        return td_stream_load(e, id, value);
+    stream->twice = true;
+    return TIDINGS_OK;
 }
 
 static tidings_err on_state(struct td_engine *e, struct td_str key,
@@ -64,12 +70,18 @@ static tidings_err on_group(struct td_engine *e, struct td_str key,
                             struct td_str value)
 {
     struct td_group_row row;
+    struct td_consumer *c;
+    bool again;
     uint32_t id;
 
-    if (!td_place_read_one(key, TD_TABLE_GROUP, &id) ||
+    if (!td_place_read_twice(key, TD_TABLE_GROUP, &id, &again) ||
         !td_group_row_read(value, &row))
         return TIDINGS_EIO;
-    return td_consumer_load(e, id, &row);
+    c = again ? td_consumer_by_id(e, id) : NULL;
+    if (!c)
+        return td_consumer_load(e, id, &row);
+    c->twice = true;
+    return TIDINGS_OK;
 }
 
 /* Of what waits for its time, or of the number that comes next: rather far on
@@ -287,6 +299,27 @@ static const struct {
 
 /* ---- going on ---- */
 
+/* Rows that are to be there twice and are not: one was damaged, or who wrote
+ * them did not know. */
+static void write_again(struct td_engine *e)
+{
+    struct td_consumer *c;
+
+    for (struct td_stream *s = e->streams.all; s; s = s->hh.next) {
+        if (s->twice)
+            continue;
+        s->dirty_row = true;
+        td_stream_dirty(e, s);
+    }
+    DL_FOREACH(e->streams.consumers, c)
+    {
+        if (c->twice)
+            continue;
+        c->dirty_row = true;
+        td_consumer_dirty(e, c);
+    }
+}
+
 void td_load_end(struct td_engine *e, tidings_err err)
 {
     struct td_consumer *c;
@@ -297,6 +330,7 @@ void td_load_end(struct td_engine *e, tidings_err err)
     e->streams.load_err = err;
     if (err)
         return;
+    write_again(e);
     DL_FOREACH(e->streams.consumers, c)
     {
         /* seldom: it was killed while its start was being looked for */
@@ -336,7 +370,8 @@ static tidings_err take(struct td_engine *e, const struct td_record *record)
     e->streams.lost_states++;
     lose_row(e, record->key);
     td_log(&e->options.log, TD_LOG_ERROR, "ROW-DAMAGED",
-           "%s cannot be read from the store, and is left out",
+           "%s cannot be read from the store, and is left out if it is not "
+           "there twice",
            tables[e->streams.load_table].name);
     return TIDINGS_OK;
 }

@@ -76,6 +76,7 @@ struct td_stream {
     uint64_t trim_to;     /* … from what begins before this */
     int64_t failed_ms;    /* a read of it failed: none is asked before then */
     bool stated;          /* its state was read */
+    bool twice;           /* its options were read, both times */
     bool hidden;          /* records below head.first may be there still */
     int64_t trim_ms;      /* when to look at ages again */
 };
@@ -371,6 +372,9 @@ uint64_t td_commit_ticket(struct td_engine *e);
 void td_commit_put(struct td_engine *e, const struct td_place *key,
                    const struct td_buf *value, struct td_body *body,
                    size_t offset, size_t len);
+/* A row that is kept twice. */
+void td_commit_put_twice(struct td_engine *e, const struct td_place *key,
+                         const struct td_buf *value);
 void td_commit_delete(struct td_engine *e, const struct td_place *key);
 void td_commit_delete_range(struct td_engine *e, const struct td_place *from,
                             const struct td_place *to);

@@ -152,6 +152,70 @@ static void test_stream_without_state_and_newest_record_skips(void **state)
     assert_int_equal(missed_by(s->f, "sub", "expired"), TD_EVENTS_MAX);
 }
 
+/* ---- rows that are there twice ---- */
+
+static void lose_row(struct streams *s, enum td_table table, uint32_t id,
+                     bool again)
+{
+    struct td_place key = td_place_one(table, id);
+
+    if (again)
+        key = td_place_again(&key);
+    pass(s->f, 100);
+    settle_down(s);
+    damage(s, &key);
+    kill_broker(s);
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+}
+
+static void test_stream_is_there_though_a_row_of_it_is_not(void **state)
+{
+    struct streams *s = *state;
+    struct td_str row;
+
+    hello(s->f, "pub");
+    call(s, "pub", "stream.add",
+         "{\"name\" \"o\" \"patterns\" [\"o.>\"] \"max_events\" 2}");
+    put(s, "pub", "o.a", 3, 1, DISK);
+    for (int i = 0; i < 4; i++) { /* each time it is made whole */
+        lose_row(s, TD_TABLE_STREAM, 2, i % 2);
+        row = row_of(call(s, "pub", "stream.list", "{}"), "streams", 1);
+        assert_true(is_text(text_of(row, "name"), "o"));
+        assert_int_equal(count(row, "max_events"), 2);
+        assert_int_equal(count(row, "last"), 3);
+    }
+    call(s, "pub", "stream.delete", "{\"name\" \"o\"}");
+    kill_broker(s);
+    hello(s->f, "pub");
+    assert_int_equal(
+        count(call(s, "pub", "stream.list", "{}"), "streams_total"), 1);
+}
+
+static void test_group_is_there_though_a_row_of_it_is_not(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "\"max_deliver\" 7");
+    put(s, "pub", "a", 10, 1, DISK);
+    settle(s, "sub", TD_ACK, 1, 8);
+    for (int i = 0; i < 4; i++) {
+        struct td_str row;
+
+        lose_row(s, TD_TABLE_GROUP, 1, i % 2);
+        row = row_of(call(s, "pub", "group.list", "{}"), "groups", 0);
+        assert_int_equal(count(row, "max_deliver"), 7);
+        assert_int_equal(count(row, "floor"), 9);
+    }
+    call(s, "pub", "group.delete", "{\"stream\" \"events\" \"group\" \"g\"}");
+    kill_broker(s);
+    hello(s->f, "pub");
+    assert_int_equal(count(call(s, "pub", "group.list", "{}"), "groups_total"),
+                     0);
+}
+
 static void test_other_streams_are_as_they_were(void **state)
 {
     struct streams *s = *state;
@@ -205,6 +269,8 @@ int main(void)
         TEST_STREAM(test_stream_without_state_and_records_uses_no_number_again),
         TEST_STREAM(test_stream_without_state_and_newest_record_skips),
         TEST_STREAM(test_other_streams_are_as_they_were),
+        TEST_STREAM(test_stream_is_there_though_a_row_of_it_is_not),
+        TEST_STREAM(test_group_is_there_though_a_row_of_it_is_not),
         TEST_STREAM(test_stream_is_read_on_from_within_a_record),
     };
 
