@@ -214,6 +214,98 @@ static void test_dead_letters_are_purged(void **state)
     assert_int_equal(hand_count(h), events);
 }
 
+/* Purges all of a group, call after call, on a thread of its own. */
+struct purge {
+    tidings_bus *bus;
+    const struct kept *k;
+    uint64_t events;
+    tidings_err err;
+};
+
+static tidings_err purge_page(struct purge *p, uint64_t *first)
+{
+    tidings_writer *w = tidings_writer_new();
+    struct tidings_value map;
+    const void *options;
+    uint64_t events = 0;
+    void *bytes = NULL;
+    size_t len = 0;
+    tidings_err err;
+
+    tidings_put_map(w, 3);
+    tidings_put_string(w, "stream");
+    tidings_put_string(w, p->k->stream);
+    tidings_put_string(w, "group");
+    tidings_put_string(w, GROUP);
+    tidings_put_string(w, "first");
+    tidings_put_uint(w, *first);
+    err = tidings_writer_bytes(w, &options, &len);
+    if (!err)
+        err = tidings_call(&bytes, &len, p->bus, "dlq.purge", options, len,
+                           CONF_MS);
+    if (!err)
+        err = tidings_value_read(&map, bytes, len);
+    if (!err)
+        err = tidings_get_uint(&events, map, "events");
+    if (!err)
+        err = tidings_get_uint(first, map, "next");
+    p->events += events;
+    tidings_free(bytes);
+    tidings_writer_free(w);
+    return err;
+}
+
+static void *purge_main(void *arg)
+{
+    struct purge *p = arg;
+    uint64_t first = 1;
+
+    while (first > 0 && !p->err)
+        p->err = purge_page(p, &first);
+    return NULL;
+}
+
+/* However their reads and commits meet. */
+static void test_dead_letters_are_purged_once(void **state)
+{
+    enum { PURGERS = 3, EVENTS = 100 };
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    struct hand *h = hand_new(c);
+    struct purge purges[PURGERS] = {{0}};
+    pthread_t threads[PURGERS];
+    uint64_t purged = 0;
+    struct kept k;
+
+    if (!conf_has_data())
+        skip();
+    atomic_store(&fixed, false);
+    kept_add(&k, bus);
+    add_group(bus, &k, 2);
+    h->answer = term_all;
+    hand_join(h, bus, &k, GROUP, NULL);
+    kept_publish(&k, bus, 1, EVENTS);
+    assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
+    for (int i = 0; i < PURGERS; i++) {
+        purges[i].bus = kept_open(c);
+        purges[i].k = &k;
+    }
+    for (int i = 0; i < PURGERS; i++)
+        assert_int_equal(
+            pthread_create(&threads[i], NULL, purge_main, &purges[i]), 0);
+    for (int i = 0; i < PURGERS; i++) {
+        pthread_join(threads[i], NULL);
+        purged += purges[i].events;
+    }
+    for (int i = 0; i < PURGERS; i++)
+        assert_ok(purges[i].err);
+    assert_int_equal(purged, EVENTS);
+    kept_publish(&k, bus, EVENTS + 1, 2);
+    assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
+    assert_int_equal(operate_dead_at(bus, k.stream, GROUP, 0).total, 2);
+    assert_int_equal(operate_group_figure(bus, k.stream, GROUP, "dead"), 2);
+}
+
 int conf_run_dead(void)
 {
     const struct CMUnitTest tests[] = {
@@ -222,6 +314,7 @@ int conf_run_dead(void)
         KEPT_TEST(test_dead_events_of_a_stream_in_memory_are_counted),
         KEPT_TEST(test_dead_letters_outlive_their_stream),
         KEPT_TEST(test_dead_letters_are_purged),
+        KEPT_TEST(test_dead_letters_are_purged_once),
     };
 
     return cmocka_run_group_tests_name("dead", tests, NULL, NULL);
