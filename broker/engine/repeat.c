@@ -155,7 +155,9 @@ static bool sift_one(struct sieve *s, const uint8_t *hash, bool first)
         hash ? td_dedup_find(d, hash, s->stream->head.purged, s->now_ms) : NULL;
 
     if (there)
-        return found(s->e, s->nth++, there->sequence, !first);
+        /* what is stored, and what is only to be, may fare differently */
+        return found(s->e, s->nth++, there->sequence,
+                     !first && there->sequence != s->stream->head.next);
     if (hash) {
         memcpy(one.hash, hash, sizeof(one.hash));
         if (!td_dedup_add(d, &one))

@@ -442,6 +442,34 @@ static void test_repeat_after_a_purge_that_failed_is_none(void **state)
     check_row(s, "pub", 1, 2, 1, 1, true);
 }
 
+/* A repeat of what was refused is refused too, one of what is there is not. */
+static void test_repeat_of_what_is_refused_is_refused(void **state)
+{
+    static const char *const one[] = {A};
+    static const char *const ids[] = {B, A, B, C};
+    struct streams *s = *state;
+    const struct piece piece = {"m.a", 4, 10, 2, ids};
+    struct td_confirm row;
+
+    begin_two(s);
+    call(s, "pub", "stream.add",
+         "{\"name\" \"m\" \"patterns\" [\"m.>\"] \"max_events\" 1 "
+         "\"on_full\" \"reject\"}");
+    publish(s->f, "pub", DISK, &(struct piece){"m.a", 1, 10, 1, one}, 1);
+    publish(s->f, "pub", DISK, &piece, 1);
+    settle_down(s);
+    check_code(s, 0, 2, 1, TIDINGS_EFULL, 0);
+    check_code(s, 1, 4, 2, TIDINGS_EFULL, 0);
+    assert_true(confirm_to(s, "pub", 2, &row));
+    assert_int_equal(row.first, 1);
+    check_row(s, "pub", 3, 3, 1, 1, true);
+    /* it was not taken for one that is stored */
+    call(s, "pub", "stream.purge", "{\"name\" \"m\"}");
+    publish(s->f, "pvb", DISK, &(struct piece){"m.a", 1, 10, 1, ids}, 1);
+    settle_down(s);
+    check_row(s, "pvb", 0, 1, 1, 2, false);
+}
+
 /* ---- what is in the store ---- */
 
 /* Keys of the table in the model's store. */
@@ -626,6 +654,7 @@ int main(void)
         TEST_STREAM(test_repeat_in_a_stream_without_a_window_is_stored),
         TEST_STREAM(test_repeat_after_a_purge_is_stored),
         TEST_STREAM(test_repeat_after_a_purge_that_failed_is_none),
+        TEST_STREAM(test_repeat_of_what_is_refused_is_refused),
         TEST_STREAM(test_repeat_after_the_window_is_stored),
         TEST_STREAM(test_repeat_rows_go_with_their_stream),
         TEST_STREAM(test_repeat_rows_that_cannot_be_are_left_out),
