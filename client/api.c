@@ -37,6 +37,7 @@ const char *tidings_status_name(enum tidings_status_kind kind)
         [TIDINGS_STALE] = "stale",
         [TIDINGS_UNSTORED] = "unstored",
         [TIDINGS_FENCED] = "fenced",
+        [TIDINGS_GROUP_FULL] = "group_full",
     };
 
     return (unsigned)kind < sizeof(names) / sizeof(names[0]) ? names[kind]

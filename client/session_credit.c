@@ -1,6 +1,8 @@
 /* What arrives for subscriptions, and the credit that goes back for it. */
 #include "client/session_internal.h"
 
+#include "proto/option.h"
+
 #include <stdio.h>
 #include <utlist.h>
 
@@ -265,6 +267,13 @@ void td_client_on_gap(struct td_client *c, const struct td_frame *f)
     struct td_str reason = f->u.gap.reason;
     char text[64];
 
+    if (sub && sub->durable && events == 0 && td_bytes_equal(reason, td_str_of("full"))) {
+        port->status(port->ctx, TIDINGS_GROUP_FULL, TIDINGS_EFULL,
+                     "the group is full: no more events come until some are "
+                     "settled",
+                     sub, 0);
+        return;
+    }
     if (!is_wanted(sub) || (sub->state == TD_CSUB_ENDING && !sub->wants_rest))
         return; /* nobody wants it any more */
     snprintf(text, sizeof(text), "missed %llu events: %.*s",

@@ -92,6 +92,8 @@
 #define TD_REASON_BYTES_MAX 255u     /* of a nak or term */
 #define TD_IN_FLIGHT 65536u          /* default max_in_flight of a group, events */
 #define TD_IN_FLIGHT_MAX 1048576u
+#define TD_ACK_GAP_MAX 1048576u      /* from a group's oldest unsettled event to the
+                                        next: 128 KiB of bits */
 #define TD_ACK_WAIT_MS 30000
 #define TD_ACK_WAIT_MS_MAX (24 * 3600 * 1000)
 #define TD_MAX_DELIVER 10u

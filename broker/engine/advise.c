@@ -82,6 +82,29 @@ void td_advise_session(struct td_engine *e, const struct td_session *s, bool up,
     td_buf_fini(&data);
 }
 
+/* ---- durable groups ---- */
+
+void td_advise_full(struct td_engine *e, const struct td_consumer *c)
+{
+    const char *type = "$tidings.group.full";
+    struct td_buf data = {0};
+    msgpack_packer pk;
+
+    if (!is_wanted(e, type))
+        return;
+    msgpack_packer_init(&pk, &data, td_buf_pack_write);
+    msgpack_pack_map(&pk, 7);
+    td_pack_str(&pk, "stream", c->stream->options.name);
+    td_pack_str(&pk, "group", c->options.group);
+    td_pack_uint(&pk, "members", c->group->members_len);
+    td_pack_uint(&pk, "out", c->out);
+    td_pack_uint(&pk, "max_in_flight", c->options.max_in_flight);
+    td_pack_uint(&pk, "floor", c->settled.floor);
+    td_pack_uint(&pk, "next", c->cursor);
+    publish(e, type, &data);
+    td_buf_fini(&data);
+}
+
 /* ---- queues ---- */
 
 static void remember(struct td_engine *e, struct td_trouble *t,

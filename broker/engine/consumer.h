@@ -52,7 +52,7 @@ struct td_consumer_counts {
     uint64_t stale;
     uint64_t expired;
     uint64_t expirytime; /* had passed when it was their turn */
-    uint64_t dead; /* buried */
+    uint64_t dead;       /* buried */
 };
 
 struct td_consumer {
@@ -86,7 +86,8 @@ struct td_consumer {
     bool locating;      /* its start is a time: cursor is not known yet … */
     uint64_t low;       /* … but is not below this, and */
     uint64_t high;      /* … not above that */
-    bool full_told;     /* max_in_flight is used up: an advisory was sent */
+    bool full_told;     /* it is full, and that was told … */
+    int64_t full_ms;    /* … and is not told again before */
     /* settling: durable groups */
     struct td_settled_set settled;
     struct td_counts counts; /* deliveries of events that have failed */
@@ -183,6 +184,12 @@ struct td_item *td_feed_item(struct td_engine *e,
 /* The item of a batch in bytes that were read; NULL: no memory. */
 struct td_item *td_feed_keep(struct td_engine *e, const struct td_batch *batch,
                              struct td_body *bytes, size_t offset);
+
+/* full.c */
+/* How many more it may be fed until something is settled. */
+uint64_t td_full_room(const struct td_consumer *c);
+/* Tells of it when that is none. */
+void td_full_look(struct td_engine *e, struct td_consumer *c);
 
 /* again.c: what comes back. The reason is taken over by td_again() and
  * td_again_lease(). */

@@ -99,14 +99,6 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-static uint64_t room(const struct td_consumer *c)
-{
-    if (!td_consumer_is_durable(c))
-        return UINT64_MAX;
-    return c->out < c->options.max_in_flight ? c->options.max_in_flight - c->out
-                                             : 0;
-}
-
 /* Nobody wants them: as good as settled. False: no memory. */
 static bool skip(struct td_engine *e, struct td_consumer *c, uint64_t events)
 {
@@ -160,7 +152,7 @@ static bool feed_item(struct td_engine *e, struct td_consumer *c,
             n = td_expiry_alike(e, &left, n, &expired);
         wanted = wanted && !expired;
         if (wanted)
-            n = least(n, room(c));
+            n = least(n, td_full_room(c));
         if (n == 0 ||
             !td_piece_cut(&left, n, UINT64_MAX, UINT32_MAX, &front, &rest))
             return false;
@@ -448,7 +440,7 @@ static void feed(struct td_engine *e, struct td_consumer *c)
     if (c->parks.fresh)
         td_deal_set_aside(e, c);
     td_retries_feed(e, c);
-    while (more && room(c) > 0 && td_feed_may(e, c) && leap(e, c) &&
+    while (more && td_full_room(c) > 0 && td_feed_may(e, c) && leap(e, c) &&
            c->cursor < c->stream->kept.next) {
         if (feed_known(e, c, &more))
             continue;
@@ -456,9 +448,10 @@ static void feed(struct td_engine *e, struct td_consumer *c)
             ask_records(e, c);
         break;
     }
-    if (!more && room(c) > 0) /* no memory */
+    if (!more && td_full_room(c) > 0) /* no memory */
         td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS);
     tell_expired(e, c);
+    td_full_look(e, c);
     if (c->group->queue.len > 0)
         td_group_ready(e, c->group);
 }

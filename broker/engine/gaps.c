@@ -73,8 +73,9 @@ void td_gaps_tell(struct td_engine *e, struct td_sub *sub)
     ask_if_read(e, s);
 }
 
-bool td_gaps_tell_expired(struct td_engine *e, struct td_sub *sub,
-                          uint64_t events)
+/* Of so many events; false: not now. */
+static bool tell_reason(struct td_engine *e, struct td_sub *sub,
+                        uint64_t events, const char *reason)
 {
     struct td_session *s = sub->session;
     struct td_frame f = {.op = TD_GAP};
@@ -83,12 +84,23 @@ bool td_gaps_tell_expired(struct td_engine *e, struct td_sub *sub,
         return false;
     f.u.gap.subscription = sub->number;
     f.u.gap.events = events;
-    f.u.gap.reason = td_str_of("expired");
+    f.u.gap.reason = td_str_of(reason);
     sub->gap_told += events;
     s->gaps_out++;
     td_engine_send(e, s, &f, NULL);
     ask_if_read(e, s);
     return true;
+}
+
+void td_gaps_tell_full(struct td_engine *e, struct td_sub *sub)
+{
+    tell_reason(e, sub, 0, "full");
+}
+
+bool td_gaps_tell_expired(struct td_engine *e, struct td_sub *sub,
+                          uint64_t events)
+{
+    return tell_reason(e, sub, events, "expired");
 }
 
 void td_gaps_pong(struct td_engine *e, struct td_session *s, uint64_t token)

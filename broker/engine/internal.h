@@ -575,6 +575,8 @@ bool td_gaps_wait(const struct td_sub *sub); /* to be told */
 bool td_gaps_tell_expired(struct td_engine *e, struct td_sub *sub,
                           uint64_t events);
 bool td_gaps_full(const struct td_session *s);
+/* Its durable group is full. */
+void td_gaps_tell_full(struct td_engine *e, struct td_sub *sub);
 /* Tells the subscriber what was dropped since it was told last. */
 void td_gaps_tell(struct td_engine *e, struct td_sub *sub);
 /* The session has answered a PING: what was told before that, it has read. */
@@ -604,6 +606,7 @@ void td_advise_session(struct td_engine *e, const struct td_session *s, bool up,
 void td_advise_slow(struct td_engine *e, struct td_group *g);
 void td_advise_drop(struct td_engine *e, struct td_group *g, enum td_drop why,
                     uint64_t events);
+void td_advise_full(struct td_engine *e, const struct td_consumer *c);
 /* The group is about to end, and its members are still there: what has waited
  * is told now. */
 void td_advise_end(struct td_engine *e, struct td_group *g);

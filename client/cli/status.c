@@ -36,6 +36,9 @@ void td_status_tell(struct td_status *s, const struct tidings_status *status)
         td_complain("%" PRIu64 " event%s settled too late: delivered again",
                     status->count, status->count == 1 ? " was" : "s were");
         break;
+    case TIDINGS_GROUP_FULL:
+        td_complain("the group is full: others have not settled theirs");
+        break;
     case TIDINGS_GAP:            /* on_gap says it */
     case TIDINGS_HANDLER_FAILED: /* ours never do */
     case TIDINGS_HANDLER_LATE:   /* not asked for */

@@ -248,6 +248,7 @@ static void on_status(void *arg, const struct tidings_status *status)
     case TIDINGS_STALE:
     case TIDINGS_UNSTORED:
     case TIDINGS_FENCED:
+    case TIDINGS_GROUP_FULL:
         break;
     }
     fprintf(stderr, "%s: %s: %s\n", host->name,

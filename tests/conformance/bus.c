@@ -37,7 +37,8 @@ static void test_status_kinds_have_names(void **state)
         {TIDINGS_STALE, "stale"},
         {TIDINGS_UNSTORED, "unstored"},
         {TIDINGS_FENCED, "fenced"},
-        {(enum tidings_status_kind)(TIDINGS_FENCED + 1), "?"},
+        {TIDINGS_GROUP_FULL, "group_full"},
+        {(enum tidings_status_kind)(TIDINGS_GROUP_FULL + 1), "?"},
         {(enum tidings_status_kind) - 1, "?"},
     };
 

@@ -48,7 +48,7 @@ struct tally {
     uint64_t next_n[CONF_PUBLISHERS_MAX]; /* numbered events: the next one */
     uint64_t holes;                       /* numbers that were left out */
     uint64_t disorder;                    /* numbers that came late or twice */
-    uint64_t statuses[TIDINGS_FENCED + 1];
+    uint64_t statuses[TIDINGS_GROUP_FULL + 1];
     uint64_t missed;              /* sum of GAPs */
     struct tidings_status status; /* the last; its texts are below */
     char status_text[256];

@@ -217,20 +217,28 @@ static void test_a_full_group_says_so(void **state)
 {
     struct conf *c = *state;
     tidings_bus *bus = kept_open(c);
-    tidings_bus *worker = conf_open(c, NULL);
+    struct tally *s = conf_tally(c);
+    tidings_bus *worker =
+        conf_open(c, &(struct tidings_options){.on_status = tally_status,
+                                               .on_status_arg = s,
+                                               .own_loop = true});
+    struct tally *news = conf_subscribe(c, bus, "$tidings.group.full");
     struct hand *h = hand_new(c);
     struct kept k;
 
     kept_add(&k, bus);
     add_group(bus, &k, (struct tidings_group_options){.max_in_flight = 10});
-    h->closed = true;
     hand_join(h, worker, &k, GROUP, NULL);
     kept_publish(&k, bus, 1, 100);
     assert_true(until_full(bus, &k, true));
+    assert_true(tally_wait(news, 1, CONF_MS));
     assert_int_equal(operate_group_figure(bus, k.stream, GROUP, "in_flight"),
                      10);
     assert_int_equal(operate_group_figure(bus, k.stream, GROUP, "lag"), 90);
-    hand_open(h, true);
+    for (int64_t end = td_proc_now_ms() + CONF_MS;
+         hand_count(h) < 100 && td_proc_now_ms() < end; poll(NULL, 0, 1))
+        assert_ok(tidings_dispatch(NULL, worker, 100));
+    assert_true(tally_wait_status(s, TIDINGS_GROUP_FULL, 1, 0));
     assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
     assert_true(until_full(bus, &k, false));
     assert_true(hand_saw_just(h, 1, 100));

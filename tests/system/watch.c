@@ -161,6 +161,7 @@ void watch_on_status(void *arg, const struct tidings_status *status)
     case TIDINGS_STALE:
     case TIDINGS_UNSTORED:
     case TIDINGS_FENCED:
+    case TIDINGS_GROUP_FULL:
         break; /* no worker asks for it */
     }
     pthread_cond_broadcast(&w->changed);

@@ -195,8 +195,12 @@ enum tidings_status_kind {
     TIDINGS_UNSTORED,       /* count events, for which a confirm but no callback
                                was asked, were not stored; err and text say
                                why */
-    TIDINGS_FENCED          /* another process has taken the producer's name:
+    TIDINGS_FENCED,         /* another process has taken the producer's name:
                                this bus is over, and only to be closed */
+    TIDINGS_GROUP_FULL      /* the durable group that sub is a member of is full:
+                               max_in_flight events are not settled, or one has
+                               not been for very long; no more come until some
+                               are. At most once a second */
 };
 
 /** What on_status is told. Pointers are valid during the call. */

@@ -1,0 +1,141 @@
+/* The engine: a durable group that is full gets no more, and all who should
+ * know are told. */
+#include "tests/unit/stream_fixture.h"
+
+#define CHUNK 65536u /* events of a publish */
+
+/* How many GAP with the reason "full". */
+static uint32_t told_full(struct streams *s, const char *peer)
+{
+    struct sent *sent;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; (sent = find(s->f, peer, TD_GAP, i)); i++) {
+        if (!is_text(sent->frame.u.gap.reason, "full"))
+            continue;
+        assert_int_equal(sent->frame.u.gap.events, 0);
+        n++;
+    }
+    return n;
+}
+
+static bool is_full(struct streams *s)
+{
+    bool full = false;
+
+    assert_true(
+        td_map_bool(row_of(call(s, "pub", "group.list", "{}"), "groups", 0),
+                    "full", &full));
+    return full;
+}
+
+static void begin_full(struct streams *s)
+{
+    hello(s->f, "pub");
+    hello(s->f, "one");
+    hello(s->f, "two");
+    hello(s->f, "ops");
+    give(s->f, "ops", "[5 1 1 \"$tidings.group.>\" " WIDE "]");
+    consume(s, "one", 1, ">", "events", "g", "\"max_in_flight\" 4");
+    consume(s, "two", 1, ">", "events", "g", "");
+    put(s, "pub", "a", 4, 1, 0);
+}
+
+static void test_full_is_told_to_all(void **state)
+{
+    struct streams *s = *state;
+
+    begin_full(s);
+    assert_int_equal(told_full(s, "one"), 0); /* nothing more is there */
+    assert_int_equal(events_to(s->f, "ops"), 0);
+    assert_true(is_full(s));
+    put(s, "pub", "a", 6, 5, 0);
+    assert_int_equal(events_to(s->f, "one") + events_to(s->f, "two"), 4);
+    assert_int_equal(told_full(s, "one"), 1);
+    assert_int_equal(told_full(s, "two"), 1);
+    assert_int_equal(events_to(s->f, "ops"), 1);
+}
+
+/* Again when half was settled meanwhile, and not within a second. */
+static void test_full_is_told_again(void **state)
+{
+    struct streams *s = *state;
+
+    begin_full(s);
+    put(s, "pub", "a", 20, 5, 0);
+    settle(s, "one", TD_ACK, 1, 1); /* one more comes: still much the same */
+    pass(s->f, 2000);
+    settle_down(s);
+    assert_int_equal(told_full(s, "one"), 1);
+    settle(s, "one", TD_ACK, 2, 2);
+    settle(s, "two", TD_ACK, 1, 2);
+    settle(s, "one", TD_ACK, 3, 3);
+    assert_true(is_full(s));
+    assert_int_equal(told_full(s, "one"), 1);
+}
+
+static void test_full_again_is_told_after_a_second(void **state)
+{
+    struct streams *s = *state;
+
+    begin_full(s);
+    put(s, "pub", "a", 1, 5, 0);
+    settle(s, "one", TD_ACK, 1, 2);
+    settle(s, "two", TD_ACK, 1, 2);
+    assert_false(is_full(s)); /* one is left */
+    put(s, "pub", "a", 10, 6, 0);
+    assert_true(is_full(s));
+    assert_int_equal(told_full(s, "one"), 1); /* too soon */
+    pass(s->f, 1200);
+    settle_down(s);
+    assert_int_equal(told_full(s, "one"), 2);
+    assert_int_equal(told_full(s, "two"), 2);
+    assert_int_equal(events_to(s->f, "ops"), 2);
+}
+
+/* One event that nobody settles holds the group only when a million others have
+ * been settled after it. */
+static void test_full_by_one_that_is_not_settled(void **state)
+{
+    const uint32_t chunks = TD_ACK_GAP_MAX / CHUNK;
+    struct streams *s = *state;
+
+    s->f->unjudged = true;
+    hello(s->f, "pub");
+    hello(s->f, "one");
+    give(s->f, "one",
+         "[5 1 1 \">\" {\"events\" 1048576 \"bytes\" 1000000000"
+         " \"stream\" \"events\" \"group\" \"g\" \"ack_wait_ms\" 86400000"
+         " \"max_in_flight\" 100000}]");
+    settle_down(s);
+    for (uint64_t i = 0; i < chunks + 1; i++) {
+        uint64_t first = i * CHUNK + 1;
+
+        put(s, "pub", "a", CHUNK, first, 0);
+        if (i < chunks)
+            settle(s, "one", TD_ACK, i ? first : 2, first + CHUNK - 1);
+        givef(s->f, "one", "[9 %u []]", messages_to(s->f, "one"));
+    }
+    settle_down(s);
+    assert_int_equal(events_to(s->f, "one"), TD_ACK_GAP_MAX);
+    assert_true(is_full(s));
+    assert_int_equal(told_full(s, "one"), 1);
+    settle(s, "one", TD_ACK, 1, 1);
+    assert_false(is_full(s));
+    givef(s->f, "one", "[9 %u [[1 %u 2097152 1000000000]]]",
+          messages_to(s->f, "one"), TD_ACK_GAP_MAX);
+    settle_down(s);
+    assert_int_equal(events_to(s->f, "one"), TD_ACK_GAP_MAX + CHUNK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_STREAM(test_full_is_told_to_all),
+        TEST_STREAM(test_full_is_told_again),
+        TEST_STREAM(test_full_again_is_told_after_a_second),
+        TEST_STREAM(test_full_by_one_that_is_not_settled),
+    };
+
+    return cmocka_run_group_tests_name("engine_full", tests, NULL, NULL);
+}
