@@ -129,7 +129,8 @@ static void on_list(struct td_engine *e, void *owner,
         td_buf_reset(&e->table);
         msgpack_packer_init(&pk, &e->table, td_buf_pack_write);
         msgpack_pack_map(&pk, 4);
-        td_pack_uint(&pk, "scheduled_total", e->streams.schedule.dues.len);
+        td_pack_uint(&pk, "scheduled_total",
+                     td_schedule_waiting(&e->streams.schedule));
         pack_next(&pk, answer, looked);
         td_pack_key(&pk, "scheduled");
         msgpack_pack_array(&pk, rows);

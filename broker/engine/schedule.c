@@ -316,6 +316,18 @@ bool td_schedule_leave(struct td_engine *e, const struct td_due *due,
     return true;
 }
 
+uint64_t td_schedule_waiting(const struct td_schedule *s)
+{
+    uint64_t events = s->dues.len;
+
+    for (uint32_t i = 0; i < s->going.len; i++) {
+        const struct td_going *going = td_fifo_nth(&s->going, i);
+
+        events += going->where != TD_GOING_IN;
+    }
+    return events;
+}
+
 bool td_schedule_load(struct td_engine *e, int64_t due_ms, uint64_t number)
 {
     struct td_schedule *s = &e->streams.schedule;

@@ -66,6 +66,8 @@ void td_schedule_again(struct td_engine *e, struct td_session *s,
  * and it waits. */
 bool td_schedule_leave(struct td_engine *e, const struct td_due *due,
                        enum td_going_where where);
+/* How many wait: those whose leaving is not written yet too. */
+uint64_t td_schedule_waiting(const struct td_schedule *s);
 /* As it is in the store. False: no memory. */
 bool td_schedule_load(struct td_engine *e, int64_t due_ms, uint64_t number);
 void td_schedule_written(struct td_engine *e, uint64_t ticket);

@@ -68,7 +68,7 @@ static void pack_schedule(const struct td_schedule *s, msgpack_packer *pk)
 {
     td_pack_key(pk, "schedule");
     msgpack_pack_map(pk, 5);
-    td_pack_uint(pk, "waiting", s->dues.len);
+    td_pack_uint(pk, "waiting", td_schedule_waiting(s));
     td_pack_uint(pk, "accepted", s->accepted);
     td_pack_uint(pk, "published", s->published);
     td_pack_uint(pk, "cancelled", s->cancelled);
