@@ -69,9 +69,9 @@ struct td_durable_settings {
     int64_t at_ms; /* pub: when, Unix */
     uint64_t after_ms;
     uint64_t expires_ms; /* after it is published */
-    bool expects;      /* of pub: … */
-    bool expects_key;  /* … or this … */
-    uint64_t expected; /* … that sequence */
+    bool expects;        /* of pub: … */
+    bool expects_key;    /* … or this … */
+    uint64_t expected;   /* … that sequence */
     bool yes;
     bool follow;
     bool original_pace;
@@ -131,13 +131,15 @@ struct td_settings {
 #define TD_CLI_TAIL            (1u << 24)
 #define TD_CLI_REPLAY          (1u << 25)
 #define TD_CLI_STORE_VERIFY    (1u << 26) /* asks no broker */
+#define TD_CLI_STORE_IMPORT    (1u << 28)
 #define TD_CLI_STORE_EXPORT    (1u << 27)
 #define TD_CLI_SCHEDULE_LIST   (1u << 29)
 #define TD_CLI_SCHEDULE_CANCEL (1u << 30)
 #define TD_CLI_SCHEDULE        (TD_CLI_SCHEDULE_LIST | TD_CLI_SCHEDULE_CANCEL)
 /* all of these */
 #define TD_CLI_DURABLE                                                         \
-    ((((1u << 26) - 1) & ~255u) | TD_CLI_SCHEDULE | TD_CLI_STORE_EXPORT)
+    ((((1u << 26) - 1) & ~255u) | TD_CLI_SCHEDULE | TD_CLI_STORE_EXPORT |      \
+     TD_CLI_STORE_IMPORT)
 
 struct td_command {
     const char *name; /* "pub", "stream add" */
@@ -174,6 +176,7 @@ int td_cli_dlq_redrive(const struct td_settings *settings);
 int td_cli_dlq_purge(const struct td_settings *settings);
 int td_cli_store_verify(const struct td_settings *settings);
 int td_cli_store_export(const struct td_settings *settings);
+int td_cli_store_import(const struct td_settings *settings);
 int td_cli_schedule_list(const struct td_settings *settings);
 int td_cli_schedule_cancel(const struct td_settings *settings);
 int td_cli_tail(const struct td_settings *settings);

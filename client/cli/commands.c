@@ -140,6 +140,16 @@ const struct td_command td_commands[] = {
      "\n"
      "    tidings store export orders orders.jsonl\n",
      td_cli_store_export},
+    {"store import", TD_CLI_STORE_IMPORT, "FILE [STREAM]",
+     "publish what store export has written",
+     "With the ids, sources and times that it has; the stream that takes its\n"
+     "types numbers it anew. Live subscriptions get it too. Interrupted, or\n"
+     "with more lines than before, the same command goes on: the first line\n"
+     "gives FILE its name as a producer, under which nothing is stored twice.\n"
+     "With STREAM it ends if another stream takes what is in FILE.\n"
+     "\n"
+     "    tidings store import orders.jsonl orders\n",
+     td_cli_store_import},
 
     {"tail", TD_CLI_TAIL, "STREAM", "print what a stream keeps",
      "As `tidings sub` prints, each event behind its sequence. Ends with the\n"

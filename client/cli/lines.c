@@ -50,7 +50,7 @@ static bool make_room(struct td_lines *lines)
 /* One read(); sets ended at the end of the input. */
 static enum td_line fill(struct td_lines *lines)
 {
-    struct pollfd fds[] = {{.fd = STDIN_FILENO, .events = POLLIN},
+    struct pollfd fds[] = {{.fd = lines->fd, .events = POLLIN},
                            {.fd = td_stop_fd(), .events = POLLIN}};
     ssize_t got;
 
@@ -63,8 +63,7 @@ static enum td_line fill(struct td_lines *lines)
             break;
     } while (!fds[0].revents);
 
-    got =
-        read(STDIN_FILENO, lines->bytes + lines->end, lines->cap - lines->end);
+    got = read(lines->fd, lines->bytes + lines->end, lines->cap - lines->end);
     if (got < 0 && errno != EINTR && errno != EAGAIN) {
         td_complain("reading the input: %s", strerror(errno));
         return TD_LINE_FAILED;

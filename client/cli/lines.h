@@ -1,5 +1,5 @@
-/* lines.h: standard input, a line at a time, of bounded length, and heeding
- * the signals that end the command. */
+/* lines.h: standard input, or a file, a line at a time, of bounded length, and
+ * heeding the signals that end the command. */
 #ifndef TD_CLI_LINES_H
 #define TD_CLI_LINES_H
 
@@ -13,6 +13,7 @@
 enum td_line { TD_LINE, TD_LINE_END, TD_LINE_STOPPED, TD_LINE_FAILED };
 
 struct td_lines { /* all zero: at the start of standard input */
+    int fd;       /* to be read; the caller's */
     char *bytes;
     size_t start; /* of what is not handed out yet */
     size_t end;

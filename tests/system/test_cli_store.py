@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""`tidings store export`: a stream as a file.
+"""`tidings store export` and `import`: a stream as a file.
 
 test_cli_store.py [-v] [Class.test ...]
 """
@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 
-from cli import DONE, FAILED, USAGE, WithStreams, main
+from cli import Broker, DONE, FAILED, USAGE, WithStreams, environment, main
 
 
 class Files(WithStreams):
@@ -70,7 +70,7 @@ class Export(Files):
     def test_export_is_ended_by_a_signal_and_goes_on(self):
         name = self.stream()
         self.check(DONE, "pub", name + ".a", json.dumps("x" * 500), "--count",
-                   "30000", "--confirm", "disk")
+                   "12000", "--confirm", "disk")
         export = self.start("store", "export", name, self.path)
         self.soon(lambda: os.path.exists(self.path) and
                   os.path.getsize(self.path) > 100000)
@@ -80,7 +80,7 @@ class Export(Files):
             self.assertIn("the same command goes on", export.all["err"][-1])
         self.check(DONE, "store", "export", name, self.path)
         self.assertEqual([int(json.loads(l)["streamsequence"])
-                          for l in self.lines()], list(range(1, 30001)))
+                          for l in self.lines()], list(range(1, 12001)))
 
     def test_export_is_of_a_part(self):
         name = self.stored()
@@ -123,6 +123,103 @@ class Export(Files):
         name = self.stored()
         done = self.check(FAILED, "store", "export", name, "/dev/full")
         self.assertIn("/dev/full: No space left", done.err)
+
+
+class Import(Files):
+    """Into another broker, whose stream "events" takes all."""
+
+    def setUp(self):
+        super().setUp()
+        self.other = Broker("tcp://127.0.0.1:*", "--data",
+                            os.path.join(self.dir, "data"))
+        self.addCleanup(self.other.end)
+
+    def there(self, code, *args, **options):
+        return self.check(code, *args, env=environment(
+            TIDINGS_URL=self.other.url), **options)
+
+    def exported(self):
+        name = self.stored()
+        self.check(DONE, "store", "export", name, self.path)
+        return name
+
+    def check_there(self, lines):
+        self.assertEqual(self.there(DONE, "tail", "events", "--json").out,
+                         "".join(line + "\n" for line in lines))
+
+    def test_import_stores_what_was_exported_once(self):
+        self.exported()
+        done = self.there(DONE, "store", "import", self.path)
+        self.assertEqual(done.out, "imported 3 events, 0 were there already\n")
+        self.check_there(self.lines())
+        done = self.there(DONE, "store", "import", self.path, "events", "--json")
+        self.assertEqual(json.loads(done.out),
+                         {"events": 0, "duplicates": 3, "refused": 0})
+        self.check_there(self.lines())
+
+    def test_import_goes_on_with_a_file_that_has_grown(self):
+        name = self.exported()
+        self.there(DONE, "store", "import", self.path)
+        self.check(DONE, "pub", name + ".c", "{}", "--confirm", "disk")
+        self.check(DONE, "store", "export", name, self.path)
+        done = self.there(DONE, "store", "import", self.path)
+        self.assertEqual(done.out, "imported 1 event, 3 were there already\n")
+        self.check_there(self.lines())
+
+    def test_import_is_ended_by_a_signal_and_goes_on(self):
+        name = self.stream()
+        self.check(DONE, "pub", name + ".a", json.dumps("x" * 500), "--count",
+                   "12000", "--confirm", "disk")
+        self.check(DONE, "store", "export", name, self.path)
+        done = self.start("store", "import", self.path,
+                          env=environment(TIDINGS_URL=self.other.url))
+        self.soon(lambda: json.loads(self.there(
+            DONE, "stream", "list", "--json").out)["events"] > 100)
+        done.signal(signal.SIGINT)
+        self.assertIn(done.ended(), (DONE, FAILED))
+        self.there(DONE, "store", "import", self.path)
+        self.check_there(self.lines())
+
+    def test_import_goes_on_with_what_was_refused(self):
+        self.exported()
+        self.there(DONE, "stream", "add", "small", "--pattern", ">",
+                   "--max-events", "3", "--on-full", "reject")
+        self.there(DONE, "pub", "a", "1", "--count", "3", "--confirm", "disk")
+        done = self.there(FAILED, "store", "import", self.path)
+        self.assertIn("not stored", done.err)
+        self.there(DONE, "stream", "purge", "small", "--yes")
+        done = self.there(DONE, "store", "import", self.path)
+        self.assertEqual(done.out, "imported 3 events, 0 were there already\n")
+
+    def test_import_into_a_stream_that_does_not_take_it(self):
+        self.exported()
+        self.there(DONE, "stream", "add", "shop", "--pattern", "shop.>")
+        done = self.there(FAILED, "store", "import", self.path, "shop")
+        self.assertIn("stream events takes", done.err)
+        self.check_there(self.lines()[:1])
+
+    def test_import_says_which_line_is_wrong(self):
+        name = self.exported()
+        lines = self.lines()
+        for bad, words in (("{", "line 3: "), (lines[0], "does not rise"),
+                           ('{"type": "a"}', "has no streamsequence"),
+                           (self.check(DONE, "replay", name).out.strip(),
+                            "has no streamsequence")):
+            with open(self.path, "w", encoding="utf-8") as file:
+                file.write("\n".join(lines[:2] + [bad, lines[2]]))
+            done = self.there(FAILED, "store", "import", self.path)
+            self.assertIn("events.jsonl, line 3: ", done.err)
+            self.assertIn(words, done.err)
+            self.check_there(lines[:2])
+
+    def test_import_of_nothing(self):
+        done = self.there(FAILED, "store", "import", self.path)
+        self.assertIn("No such file", done.err)
+        self.there(USAGE, "store", "import")
+        self.there(USAGE, "store", "import", "a", "b", "c")
+        open(self.path, "w", encoding="utf-8").close()
+        done = self.there(DONE, "store", "import", self.path)
+        self.assertEqual(done.out, "imported 0 events, 0 were there already\n")
 
 
 if __name__ == "__main__":
