@@ -18,7 +18,8 @@
 #include "client/cli/stored.h"
 #include "tidings/json.h"
 
-#define SLICE_MS 100 /* how soon a signal is heard while the bus is full */
+#define SLICE_MS 100  /* how soon a signal is heard while the bus is full */
+#define LOOK_US  1000 /* callbacks follow the flush at once */
 
 /* What confirms say; they come on a thread of the library. */
 struct outcome {
@@ -73,6 +74,28 @@ static bool is_bad(struct importing *m)
     bad = m->outcome.refused > 0 || m->outcome.stream[0];
     pthread_mutex_unlock(&m->outcome.lock);
     return bad;
+}
+
+static bool is_told(struct importing *m)
+{
+    const struct outcome *o = &m->outcome;
+    bool told;
+
+    pthread_mutex_lock(&m->outcome.lock);
+    told = o->imported + o->duplicates + o->refused >= m->done;
+    pthread_mutex_unlock(&m->outcome.lock);
+    return told;
+}
+
+/* What became of the first: it is known whether it goes where it should before
+ * the others go. */
+static void wait_told(struct importing *m)
+{
+    int64_t end_us = td_clock_us() + (int64_t)td_timeout_ms(m->settings) * 1000;
+
+    tidings_flush(m->bus, td_timeout_ms(m->settings));
+    while (!is_told(m) && td_clock_us() < end_us && !td_stopped())
+        td_pause(LOOK_US);
 }
 
 /* ---- lines ---- */
@@ -154,9 +177,8 @@ static int import_lines(struct importing *m, const char *line, size_t len)
 
     while (code == TD_EXIT_DONE && next == TD_LINE && !is_bad(m)) {
         code = import_line(m, line, len);
-        /* whether it goes where it should is known before the others go */
         if (code == TD_EXIT_DONE && m->done == 1 && m->stream)
-            tidings_flush(m->bus, td_timeout_ms(m->settings));
+            wait_told(m);
         show(m);
         if (code == TD_EXIT_DONE)
             next = td_lines_next(&m->lines, &line, &len);
