@@ -54,7 +54,7 @@ static void advise(struct td_engine *e, struct td_consumer *c,
 void td_bury(struct td_engine *e, struct td_consumer *c,
              const struct td_piece *piece, const struct td_retry *retry)
 {
-    const struct td_redriven *r = td_redriven_find(c, retry->sequence);
+    struct td_redriven *r = td_redriven_find(c, retry->sequence);
     struct td_burial *burial;
     struct td_place key;
 
@@ -83,6 +83,8 @@ void td_bury(struct td_engine *e, struct td_consumer *c,
     burial->retry.count = 1;
     burial->retry.reason = td_reason_ref(retry->reason);
     burial->again = r;
+    if (r)
+        r->dying = true;
 }
 
 void td_bury_written(struct td_engine *e, struct td_consumer *c)
@@ -123,9 +125,11 @@ void td_bury_take_back(struct td_engine *e, struct td_consumer *c)
 {
     for (; c->burials.len > 0; td_fifo_pop(&c->burials, 1)) {
         struct td_burial *burial = td_fifo_nth(&c->burials, 0);
+        struct td_redriven *r = td_redriven_find(c, burial->retry.sequence);
 
+        if (r)
+            r->dying = false;
         c->count.dead--;
-        c->dead_len -= !burial->again;
         burial->retry.due_ms = e->now_ms + AGAIN_MS;
         burial->retry.ticket = 0;
         if (!burial->forgotten && td_retries_add(&c->retries, &burial->retry))
@@ -168,8 +172,10 @@ bool td_redrive(struct td_engine *e, struct td_consumer *c, uint64_t number,
     };
     struct td_redriven *r;
 
-    if (td_redriven_find(c, sequence))
-        return false; /* another letter of the same event is on its way */
+    /* Another letter of the same event is on its way; or, in a group that was
+     * sent back, the event itself comes. */
+    if (td_redriven_find(c, sequence) || !td_settled_has(&c->settled, sequence))
+        return false;
     r = calloc(1, sizeof(*r));
     if (!r)
         return false;

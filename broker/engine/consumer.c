@@ -214,7 +214,7 @@ static void redrive_all(struct td_engine *e, struct td_consumer *c)
         const struct td_retry retry = {
             .due_ms = e->now_ms, .sequence = r->sequence, .count = 1};
 
-        c->out += td_retries_add(&c->retries, &retry);
+        c->out += r->dying || td_retries_add(&c->retries, &retry);
     }
 }
 
@@ -233,8 +233,11 @@ void td_consumer_seek(struct td_engine *e, struct td_consumer *c,
     *was = (struct td_placement){c->locating, c->options.start.time_ms,
                                  c->settled, c->counts};
     forget_out(c);
-    for (uint32_t i = 0; i < c->burials.len; i++)
-        ((struct td_burial *)td_fifo_nth(&c->burials, i))->forgotten = true;
+    for (uint32_t i = 0; i < c->burials.len; i++) {
+        struct td_burial *burial = td_fifo_nth(&c->burials, i);
+
+        burial->forgotten = !burial->again;
+    }
     memset(&c->counts, 0, sizeof(c->counts));
     memset(&c->settled, 0, sizeof(c->settled));
     td_settled_init(&c->settled, c->stream->head.next);

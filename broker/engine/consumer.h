@@ -30,6 +30,7 @@ struct td_redriven {
     bool hh_failed;
     uint64_t sequence;
     uint64_t number; /* of the dead letter; 0: that was purged */
+    bool dying;      /* it is dead again, and that is not written */
 };
 
 /* A dead letter in a transaction that is not written. */

@@ -10,6 +10,8 @@ static void found(struct td_engine *e, struct td_consumer *c, uint64_t sequence)
     c->read_next = 0;
     td_settled_fini(&c->settled);
     td_settled_init(&c->settled, sequence);
+    for (struct td_redriven *r = c->redriven; r; r = r->hh.next) /* by itself */
+        td_settled_mark(&c->settled, r->sequence, 1, NULL);
     td_consumer_dirty(e, c);
     td_consumer_ready(e, c);
 }

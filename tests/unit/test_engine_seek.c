@@ -1,0 +1,120 @@
+/* The engine: groups that are sent elsewhere, and their dead letters. */
+#include "tests/unit/stream_fixture.h"
+
+#define G   "\"stream\" \"events\" \"group\" \"g\""
+#define ALL "{" G " \"start\" \"all\"}"
+
+/* One event, a dead letter of the group. */
+static void bury(struct streams *s)
+{
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "");
+    put(s, "pub", "a", 1, 1, DISK);
+    settle(s, "sub", TD_TERM, 1, 1);
+    settle_down(s);
+}
+
+static uint64_t redrive(struct streams *s)
+{
+    uint64_t events = count(call(s, "pub", "dlq.redrive", "{" G "}"), "events");
+
+    settle_down(s);
+    return events;
+}
+
+static uint64_t dead(struct streams *s)
+{
+    return count(row_of(call(s, "pub", "group.list", "{}"), "groups", 0),
+                 "dead");
+}
+
+/* What is redriven does not come a second time, as an event of its stream. */
+static void test_seek_delivers_what_is_redriven_once(void **state)
+{
+    struct streams *s = *state;
+
+    bury(s);
+    assert_int_equal(redrive(s), 1);
+    assert_int_equal(events_to(s->f, "sub"), 2);
+    call(s, "pub", "group.seek", ALL);
+    settle_down(s);
+    assert_int_equal(events_to(s->f, "sub"), 3);
+    settle(s, "sub", TD_ACK, 3, 3);
+    settle_down(s);
+    assert_int_equal(dead(s), 0);
+    assert_int_equal(events_to(s->f, "sub"), 3);
+}
+
+/* A letter whose event is to come anyway is not redriven. */
+static void test_seek_delivers_the_dead_once(void **state)
+{
+    struct streams *s = *state;
+
+    bury(s);
+    call(s, "pub", "group.seek", ALL);
+    settle_down(s);
+    assert_int_equal(events_to(s->f, "sub"), 2);
+    assert_int_equal(redrive(s), 0);
+    settle(s, "sub", TD_ACK, 2, 2);
+    assert_int_equal(redrive(s), 1);
+    assert_int_equal(events_to(s->f, "sub"), 3);
+}
+
+/* It is redriven, and dead again, which is submitted and not written; and its
+ * group is sent back. */
+static void bury_again(struct streams *s)
+{
+    bury(s);
+    redrive(s);
+    hold_store(s);
+    settle(s, "sub", TD_TERM, 2, 2);
+    for (int i = 0; i < 2; i++) { /* that it has failed; its letter is read */
+        td_model_commit(s->model, i == 0 ? 8 : 0);
+        td_model_serve(s->model, 8);
+        settle_down(s);
+    }
+    assert_int_equal(td_model_writes(s->model), 1);
+    give(s->f, "pub", "[15 101 \"group.seek\" " ALL "]");
+    settle_down(s);
+}
+
+static void test_seek_leaves_what_is_being_buried(void **state)
+{
+    struct streams *s = *state;
+
+    bury_again(s);
+    let_store(s);
+    settle_down(s);
+    assert_int_equal(events_to(s->f, "sub"), 2);
+    assert_int_equal(dead(s), 1);
+}
+
+/* The same, and it is not written: it is on its way still. */
+static void test_seek_buries_again_what_was_not_written(void **state)
+{
+    struct streams *s = *state;
+
+    bury_again(s);
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    let_store(s);
+    pass(s->f, 2000);
+    settle_down(s);
+    assert_int_equal(dead(s), 1);
+    kill_broker(s);
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    assert_int_equal(dead(s), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_STREAM(test_seek_delivers_what_is_redriven_once),
+        TEST_STREAM(test_seek_delivers_the_dead_once),
+        TEST_STREAM(test_seek_leaves_what_is_being_buried),
+        TEST_STREAM(test_seek_buries_again_what_was_not_written),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
