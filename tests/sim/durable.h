@@ -17,6 +17,7 @@
  *   durable_operator.c who declares streams and groups, and redrives
  *   durable_book.c     what is true of streams
  *   durable_marks.c    … and of groups
+ *   durable_sought.c   … that are sent elsewhere
  *   durable_sent.c     deliveries, as they leave the broker
  *   durable_check.c    the engine's own accounts */
 #ifndef TESTS_SIM_DURABLE_H
@@ -65,6 +66,8 @@
     X(KEYED_PIPELINE, "a member has several events of a key")                  \
     X(FULL_GROUP, "a group has as much in flight as it may")                   \
     X(PAUSED, "a group is paused")                                             \
+    X(SOUGHT, "a group is sent elsewhere")                                     \
+    X(SOUGHT_BACK, "… and is back, as that could not be written")              \
     X(EXPIRED, "retention overtakes a group")                                  \
     X(EXPIRED_SENT, "… what it had been fed is delivered still")               \
     X(READ_BACK, "what is not in memory is read")                              \

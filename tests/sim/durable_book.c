@@ -65,13 +65,17 @@ void dur_store_walk(struct dur *d, enum td_table table, uint32_t id,
 
 /* ---- what a stream has got ---- */
 
-static void put(struct dur *d, struct dur_stream *s, uint32_t producer,
-                uint64_t sequence)
+static void put(struct dur_stream *s, uint32_t producer, uint64_t sequence)
 {
     s->at = dur_grow(s->at, s->len, &s->cap, sizeof(*s->at));
     s->at[s->len++] = (struct dur_place){producer, sequence};
-    if (d->failed)
-        return;
+}
+
+bool dur_is_known(const struct dur *d, const struct dur_stream *s,
+                  uint32_t producer, uint64_t sequence)
+{
+    return sequence > d->producers[producer].unsure &&
+           (!s->memory || d->failures == 0);
 }
 
 static void add_event(struct dur *d, struct dur_stream *s, struct td_str type,
@@ -89,10 +93,7 @@ static void add_event(struct dur *d, struct dur_stream *s, struct td_str type,
     }
     DUR_CHECK(d, td_str_is(type, dur_types[event->type]),
               "an event has another type");
-    /* With a commit that failed the broker also forgets what a stream in memory
-     * took meanwhile. */
-    known = sequence > d->producers[index].unsure &&
-            (!s->memory || d->failures == 0);
+    known = dur_is_known(d, s, index, sequence);
     DUR_CHECK(d, event->at == 0 || !known,
               "stream %s: producer %u, %llu is under %llu and again under "
               "%llu",
@@ -108,16 +109,15 @@ static void add_event(struct dur *d, struct dur_stream *s, struct td_str type,
               index, (ull)sequence, (ull)*last);
     *last = sequence > *last ? sequence : *last;
     event->at = s->len + 1;
-    event->was_at = true;
     event->cut = false;
-    put(d, s, index, sequence);
+    put(s, index, sequence);
 }
 
 static void add_batch(struct dur *d, struct dur_stream *s,
                       const struct td_batch *batch, uint64_t first)
 {
     while (s->len + 1 < first)
-        put(d, s, 0, 0); /* retention was faster */
+        put(s, 0, 0); /* retention was faster */
     for (uint32_t i = 0; i < batch->runs_len; i++) {
         const struct td_run *run = &batch->runs[i];
 
@@ -189,7 +189,7 @@ static void read_disk(struct dur *d, struct dur_stream *s)
               s->name, (ull)s->len, (ull)state.next - 1);
     dur_store_walk(d, TD_TABLE_RECORD, s->id, s->len + 1, on_record, &r);
     while (s->len + 1 < state.next)
-        put(d, s, 0, 0);
+        put(s, 0, 0);
     DUR_CHECK(d, s->len + 1 == state.next && r.next <= state.next,
               "stream %s: state says %llu, records %llu", s->name,
               (ull)state.next, (ull)r.next);
@@ -284,7 +284,6 @@ static void take_back(struct dur *d, struct dur_stream *s, uint64_t next,
 
 void dur_book_crashed(struct dur *d, enum dur_end how)
 {
-    d->faultless = d->faultless && how == DUR_STOP;
     for (uint32_t i = 0; i < d->streams_len; i++) {
         struct dur_stream *s = &d->streams[i];
         struct td_stream_state state;

@@ -167,7 +167,7 @@ void dur_broker_end(struct dur *d, enum dur_end how)
     b->restart_ms = d->now_ms + sim_between(&d->random, 1, 1500);
     lose_links(d);
     dur_book_crashed(d, how);
-    dur_marks_crashed(d, how);
+    dur_marks_crashed(d);
 }
 
 /* ---- the store ---- */
@@ -191,7 +191,6 @@ static void look_for_failure(struct dur *d, uint64_t flown)
     if (!o->episode.err || o->episode.taken)
         return;
     d->failures++;
-    d->faultless = false;
     dur_say(d, "a commit fails: %s, %llu in flight",
             tidings_err_name(o->episode.err), (ull)flown);
     if (o->failed && !b->broken) {
@@ -275,6 +274,7 @@ static void hand_over(struct dur *d, struct dur_link *link,
     dur_marks_settle(d, link, m);
     td_engine_message(d->broker.engine, peer, m->frames, m->control, m->len,
                       m->body, d->now_ms);
+    dur_marks_sought(d, m);
     dur_message_free(m);
 }
 

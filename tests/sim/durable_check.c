@@ -14,26 +14,37 @@ static uint64_t parked(struct dur *d, const struct td_consumer *c)
     return events;
 }
 
+/* Their group has not been sent elsewhere since. */
+static uint64_t buried(const struct td_consumer *c)
+{
+    uint64_t events = 0;
+
+    for (uint32_t i = 0; i < c->burials.len; i++)
+        events +=
+            !((const struct td_burial *)td_fifo_nth(&c->burials, i))->forgotten;
+    return events;
+}
+
 static void check_out(struct dur *d, const struct td_consumer *c)
 {
     uint64_t queued = c->group->queue.events;
     uint64_t own = 0;
     uint64_t leases = 0;
     uint64_t aside = parked(d, c);
+    uint64_t dying = buried(c);
 
     for (const struct td_sub *sub = c->group->members; sub;
          sub = sub->group_next) {
         own += sub->own.events;
         leases += sub->leases ? sub->leases->events : 0;
     }
-    DUR_CHECK(d,
-              c->out == queued + own + leases + c->retries.events + aside +
-                            c->burials.len,
-              "group %.*s: %llu are out; %llu in its queue, %llu with members, "
-              "%llu leased, %llu to be retried, %llu parked, %u being buried",
-              (int)c->options.group.len, c->options.group.data, (ull)c->out,
-              (ull)queued, (ull)own, (ull)leases, (ull)c->retries.events,
-              (ull)aside, c->burials.len);
+    DUR_CHECK(
+        d, c->out == queued + own + leases + c->retries.events + aside + dying,
+        "group %.*s: %llu are out; %llu in its queue, %llu with members, "
+        "%llu leased, %llu to be retried, %llu parked, %llu being buried",
+        (int)c->options.group.len, c->options.group.data, (ull)c->out,
+        (ull)queued, (ull)own, (ull)leases, (ull)c->retries.events, (ull)aside,
+        (ull)dying);
     DUR_CHECK(d, leases <= c->options.max_in_flight + HASH_COUNT(c->redriven),
               "group %.*s: %llu are in flight, %u may be",
               (int)c->options.group.len, c->options.group.data, (ull)leases,

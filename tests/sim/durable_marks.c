@@ -7,9 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct dur_mark *dur_mark(struct dur *d, struct dur_group *g, uint64_t sequence)
+struct dur_mark *dur_mark(struct dur_group *g, uint64_t sequence)
 {
-    (void)d;
     while (g->len < sequence) {
         g->marks = dur_grow(g->marks, g->len, &g->cap, sizeof(*g->marks));
         memset(&g->marks[g->len++], 0, sizeof(*g->marks));
@@ -158,15 +157,15 @@ static bool is_dead_written(struct dur *d, struct dur_group *g,
 static bool has_reason(struct dur *d, struct dur_group *g,
                        const struct td_consumer *c, uint64_t sequence)
 {
-    struct dur_mark *mark = dur_mark(d, g, sequence);
+    struct dur_mark *mark = dur_mark(g, sequence);
     const struct dur_stream *s = &d->streams[g->stream];
     const struct dur_event *event = dur_event_at(d, s, sequence);
 
     if (!event || !dur_wants(g, event) || mark->acked)
         return true;
-    if (sequence < c->stream->head.first)
+    if (sequence < c->stream->head.first || sequence < g->sought)
         return true;
-    if (!mark->termed && mark->total < g->max_deliver)
+    if (!mark->dead && !mark->termed && mark->total < g->max_deliver)
         return false;
     mark->dead = true;
     dur_seen(d, DUR_SEEN_DEAD);
@@ -176,7 +175,7 @@ static bool has_reason(struct dur *d, struct dur_group *g,
 static void settled_now(struct dur *d, struct dur_group *g,
                         const struct td_consumer *c, uint64_t sequence)
 {
-    struct dur_mark *mark = dur_mark(d, g, sequence);
+    struct dur_mark *mark = dur_mark(g, sequence);
 
     if (mark->settled)
         return;
@@ -196,8 +195,10 @@ static void read_group(struct dur *d, struct dur_group *g,
     uint64_t len = d->streams[g->stream].len;
     uint64_t n = g->low ? g->low : 1;
 
-    if (g->floor == c->settled.floor && g->above == c->settled.above)
+    if (g->floor == c->settled.floor && g->above == c->settled.above &&
+        g->read == len)
         return; /* nothing is new */
+    g->read = len;
     g->floor = c->settled.floor;
     g->above = c->settled.above;
     while (n <= len) { /* what is not settled, then what is */
@@ -205,7 +206,8 @@ static void read_group(struct dur *d, struct dur_group *g,
         uint64_t end = td_settled_next(&c->settled, open);
 
         for (; n < open; n++)
-            DUR_CHECK(d, !dur_mark(d, g, n)->settled,
+            DUR_CHECK(d,
+                      !dur_mark(g, n)->settled || dur_marks_returned(d, g, c),
                       "group %s: %llu was settled and is not any more", g->name,
                       (ull)n);
         for (; n < end && n <= len; n++)
@@ -264,12 +266,12 @@ static void begin_again(struct dur *d, struct dur_group *g)
     }
     g->low = 1;
     g->floor = g->above = 0;
+    g->seeking = false;
     written_fini(&w);
 }
 
-void dur_marks_crashed(struct dur *d, enum dur_end how)
+void dur_marks_crashed(struct dur *d)
 {
-    (void)how;
     for (uint32_t i = 0; i < d->groups_len; i++) {
         struct dur_group *g = &d->groups[i];
 
@@ -323,7 +325,7 @@ static void settle_row(struct dur *d, struct td_session *s,
     for (uint64_t tag = row->first; g && tag <= row->last; tag++) {
         uint64_t sequence =
             was_settled(list, before, row, tag) ? 0 : leased(sub->leases, tag);
-        struct dur_mark *mark = sequence ? dur_mark(d, g, sequence) : NULL;
+        struct dur_mark *mark = sequence ? dur_mark(g, sequence) : NULL;
 
         dur_say(d, "%s: %llu from session %llu, tag %llu: verb %llu", g->name,
                 (ull)sequence, (ull)s->number, (ull)tag, (ull)row->verb);
@@ -376,7 +378,7 @@ static void check_group(struct dur *d, struct dur_group *g)
     written_read(d, g, &w);
     for (uint64_t n = 1; n <= s->len; n++) {
         const struct dur_event *event = dur_event_at(d, s, n);
-        struct dur_mark *mark = dur_mark(d, g, n);
+        struct dur_mark *mark = dur_mark(g, n);
 
         if (!event || !dur_wants(g, event))
             continue;

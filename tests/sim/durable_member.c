@@ -257,7 +257,7 @@ static void settle(struct dur_client *client, const struct dur_work *w,
     struct dur *d = client->d;
     struct sim_random *r = &d->random;
     struct td_csub *csub = csub_of(client, w->sub);
-    struct dur_mark *mark = dur_mark(d, &d->groups[w->group], w->sequence);
+    struct dur_mark *mark = dur_mark(&d->groups[w->group], w->sequence);
     const struct td_settle how = {
         .verb = verb,
         .first = w->tag,

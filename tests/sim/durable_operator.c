@@ -78,26 +78,55 @@ static void ask(struct dur_client *client, const struct dur_call *call)
     td_client_question(&client->c, &d->question, TD_CALL);
 }
 
+static void pack_seek(struct dur *d, msgpack_packer *pk,
+                      const struct dur_group *g)
+{
+    struct sim_random *r = &d->random;
+
+    if (sim_chance(r, 400))
+        td_pack_uint(pk, "start",
+                     1 + sim_below(r, d->streams[g->stream].len + 1));
+    else
+        td_pack_str(pk, "start", td_str_of(sim_chance(r, 300) ? "new" : "all"));
+}
+
+static void pack_pause(struct dur *d, msgpack_packer *pk,
+                       const struct dur_group *g)
+{
+    (void)g;
+    td_pack_uint(pk, "until_ms",
+                 (uint64_t)(DUR_EPOCH_MS + d->now_ms +
+                            sim_between(&d->random, 100, 2000)));
+}
+
 static void now_and_then(struct dur_client *client)
 {
+    static const struct {
+        const char *name;
+        void (*pack)(struct dur *d, msgpack_packer *pk,
+                     const struct dur_group *g); /* NULL: no more options */
+    } calls[] = {
+        {"dlq.redrive", NULL},
+        {"dlq.redrive", NULL},
+        {"group.pause", pack_pause},
+        {"group.seek", pack_seek},
+    };
     struct dur *d = client->d;
     struct sim_random *r = &d->random;
     const struct dur_group *g = &d->groups[sim_below(r, d->groups_len)];
     struct dur_call *call = &d->calls[d->calls_len];
-    bool pause = sim_chance(r, 300);
+    uint64_t n = sim_below(r, sizeof(calls) / sizeof(calls[0]));
     msgpack_packer pk;
 
     if (d->healing || !sim_chance(r, 60))
         return;
     td_buf_reset(&call->options);
-    call_new(d, pause ? "group.pause" : "dlq.redrive", pause ? 3 : 2, &pk);
+    call_new(d, calls[n].name, calls[n].pack ? 3 : 2, &pk);
     d->calls_len--; /* the last one, again and again */
     td_pack_str(&pk, "stream", td_str_of(d->streams[g->stream].name));
     td_pack_str(&pk, "group", td_str_of(g->name));
-    if (pause)
-        td_pack_uint(
-            &pk, "until_ms",
-            (uint64_t)(DUR_EPOCH_MS + d->now_ms + sim_between(r, 100, 2000)));
+    if (calls[n].pack)
+        calls[n].pack(d, &pk, g);
     dur_say(d, "operator: %s %s", call->name, g->name);
     ask(client, call);
 }
@@ -111,6 +140,8 @@ static void answered(struct dur_client *client)
                   d->question.text);
         d->calls_at++;
     }
+    if (strcmp(d->question.name, "group.seek") == 0)
+        dur_marks_told(d, !d->question.code);
     td_client_withdraw(&client->c, &d->question);
     free(d->question.result);
     d->asking = false;

@@ -137,8 +137,8 @@ static void told_one(struct dur_client *client, const struct td_confirmed *told,
     if (told->err) {
         dur_seen(d, DUR_SEEN_REFUSED);
         DUR_CHECK(d,
-                  event->at == 0 ||
-                      sequence <= d->producers[client->producer].unsure,
+                  event->at == 0 || !dur_is_known(d, &d->streams[event->stream],
+                                                  client->producer, sequence),
                   "client %u: %llu is refused (%s) and stands under %llu",
                   client->index, (ull)sequence, tidings_err_name(told->err),
                   (ull)event->at);

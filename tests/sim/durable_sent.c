@@ -84,11 +84,20 @@ static struct dur_tags *tags_of(struct dur *d, uint64_t session,
     return &d->tags[d->tags_len++];
 }
 
+/* Given back, or not even received, it does not count. */
+static bool is_next(const struct dur_mark *mark, uint64_t deliveries)
+{
+    return deliveries == mark->last + 1u ||
+           (mark->sent && deliveries == mark->last);
+}
+
 static void check_count(struct dur *d, struct dur_group *g,
                         const struct td_consumer *c, struct dur_mark *mark,
                         uint64_t sequence, uint64_t deliveries)
 {
-    DUR_CHECK(d, deliveries <= g->max_deliver + d->crashes,
+    DUR_CHECK(d,
+              deliveries <= g->max_deliver + d->crashes + g->returns ||
+                  dur_marks_returned(d, g, c),
               "group %s: %llu is delivered %llu times", g->name, (ull)sequence,
               (ull)deliveries);
     if (td_redriven_find(c, sequence)) {
@@ -96,8 +105,9 @@ static void check_count(struct dur *d, struct dur_group *g,
         dur_seen(d, DUR_SEEN_REDRIVEN);
         return;
     }
-    DUR_CHECK(d, !mark->accepted, "group %s: %llu is acked and delivered again",
-              g->name, (ull)sequence);
+    DUR_CHECK(d, !mark->accepted || dur_marks_returned(d, g, c),
+              "group %s: %llu is acked and delivered again", g->name,
+              (ull)sequence);
     /* It was fed before retention has passed it: it is delivered still. */
     if (sequence < c->stream->kept.first) {
         dur_seen(d, DUR_SEEN_EXPIRED_SENT);
@@ -106,10 +116,9 @@ static void check_count(struct dur *d, struct dur_group *g,
     DUR_CHECK(d, !td_settled_has(&c->settled, sequence),
               "group %s: %llu is settled and delivered again", g->name,
               (ull)sequence);
-    /* Given back, or not even received, it does not count. */
     DUR_CHECK(d,
-              deliveries == mark->last + 1u ||
-                  (mark->sent && deliveries == mark->last),
+              is_next(mark, deliveries) ||
+                  (dur_marks_returned(d, g, c) && is_next(mark, deliveries)),
               "group %s: %llu is delivered for the %lluth time after the %uth",
               g->name, (ull)sequence, (ull)deliveries, mark->last);
     mark->sent = true;
@@ -148,7 +157,7 @@ static void check_event(struct dur *d, struct td_sub *sub, struct dur_group *g,
                 (ull)span->deliveries, again ? ", again" : "");
     if (!g)
         return;
-    check_count(d, g, c, dur_mark(d, g, sequence), sequence, span->deliveries);
+    check_count(d, g, c, dur_mark(g, sequence), sequence, span->deliveries);
     if (c->group->share == TD_BY_KEY)
         check_key(d, g, sub, sequence, tag);
 }

@@ -233,7 +233,6 @@ void dur_run(struct sim_result *out, uint64_t seed, bool verbose)
     memset(out, 0, sizeof(*out));
     d->result = out;
     d->verbose = verbose;
-    d->faultless = true;
     d->random.state = seed * 0x2545f4914f6cdd1du + 1;
     d->fault_ms = d->broker.restart_ms = d->broker.roomy_ms = DUR_NEVER;
     d->broker.store_ms = DUR_NEVER;

@@ -65,8 +65,7 @@ struct dur_config {
     unsigned levels[4];                                /* weights */
     unsigned naks, releases, terms, progresses, lates; /* per mille */
     int64_t handler_ms;
-    bool polite;      /* what follows a key that failed is given back */
-    bool interleaved; /* streams by type */
+    bool polite; /* what follows a key that failed is given back */
     uint64_t window;
     unsigned churn;
 };
@@ -79,11 +78,9 @@ struct dur_event {
     uint8_t level;
     uint8_t stream;
     bool told;
-    bool was_at; /* it has been in the stream */
-    bool cut;    /* … and a crash has taken it from there */
+    bool cut; /* it was in the stream, and a crash has taken it from there */
     tidings_err err;
     uint64_t at; /* its sequence in the stream; 0: none */
-    uint64_t told_at;
 };
 
 struct dur_producer {
@@ -91,8 +88,8 @@ struct dur_producer {
     struct dur_event *log; /* its n-th is n - 1 here */
     uint64_t len;
     uint64_t cap;
-    uint64_t unsure; /* up to here the broker may store twice, or refuse what
-                        is stored */
+    uint64_t unsure; /* the broker does not know what of it is stored, up to
+                        here */
 };
 
 struct dur_place {
@@ -108,7 +105,6 @@ struct dur_stream {
     struct dur_place *at; /* sequence n is n - 1 here */
     uint64_t len;
     uint64_t cap;
-    uint64_t marks_cap;
     uint64_t last[DUR_CLIENTS * 16u][DUR_TYPES]; /* of each producer */
 };
 
@@ -140,9 +136,13 @@ struct dur_group {
     struct dur_mark *marks;
     uint64_t len;
     uint64_t cap;
-    uint64_t low;   /* all below is settled, and looked at */
-    uint64_t floor; /* of the engine's set, when it was looked at … */
-    uint64_t above; /* … and how many were settled above it */
+    uint64_t low;    /* all below is settled, and looked at */
+    uint64_t floor;  /* of the engine's set, when it was looked at … */
+    uint64_t above;  /* … and how many were settled above it */
+    uint64_t read;   /* … and of the stream */
+    uint64_t sought; /* it was once sent here: those before it may be settled */
+    bool seeking;    /* … and it is not known whether that is written … */
+    uint32_t returns; /* … as it was not, so often */
 };
 
 /* ---- links ---- */
@@ -228,6 +228,11 @@ struct dur_event *dur_event_at(struct dur *d, const struct dur_stream *s,
                                uint64_t sequence); /* or NULL */
 struct dur_event *dur_event_of(struct dur *d, struct td_str producer,
                                uint64_t sequence, uint32_t *index);
+/* The broker knows for certain whether that event is stored: not of a producer
+ * that was refused too much; nor, after a commit that failed, what a stream in
+ * memory took meanwhile. Then it may store it twice, or refuse it. */
+bool dur_is_known(const struct dur *d, const struct dur_stream *s,
+                  uint32_t producer, uint64_t sequence);
 struct dur_stream *dur_stream_named(struct dur *d, struct td_str name);
 /* Records of a table of the store, of that id, from that number on. */
 void dur_store_walk(struct dur *d, enum td_table table, uint32_t id,
@@ -238,16 +243,22 @@ void dur_store_walk(struct dur *d, enum td_table table, uint32_t id,
 
 /* ---- marks ---- */
 
-struct dur_mark *dur_mark(struct dur *d, struct dur_group *g,
-                          uint64_t sequence);
+struct dur_mark *dur_mark(struct dur_group *g, uint64_t sequence);
 bool dur_wants(const struct dur_group *g, const struct dur_event *event);
 /* A new life of the broker: only what is written counts. */
-void dur_marks_crashed(struct dur *d, enum dur_end how);
+void dur_marks_crashed(struct dur *d);
 /* The engine has settled more. */
 void dur_marks_read(struct dur *d);
 /* A SETTLE is about to reach the engine. */
 void dur_marks_settle(struct dur *d, struct dur_link *link,
                       const struct dur_message *m);
+/* After a message that may have sent a group elsewhere. */
+void dur_marks_sought(struct dur *d, const struct dur_message *m);
+/* It is where it was before: that could not be written. False: it cannot be. */
+bool dur_marks_returned(struct dur *d, struct dur_group *g,
+                        const struct td_consumer *c);
+/* The operator is told how its call went. */
+void dur_marks_told(struct dur *d, bool written);
 struct td_consumer *dur_consumer(struct dur *d, const struct dur_group *g);
 struct dur_group *dur_group_of(struct dur *d, const struct td_consumer *c);
 void dur_marks_final(struct dur *d);
@@ -350,9 +361,8 @@ struct dur {
     struct sim_random random;
     bool verbose;
     bool failed;
-    bool ready;     /* streams and groups are declared */
-    bool healing;   /* nothing goes wrong any more */
-    bool faultless; /* nothing that loses an event has happened */
+    bool ready;   /* streams and groups are declared */
+    bool healing; /* nothing goes wrong any more */
     int64_t now_ms;
     int64_t fault_ms;
     struct td_model *model;
