@@ -294,6 +294,7 @@ void td_streams_init(struct td_engine *e)
     st->carried_stored.size = sizeof(struct td_carried_stored);
     st->carried_lasts.size = sizeof(struct td_carried_last);
     st->owed.size = sizeof(struct td_owed_confirm);
+    st->welcomes.size = sizeof(struct td_owed_welcome);
     st->replies.size = sizeof(struct td_owed_reply);
     td_schedule_init(&st->schedule);
     if (st->store)

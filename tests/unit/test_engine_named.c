@@ -161,6 +161,21 @@ static void test_named_is_greeted_when_its_term_is_kept(void **state)
     check_welcome(s, "=a/3", 2, 0);
 }
 
+static void test_named_are_greeted_each(void **state)
+{
+    struct streams *s = *state;
+
+    hold_store(s);
+    hello_term(s, "=a/1", 0);
+    hello_with(s->f, "=b/1", "{\"producer\" \"b\" \"term\" 0}");
+    settle_down(s);
+    assert_null(find(s->f, "=a/1", TD_WELCOME, 0));
+    assert_null(find(s->f, "=b/1", TD_WELCOME, 0));
+    let_store(s);
+    check_welcome(s, "=a/1", 1, 0);
+    check_welcome(s, "=b/1", 1, 0);
+}
+
 static void test_named_says_nothing_before_it_is_greeted(void **state)
 {
     static const char *const rows[] = {"[11 1]", "[13 1 {}]",
@@ -434,6 +449,7 @@ int main(void)
         TEST_STREAM(test_named_reconnects_under_its_term),
         TEST_STREAM(test_named_believes_a_higher_term),
         TEST_STREAM(test_named_is_greeted_when_its_term_is_kept),
+        TEST_STREAM(test_named_are_greeted_each),
         TEST_STREAM(test_named_says_nothing_before_it_is_greeted),
         TEST_STREAM(test_named_is_sent_away_when_its_term_is_lost),
         TEST_STREAM(test_named_tells_duplicates_from_conflicts),
