@@ -173,8 +173,9 @@ tidings_err tidings_ping(int64_t *out_us, tidings_bus *bus, int timeout_ms)
 /* Whether the broker has rows of this kind. */
 static bool is_rows(const char *rows)
 {
-    static const char *const names[] = {"subscriptions", "groups", "types",
-                                        "sessions", "none"};
+    static const char *const names[] = {"subscriptions", "groups",  "types",
+                                        "sessions",      "streams", "consumers",
+                                        "none"};
 
     for (size_t i = 0; rows && i < sizeof(names) / sizeof(names[0]); i++) {
         if (strcmp(rows, names[i]) == 0)
@@ -212,9 +213,10 @@ tidings_err tidings_stats_rows(void **out, size_t *out_len, tidings_bus *bus,
     struct td_question q = {.rows = rows, .from = from};
 
     if (!is_rows(rows))
-        return td_fail(TIDINGS_EINVAL,
-                       "rows \"%.20s\": subscriptions, groups, types, sessions "
-                       "or none",
-                       rows ? rows : "");
+        return td_fail(
+            TIDINGS_EINVAL,
+            "rows \"%.20s\": subscriptions, groups, types, sessions, "
+            "streams, consumers or none",
+            rows ? rows : "");
     return stats(out, out_len, bus, &q, timeout_ms);
 }

@@ -51,28 +51,17 @@ static void pack_bool(msgpack_packer *pk, const char *key, bool value)
     value ? msgpack_pack_true(pk) : msgpack_pack_false(pk);
 }
 
-static uint64_t in_flight(const struct td_consumer *c)
-{
-    uint64_t events = 0;
-
-    for (const struct td_sub *sub = c->group->members; sub;
-         sub = sub->group_next)
-        events += sub->leases->events;
-    return events;
-}
-
 static void pack_group(struct td_engine *e, msgpack_packer *pk,
                        const struct td_consumer *c)
 {
     const struct td_consumer_counts *n = &c->count;
-    uint64_t next = c->stream->kept.next;
 
     msgpack_pack_map(pk, TD_DURABLE_OPTIONS_ROWS + 21);
     td_durable_options_rows(&e->table, &c->options);
     td_pack_uint(pk, "floor", c->settled.floor);
     td_pack_uint(pk, "next", c->cursor);
-    td_pack_uint(pk, "lag", next > c->cursor ? next - c->cursor : 0);
-    td_pack_uint(pk, "in_flight", in_flight(c));
+    td_pack_uint(pk, "lag", td_consumer_lag(c));
+    td_pack_uint(pk, "in_flight", td_consumer_in_flight(c));
     td_pack_uint(pk, "waiting", c->retries.events);
     td_pack_uint(pk, "dead", td_consumer_is_kept(c) ? td_dead_len(c) : n->dead);
     td_pack_uint(pk, "members", c->group->members_len);

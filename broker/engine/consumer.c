@@ -22,6 +22,28 @@ bool td_consumer_is_paused(struct td_engine *e, const struct td_consumer *c)
                          td_engine_unix_ms(e) < c->paused_until_ms);
 }
 
+uint64_t td_consumer_lag(const struct td_consumer *c)
+{
+    uint64_t next = c->stream->kept.next;
+
+    return next > c->cursor ? next - c->cursor : 0;
+}
+
+uint64_t td_consumer_in_flight(const struct td_consumer *c)
+{
+    uint64_t events = 0;
+
+    for (const struct td_sub *sub = c->group->members; sub;
+         sub = sub->group_next)
+        events += sub->leases->events;
+    return events;
+}
+
+uint64_t td_consumer_dead(const struct td_consumer *c)
+{
+    return td_consumer_is_kept(c) ? c->dead_len : c->count.dead;
+}
+
 struct td_consumer *td_consumer_find(struct td_stream *stream,
                                      struct td_str group)
 {

@@ -148,6 +148,11 @@ bool td_consumer_is_durable(const struct td_consumer *c);
 bool td_consumer_is_kept(const struct td_consumer *c);
 bool td_consumer_is_paused(struct td_engine *e, const struct td_consumer *c);
 
+/* Events that it has not come to, that its members have, and that are dead. */
+uint64_t td_consumer_lag(const struct td_consumer *c);
+uint64_t td_consumer_in_flight(const struct td_consumer *c);
+uint64_t td_consumer_dead(const struct td_consumer *c);
+
 /* consume.c: members */
 /* A text, and *code when it cannot be. */
 const char *td_consume_subscribe(struct td_engine *e, struct td_session *s,

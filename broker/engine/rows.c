@@ -173,6 +173,85 @@ static void sessions_pack(struct td_engine *e, msgpack_packer *pk, void *row)
                      (s->held ? (uint64_t)(e->now_ms - s->held_ms) : 0));
 }
 
+/* ---- streams ---- */
+
+static size_t streams_count(const struct td_engine *e)
+{
+    return HASH_COUNT(e->streams.all);
+}
+
+static void streams_each(struct td_engine *e,
+                         bool (*visit)(void *ctx, void *row), void *ctx)
+{
+    for (struct td_stream *s = e->streams.all; s; s = s->hh.next) {
+        if (!visit(ctx, s))
+            return;
+    }
+}
+
+static void streams_pack(struct td_engine *e, msgpack_packer *pk, void *row)
+{
+    const struct td_stream *stream = row;
+    const struct td_stream_state *state = &stream->kept;
+
+    (void)e;
+    msgpack_pack_map(pk, 6);
+    td_pack_str(pk, "stream", stream->options.name);
+    td_pack_uint(pk, "first", state->first);
+    td_pack_uint(pk, "last", state->next - 1);
+    td_pack_uint(pk, "events", state->next - state->first);
+    td_pack_uint(pk, "bytes", state->bytes);
+    td_pack_uint(pk, "groups", stream->groups_len);
+}
+
+/* ---- durable groups ---- */
+
+static size_t consumers_count(const struct td_engine *e)
+{
+    return e->streams.groups_len;
+}
+
+static void consumers_each(struct td_engine *e,
+                           bool (*visit)(void *ctx, void *row), void *ctx)
+{
+    struct td_consumer *c;
+
+    DL_FOREACH(e->streams.consumers, c)
+    {
+        if (td_consumer_is_durable(c) && !visit(ctx, c))
+            return;
+    }
+}
+
+static const char *state_of(struct td_engine *e, const struct td_consumer *c)
+{
+    if (td_consumer_is_paused(e, c))
+        return "paused";
+    if (td_full_room(c) == 0)
+        return "full";
+    return c->group->members ? "running" : "idle";
+}
+
+static void consumers_pack(struct td_engine *e, msgpack_packer *pk, void *row)
+{
+    const struct td_consumer *c = row;
+    const struct td_consumer_counts *n = &c->count;
+
+    msgpack_pack_map(pk, 12);
+    td_pack_str(pk, "stream", c->stream->options.name);
+    td_pack_str(pk, "group", c->options.group);
+    td_pack_str(pk, "state", td_str_of(state_of(e, c)));
+    td_pack_uint(pk, "members", c->group->members_len);
+    td_pack_uint(pk, "delivered", n->delivered);
+    td_pack_uint(pk, "redelivered", n->redelivered);
+    td_pack_uint(pk, "acked", n->acked);
+    td_pack_uint(pk, "failed", n->naked + n->timed_out + n->lost);
+    td_pack_uint(pk, "lag", td_consumer_lag(c));
+    td_pack_uint(pk, "in_flight", td_consumer_in_flight(c));
+    td_pack_uint(pk, "waiting", c->retries.events);
+    td_pack_uint(pk, "dead", td_consumer_dead(c));
+}
+
 /* ---- a page ---- */
 
 static const struct td_rows lists[] = {
@@ -181,6 +260,9 @@ static const struct td_rows lists[] = {
     {"types", "types_total", types_count, types_each, types_pack},
     {"sessions", "sessions_total", sessions_count, sessions_each,
      sessions_pack},
+    {"streams", "streams_total", streams_count, streams_each, streams_pack},
+    {"consumers", "consumers_total", consumers_count, consumers_each,
+     consumers_pack},
 };
 
 const struct td_rows *td_rows_find(struct td_str name)

@@ -91,6 +91,31 @@ static void pack_store(const struct td_engine *e, msgpack_packer *pk)
     td_pack_uint(pk, "store_damaged", info.damaged);
 }
 
+/* Of streams and durable groups: gauges. */
+static void pack_kept(struct td_engine *e, msgpack_packer *pk)
+{
+    uint64_t events = 0, bytes = 0, lag = 0, unsettled = 0, dead = 0;
+    struct td_consumer *c;
+
+    for (struct td_stream *s = e->streams.all; s; s = s->hh.next) {
+        events += s->kept.next - s->kept.first;
+        bytes += s->kept.bytes;
+    }
+    DL_FOREACH(e->streams.consumers, c)
+    {
+        if (!td_consumer_is_durable(c))
+            continue;
+        lag += td_consumer_lag(c);
+        unsettled += c->out;
+        dead += td_consumer_dead(c);
+    }
+    td_pack_uint(pk, "kept_events", events);
+    td_pack_uint(pk, "kept_bytes", bytes);
+    td_pack_uint(pk, "lag", lag);
+    td_pack_uint(pk, "unsettled", unsettled);
+    td_pack_uint(pk, "dead", dead);
+}
+
 static void pack_totals(struct td_engine *e, msgpack_packer *pk)
 {
     const struct td_counters *c = &e->counters;
@@ -118,9 +143,10 @@ static void pack_totals(struct td_engine *e, msgpack_packer *pk)
     td_pack_uint(pk, "silent", c->silent);
     pack_schedule(&e->streams.schedule, pk);
     pack_store(e, pk);
+    pack_kept(e, pk);
 }
 
-#define TOTALS 23u
+#define TOTALS 28u
 
 static const char *read_options(struct td_str options, struct td_str *rows,
                                 uint64_t *from)
@@ -131,7 +157,8 @@ static const char *read_options(struct td_str options, struct td_str *rows,
         !td_map_uint(options, "from", from))
         return "an option is of another type";
     if (!td_str_is(*rows, "none") && !td_rows_find(*rows))
-        return "rows is subscriptions, groups, types, sessions or none";
+        return "rows is subscriptions, groups, types, sessions, streams, "
+               "consumers or none";
     return NULL;
 }
 

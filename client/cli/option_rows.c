@@ -75,7 +75,8 @@ const struct td_option_row td_option_rows[] = {
      "between pings; default " STRING(TD_CLI_INTERVAL_S)},
 
     {"rows", 'r', "KIND", STATS, td_set_rows,
-     "subscriptions, the default, groups, types or\nsessions"},
+     "subscriptions, the default, groups, types, sessions,\nstreams or "
+     "consumers (durable groups)"},
     {"watch", 'w', "[SECONDS]", STATS, td_set_watch,
      "again and again, with rates; default " WATCH_S},
     {"json", 'j', NULL, STATS, td_set_json,
@@ -85,7 +86,8 @@ const struct td_option_row td_option_rows[] = {
      "print the equations as one JSON object"},
 
     {"rows", 'r', "KIND", TOP, td_set_rows,
-     "begin with types, the default, subscriptions,\ngroups or sessions"},
+     "begin with types, the default, subscriptions,\ngroups, sessions, streams "
+     "or consumers"},
     {"sort", 's', "KEY", TOP, td_set_sort,
      "begin by rate, the default, pending or drops"},
     {"interval", 'i', "SECONDS", TOP, td_set_interval,

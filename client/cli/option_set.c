@@ -160,11 +160,12 @@ const char *td_set_queue_bytes(struct td_settings *settings, const char *value)
 
 const char *td_set_rows(struct td_settings *settings, const char *value)
 {
-    static const char *const words[] = {"subscriptions", "groups", "types",
-                                        "sessions", NULL};
+    static const char *const words[] = {
+        "subscriptions", "groups",    "types", "sessions",
+        "streams",       "consumers", NULL};
 
     if (td_read_word(words, value) < 0)
-        return "subscriptions, groups, types or sessions";
+        return "subscriptions, groups, types, sessions, streams or consumers";
     settings->rows = value;
     return NULL;
 }

@@ -56,6 +56,30 @@ const struct td_kind td_kinds[TD_KINDS] = {
       {"blocked_ms", true, false},
       {"withheld_ms", true, false},
       {NULL, false, false}}},
+    {"streams",
+     1,
+     {{"stream", false, false},
+      {"first", true, false},
+      {"last", true, true},
+      {"events", true, false},
+      {"bytes", true, false},
+      {"groups", true, false},
+      {NULL, false, false}}},
+    {"consumers",
+     2,
+     {{"stream", false, false},
+      {"group", false, false},
+      {"state", false, false},
+      {"members", true, false},
+      {"delivered", true, true},
+      {"redelivered", true, true},
+      {"acked", true, true},
+      {"failed", true, true},
+      {"lag", true, false},
+      {"in_flight", true, false},
+      {"waiting", true, false},
+      {"dead", true, false},
+      {NULL, false, false}}},
 };
 
 const struct td_kind *td_kind_of(const char *name)
@@ -187,8 +211,9 @@ void td_sample_rates(struct td_sample *now, const struct td_sample *before)
 static bool only_grows(const char *key)
 {
     static const char *const others[] = {
-        "epoch",        "uptime_ms",    "sessions", "away",  "pending",
-        "queued_bytes", "types_cached", "withheld", "_total"};
+        "epoch",        "uptime_ms",    "sessions",  "away",   "pending",
+        "queued_bytes", "types_cached", "withheld",  "_total", "kept_events",
+        "kept_bytes",   "lag",          "unsettled", "dead"};
     size_t len = strlen(key);
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {

@@ -23,8 +23,9 @@ struct td_kind {
     } fields[TD_FIELDS_MAX + 1];
 };
 
-/* TD_KINDS of them: types, subscriptions, groups, sessions. */
-#define TD_KINDS 4
+/* TD_KINDS of them: types, subscriptions, groups, sessions, streams,
+ * consumers. */
+#define TD_KINDS 6
 extern const struct td_kind td_kinds[TD_KINDS];
 
 /** The kind of that name; NULL: there is none. */

@@ -131,12 +131,17 @@ class Rows(cli.WithBroker):
         self.check(DONE, "pub", "rows.a", "{}", "--count", "7")
         for _ in range(7):
             sub.line()
+        self.check(DONE, "stream", "add", "kept", "--pattern", "kept.>",
+                   "--storage", "memory")
+        self.check(DONE, "group", "add", "kept", "workers")
         rows = [
             ("subscriptions", "pattern", "rows.*", ["session", "pending"]),
             ("groups", "group", "crew", ["members", "group_policy"]),
             ("types", "type", "rows.a", ["published", "routed", "bytes"]),
             ("sessions", "name", "tidings-sub", ["queued_bytes",
                                                  "blocked_ms"]),
+            ("streams", "stream", "kept", ["events", "last"]),
+            ("consumers", "group", "workers", ["state", "lag"]),
         ]
         for kind, key, value, columns in rows:
             answer = json.loads(self.check(DONE, "stats", "--rows", kind,

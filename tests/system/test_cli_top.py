@@ -195,15 +195,17 @@ class Screen(OnTerminal):
         top = self.top()
         for kind, column in (("types", "type"), ("subscriptions", "pattern"),
                              ("groups", "members"), ("sessions", "away_ms"),
+                             ("streams", "bytes"), ("consumers", "lag"),
                              ("types", "bytes/s")):
             self.terminal.shows(r"^%s by rate " % kind)
-            self.terminal.shows(r"^(published|matched)/s .*\b%s\b" % column)
+            self.terminal.shows(r"^(published|matched|stored|delivered)/s "
+                                r".*\b%s\b" % column)
             self.terminal.press(b"\t")
         self.terminal.shows(r"^subscriptions by rate ")
         for key, name in ((b"p", "pending"), (b"d", "drops"), (b"r", "rate")):
             self.terminal.press(key)
             self.terminal.shows(r"^subscriptions by %s " % name)
-        self.terminal.press(b"\t\t\t")
+        self.terminal.press(b"\t\t\t\t\t")
         self.terminal.shows(r"^types by rate ")
         self.terminal.press(b"d")
         self.terminal.shows(r"^types by drops \(unmatched\) ")

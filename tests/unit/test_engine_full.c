@@ -128,6 +128,52 @@ static void test_full_by_one_that_is_not_settled(void **state)
     assert_int_equal(events_to(s->f, "one"), TD_ACK_GAP_MAX + CHUNK);
 }
 
+/* Operators see it in the counters as well. */
+static void test_full_shows_in_stats(void **state)
+{
+    struct streams *s = *state;
+    struct td_str all;
+    struct td_str row;
+
+    begin_full(s);
+    put(s, "pub", "a", 6, 5, 0);
+    settle(s, "one", TD_NAK, 1, 1);
+    all = stats(s->f, "consumers", 0);
+    assert_int_equal(count(all, "consumers_total"), 1);
+    assert_int_equal(count(all, "kept_events"), 10);
+    assert_int_equal(count(all, "lag"), 6);
+    assert_int_equal(count(all, "unsettled"), 4);
+    row = row_of(all, "consumers", 0);
+    assert_true(is_text(text_of(row, "stream"), "events"));
+    assert_true(is_text(text_of(row, "group"), "g"));
+    assert_true(is_text(text_of(row, "state"), "full"));
+    assert_int_equal(count(row, "members"), 2);
+    assert_int_equal(count(row, "delivered"), 4);
+    assert_int_equal(count(row, "failed"), 1);
+    assert_int_equal(count(row, "lag"), 6);
+    assert_int_equal(count(row, "in_flight"), 3);
+    assert_int_equal(count(row, "waiting"), 1);
+    all = stats(s->f, "streams", 0);
+    assert_int_equal(count(all, "streams_total"), 1);
+    row = row_of(all, "streams", 0);
+    assert_true(is_text(text_of(row, "stream"), "events"));
+    assert_int_equal(count(row, "first"), 1);
+    assert_int_equal(count(row, "last"), 10);
+    assert_int_equal(count(row, "groups"), 1);
+    give(s->f, "one", "[6 9 1]");
+    give(s->f, "two", "[6 9 1]");
+    settle_down(s);
+    row = row_of(stats(s->f, "consumers", 0), "consumers", 0);
+    assert_true(is_text(text_of(row, "state"), "full"));
+    call(s, "pub", "group.seek",
+         "{\"stream\" \"events\" \"group\" \"g\" \"start\" \"new\"}");
+    row = row_of(stats(s->f, "consumers", 0), "consumers", 0);
+    assert_true(is_text(text_of(row, "state"), "idle"));
+    call(s, "pub", "group.pause", "{\"stream\" \"events\" \"group\" \"g\"}");
+    row = row_of(stats(s->f, "consumers", 0), "consumers", 0);
+    assert_true(is_text(text_of(row, "state"), "paused"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +181,7 @@ int main(void)
         TEST_STREAM(test_full_is_told_again),
         TEST_STREAM(test_full_again_is_told_after_a_second),
         TEST_STREAM(test_full_by_one_that_is_not_settled),
+        TEST_STREAM(test_full_shows_in_stats),
     };
 
     return cmocka_run_group_tests_name("engine_full", tests, NULL, NULL);

@@ -659,7 +659,8 @@ TIDINGS_API tidings_err tidings_stats(void **out, size_t *out_len,
 /**
  * The same with rows of another kind, or of a later page.
  *
- * @param rows  "subscriptions", "groups", "types", "sessions" or "none".
+ * @param rows  "subscriptions", "groups", "types", "sessions", "streams",
+ *              "consumers" (durable groups) or "none".
  * @param from  how many rows to skip; an answer has at most 250, and their
  *              number in all as "<rows>_total".
  * @return as tidings_stats(); TIDINGS_EINVAL for other rows.
