@@ -310,8 +310,6 @@ void td_streams_fini(struct td_engine *e)
     struct td_stream *next;
     struct td_read *read;
     struct td_read *after;
-    struct td_grave *grave;
-    struct td_grave *beside;
 
     HASH_ITER(hh, st->all, stream, next)
     {
@@ -333,11 +331,7 @@ void td_streams_fini(struct td_engine *e)
     td_fifo_fini(&st->carried);
     td_fifo_fini(&st->carried_stored);
     td_fifo_fini(&st->carried_lasts);
-    HASH_ITER(hh, st->graves, grave, beside)
-    {
-        HASH_DELETE(hh, st->graves, grave);
-        free(grave);
-    }
+    td_graves_fini(e);
     td_fifo_fini(&st->owed);
     td_operate_fini(e);
     td_schedule_fini(&st->schedule);

@@ -383,13 +383,6 @@ void td_commit_raise(struct td_engine *e, enum td_level level);
 tidings_err td_commit_refuses(const struct td_engine *e);
 /* The last ticket that was given out: what was written before it is. */
 uint64_t td_commit_last(const struct td_engine *e);
-/* Its rows are deleted, however often that has to be tried. */
-void td_commit_bury(struct td_engine *e, bool stream, uint32_t id);
-/* The same of a dead letter. */
-void td_commit_bury_dead(struct td_engine *e, uint32_t group, uint64_t number);
-/* A read may still bring it. */
-bool td_commit_is_buried(const struct td_engine *e, uint32_t group,
-                         uint64_t number);
 void td_commit_forget_producer(struct td_engine *e,
                                const struct td_producer *p);
 /* Submits what the turn has written. */
@@ -407,6 +400,22 @@ struct td_read *td_read_ask(struct td_engine *e, const struct td_place *from,
 /* It counts among those that are so many at most; NULL does nothing. */
 void td_read_is_large(struct td_engine *e, struct td_read *read);
 void td_read_forget(struct td_read *read); /* NULL does nothing */
+
+/* graves.c */
+/* Its rows are deleted, however often that has to be tried. */
+void td_commit_bury(struct td_engine *e, bool stream, uint32_t id);
+/* The same of a dead letter. */
+void td_commit_bury_dead(struct td_engine *e, uint32_t group, uint64_t number);
+/* A read may still bring it. */
+bool td_commit_is_buried(const struct td_engine *e, uint32_t group,
+                         uint64_t number);
+/* Those whose transaction failed, with this turn's. */
+void td_graves_write(struct td_engine *e);
+/* Those whose rows are gone for all. */
+void td_graves_forget(struct td_engine *e);
+/* Transactions have failed. */
+void td_graves_take_back(struct td_engine *e);
+void td_graves_fini(struct td_engine *e);
 
 /* confirm.c */
 void td_confirm(struct td_engine *e, struct td_session *s, uint64_t ticket,
