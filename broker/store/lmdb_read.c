@@ -190,12 +190,13 @@ static tidings_err read_guarded(struct reading *r)
     tidings_err err;
 
     if (sigsetjmp(*td_trap_set(), 0)) {
-        tear(r->s);
         err = TIDINGS_EIO;
     } else {
         err = read_all(r);
         td_trap_clear();
     }
+    if (err == TIDINGS_EIO)
+        tear(r->s);
     if (r->cursor)
         mdb_cursor_close(r->cursor);
     if (r->s->snapshot)

@@ -64,7 +64,7 @@ struct td_lmdb {
     struct td_store_info info;
     struct td_lmdb *next_abandoned;
     bool abandoned; /* a fault inside of a write: LMDB is not called again */
-    bool torn;      /* a fault inside of a read: nothing more is written */
+    bool torn; /* a read has met what is no tree: nothing more is written */
     bool stop;
 };
 
