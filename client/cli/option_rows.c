@@ -65,7 +65,8 @@ const struct td_option_row td_option_rows[] = {
      "of a stream: new, the default, all, last (first the\n"
      "newest of each type or key), a sequence, or a time\n"
      "such as 2024-02-29T12:00:00Z or -5m"},
-    {"count", 'n', "N", SUB, td_set_count, "end after N events"},
+    {"count", 'n', "N", SUB, td_set_count,
+     "end after N events; of a durable group no more are\ntaken than these"},
     {"json", 'j', NULL, SUB, td_set_json,
      "print each event as one line of CloudEvents JSON"},
 

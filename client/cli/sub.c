@@ -16,6 +16,8 @@
 #include "tidings/json.h"
 
 #define DISPATCH_EVENTS 1024 /* then flush, and look at signals and time */
+#define FETCH_EVENTS    64   /* the same of a durable group with --count … */
+#define FETCH_MS        200  /* … and so long */
 
 struct sub {
     const struct td_settings *settings;
@@ -27,6 +29,7 @@ struct sub {
     /* Of a durable group: what is printed, and settled when that is out. */
     struct tidings_delivery printed_of[DISPATCH_EVENTS];
     size_t unsettled;
+    tidings_sub *pulled; /* with --count: no more are delivered */
 };
 
 /* What the handler of one pattern is given. */
@@ -68,6 +71,14 @@ static bool print_json(const struct tidings_event *event)
     return true;
 }
 
+static bool show(struct sub *sub, const struct tidings_event *event)
+{
+    if (sub->settings->json)
+        return print_json(event);
+    td_show_event(&sub->show, event);
+    return true;
+}
+
 static bool is_durable(const struct sub *sub)
 {
     return sub->settings->sub.stream && sub->settings->sub.group;
@@ -94,9 +105,7 @@ static tidings_err on_event(void *arg, const struct tidings_event *event)
         return is_durable(sub) ? TIDINGS_ERELEASE : TIDINGS_OK;
     if (!first_match(one, event->type))
         return TIDINGS_OK;
-    if (!sub->settings->json)
-        td_show_event(&sub->show, event);
-    else if (!print_json(event))
+    if (!show(sub, event))
         return is_durable(sub) ? TIDINGS_ETERM : TIDINGS_OK;
     return printed(sub, event);
 }
@@ -157,6 +166,61 @@ static int dispatch(struct sub *sub)
     return code;
 }
 
+static int timed_out(const struct sub *sub)
+{
+    td_complain("%" PRIu64 " event%s within %g seconds", sub->printed,
+                sub->printed == 1 ? "" : "s", sub->settings->timeout_s);
+    return TD_EXIT_TIMED_OUT;
+}
+
+/* Those that one call brought; they are settled when they are out. */
+static void print_fetched(struct sub *sub, struct tidings_fetched *got,
+                          size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (show(sub, got[i].event)) {
+            sub->printed_of[sub->unsettled++] = got[i].delivery;
+            sub->printed++;
+        } else {
+            tidings_settle(&got[i].delivery, TIDINGS_TERM, 0, "not shown");
+        }
+        tidings_free(got[i].event);
+    }
+}
+
+static int fetch(struct sub *sub)
+{
+    struct tidings_fetched got[FETCH_EVENTS];
+    uint64_t left = sub->settings->count - sub->printed;
+    int wait_ms = left_ms(sub);
+    size_t n = 0;
+    tidings_err err = tidings_fetch(
+        &n, got, sub->pulled, left < FETCH_EVENTS ? left : FETCH_EVENTS,
+        wait_ms < 0 || wait_ms > FETCH_MS ? FETCH_MS : wait_ms);
+
+    print_fetched(sub, got, n);
+    if (sub->status.refused)
+        return TD_EXIT_FAILED;
+    if (err && err != TIDINGS_ETIMEDOUT && err != TIDINGS_EUNREACH)
+        return td_complain_err(err, "fetching");
+    return dispatch(sub); /* news; and settles */
+}
+
+/* With --count nothing but what is wanted is delivered, as the rest is for
+ * others. */
+static int fetch_all(struct sub *sub)
+{
+    int code = TD_EXIT_DONE;
+
+    while (code == TD_EXIT_DONE && !enough(sub) && !td_stopped() &&
+           td_out_open()) {
+        code = fetch(sub);
+        if (code == TD_EXIT_DONE && !enough(sub) && left_ms(sub) == 0)
+            return timed_out(sub);
+    }
+    return code;
+}
+
 static int loop(struct sub *sub)
 {
     /* the third is only watched for its reader going away */
@@ -172,11 +236,8 @@ static int loop(struct sub *sub)
            td_out_open()) {
         if (sub->status.refused)
             return TD_EXIT_FAILED;
-        if (poll(fds, 3, left_ms(sub)) == 0) {
-            td_complain("%" PRIu64 " event%s within %g seconds", sub->printed,
-                        sub->printed == 1 ? "" : "s", sub->settings->timeout_s);
-            return TD_EXIT_TIMED_OUT;
-        }
+        if (poll(fds, 3, left_ms(sub)) == 0)
+            return timed_out(sub);
         code = dispatch(sub);
         if (sub->deadline_us <= td_clock_us() && !enough(sub))
             fds[0].fd = -1; /* a stream of events must not hide the deadline */
@@ -212,6 +273,11 @@ static int not_subscribed(const struct td_settings *settings, tidings_err err,
     return TD_EXIT_USAGE;
 }
 
+static bool pulls(const struct sub *sub)
+{
+    return is_durable(sub) && sub->settings->count;
+}
+
 static int subscribe(struct sub *sub, struct one *ones)
 {
     const struct td_settings *settings = sub->settings;
@@ -219,13 +285,15 @@ static int subscribe(struct sub *sub, struct one *ones)
 
     options.timeout_ms = td_timeout_ms(settings);
     options.on_gap = on_gap;
+    options.pull = pulls(sub);
 
     for (size_t i = 0; i < settings->words_len; i++) {
         const char *pattern = settings->words[i];
         tidings_err err;
 
         ones[i] = (struct one){.sub = sub, .index = i};
-        err = tidings_subscribe(NULL, sub->bus, pattern, on_event, &ones[i],
+        err = tidings_subscribe(&sub->pulled, sub->bus, pattern,
+                                options.pull ? NULL : on_event, &ones[i],
                                 &options);
         if (err)
             return not_subscribed(settings, err, pattern);
@@ -249,7 +317,7 @@ static int run(struct sub *sub, struct one *ones)
         return code;
     code = subscribe(sub, ones);
     if (code == TD_EXIT_DONE)
-        code = loop(sub);
+        code = pulls(sub) ? fetch_all(sub) : loop(sub);
     tidings_close(sub->bus);
     return code;
 }

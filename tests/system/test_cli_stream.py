@@ -10,8 +10,8 @@ import signal
 import sys
 
 import cli
-from cli import (DONE, FAILED, NO_BROKER, USAGE, Broker, WithBroker,
-                 WithStreams, environment, run)
+from cli import (DONE, FAILED, NO_BROKER, TIMED_OUT, USAGE, Broker,
+                 WithBroker, WithStreams, environment, run)
 
 
 class Streams(WithStreams):
@@ -174,6 +174,25 @@ class Groups(WithStreams):
         self.check(DONE, "group", "pause", name, "g")
         self.assertIn("paused: nothing is delivered until it is resumed",
                       self.show(name, "g"))
+
+    def test_sub_takes_as_many_as_it_is_to_count(self):
+        name = self.stream()
+        self.check(DONE, "group", "add", name, "g")
+        self.check(DONE, "pub", name + ".a", "1", "--count", "10",
+                   "--confirm", "disk")
+        for n in (3, 6):
+            member = self.sub("--stream", name, "--group", "g", "--count",
+                              "3", ">")
+            self.assertEqual(member.ended(), DONE)
+            self.assertEqual(len(member.all["out"]), 3)
+            row = self.group_row(name, "g")
+            self.assertEqual((row["delivered"], row["acked"],
+                              row["released"]), (n, n, 0))
+        member = self.sub("--stream", name, "--group", "g", "--count", "5",
+                          "--timeout", "0.5", ">")
+        self.assertEqual(member.ended(), TIMED_OUT)
+        self.assertEqual(len(member.all["out"]), 4)
+        self.assertIn("4 events within 0.5 seconds", member.all["err"][-1])
 
     def test_a_paused_group_gets_nothing_until_it_is_resumed(self):
         name = self.stream()
