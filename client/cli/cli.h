@@ -66,7 +66,9 @@ struct td_durable_settings {
     uint64_t last;
     uint64_t limit; /* dead letters */
     enum tidings_level confirm;
-    int64_t at_ms; /* pub: when, Unix */
+    const char *producer; /* pub: its name */
+    uint64_t sequence;    /* of its first event; 0: the next */
+    int64_t at_ms;        /* pub: when, Unix */
     uint64_t after_ms;
     uint64_t expires_ms; /* after it is published */
     bool expects;        /* of pub: … */

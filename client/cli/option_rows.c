@@ -41,6 +41,12 @@ const struct td_option_row td_option_rows[] = {
     {"confirm", 'c', "LEVEL", PUB, td_set_confirm,
      "wait until all are stored: none, the default, memory,\n"
      "os (written) or disk (written and synced)"},
+    {"producer", 0, "NAME", PUB, td_set_producer,
+     "number the events under this name, and go on where\n"
+     "it was; what comes again is stored once. It takes\n"
+     "the name from whoever has it"},
+    {"sequence", 0, "N", PUB, td_set_sequence,
+     "the number of the first; default: the next"},
     {"at", 0, "TIME", PUB, td_set_at,
      "have the broker keep it until then, and publish it:\n"
      "+10m, 2030-02-28T12:00:00Z; prints its number, for\n"

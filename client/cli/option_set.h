@@ -67,6 +67,8 @@ const char *td_set_max_deliver(struct td_settings *settings, const char *value);
 const char *td_set_backoff(struct td_settings *settings, const char *value);
 const char *td_set_backoff_max(struct td_settings *settings, const char *value);
 const char *td_set_at(struct td_settings *settings, const char *value);
+const char *td_set_producer(struct td_settings *settings, const char *value);
+const char *td_set_sequence(struct td_settings *settings, const char *value);
 const char *td_set_after(struct td_settings *settings, const char *value);
 const char *td_set_expires(struct td_settings *settings, const char *value);
 const char *td_set_first(struct td_settings *settings, const char *value);

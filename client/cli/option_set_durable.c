@@ -60,6 +60,23 @@ const char *td_set_until_time(struct td_settings *settings, const char *value)
     return NULL;
 }
 
+const char *td_set_producer(struct td_settings *settings, const char *value)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                  "abcdefghijklmnopqrstuvwxyz0123456789_.-";
+    size_t len = strlen(value);
+
+    if (len < 1 || len > 64 || strspn(value, letters) != len)
+        return "a name of 1 to 64 letters, digits, '_', '.' and '-'";
+    settings->durable.producer = value;
+    return NULL;
+}
+
+const char *td_set_sequence(struct td_settings *settings, const char *value)
+{
+    return td_read_whole(&settings->durable.sequence, value);
+}
+
 const char *td_set_at(struct td_settings *settings, const char *value)
 {
     int64_t now_ms = td_wall_ms();

@@ -152,9 +152,8 @@ static tidings_err publish(struct pub *p, const struct tidings_event *event)
 {
     bool expects = td_expect_asked(p->settings);
     bool waits = td_later_asked(p->settings);
-    struct tidings_publish_options options =
-        expects ? td_expect_options(&p->expect, p->settings)
-                : td_later_options(&p->later, p->settings);
+    struct tidings_publish_options options = {0};
+    uint64_t first = p->settings->durable.sequence;
     int left_ms = td_timeout_ms(p->settings);
     struct td_expiring expiring;
     tidings_err err = TIDINGS_OK;
@@ -165,9 +164,14 @@ static tidings_err publish(struct pub *p, const struct tidings_event *event)
     }
     if (err)
         return err;
+    if (expects)
+        options = td_expect_options(&p->expect, p->settings);
+    else if (waits)
+        options = td_later_options(&p->later, p->settings);
+    if (first)
+        options.sequence = first + p->done;
     do {
-        err = tidings_publish_with(p->bus, event,
-                                   expects || waits ? &options : NULL);
+        err = tidings_publish_with(p->bus, event, &options);
         left_ms -= SLICE_MS;
     } while (err == TIDINGS_EFULL && left_ms > 0 && !td_stopped());
     if (!err)
@@ -374,6 +378,7 @@ static int run(struct pub *p, const struct ready *r)
         .publish_timeout_ms = SLICE_MS,
         .close_timeout_ms = -1, /* finish() waited already */
         .confirm = p->settings->durable.confirm,
+        .producer = p->settings->durable.producer,
         .on_status = on_status,
         .on_status_arg = p,
     };
@@ -417,6 +422,8 @@ static int read_words(struct pub *p)
     p->lines = p->data && strcmp(p->data, "-") == 0;
     if (p->lines && s->count)
         return usage("--count goes with DATA, not with lines of input");
+    if (s->durable.sequence && !s->durable.producer)
+        return usage("--sequence goes with --producer");
     if (td_expect_asked(s) && td_later_asked(s))
         return usage("--expect and --expect-key are judged at once, not "
                      "--at or --after");
