@@ -235,7 +235,7 @@ static void subscribe_types(struct fixture *f, uint32_t types)
 static void publish_types(struct fixture *f, uint32_t types, uint64_t first)
 {
     struct piece pieces[TD_BATCHES_MAX + 6];
-    char names[TD_BATCHES_MAX + 6][8];
+    char names[TD_BATCHES_MAX + 6][16];
 
     for (uint32_t i = 0; i < types; i++) {
         snprintf(names[i], sizeof(names[i]), "t%u", i + 1);
