@@ -87,7 +87,7 @@ static void check_newcomers(struct conf *c, const char *group)
     for (int i = 0; i < 3; i++) {
         struct hand *h = hand_new(c);
         uint64_t before = published;
-        char name[8];
+        char name[16];
         tidings_sub *sub;
 
         snprintf(name, sizeof(name), "g%d", i);
