@@ -11,10 +11,17 @@
 #include "tests/support/store_rig.h"
 
 #define STEPS  60
-#define CUTS   1000 /* images; with TIDINGS_LONG=1 20,000 */
-#define EVENTS 512  /* of a stream, more than there are */
-#define KEPT   24   /* of the second one */
+#define EVENTS 512 /* of a stream, more than there are */
+#define KEPT   24  /* of the second one */
 #define DEADS  100
+
+/* Images; with TIDINGS_LONG=1 20,000. Each opening forks, which sanitizers make
+ * slow. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define CUTS 60
+#else
+#define CUTS 1000
+#endif
 
 enum { ALL, NEWEST, STREAMS };
 
