@@ -15,7 +15,7 @@
 #define KEPT   24  /* of the second one */
 #define DEADS  100
 
-/* Images; with TIDINGS_LONG=1 20,000. Each opening forks, which sanitizers make
+/* Images; with TIDINGS_LONG=1 10,000. Each opening forks, which sanitizers make
  * slow. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define CUTS 60
@@ -363,7 +363,7 @@ static int teardown_folder(void **state)
 static void test_engine_survives_power_cuts(void **state)
 {
     const char *is_long = getenv("TIDINGS_LONG");
-    uint32_t cuts = is_long && *is_long == '1' ? 20000 : CUTS;
+    uint32_t cuts = is_long && *is_long == '1' ? 10000 : CUTS;
     struct history *h = *state;
     struct td_images synced = {0};
     const struct td_disk_event *log;
