@@ -46,6 +46,7 @@
     X(CONFIRMED_OS, "an event is confirmed at os")                             \
     X(CONFIRMED_DISK, "… and at disk")                                         \
     X(REFUSED, "an event is confirmed as not stored")                          \
+    X(REPEAT, "an event is confirmed as a repeat of another with its id")      \
     X(DUPLICATE, "an event is confirmed a second time")                        \
     X(DUPLICATE_CRASH, "… after a crash")                                      \
     X(RESUMED, "a session is resumed with unsettled events")                   \

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SLOWEST_MS 20000 /* a commit may take so long */
+
 struct dur_event *dur_event_of(struct dur *d, struct td_str producer,
                                uint64_t sequence, uint32_t *index)
 {
@@ -78,6 +80,22 @@ bool dur_is_known(const struct dur *d, const struct dur_stream *s,
            (!s->memory || d->failures == 0);
 }
 
+/* One with its id may be there only if that is long ago. */
+static void check_id(struct dur *d, struct dur_stream *s,
+                     const struct dur_event *event, bool known)
+{
+    const struct dur_event *other = dur_event_at(d, s, s->ids[event->id]);
+
+    if (event->id == 0)
+        return;
+    DUR_CHECK(d,
+              !other || !known ||
+                  d->now_ms - other->at_ms > TD_DEDUP_MS - SLOWEST_MS,
+              "stream %s: %llu has the id of %llu", s->name, (ull)s->len + 1,
+              (ull)s->ids[event->id]);
+    s->ids[event->id] = s->len + 1;
+}
+
 static void add_event(struct dur *d, struct dur_stream *s, struct td_str type,
                       struct td_str producer, uint64_t sequence)
 {
@@ -108,7 +126,9 @@ static void add_event(struct dur *d, struct dur_stream *s, struct td_str type,
               "stream %s: producer %u, %llu of its type follows %llu", s->name,
               index, (ull)sequence, (ull)*last);
     *last = sequence > *last ? sequence : *last;
+    check_id(d, s, event, known);
     event->at = s->len + 1;
+    event->at_ms = d->now_ms;
     event->cut = false;
     put(s, index, sequence);
 }
@@ -250,10 +270,8 @@ void dur_book_read(struct dur *d)
 /* Was it promised to survive this? */
 static bool is_safe(const struct dur_event *event, enum dur_end how)
 {
-    if (!event->told || event->err)
-        return false;
-    return event->level == TD_LEVEL_DISK ||
-           (event->level == TD_LEVEL_OS && how != DUR_POWER);
+    return event->promised == TD_LEVEL_DISK ||
+           (event->promised == TD_LEVEL_OS && how != DUR_POWER);
 }
 
 static void take_back(struct dur *d, struct dur_stream *s, uint64_t next,
@@ -268,17 +286,21 @@ static void take_back(struct dur *d, struct dur_stream *s, uint64_t next,
                   s->name, place->producer, (ull)place->sequence);
         if (event && event->at == s->len) {
             event->at = 0;
+            event->promised = 0;
             event->cut = true;
         }
         s->len--;
     }
     memset(s->last, 0, sizeof(s->last));
+    memset(s->ids, 0, sizeof(s->ids));
     for (uint64_t n = 1; n <= s->len; n++) {
         const struct dur_place *place = &s->at[n - 1];
         struct dur_event *event = dur_event_at(d, s, n);
 
         if (event && s->last[place->producer][event->type] < place->sequence)
             s->last[place->producer][event->type] = place->sequence;
+        if (event && event->id > 0)
+            s->ids[event->id] = n;
     }
 }
 
@@ -337,12 +359,12 @@ void dur_book_final(struct dur *d)
             const struct dur_event *event = &p->log[n - 1];
 
             /* or retention was faster than the book */
-            DUR_CHECK(d,
-                      !event->told || event->err || event->cut ||
-                          event->at > 0 || event->level == TD_LEVEL_MEMORY ||
-                          d->streams[event->stream].max_events > 0,
-                      "producer %u, %llu was confirmed and is nowhere", i,
-                      (ull)n);
+            DUR_CHECK(
+                d,
+                !event->told || event->err || event->cut || event->at > 0 ||
+                    event->repeat || event->level == TD_LEVEL_MEMORY ||
+                    d->streams[event->stream].max_events > 0,
+                "producer %u, %llu was confirmed and is nowhere", i, (ull)n);
             DUR_CHECK(d, !event->cut || event->at == 0, "the book is wrong");
         }
     }

@@ -106,6 +106,7 @@ void dur_choose(struct dur *d)
     cf->act_ms = sim_between(r, 20, 400);
     cf->burst_max = (uint32_t)sim_between(r, 1, 20);
     cf->keyed = maybe(r, 700, (unsigned)sim_between(r, 300, 1000));
+    cf->ids = maybe(r, 400, (unsigned)sim_between(r, 10, 400));
     for (int i = 0; i < 4; i++)
         cf->levels[i] = (unsigned)sim_below(r, 4);
     cf->levels[3]++;

@@ -1,27 +1,30 @@
 /* What a client publishes, and what it is told of that. */
 #include "tests/sim/durable_world.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 const char *const dur_types[DUR_TYPES] = {"a.x", "a.y", "b.x",
                                           "b.y", "c.x", "c.y"};
 
-static const struct td_str keys[DUR_KEYS] = {
-    {NULL, 0},
-    {"\x81\xacpartitionkey\xa1"
-     "a",
-     16},
-    {"\x81\xacpartitionkey\xa1"
-     "b",
-     16},
-    {"\x81\xacpartitionkey\xa1"
-     "c",
-     16},
-    {"\x81\xacpartitionkey\xa1"
-     "d",
-     16},
-};
+/* The map of an event's attributes. */
+static struct td_str attrs_of(const struct dur_event *event, char out[40])
+{
+    uint32_t pairs = (event->id > 0) + (event->key > 0);
+    size_t len = 1;
+
+    if (pairs == 0)
+        return td_no_str;
+    out[0] = (char)(0x80 + pairs);
+    if (event->id > 0)
+        len +=
+            (size_t)snprintf(out + len, 40 - len, "\xa2id\xa3%03u", event->id);
+    if (event->key > 0)
+        len += (size_t)snprintf(out + len, 40 - len, "\xacpartitionkey\xa1%c",
+                                'a' + event->key - 1);
+    return (struct td_str){out, len};
+}
 
 /* Who takes a type: a.> and b.> may have streams of their own. */
 static uint8_t stream_of(const struct dur *d, uint8_t type)
@@ -59,15 +62,19 @@ static bool publish_one(struct dur_client *client, uint8_t level)
         .key = sim_chance(r, d->config.keyed)
                    ? (uint8_t)(1 + sim_below(r, DUR_KEYS - 1))
                    : 0,
+        .id = sim_chance(r, d->config.ids)
+                  ? (uint8_t)(1 + sim_below(r, DUR_IDS - 1))
+                  : 0,
         .level = level,
     };
+    char attrs[40];
     char data[200] = {0};
     struct td_packing packing = {
-        .flags = event.key ? TD_RUN_KEY : 0,
+        .flags = (event.key ? TD_RUN_KEY : 0) | (event.id ? TD_RUN_ID : 0),
         .time_us = (DUR_EPOCH_MS + d->now_ms) * 1000,
         .data = data,
         .len = 8 + sim_below(r, sizeof(data) - 8),
-        .attrs = keys[event.key],
+        .attrs = attrs_of(&event, attrs),
         .level = (enum tidings_level)level,
         .on_confirm = level ? on_confirm : NULL,
     };
@@ -104,7 +111,8 @@ static void check_stored(struct dur *d, struct dur_client *client,
     uint64_t at =
         told->sequence ? told->sequence + (sequence - told->first) : 0;
 
-    if (event->level == TD_LEVEL_MEMORY || s->memory || event->cut)
+    if (event->level == TD_LEVEL_MEMORY || s->memory || event->cut ||
+        event->repeat)
         return;
     DUR_CHECK(d, (uint8_t)told->level >= event->level,
               "client %u: confirmed at another level", client->index);
@@ -122,6 +130,33 @@ static void check_stored(struct dur *d, struct dur_client *client,
     DUR_CHECK(d, at > 0 || told->duplicate,
               "client %u: %llu is confirmed without its sequence",
               client->index, (ull)sequence);
+}
+
+static void promise(struct dur_event *event, uint8_t level)
+{
+    if (event && event->promised < level)
+        event->promised = level;
+}
+
+/* An event with its id stands in its stream: what is confirmed to one holds for
+ * the other. */
+static void told_repeat(struct dur_client *client,
+                        const struct td_confirmed *told, uint64_t sequence,
+                        struct dur_event *event)
+{
+    struct dur *d = client->d;
+    struct dur_stream *s = &d->streams[event->stream];
+    uint64_t at = told->sequence ? told->sequence + (sequence - told->first)
+                                 : s->ids[event->id];
+    struct dur_event *first = dur_event_at(d, s, at);
+
+    event->repeat = true;
+    dur_seen(d, DUR_SEEN_REPEAT);
+    DUR_CHECK(d, !first || first->id == event->id || d->cuts > 0,
+              "client %u: %llu is confirmed as a repeat of %llu, which has "
+              "another id",
+              client->index, (ull)sequence, (ull)at);
+    promise(first, event->level);
 }
 
 static void told_one(struct dur_client *client, const struct td_confirmed *told,
@@ -155,6 +190,10 @@ static void told_one(struct dur_client *client, const struct td_confirmed *told,
                   d->streams[event->stream].memory,
               "client %u: %llu is confirmed at disk, and was lost",
               client->index, (ull)sequence);
+    if (told->duplicate && event->id > 0 && event->at == 0)
+        told_repeat(client, told, sequence, event);
+    else
+        promise(event, event->level);
     check_stored(d, client, told, sequence, event);
 }
 

@@ -12,6 +12,7 @@
 #include "client/session.h"
 #include "proto/type.h"
 #include "tests/sim/durable.h"
+#include "tests/sim/durable_net.h"
 #include "tests/sim/random.h"
 
 #define DUR_NEVER   INT64_MAX
@@ -21,12 +22,11 @@
 #define DUR_COMING  2u /* subscriptions of a client that come and go */
 #define DUR_SUBS    (DUR_COMING + DUR_GROUPS)
 #define DUR_TYPES   6u
-#define DUR_KEYS    5u /* 0: none */
+#define DUR_KEYS    5u  /* 0: none */
+#define DUR_IDS     60u /* 0: none */
 #define DUR_CALLS   16u
 
 #define DUR_EPOCH_MS 1700000000000 /* virtual time begins in 2023 */
-
-struct dur;
 
 void dur_seen(struct dur *d, enum dur_seen what);
 void dur_say(struct dur *d, const char *format, ...)
@@ -62,7 +62,8 @@ struct dur_config {
     int64_t act_ms;
     uint32_t burst_max;
     unsigned keyed;
-    unsigned levels[4];                                /* weights */
+    unsigned ids;       /* per mille of events: chosen by who publishes */
+    unsigned levels[4]; /* weights */
     unsigned naks, releases, terms, progresses, lates; /* per mille */
     int64_t handler_ms;
     bool polite; /* what follows a key that failed is given back */
@@ -75,12 +76,16 @@ struct dur_config {
 struct dur_event {
     uint8_t type;
     uint8_t key;
+    uint8_t id;
     uint8_t level;
+    uint8_t promised; /* the level that was confirmed, to it or a repeat */
     uint8_t stream;
     bool told;
-    bool cut; /* it was in the stream, and a crash has taken it from there */
+    bool repeat; /* it was confirmed as a repeat of another */
+    bool cut;    /* it was in the stream, and a crash has taken it from there */
     tidings_err err;
-    uint64_t at; /* its sequence in the stream; 0: none */
+    uint64_t at;   /* its sequence in the stream; 0: none */
+    int64_t at_ms; /* since when */
 };
 
 struct dur_producer {
@@ -102,7 +107,8 @@ struct dur_stream {
     uint32_t id;
     bool memory;
     uint64_t max_events;
-    struct dur_place *at; /* sequence n is n - 1 here */
+    uint64_t ids[DUR_IDS]; /* the last event with each */
+    struct dur_place *at;  /* sequence n is n - 1 here */
     uint64_t len;
     uint64_t cap;
     uint64_t last[DUR_CLIENTS * 16u][DUR_TYPES]; /* of each producer */
@@ -144,51 +150,6 @@ struct dur_group {
     bool seeking;    /* … and it is not known whether that is written … */
     uint32_t returns; /* … as it was not, so often */
 };
-
-/* ---- links ---- */
-
-struct dur_message {
-    struct dur_message *next;
-    int64_t at_ms;
-    unsigned frames;
-    struct td_body *body;
-    size_t len;
-    uint8_t control[];
-};
-
-struct dur_pipe {
-    struct dur_message *head;
-    struct dur_message **tail;
-    int64_t last_ms;
-    bool hole;
-};
-
-struct dur_link {
-    struct dur_link *prev;
-    struct dur_link *next;
-    uint32_t number;
-    struct dur_client *client; /* NULL: closed there */
-    struct dur_pipe up;
-    struct dur_pipe down;
-    bool shut; /* the broker's sends fail */
-    int64_t tell_client_ms;
-    int64_t tell_broker_ms;
-    uint8_t id[5];
-};
-
-struct dur_link *dur_link_new(struct dur *d, struct dur_client *client);
-struct dur_link *dur_link_of(struct dur *d, struct td_str peer); /* or NULL */
-void dur_pipe_put(struct dur *d, struct dur_pipe *pipe, unsigned frames,
-                  const void *control, size_t len, struct td_body *body);
-struct dur_message *dur_pipe_get(struct dur_pipe *pipe, int64_t now_ms);
-int64_t dur_pipe_next_ms(const struct dur_pipe *pipe);
-void dur_pipe_clear(struct dur_pipe *pipe);
-void dur_message_free(struct dur_message *m);
-void dur_link_close(struct dur *d, struct dur_link *link, bool clean);
-/* It is lost, with what is on its way; both ends are told, sooner or later. */
-void dur_link_lose(struct dur *d, struct dur_link *link, bool silent);
-void dur_links_sweep(struct dur *d);
-void dur_links_free(struct dur *d);
 
 /* ---- broker ---- */
 
