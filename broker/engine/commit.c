@@ -206,6 +206,24 @@ static void look_at_room(struct td_engine *e)
     e->streams.broken = info.failed;
 }
 
+#define ROOM_MS 1000
+
+/* What is refused for want of room asks the store for nothing, and the store
+ * looks anew when it commits: something has to be committed now and then. */
+int64_t td_commit_tick(struct td_engine *e)
+{
+    struct td_streams *st = &e->streams;
+
+    if (!st->no_room || st->broken)
+        return TD_NEVER;
+    if (e->now_ms >= st->room_ms) {
+        st->room_ms = e->now_ms + ROOM_MS;
+        if (st->flown.len == 0)
+            td_commit_ticket(e);
+    }
+    return st->room_ms;
+}
+
 /* A ticket was given out for what groups have to write, and they do not yet. */
 static bool waits(struct td_engine *e)
 {

@@ -192,7 +192,8 @@ struct td_streams {
     struct td_fifo flown; /* td_flown */
     size_t flown_bytes;
     bool full;         /* too much is in flight: publishers get no credit */
-    bool no_room;      /* on the disk, but for the reserve */
+    bool no_room;      /* on the disk, but for the reserve … */
+    int64_t room_ms;   /* … and when to look again */
     bool broken;       /* the store has failed, and is read only */
     int64_t unread_ms; /* a read has failed: none is told again before then */
     int64_t again_ms;  /* after a commit that failed: until then groups write
@@ -385,6 +386,8 @@ tidings_err td_commit_refuses(const struct td_engine *e);
 uint64_t td_commit_last(const struct td_engine *e);
 void td_commit_forget_producer(struct td_engine *e,
                                const struct td_producer *p);
+/* Looks whether there is room again; returns when to look next. */
+int64_t td_commit_tick(struct td_engine *e);
 /* Submits what the turn has written. */
 void td_commit_flush(struct td_engine *e);
 /* Takes the store's answers. */

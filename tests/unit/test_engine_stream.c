@@ -95,6 +95,28 @@ static void test_stream_takes_back_what_failed(void **state)
     assert_int_equal(count(row, "last"), 8);
 }
 
+/* While all is refused nobody else asks the store for anything. */
+static void test_stream_goes_on_when_there_is_room(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    put(s, "pub", "a", 1, 1, DISK);
+    td_model_limit(s->model, 1, 0);
+    put(s, "pub", "a", 1, 2, DISK); /* so that it is known to be full */
+    put(s, "pub", "a", 1, 3, DISK);
+    check_confirm(s, 2, 3, 1, TIDINGS_EFULL, 0, false);
+    pass(s->f, 5000);
+    settle_down(s);
+    put(s, "pub", "a", 1, 4, DISK);
+    check_confirm(s, 3, 4, 1, TIDINGS_EFULL, 0, false);
+    td_model_limit(s->model, 0, 0);
+    pass(s->f, 2000);
+    settle_down(s);
+    put(s, "pub", "a", 1, 5, DISK);
+    check_confirm(s, 4, 5, 1, TIDINGS_OK, 2, false);
+}
+
 static void test_stream_is_chosen_by_type(void **state)
 {
     struct streams *s = *state;
@@ -406,6 +428,7 @@ int main(void)
         TEST_STREAM(test_stream_stores_once),
         TEST_STREAM(test_stream_is_there_after_a_crash),
         TEST_STREAM(test_stream_takes_back_what_failed),
+        TEST_STREAM(test_stream_goes_on_when_there_is_room),
         TEST_STREAM(test_stream_is_chosen_by_type),
         TEST_STREAM(test_stream_takes_what_is_expected),
         TEST_STREAM(test_stream_takes_all_or_nothing),
