@@ -46,6 +46,7 @@ static uint8_t *sound;
 static size_t sound_len; /* pages in use */
 static char mark[64];    /* of its lock, when it was closed */
 static size_t step;
+static bool recovered;
 
 static void path_of(char *out, const char *name)
 {
@@ -97,6 +98,16 @@ static void keep_sound(void)
 
 /* ---- the process that tries ---- */
 
+/* The operator is told that a stream's state was lost. */
+static void on_log(void *ctx, enum td_log_level level, const char *id,
+                   const char *text)
+{
+    (void)ctx;
+    (void)level;
+    (void)text;
+    recovered = recovered || strcmp(id, "STREAM-RECOVERED") == 0;
+}
+
 /* The store, and its engine once that has read it; false: it does not want
  * to. */
 static bool load(struct streams *s)
@@ -108,7 +119,10 @@ static bool load(struct streams *s)
         s->store = NULL;
         return false;
     }
-    start(s->f, (struct td_engine_options){.store = s->store});
+    recovered = false;
+    start(s->f, (struct td_engine_options){
+                    .store = s->store,
+                    .log = {.level = TD_LOG_WARN, .write = on_log}});
     while (!td_engine_is_loaded(s->f->engine, &err)) {
         struct pollfd p = {.fd = s->store->face->fd(s->store),
                            .events = POLLIN};
@@ -168,6 +182,8 @@ static enum outcome read_all(struct streams *s)
         return SAME;
     if (info.failed)
         return REFUSED; /* and the operator is told */
+    if (recovered)
+        return TOLD; /* with its state the way to its records may be lost */
     return seen + missed_by(s->f, "rd", NULL) >= EVENTS ? TOLD : MISSING;
 }
 
