@@ -34,6 +34,8 @@ static const struct field stream_fields[] = {
     ROW(td_raw_stream, on_full, "on_full", NAME),
     ROW(td_raw_stream, storage, "storage", NAME),
     ROW(td_raw_stream, keyed, "keyed", YES),
+    ROW(td_raw_stream, compact, "compact", YES),
+    ROW(td_raw_stream, tombstone, "tombstone_ms", DURATION),
     {NULL, NULL, 0, NAME},
 };
 

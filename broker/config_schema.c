@@ -29,6 +29,8 @@ static const cyaml_schema_field_t stream_fields[] = {
     TEXT(td_raw_stream, OPTIONAL, on_full),
     TEXT(td_raw_stream, OPTIONAL, storage),
     TEXT(td_raw_stream, OPTIONAL, keyed),
+    TEXT(td_raw_stream, OPTIONAL, compact),
+    TEXT(td_raw_stream, OPTIONAL, tombstone),
     CYAML_FIELD_END,
 };
 

@@ -20,6 +20,8 @@ struct td_raw_stream {
     char *on_full;
     char *storage;
     char *keyed;
+    char *compact;
+    char *tombstone;
 };
 
 struct td_raw_group {

@@ -121,6 +121,9 @@ tidings_err tidings_stream_add(tidings_bus *bus,
     o.on_full = (enum td_on_full)options->on_full;
     o.storage = (enum td_storage)options->storage;
     o.keyed = options->keyed;
+    o.compact = options->compact;
+    o.tombstone_ms =
+        options->tombstone_ms ? options->tombstone_ms : TD_TOMBSTONE_MS;
     why = td_stream_options_check(&o);
     if (why)
         return td_fail(TIDINGS_EINVAL, "%s", why);

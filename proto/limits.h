@@ -112,6 +112,8 @@
 #define TD_LAST_HASH_BYTES 16u /* of a name: two of one hash are never met */
 #define TD_LAST_MAX 1048576u   /* names whose last event a stream knows, 56 B
                                   each */
+#define TD_TOMBSTONE_MS (24 * 3600 * 1000) /* default tombstone_ms */
+#define TD_TOMBSTONE_MS_MAX 3153600000000u /* a century is for ever */
 #define TD_READ_BYTES (1u << 20)      /* of one read of a stream */
 #define TD_FEED_BYTES (2u << 20)      /* read for a group before it is delivered */
 #define TD_PRODUCER_STORED_KEEP_MS (24 * 3600 * 1000) /* a stored producer */

@@ -11,13 +11,14 @@ _Static_assert(TD_STREAM_NAME_BYTES_MAX == TD_GROUP_BYTES_MAX,
                "td_group_valid checks names of streams as well");
 
 /* What both reading and checking say. */
-#define NAME_RANGE     "name of a stream is 1 to 64 of A-Z a-z 0-9 _ . -"
-#define PATTERNS_RANGE "patterns has at most 16: make another stream for more"
-#define BOUND_RANGE    " is 0, for no bound, to 2^63-1"
-#define DEDUP_RANGE    "dedup_ms is 0, for off, to 2^63-1"
-#define WINDOW_RANGE   "dedup_events is 0, for off, to 1048576"
-#define ON_FULL_RANGE  "on_full is discard_old or reject"
-#define STORAGE_RANGE  "storage is disk or memory"
+#define NAME_RANGE      "name of a stream is 1 to 64 of A-Z a-z 0-9 _ . -"
+#define PATTERNS_RANGE  "patterns has at most 16: make another stream for more"
+#define BOUND_RANGE     " is 0, for no bound, to 2^63-1"
+#define TOMBSTONE_RANGE "tombstone_ms is 0 to 3153600000000, a century"
+#define DEDUP_RANGE     "dedup_ms is 0, for off, to 2^63-1"
+#define WINDOW_RANGE    "dedup_events is 0, for off, to 1048576"
+#define ON_FULL_RANGE   "on_full is discard_old or reject"
+#define STORAGE_RANGE   "storage is disk or memory"
 
 const char *const td_on_full_names[TD_ON_FULLS] = {"discard_old", "reject"};
 const char *const td_storage_names[TD_STORAGES] = {"disk", "memory"};
@@ -25,8 +26,9 @@ const char *const td_storage_names[TD_STORAGES] = {"disk", "memory"};
 static bool is_stream_option(struct td_str key)
 {
     static const char *const keys[TD_STREAM_OPTIONS_ROWS] = {
-        "name",     "patterns",     "max_age_ms", "max_bytes", "max_events",
-        "dedup_ms", "dedup_events", "on_full",    "storage",   "keyed"};
+        "name",       "patterns", "max_age_ms",   "max_bytes",
+        "max_events", "dedup_ms", "dedup_events", "on_full",
+        "storage",    "keyed",    "compact",      "tombstone_ms"};
 
     for (unsigned i = 0; i < TD_STREAM_OPTIONS_ROWS; i++) {
         if (td_bytes_equal(key, td_str_of(keys[i])))
@@ -116,6 +118,10 @@ const char *td_stream_options_check(const struct td_stream_options *o)
         return ON_FULL_RANGE;
     if ((unsigned)o->storage >= TD_STORAGES)
         return STORAGE_RANGE;
+    if (o->compact && (!o->keyed || o->storage != TD_ON_DISK))
+        return "compact is for keyed streams with storage disk";
+    if (o->tombstone_ms > TD_TOMBSTONE_MS_MAX)
+        return TOMBSTONE_RANGE;
     return check_patterns(o->patterns, o->patterns_len);
 }
 
@@ -156,6 +162,11 @@ const char *td_stream_options_read(struct td_stream_options *out,
         return STORAGE_RANGE;
     if (!td_map_bool(map, "keyed", &out->keyed))
         return "keyed is true or false";
+    if (!td_map_bool(map, "compact", &out->compact))
+        return "compact is true or false";
+    out->tombstone_ms = TD_TOMBSTONE_MS;
+    if (!td_map_uint(map, "tombstone_ms", &out->tombstone_ms))
+        return TOMBSTONE_RANGE;
     out->on_full = (enum td_on_full)on_full;
     out->storage = (enum td_storage)storage;
     return td_stream_options_check(out);
@@ -180,6 +191,8 @@ void td_stream_options_rows(struct td_buf *out,
     td_option_pack_str(&pk, "on_full", td_str_of(td_on_full_names[o->on_full]));
     td_option_pack_str(&pk, "storage", td_str_of(td_storage_names[o->storage]));
     td_option_pack_bool(&pk, "keyed", o->keyed);
+    td_option_pack_bool(&pk, "compact", o->compact);
+    td_option_pack_uint(&pk, "tombstone_ms", o->tombstone_ms);
 }
 
 void td_stream_options_pack(struct td_buf *out,
@@ -205,5 +218,6 @@ bool td_stream_options_equal(const struct td_stream_options *a,
            a->max_bytes == b->max_bytes && a->max_events == b->max_events &&
            a->dedup_ms == b->dedup_ms && a->dedup_events == b->dedup_events &&
            a->on_full == b->on_full && a->storage == b->storage &&
-           a->keyed == b->keyed;
+           a->keyed == b->keyed && a->compact == b->compact &&
+           a->tombstone_ms == b->tombstone_ms;
 }

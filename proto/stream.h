@@ -30,7 +30,10 @@ struct td_stream_options {
     uint64_t dedup_events; /* 0..TD_DEDUP_EVENTS_MAX, default TD_DEDUP_EVENTS */
     enum td_on_full on_full;
     enum td_storage storage;
-    bool keyed; /* names are partitionkeys where events have them */
+    bool keyed;   /* names are partitionkeys where events have them */
+    bool compact; /* keyed and on disk: the newest of each name is kept */
+    uint64_t tombstone_ms; /* one without data goes after this, default
+                              TD_TOMBSTONE_MS */
 };
 
 /* Reads a scanned msgpack map, and checks everything above; what is left out
@@ -43,7 +46,7 @@ const char *td_stream_options_check(const struct td_stream_options *o);
 /* A whole map, of all options; reading it gives the same. The rows of it alone
  * without its head, to be part of a larger one: td_stream_options_rows, which
  * are TD_STREAM_OPTIONS_ROWS pairs. */
-#define TD_STREAM_OPTIONS_ROWS 10u
+#define TD_STREAM_OPTIONS_ROWS 12u
 void td_stream_options_pack(struct td_buf *out,
                             const struct td_stream_options *o);
 void td_stream_options_rows(struct td_buf *out,

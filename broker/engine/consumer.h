@@ -77,6 +77,7 @@ struct td_consumer {
     uint64_t retry_sequence; /* for which that was asked */
     uint64_t read_to;        /* it ends before this one */
     uint64_t read_next; /* where the record after those read begins; 0: look */
+    bool read_moving;   /* records were being rewritten when it was asked */
     bool placed;        /* the store knows where it is */
     uint64_t untold;    /* expired, and no member was told */
     bool hungry;        /* in the list */
@@ -187,6 +188,13 @@ struct td_item *td_feed_item(struct td_engine *e,
                              const struct td_record *record,
                              struct td_body *bytes, uint64_t *first,
                              uint32_t *events);
+/* The same of one whose head was read. */
+struct td_item *td_feed_batch(struct td_engine *e,
+                              const struct td_record_head *head,
+                              struct td_body *bytes, uint32_t *events);
+/* A record whose events are gone. */
+bool td_feed_is_gone(const struct td_record *record, uint64_t *first,
+                     uint32_t *events);
 /* The item of a batch in bytes that were read; NULL: no memory. */
 struct td_item *td_feed_keep(struct td_engine *e, const struct td_batch *batch,
                              struct td_body *bytes, size_t offset);

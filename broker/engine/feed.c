@@ -24,6 +24,25 @@ struct td_item *td_feed_keep(struct td_engine *e, const struct td_batch *batch,
     return item;
 }
 
+struct td_item *td_feed_batch(struct td_engine *e,
+                              const struct td_record_head *head,
+                              struct td_body *bytes, uint32_t *events)
+{
+    struct td_item *item;
+    const char *why;
+    size_t offset;
+
+    *events = 1;
+    if (!td_scan(head->table.data, head->table.len, &td_scan_control) ||
+        td_batches_read(&e->batches, head->table, head->body.len, &why) ||
+        e->batches.len != 1 || e->batches.events != head->events)
+        return NULL;
+    offset = (size_t)((const uint8_t *)head->body.data - bytes->data);
+    item = td_feed_keep(e, &e->batches.batch[0], bytes, offset);
+    *events = item ? head->events : 0;
+    return item;
+}
+
 struct td_item *td_feed_item(struct td_engine *e,
                              const struct td_record *record,
                              struct td_body *bytes, uint64_t *first,
@@ -31,25 +50,30 @@ struct td_item *td_feed_item(struct td_engine *e,
 {
     struct td_record_head head;
     struct td_item *item;
-    const char *why;
     uint32_t id;
-    size_t offset;
 
     *events = 1;
     *first = 0;
     if (!td_place_read_two(record->key, TD_TABLE_RECORD, &id, first) ||
         record->damaged || !td_record_read(record->value, &head))
         return NULL;
-    if (!td_scan(head.table.data, head.table.len, &td_scan_control) ||
-        td_batches_read(&e->batches, head.table, head.body.len, &why) ||
-        e->batches.len != 1 || e->batches.events != head.events)
-        return NULL;
-    offset = (size_t)((const uint8_t *)head.body.data - bytes->data);
-    item = td_feed_keep(e, &e->batches.batch[0], bytes, offset);
-    *events = item ? head.events : 0;
+    item = td_feed_batch(e, &head, bytes, events);
     if (item)
         item->sequence = *first;
     return item;
+}
+
+bool td_feed_is_gone(const struct td_record *record, uint64_t *first,
+                     uint32_t *events)
+{
+    struct td_record_head head;
+    uint32_t id;
+
+    if (!td_place_read_two(record->key, TD_TABLE_RECORD, &id, first) ||
+        record->damaged || !td_record_read(record->value, &head) || !head.gone)
+        return false;
+    *events = head.events;
+    return true;
 }
 
 /* The piece of an item from a sequence on; false: it lies. */
@@ -279,7 +303,8 @@ static void on_records(struct td_engine *e, void *owner,
 
 static void ask_records(struct td_engine *e, struct td_consumer *c)
 {
-    bool known = c->read_next == c->cursor;
+    bool moving = td_compact_is_moving(e, c->stream);
+    bool known = c->read_next == c->cursor && !moving;
     /* One that begins before the cursor may hold it: found backwards. */
     struct td_place from =
         td_place_two(TD_TABLE_RECORD, c->stream->id, known ? c->cursor : 0);
@@ -292,6 +317,8 @@ static void ask_records(struct td_engine *e, struct td_consumer *c)
         return;
     }
     c->read_to = known ? c->stream->kept.next : c->cursor + 1;
+    c->read_moving = moving;
+    c->read_next = known ? c->cursor : 0;
     c->read = td_read_ask(e, &from, &to, !known, known ? UINT32_MAX : 1,
                           known ? TD_READ_BYTES : 1, on_records, c);
     td_read_is_large(e, c->read);
@@ -320,7 +347,9 @@ static bool feed_record(struct td_engine *e, struct td_consumer *c,
 {
     uint64_t first = 0;
     uint32_t events;
-    struct td_item *item = td_feed_item(e, record, bytes, &first, &events);
+    bool gone = td_feed_is_gone(record, &first, &events);
+    struct td_item *item =
+        gone ? NULL : td_feed_item(e, record, bytes, &first, &events);
     bool all = true;
 
     *end = first + events;
@@ -334,6 +363,8 @@ static bool feed_record(struct td_engine *e, struct td_consumer *c,
         lose_record(e, c, first);
     if (item)
         all = feed_item(e, c, item);
+    else if (gone)
+        all = skip(e, c, *end - c->cursor);
     else
         lose_record(e, c, *end);
     td_item_unref(item);
@@ -360,7 +391,7 @@ static void on_records(struct td_engine *e, void *owner,
         all = feed_record(e, c, &answer->records[i], answer->bytes, &end);
     if (backwards && answer->records_len == 0 && c->cursor + 1 == c->read_to)
         end = c->cursor; /* none begins before it: look further on */
-    c->read_next = all && end == c->cursor ? end : 0;
+    c->read_next = all && end == c->cursor && !c->read_moving ? end : 0;
     if (!backwards && answer->records_len == 0 && c->cursor < c->read_to)
         lose_record(e, c, c->read_to);
 }

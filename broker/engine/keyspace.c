@@ -161,11 +161,11 @@ bool td_place_read_last(struct td_str key, uint32_t *stream,
 
 /* ---- records ---- */
 
-#define RECORD_BYTES 26u /* before the table */
+#define RECORD_BYTES TD_RECORD_GONE_BYTES /* before the table */
 
 void td_record_pack(struct td_buf *out, const struct td_record_head *head)
 {
-    uint8_t bytes[RECORD_BYTES] = {TD_VALUE_VERSION, 0};
+    uint8_t bytes[RECORD_BYTES] = {TD_VALUE_VERSION, head->gone};
     uint8_t *p = put_u32(bytes + 2, head->events);
 
     p = put_u64(p, head->previous);
@@ -180,13 +180,15 @@ bool td_record_read(struct td_str value, struct td_record_head *out)
     const uint8_t *p = bytes_of(value);
     size_t table_len;
 
-    if (value.len < RECORD_BYTES || p[0] != TD_VALUE_VERSION || p[1] != 0)
+    if (value.len < RECORD_BYTES || p[0] != TD_VALUE_VERSION || p[1] > 1)
         return false;
+    out->gone = p[1];
     out->events = get_u32(p + 2);
     out->previous = get_u64(p + 6);
     out->stored_ms = (int64_t)get_u64(p + 14);
     table_len = get_u32(p + 22);
-    if (out->events == 0 || table_len > value.len - RECORD_BYTES)
+    if (out->events == 0 || table_len > value.len - RECORD_BYTES ||
+        (out->gone && value.len != RECORD_BYTES))
         return false;
     out->table = (struct td_str){value.data + RECORD_BYTES, table_len};
     out->body = (struct td_str){out->table.data + table_len,

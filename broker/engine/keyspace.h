@@ -29,6 +29,9 @@
  *    version u8 · flags u8 · events u32 · previous u64 · stored_ms i64 ·
  *    table_len u32 · table (a list of one batch, PROTOCOL.md 5) · body
  *
+ * With flag 1 its events are gone: it says how many there were, and has neither
+ * table nor body.
+ *
  * previous is the first sequence of the record before it, 0 for the first that
  * the stream ever had: so a record that is missing, or is another's, is
  * noticed by whoever reads on from its neighbour. */
@@ -97,7 +100,10 @@ bool td_place_read_last(struct td_str key, uint32_t *stream,
 
 #define TD_VALUE_VERSION 1u
 
+#define TD_RECORD_GONE_BYTES 26u /* of one whose events are gone */
+
 struct td_record_head {
+    bool gone; /* its events are: compaction */
     uint32_t events;
     uint64_t previous;
     int64_t stored_ms; /* Unix milliseconds */

@@ -249,7 +249,7 @@ void td_newest_write(struct td_engine *e)
     for (uint32_t i = from; i < st->carried_lasts.len; i++) {
         struct td_carried_last *carried = td_fifo_nth(&st->carried_lasts, i);
 
-        if (carried->stream)
+        if (carried->stream && !carried->gone)
             write_row(e, carried);
     }
     if (!sort_from(&st->carried_lasts, from, &st->value))
@@ -284,6 +284,30 @@ void td_newest_keep(struct td_stream *stream, uint32_t number,
     td_last_keep(&stream->lasts, number, sequence);
 }
 
+static void forget_name(struct td_engine *e, struct td_stream *stream,
+                        uint32_t number)
+{
+    struct td_last *name = td_last_at(&stream->lasts, number);
+    struct td_place key = td_place_last(stream->id, name->hash);
+
+    if (td_stream_is_on_disk(stream))
+        td_commit_delete(e, &key);
+    unpin(stream, number);
+    td_last_remove(&stream->lasts, number);
+}
+
+/* Unless it has a newer event meanwhile. */
+static void forget_gone(struct td_engine *e,
+                        const struct td_carried_last *carried)
+{
+    const struct td_last *name =
+        td_last_at(&carried->stream->lasts, carried->number);
+
+    if (name->used && name->kept == carried->sequence &&
+        name->head == name->kept)
+        forget_name(e, carried->stream, carried->number);
+}
+
 void td_newest_written(struct td_engine *e, uint64_t ticket)
 {
     struct td_fifo *lasts = &e->streams.carried_lasts;
@@ -293,7 +317,9 @@ void td_newest_written(struct td_engine *e, uint64_t ticket)
 
         if (carried->ticket > ticket)
             return;
-        if (carried->stream)
+        if (carried->stream && carried->gone)
+            forget_gone(e, carried);
+        else if (carried->stream)
             td_newest_keep(carried->stream, carried->number, carried->sequence);
     }
 }
@@ -308,7 +334,7 @@ void td_newest_take_back(struct td_engine *e)
         const struct td_carried_last *carried = td_fifo_nth(lasts, i);
         struct td_last *name;
 
-        if (!carried->stream)
+        if (!carried->stream || carried->gone)
             continue;
         name = td_last_at(&carried->stream->lasts, carried->number);
         name->head = name->kept;
@@ -317,7 +343,7 @@ void td_newest_take_back(struct td_engine *e)
     for (; lasts->len > 0; td_fifo_pop(lasts, 1)) {
         const struct td_carried_last *carried = td_fifo_nth(lasts, 0);
         const struct td_last *name =
-            carried->stream
+            carried->stream && !carried->gone
                 ? td_last_at(&carried->stream->lasts, carried->number)
                 : NULL;
 
@@ -345,17 +371,29 @@ static void forget_oldest(struct td_engine *e, struct td_stream *stream)
 {
     struct td_lasts *l = &stream->lasts;
     uint32_t number = l->oldest;
-    struct td_last *name = td_last_at(l, number);
-    struct td_place key = td_place_last(stream->id, name->hash);
+    const struct td_last *name = td_last_at(l, number);
 
-    if (name->head != name->kept) {
+    if (name->head != name->kept)
         td_newest_keep(stream, number, 0);
-        return;
+    else
+        forget_name(e, stream, number);
+}
+
+bool td_newest_bury(struct td_engine *e, struct td_stream *stream,
+                    uint32_t number)
+{
+    struct td_carried_last *carried = td_fifo_push(&e->streams.carried_lasts);
+
+    if (!carried) {
+        e->streams.txn.failed = true;
+        return false;
     }
-    if (td_stream_is_on_disk(stream))
-        td_commit_delete(e, &key);
-    unpin(stream, number);
-    td_last_remove(l, number);
+    carried->ticket = td_commit_ticket(e);
+    carried->stream = stream;
+    carried->number = number;
+    carried->gone = true;
+    carried->sequence = td_last_at(&stream->lasts, number)->kept;
+    return true;
 }
 
 static bool has_old(const struct td_stream *stream)

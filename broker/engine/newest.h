@@ -35,6 +35,9 @@ void td_newest_note(struct td_engine *e, struct td_stream *stream,
 tidings_err td_newest_judge(const struct td_stream *stream,
                             const struct td_batch *batch, const uint8_t *events,
                             uint64_t expected, uint64_t *actual);
+/* Its newest event is deleted; false: no memory. */
+bool td_newest_bury(struct td_engine *e, struct td_stream *stream,
+                    uint32_t number);
 void td_newest_keep(struct td_stream *stream, uint32_t number,
                     uint64_t sequence);
 void td_newest_write(struct td_engine *e); /* what the turn has noted */

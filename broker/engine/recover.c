@@ -23,6 +23,8 @@ static void check_names(struct td_engine *e, struct td_stream *stream,
 {
     const char *why;
 
+    if (record->gone)
+        return;
     if (!td_scan(record->table.data, record->table.len, &td_scan_control) ||
         td_batches_read(&e->batches, record->table, record->body.len, &why) ||
         e->batches.len != 1 || e->batches.events != record->events) {

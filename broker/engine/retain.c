@@ -139,8 +139,9 @@ static bool find_oldest(struct td_engine *e, struct td_stream *stream)
         oldest->stored_ms = entry->stored_ms;
         return true;
     }
-    if (!stream->trim && oldest->from < stream->kept.next &&
-        e->now_ms >= stream->failed_ms && td_stream_is_on_disk(stream))
+    if (!stream->trim && !td_compact_is_moving(e, stream) &&
+        oldest->from < stream->kept.next && e->now_ms >= stream->failed_ms &&
+        td_stream_is_on_disk(stream))
         read_oldest(e, stream);
     return false;
 }

@@ -71,6 +71,14 @@ static void give_up(struct td_engine *e, struct td_consumer *c, uint32_t events)
     td_consumer_done(e, c, sequence, events);
 }
 
+static void pass_over(struct td_engine *e, struct td_consumer *c)
+{
+    uint64_t sequence = td_retries_first(&c->retries)->sequence;
+
+    td_retries_shift(&c->retries, 1);
+    td_consumer_done(e, c, sequence, 1);
+}
+
 /* ---- reading ---- */
 
 static void on_record(struct td_engine *e, void *owner,
@@ -90,6 +98,11 @@ static void on_record(struct td_engine *e, void *owner,
     td_consumer_ready(e, c);
     if (!retry || retry->sequence != c->retry_sequence)
         return;
+    if (answer->records_len > 0 &&
+        td_feed_is_gone(&answer->records[0], &first, &events)) {
+        pass_over(e, c); /* a newer one has its name */
+        return;
+    }
     if (answer->records_len > 0)
         item = td_feed_item(e, &answer->records[0], answer->bytes, &first,
                             &events);

@@ -232,6 +232,7 @@ tidings_err td_stream_add_default(struct td_engine *e)
         .patterns_len = 1,
         .dedup_ms = TD_DEDUP_MS,
         .dedup_events = TD_DEDUP_EVENTS,
+        .tombstone_ms = TD_TOMBSTONE_MS,
     };
     const char *text;
 
@@ -266,6 +267,7 @@ static void forget(struct td_engine *e, struct td_stream *stream)
     }
     td_newest_leave(e, stream);
     td_read_forget(stream->trim);
+    td_compact_anew(stream);
 }
 
 void td_stream_delete(struct td_engine *e, struct td_stream *stream)
@@ -316,6 +318,7 @@ void td_streams_fini(struct td_engine *e)
         while (stream->consumers)
             td_consumer_free(e, stream->consumers);
         td_read_forget(stream->trim);
+        td_compact_anew(stream);
         HASH_DELETE(hh, st->all, stream);
         stream_free(stream);
     }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "broker/engine/dedup.h"
+#include "broker/engine/compact.h"
 #include "broker/engine/fifo.h"
 #include "broker/engine/hash.h"
 #include "broker/engine/keyspace.h"
@@ -59,7 +60,8 @@ struct td_stream {
     struct td_stream_options options; /* … read: borrows text */
     struct td_stream_state head;
     struct td_stream_state kept;
-    struct td_lasts lasts;  /* the last event of each name */
+    struct td_lasts lasts; /* the last event of each name */
+    struct td_compact compact;
     struct td_fifo entries; /* td_entry: the newest records, in a row */
     uint32_t tail_len;      /* of them, from the end: those with an item */
     uint64_t tail_bytes;
@@ -112,6 +114,7 @@ struct td_carried_last {
     uint64_t ticket;
     struct td_stream *stream; /* NULL: it was deleted meanwhile */
     uint32_t number;
+    bool gone; /* it is a tombstone, and goes: the name is forgotten */
     uint64_t sequence;
 };
 

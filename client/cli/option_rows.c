@@ -141,6 +141,11 @@ const struct td_option_row td_option_rows[] = {
      "at a bound: discard_old, the default, or reject"},
     {"storage", 0, "WHERE", NEW, td_set_storage,
      "disk, the default, or memory: gone with the broker"},
+    {"compact", 0, NULL, NEW, td_set_compact,
+     "with --keyed: keep only the newest of each key; one\n"
+     "without data is a tombstone, and goes too"},
+    {"tombstone", 0, "TIME", NEW, td_set_tombstone,
+     "after so long; default 24h"},
     {"keyed", 0, NULL, NEW, td_set_keyed,
      "know the last event of each --key, for --start last\n"
      "and --expect-key, not only of each type"},

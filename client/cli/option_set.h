@@ -56,6 +56,8 @@ const char *td_set_dedup(struct td_settings *settings, const char *value);
 const char *td_set_dedup_events(struct td_settings *settings,
                                 const char *value);
 const char *td_set_on_full(struct td_settings *settings, const char *value);
+const char *td_set_compact(struct td_settings *settings, const char *value);
+const char *td_set_tombstone(struct td_settings *settings, const char *value);
 const char *td_set_keyed(struct td_settings *settings, const char *value);
 const char *td_set_expect(struct td_settings *settings, const char *value);
 const char *td_set_expect_key(struct td_settings *settings, const char *value);

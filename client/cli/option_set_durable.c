@@ -199,6 +199,13 @@ const char *td_set_keyed(struct td_settings *settings, const char *value)
     return NULL;
 }
 
+const char *td_set_compact(struct td_settings *settings, const char *value)
+{
+    (void)value;
+    settings->durable.stream.compact = true;
+    return NULL;
+}
+
 /* ---- one of some words ---- */
 
 const char *td_set_confirm(struct td_settings *settings, const char *value)
@@ -241,6 +248,12 @@ const char *td_set_storage(struct td_settings *settings, const char *value)
 const char *td_set_max_age(struct td_settings *settings, const char *value)
 {
     return td_read_duration(&settings->durable.stream.max_age_ms, value,
+                            AGE_MS_MAX);
+}
+
+const char *td_set_tombstone(struct td_settings *settings, const char *value)
+{
+    return td_read_duration(&settings->durable.stream.tombstone_ms, value,
                             AGE_MS_MAX);
 }
 

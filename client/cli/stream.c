@@ -154,6 +154,10 @@ static int put_fields(struct tidings_value row)
     td_rows_pair(&t, row, "storage", "storage");
     td_table_add(&t, "keyed");
     td_table_add(&t, td_row_bool(row, "keyed") ? "yes" : "no");
+    if (td_row_bool(row, "compact")) {
+        td_table_add(&t, "compact, tombstones");
+        add_age(&t, td_row_uint(row, "tombstone_ms"));
+    }
     put_bound(&t, "max age", td_row_uint(row, "max_age_ms"), add_age);
     put_bound(&t, "max bytes", td_row_uint(row, "max_bytes"), add_size);
     put_bound(&t, "max events", td_row_uint(row, "max_events"), td_rows_count);

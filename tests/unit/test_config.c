@@ -77,6 +77,8 @@ static const char whole[] = "# all there is\n"
                             "    on_full: reject\n"
                             "    storage: disk\n"
                             "    keyed: true\n"
+                            "    compact: true\n"
+                            "    tombstone: 1h\n"
                             "  - {name: live, patterns: [l], storage: memory}\n"
                             "groups:\n"
                             "  - stream: orders\n"
@@ -112,6 +114,8 @@ static void test_config_streams_land_in_their_members(void **state)
     assert_int_equal(d->streams[0].on_full, TD_REJECT);
     assert_int_equal(d->streams[0].storage, TD_ON_DISK);
     assert_true(d->streams[0].keyed);
+    assert_true(d->streams[0].compact);
+    assert_int_equal(d->streams[0].tombstone_ms, 3600000);
     assert_true(is(d->streams[1].name, "live"));
     assert_int_equal(d->streams[1].max_age_ms, 0);
     assert_int_equal(d->streams[1].dedup_ms, TD_DEDUP_MS);

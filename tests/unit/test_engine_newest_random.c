@@ -1,25 +1,34 @@
 /* The engine: the newest of each name in random histories, of commits that fail,
  * crashes and retention. What is in the stream is what a reader of all of it
- * sees; what is the newest of it is worked out here. */
+ * sees; what is the newest of it is worked out here. Where only that is kept,
+ * nothing else may be missing. */
 #include "tests/unit/stream_fixture.h"
 
 #include <stdlib.h>
 
+#include "broker/store/model_inside.h"
 #include "tests/support/mp.h"
 
 #define SEEDS  12
-#define STEPS  400
+#define STEPS  600
 #define KEYS   9u
-#define EVENTS 8192u
+#define EVENTS 32768u
 
 struct world {
     struct streams *s;
     uint32_t random;
     unsigned lives;
     unsigned readers;
-    uint64_t next;         /* the producer's */
-    unsigned name[EVENTS]; /* of each of its events: a key, or KEYS + type */
-    unsigned seen[EVENTS]; /* of a look: the name + 1 at each sequence */
+    uint64_t next; /* the producer's */
+    bool compact;
+    uint64_t gaps;          /* seen */
+    uint64_t purged;        /* what is below it may be missing */
+    bool empty[EVENTS];     /* each of its events has no data */
+    unsigned name[EVENTS];  /* of each of its events: a key, or KEYS + type */
+    unsigned seen[EVENTS];  /* of a look: the name + 1 at each sequence */
+    unsigned ever[EVENTS];  /* of all looks: the same, and whether it was … */
+    uint64_t event[EVENTS]; /* … which of the producer's … */
+    bool buried[EVENTS];    /* … empty */
     uint64_t last;
 };
 
@@ -65,13 +74,15 @@ static void publish_some(struct world *w)
     for (uint32_t i = 0; i < n; i++) {
         unsigned type = draw(w, 3);
         bool keyed = draw(w, 4) > 0;
+        bool empty = draw(w, 3) == 0;
 
-        pieces[i] = (struct piece){type_of(type), 1 + draw(w, 6), 3, w->next,
-                                   keyed ? keys[i] : NULL};
+        pieces[i] = (struct piece){type_of(type), 1 + draw(w, 6), empty ? 0 : 3,
+                                   w->next, keyed ? keys[i] : NULL};
         for (uint32_t k = 0; k < pieces[i].count; k++) {
             unsigned key = draw(w, 3) ? draw(w, 3) : draw(w, KEYS + 1);
 
             keys[i][k] = key < KEYS ? key_of(key) : NULL;
+            w->empty[w->next] = empty;
             w->name[w->next++] = keyed && key < KEYS ? key : KEYS + type;
         }
     }
@@ -111,6 +122,7 @@ static uint32_t read_from(struct world *w, const char *start,
         givef(w->s->f, peer, "[9 %u []]", messages_to(w->s->f, peer));
     }
     n = got(w, peer, sequences, events);
+    assert_int_equal(missed_by(w->s->f, peer, NULL), 0);
     give(w->s->f, peer, "[14 0 \"\"]");
     return n;
 }
@@ -126,6 +138,34 @@ static void look_at_all(struct world *w)
         assert_true(sequences[i] > w->last && sequences[i] < EVENTS);
         w->last = sequences[i];
         w->seen[w->last] = w->name[events[i]] + 1;
+        assert_true(w->ever[w->last] == 0 ||
+                    w->ever[w->last] == w->seen[w->last]);
+        w->ever[w->last] = w->seen[w->last];
+        w->buried[w->last] = w->empty[events[i]];
+        w->event[w->last] = events[i];
+    }
+}
+
+/* A tombstone of its name came later, and was gone before it was seen. */
+static bool was_buried(const struct world *w, uint64_t sequence)
+{
+    for (uint64_t n = w->event[sequence] + 1; n < w->next; n++) {
+        if (w->empty[n] && w->name[n] + 1 == w->ever[sequence])
+            return true;
+    }
+    return false;
+}
+
+/* What is missing has a newer one of its name, or was a tombstone. */
+static void check_missing(const struct world *w)
+{
+    bool newer[KEYS + 4] = {false};
+
+    for (uint64_t q = w->last; q >= w->purged && q > 0; q--) {
+        if (w->ever[q] && !w->seen[q])
+            assert_true(w->compact && (newer[w->ever[q]] || w->buried[q] ||
+                                       was_buried(w, q)));
+        newer[w->ever[q]] = true;
     }
 }
 
@@ -169,14 +209,45 @@ static void check_conflict(struct world *w)
         if (w->seen[q] == name + 1)
             actual = q;
     }
+    if (w->compact && actual == 0)
+        return; /* a tombstone that is gone may be known for a while */
     while (confirm_to(w->s, "p", n, &row))
         n++;
-    publish_if(w->s->f, "p", DISK, &piece, 1, "{\"expect_key\" 8000}");
+    publish_if(w->s->f, "p", DISK, &piece, 1, "{\"expect_key\" 30000}");
     settle_down(w->s);
     w->name[w->next++] = name;
     assert_true(confirm_to(w->s, "p", n, &row));
     assert_int_equal(row.code, TIDINGS_ECONFLICT);
     assert_int_equal(row.sequence, actual);
+}
+
+/* What the stream says of itself is what its records say: without holes, and
+ * each names its predecessor. */
+static void check_records(struct world *w)
+{
+    const struct td_records *map = &w->s->model->current->map;
+    const struct td_stream *k = td_stream_by_id(w->s->f->engine, 2);
+    const struct td_place from = td_place_two(TD_TABLE_RECORD, 2, 0);
+    uint64_t before = 0, next = 0, first = 0, bytes = 0;
+    struct td_record_head head;
+    uint32_t id;
+
+    for (uint32_t i = td_records_find(map, td_place_str(&from));
+         i < map->len &&
+         td_place_read_two(map->records[i]->key, TD_TABLE_RECORD, &id,
+                           &first) &&
+         id == 2;
+         i++) {
+        assert_true(td_record_read(map->records[i]->value, &head));
+        assert_true(next == 0 || first == next);
+        assert_true(next == 0 || head.previous == before);
+        w->gaps += head.gone;
+        before = first;
+        next = first + head.events;
+        bytes += map->records[i]->value.len;
+    }
+    assert_int_equal(bytes, k->kept.bytes);
+    assert_true(next == 0 || next == k->kept.next);
 }
 
 static void look(struct world *w)
@@ -187,7 +258,9 @@ static void look(struct world *w)
     settle_down(w->s);
     forget(w->s->f);
     look_at_all(w);
+    check_missing(w);
     check_newest(w);
+    check_records(w);
     check_conflict(w);
     forget(w->s->f);
 }
@@ -205,11 +278,14 @@ static void greet(struct world *w)
 
 static void purge(struct world *w)
 {
-    if (w->last == 0)
+    uint64_t before = w->last ? 1 + draw(w, (uint32_t)w->last) : 0;
+
+    if (before == 0)
         return;
+    w->purged = before > w->purged ? before : w->purged;
     givef(w->s->f, "p",
           "[15 7 \"stream.purge\" {\"name\" \"k\" \"before\" %u}]",
-          (unsigned)(1 + draw(w, (uint32_t)w->last)));
+          (unsigned)before);
 }
 
 static void step(struct world *w)
@@ -257,6 +333,15 @@ static void step(struct world *w)
         forget(w->s->f);
 }
 
+#define STREAM "\"name\" \"k\" \"patterns\" [\"k.>\"] \"keyed\" true "
+
+static const char *const options[] = {
+    "{" STREAM "\"compact\" true \"tombstone_ms\" 100}",
+    "{" STREAM "}",
+    "{" STREAM "\"compact\" true}",
+    "{" STREAM "\"max_events\" 60}",
+};
+
 static void run(struct streams *s, uint32_t seed)
 {
     struct world *w = calloc(1, sizeof(*w));
@@ -267,14 +352,14 @@ static void run(struct streams *s, uint32_t seed)
     w->next = 1;
     s->f->unjudged = true;
     greet(w);
-    call(s, "p", "stream.add",
-         seed % 3 == 0
-             ? "{\"name\" \"k\" \"patterns\" [\"k.>\"] \"keyed\" true "
-               "\"max_events\" 60}"
-             : "{\"name\" \"k\" \"patterns\" [\"k.>\"] \"keyed\" true}");
+    w->compact = seed % 2 == 0;
+    call(s, "p", "stream.add", options[seed % 4]);
+    if (seed % 4 == 3)
+        w->purged = UINT64_MAX; /* all the time */
     for (int i = 0; i < STEPS; i++)
         step(w);
     look(w);
+    assert_true(!w->compact || w->gaps > 0);
     free(w);
 }
 

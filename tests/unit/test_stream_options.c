@@ -89,6 +89,7 @@ static const struct {
     {"{" S P "\"dedup_ms\" " TOP " \"dedup_events\" 0}", NULL},
     {"{" S P "\"on_full\" \"discard_old\" \"storage\" \"disk\"}", NULL},
     {"{" S P "\"keyed\" false}", NULL},
+    {"{" S P "\"keyed\" true \"compact\" true \"tombstone_ms\" 0}", NULL},
 
     {"{}", "name"},
     {"nil", "map"},
@@ -150,6 +151,10 @@ static const struct {
     {"{" S P "\"storage\" 'disk'}", "storage"},
     {"{" S P "\"storage\" nil}", "storage"},
     {"{" S P "\"keyed\" 1}", "keyed"},
+    {"{" S P "\"compact\" true}", "compact"},
+    {"{" S P "\"compact\" 1 \"keyed\" true}", "compact"},
+    {"{" S P "\"tombstone_ms\" 3153600000001}", "tombstone_ms"},
+    {"{" S P "\"tombstone_ms\" nil}", "tombstone_ms"},
     {"{" S P "\"keyed\" \"true\"}", "keyed"},
 
     {"{" S P "\"max_age\" 1}", "unknown option of a stream"},
@@ -279,6 +284,8 @@ static void test_stream_options_equal_looks_at_each(void **state)
         "{" S "\"patterns\" [\"a\" \"b\"] \"on_full\" \"reject\"}",
         "{" S "\"patterns\" [\"a\" \"b\"] \"storage\" \"memory\"}",
         "{" S "\"patterns\" [\"a\" \"b\"] \"keyed\" true}",
+        "{" S "\"patterns\" [\"a\" \"b\"] \"keyed\" true \"compact\" true}",
+        "{" S "\"patterns\" [\"a\" \"b\"] \"tombstone_ms\" 1}",
     };
     struct td_stream_options o;
     struct td_buf b = {0};

@@ -82,7 +82,7 @@ struct tidings_publish_options {
                           happens to the broker meanwhile. The confirm's stream
                           is TIDINGS_SCHEDULE and its sequence the number to
                           cancel it by. PROTOCOL.md 10.4 */
-    bool expects_key; /* the same with the last sequence of its partitionkey,
+    bool expects_key;  /* the same with the last sequence of its partitionkey,
                           in a keyed stream: all events of a list have the same
                           one. 0: none that is kept. Not with expects. The
                           confirm is TIDINGS_EINVAL where the stream is not
@@ -380,9 +380,15 @@ struct tidings_stream_options {
                               most 1,048,576; 0: 100,000 */
     enum tidings_on_full on_full;
     enum tidings_storage storage;
-    bool keyed; /* it knows the last event of each partitionkey, for
+    bool keyed;   /* it knows the last event of each partitionkey, for
                    TIDINGS_START_LAST and expects_key; otherwise, and of events
                    without one, of each type */
+    bool compact; /* keyed, on disk: of each key only the newest event is kept,
+                     a while after it came. Sequences stay as they are; who
+                     reads passes over those that are gone. An event without
+                     data is a tombstone … */
+    uint64_t tombstone_ms; /* … and goes after this, its key with it; default
+                              24 h */
 };
 
 /**

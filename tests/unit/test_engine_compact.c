@@ -1,0 +1,259 @@
+/* The engine: of each name only the newest event is kept. */
+#include "tests/unit/stream_fixture.h"
+
+#include "tests/support/mp.h"
+
+#define OPTIONS                                                                \
+    "{\"name\" \"k\" \"patterns\" [\"k.>\"] \"keyed\" true \"compact\" true "  \
+    "\"tombstone_ms\" 5000}"
+
+/* The first sequences that the peer got are these; 0 ends them. It was told of
+ * nothing that it missed. */
+static void check_first(struct streams *s, const char *peer,
+                        const uint64_t *expected)
+{
+    struct td_span span;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; expected[n] && span_to(s, peer, i, &span); i++) {
+        for (uint64_t k = 0; k < span.count && expected[n]; k++)
+            assert_int_equal(span.sequence + k, expected[n++]);
+    }
+    assert_int_equal(expected[n], 0);
+    assert_int_equal(missed_by(s->f, peer, NULL), 0);
+}
+
+static void put_keys(struct streams *s, const char *const *keys, uint32_t n,
+                     uint32_t size, uint64_t first)
+{
+    const struct piece piece = {"k.a", n, size, first, keys};
+
+    publish(s->f, "pub", DISK, &piece, 1);
+    settle_down(s);
+}
+
+/* Events of one key, so many that what is before them is looked at. */
+static uint64_t put_many(struct streams *s, const char *key, uint64_t first)
+{
+    const char *keys[50];
+
+    for (int i = 0; i < 50; i++)
+        keys[i] = key;
+    for (int i = 0; i < 22; i++, first += 50)
+        put_keys(s, keys, 50, 10, first);
+    pass(s->f, 10);
+    settle_down(s);
+    return first;
+}
+
+static void begin_compact(struct streams *s)
+{
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    call(s, "pub", "stream.add", OPTIONS);
+}
+
+static struct td_str stream_row(struct streams *s)
+{
+    return row_of(call(s, "pub", "stream.list", "{}"), "streams", 1);
+}
+
+static void read_all(struct streams *s, const char *peer)
+{
+    hello(s->f, peer);
+    consume(s, peer, 1, ">", "k", NULL, "\"start\" \"all\"");
+}
+
+static void test_compaction_keeps_the_newest(void **state)
+{
+    static const char *const keys[] = {"x", "y", "x", "z", "x"};
+    struct streams *s = *state;
+    uint64_t bytes;
+
+    begin_compact(s);
+    put_keys(s, keys, 5, 10, 1);
+    bytes = count(stream_row(s), "bytes");
+    put_many(s, "w", 6);
+    read_all(s, "all");
+    /* but for the record that was the newest then, and what came since */
+    check_first(s, "all", (const uint64_t[]){2, 4, 5, 0});
+    assert_true(count(stream_row(s), "bytes") < 20 * bytes);
+    assert_int_equal(count(stream_row(s), "first"), 1);
+    cut_power(s);
+    hello(s->f, "pub");
+    read_all(s, "all");
+    check_first(s, "all", (const uint64_t[]){2, 4, 5, 0});
+}
+
+/* What is kept does not grow with what was published: it is less than twice what
+ * a pass waits for. */
+static void test_compaction_keeps_as_much_as_is_live(void **state)
+{
+    struct streams *s = *state;
+    uint64_t next = 1;
+
+    begin_compact(s);
+    for (int i = 0; i < 5; i++) {
+        next = put_many(s, "a", next);
+        next = put_many(s, "b", next);
+        next = put_many(s, "c", next);
+        assert_true(count(stream_row(s), "bytes") < 2 * 1024 * 34);
+        assert_true(td_model_records(s->model) < 60);
+    }
+    assert_int_equal(count(stream_row(s), "last"), 16500);
+}
+
+static void test_tombstones_go_after_a_while(void **state)
+{
+    static const char *const x[] = {"x"};
+    static const char *const y[] = {"y"};
+    struct streams *s = *state;
+    struct td_confirm row;
+    uint64_t next;
+    uint32_t n = 0;
+
+    begin_compact(s);
+    put_keys(s, x, 1, 10, 1);
+    put_keys(s, y, 1, 10, 2);
+    put_keys(s, x, 1, 0, 3); /* it is no more */
+    next = put_many(s, "w", 4);
+    read_all(s, "soon");
+    check_first(s, "soon", (const uint64_t[]){2, 3, 0});
+    pass(s->f, 6000);
+    settle_down(s);
+    read_all(s, "late");
+    check_first(s, "late", (const uint64_t[]){2, 0});
+    while (confirm_to(s, "pub", n, &row))
+        n++;
+    {
+        const struct piece piece = {"k.a", 1, 10, next, x};
+
+        publish_if(s->f, "pub", DISK, &piece, 1, "{\"expect_key\" 0}");
+        settle_down(s);
+    }
+    assert_true(confirm_to(s, "pub", n, &row));
+    assert_int_equal(row.code, TIDINGS_OK); /* as if it had never been */
+}
+
+/* A group passes over what is gone, also what it was given and gave back. */
+static void test_groups_pass_over_what_is_gone(void **state)
+{
+    static const char *const x[] = {"x"};
+    static const char *const y[] = {"y"};
+    struct streams *s = *state;
+    struct td_str row;
+
+    begin_compact(s);
+    put_keys(s, x, 1, 10, 1);
+    put_keys(s, x, 1, 10, 2);
+    put_keys(s, y, 1, 10, 3);
+    consume(s, "sub", 1, ">", "k", "g",
+            "\"start\" \"all\" \"max_in_flight\" 2 \"backoff_ms\" 5000");
+    check_first(s, "sub", (const uint64_t[]){1, 2, 0});
+    settle(s, "sub", TD_NAK, 1, 2); /* both wait */
+    put_keys(s, x, 1, 10, 4);
+    put_many(s, "w", 5);
+    pass(s->f, 8000);
+    settle_down(s);
+    check_first(s, "sub", (const uint64_t[]){1, 2, 3, 4, 0});
+    row = row_of(call(s, "pub", "group.list", "{}"), "groups", 0);
+    assert_int_equal(count(row, "expired"), 0);
+    assert_int_equal(count(row, "waiting"), 0);
+}
+
+/* Records change while somebody reads them. */
+static void test_readers_go_on_while_records_change(void **state)
+{
+    const char *keys[50];
+    struct streams *s = *state;
+    uint64_t before = 0;
+    struct td_span span;
+    uint64_t next = 1;
+
+    begin_compact(s);
+    for (int i = 0; i < 50; i++)
+        keys[i] = i % 7 ? "a" : "b";
+    for (; next < 1000; next += 50)
+        put_keys(s, keys, 50, 10, next);
+    hello(s->f, "read");
+    givef(s->f, "read",
+          "[5 1 1 \">\" {\"events\" 3 \"bytes\" 10000000 \"stream\" \"k\" "
+          "\"start\" \"all\"}]");
+    for (int i = 0; i < 60; i++) {
+        uint64_t taken = events_to(s->f, "read");
+
+        if (next < 3000) {
+            put_keys(s, keys, 50, 10, next);
+            next += 50;
+        }
+        givef(s->f, "read", "[9 %u [[1 %u %u 10000000]]]",
+              messages_to(s->f, "read"), (unsigned)taken,
+              (unsigned)taken + (i < 50 ? 20 : 5000));
+        flush(s->f);
+    }
+    settle_down(s);
+    for (uint32_t i = 0; span_to(s, "read", i, &span); i++) {
+        assert_true(span.sequence > before);
+        before = span.sequence + span.count - 1;
+    }
+    assert_int_equal(before, next - 1);
+    assert_int_equal(missed_by(s->f, "read", NULL), 0);
+}
+
+static void test_compaction_wants_a_keyed_stream_on_disk(void **state)
+{
+    static const char *const bad[] = {
+        "{\"name\" \"q\" \"patterns\" [\"q\"] \"compact\" true}",
+        "{\"name\" \"q\" \"patterns\" [\"q\"] \"keyed\" true \"compact\" "
+        "true \"storage\" \"memory\"}",
+        "{\"name\" \"q\" \"patterns\" [\"q\"] \"keyed\" true \"compact\" 1}",
+        "{\"name\" \"q\" \"patterns\" [\"q\"] \"tombstone_ms\" -1}",
+        "{\"name\" \"q\" \"patterns\" [\"q\"] \"tombstone_ms\" "
+        "3153600000001}",
+    };
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    for (uint32_t i = 0; i < TD_ARRAY_LEN(bad); i++)
+        assert_row(bad[i],
+                   call_code(s, "pub", "stream.add", bad[i]) == TIDINGS_EINVAL);
+}
+
+/* Nothing but a version, one flag, a number of events: what else there is in a
+ * record of which nothing is left is damage. */
+static void test_gaps_have_one_shape(void **state)
+{
+    static const struct td_record_head gone = {
+        .gone = true, .events = 7, .previous = 3, .stored_ms = 5};
+    struct td_record_head head;
+    struct td_buf b = {0};
+
+    (void)state;
+    td_record_pack(&b, &gone);
+    assert_int_equal(b.len, TD_RECORD_GONE_BYTES);
+    assert_true(td_record_read(td_mp_str(&b), &head));
+    assert_true(head.gone);
+    assert_int_equal(head.events, 7);
+    assert_int_equal(head.previous, 3);
+    b.data[1] = 2;
+    assert_false(td_record_read(td_mp_str(&b), &head));
+    b.data[1] = 1;
+    td_buf_append(&b, "x", 1);
+    assert_false(td_record_read(td_mp_str(&b), &head));
+    td_buf_fini(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_STREAM(test_compaction_keeps_the_newest),
+        TEST_STREAM(test_compaction_keeps_as_much_as_is_live),
+        TEST_STREAM(test_tombstones_go_after_a_while),
+        TEST_STREAM(test_groups_pass_over_what_is_gone),
+        TEST_STREAM(test_readers_go_on_while_records_change),
+        TEST_STREAM(test_compaction_wants_a_keyed_stream_on_disk),
+        TEST_STREAM(test_gaps_have_one_shape),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
