@@ -137,19 +137,23 @@ uint64_t td_lmdb_space_for(const struct td_lmdb *s, uint64_t ops,
     return pages * s->page_bytes + bytes;
 }
 
-/* What an opener before has allocated: a full disk gives it again. */
+/* What an opener before has allocated: a full disk gives it again. That was no
+ * more than two reserves; a file that is longer was made so by damage. */
 static uint64_t allocated(struct td_lmdb *s, int fd)
 {
     MDB_envinfo info;
     struct stat st;
-    off_t end;
+    uint64_t end;
+    uint64_t size;
 
     mdb_env_info(s->env, &info);
-    end = (off_t)((info.me_last_pgno + 1) * s->page_bytes);
-    if (fstat(fd, &st) != 0 || st.st_size <= end ||
-        posix_fallocate(fd, end, st.st_size - end) != 0)
+    end = ((uint64_t)info.me_last_pgno + 1) * s->page_bytes;
+    if (fstat(fd, &st) != 0)
         return 0;
-    return (uint64_t)st.st_size;
+    size = least((uint64_t)st.st_size, end + 2 * s->options.reserve_bytes);
+    if (size <= end || posix_fallocate(fd, (off_t)end, (off_t)(size - end)))
+        return 0;
+    return size;
 }
 
 void td_lmdb_space_init(struct td_lmdb *s)

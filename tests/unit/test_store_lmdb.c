@@ -379,6 +379,24 @@ static void test_lmdb_refuses_a_file_cut_short(void **state)
 }
 
 /* An older copy of the file beside a newer mark. */
+/* A free page whose number is damaged is written far behind the end: what lies
+ * between is not to be allocated. */
+static void test_lmdb_does_not_fill_up_a_file_too_long(void **state)
+{
+    struct stat st;
+    char path[200];
+
+    (void)state;
+    put("a", "1");
+    td_rig_close(&rig);
+    path_of(path, "data.mdb");
+    assert_int_equal(truncate(path, (off_t)1 << 30), 0);
+    td_rig_open(&rig);
+    assert_string_equal(td_rig_get(&rig, "a"), "1");
+    assert_int_equal(stat(path, &st), 0);
+    assert_true((uint64_t)st.st_blocks * 512 <= 4 * (uint64_t)TD_STORE_RESERVE);
+}
+
 static void test_lmdb_refuses_an_older_state(void **state)
 {
     char command[512];
@@ -528,6 +546,7 @@ int main(void)
         TEST(test_lmdb_serves_around_damaged_values),
         TEST(test_lmdb_refuses_a_damaged_tree),
         TEST(test_lmdb_refuses_a_file_cut_short),
+        TEST(test_lmdb_does_not_fill_up_a_file_too_long),
         TEST(test_lmdb_refuses_an_older_state),
         TEST(test_lmdb_verify_tells_what_is_damaged),
         TEST(test_lmdb_verify_finds_nothing_in_a_sound_folder),
