@@ -115,6 +115,62 @@ static void test_groups_begin_with_the_newest_of_each_key(void **state)
     check_newcomers(*state, "g");
 }
 
+/* ---- of which only the newest is kept ---- */
+
+#define MANY 2500u
+
+static void check_passes_over(struct conf *c, tidings_bus *bus,
+                              const struct kept *k, const char *group)
+{
+    const struct tidings_sub_options all = {.start.kind = TIDINGS_START_ALL};
+    struct hand *h = hand_new(c);
+    uint64_t before = 0;
+    uint64_t n;
+
+    hand_join(h, bus, k, group, &all);
+    for (int64_t end = td_proc_now_ms() + CONF_MS;
+         ((n = hand_count(h)) == 0 || hand_call(h, n - 1).n < MANY) &&
+         td_proc_now_ms() < end;)
+        conf_pause_us(1000);
+    assert_true(n < MANY);
+    for (uint64_t i = 0; i < n; i++) {
+        struct hand_call call = hand_call(h, i);
+
+        assert_int_equal(call.sequence, call.n);
+        assert_true(call.n > before);
+        before = call.n;
+    }
+    assert_int_equal(before, MANY);
+    assert_false(hand_wait_missed(h, 1, 0)); /* nobody is told */
+}
+
+static void test_compacted_streams_are_read_without_gaps(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    struct tidings_stream_options options;
+    const char *patterns[1];
+    uint64_t bytes = UINT64_MAX;
+    struct kept k;
+
+    kept_name(&k);
+    options = kept_options(&k, patterns);
+    options.keyed = options.compact = true;
+    if (!conf_has_data()) { /* it is for disks */
+        assert_err(tidings_stream_add(bus, &options, CONF_MS), TIDINGS_EINVAL);
+        return;
+    }
+    assert_ok(tidings_stream_add(bus, &options, CONF_MS));
+    publish_keys(&k, bus, 1, MANY);
+    for (int64_t end = td_proc_now_ms() + CONF_MS;
+         bytes > MANY * 20 && td_proc_now_ms() < end;) {
+        bytes = operate_stream_figure(bus, k.stream, "bytes");
+        conf_pause_us(1000);
+    }
+    check_passes_over(c, bus, &k, NULL);
+    check_passes_over(c, bus, &k, "g");
+}
+
 /* ---- who expects ---- */
 
 struct writer {
@@ -264,6 +320,7 @@ int conf_run_newest(void)
         KEPT_TEST(test_readers_begin_with_the_newest_of_each_type),
         KEPT_TEST(test_readers_begin_with_the_newest_of_each_key),
         KEPT_TEST(test_groups_begin_with_the_newest_of_each_key),
+        KEPT_TEST(test_compacted_streams_are_read_without_gaps),
         KEPT_TEST(test_writers_of_one_key_notice_each_other),
         KEPT_TEST(test_what_is_expected_of_a_key_is_one),
     };
