@@ -149,7 +149,7 @@ static void test_store_answers_in_order(void **state)
 {
     struct td_rig *rig = *state;
     struct td_txn txn = {0};
-    char key[8];
+    char key[16];
 
     for (int i = 0; i < 200; i++) {
         snprintf(key, sizeof(key), "%03d", i);

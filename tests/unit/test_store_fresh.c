@@ -216,7 +216,7 @@ static void commit_and_die(enum td_level level)
     pid_t pid = fork();
 
     if (pid == 0) {
-        char key[8];
+        char key[16];
 
         td_rig_open(&rig);
         for (int i = 1; i <= LEFT; i++) {

@@ -10,7 +10,7 @@ static tidings_err build(void *arg)
 {
     struct td_txn txn = {0};
     tidings_err err;
-    char key[8];
+    char key[16];
 
     (void)arg;
     for (int i = 0; i < 40; i++) {
@@ -83,7 +83,7 @@ static void test_model_fails_without_memory(void **state)
     td_rig_open(&rig);
     for (int i = 0; i < 30; i++) {
         struct td_txn txn = {0};
-        char key[8];
+        char key[16];
 
         snprintf(key, sizeof(key), "k%02d", i);
         td_rig_put(&txn, key, "value");
