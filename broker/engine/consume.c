@@ -5,6 +5,9 @@
 
 #include <stdlib.h>
 
+/* What a reader may be given. */
+#define READER_GIVEN (TD_GIVEN_START | TD_GIVEN_PATTERN)
+
 static bool read_windows(struct td_str options, uint64_t *events,
                          uint64_t *bytes)
 {
@@ -28,6 +31,10 @@ static struct td_consumer *find_consumer(struct td_engine *e,
     *code = TIDINGS_EINVAL;
     *text = td_durable_options_read(&options, f->u.subscribe.options, &given);
     if (*text)
+        return NULL;
+    *text = "a reader has no options of a group but start: leave them out, or "
+            "name a group";
+    if (options.group.len == 0 && (given & ~(unsigned)READER_GIVEN))
         return NULL;
     options.pattern = f->u.subscribe.pattern;
     given |= TD_GIVEN_PATTERN;

@@ -131,7 +131,8 @@ static struct td_consumer *consumer_new(
         free(c);
         return NULL;
     }
-    c->group->share = (enum td_share)c->options.share;
+    if (td_consumer_is_durable(c)) /* a reader has no names to deal by */
+        c->group->share = (enum td_share)c->options.share;
     c->all = td_str_is(c->options.pattern, ">");
     c->cursor = stream->head.next;
     td_settled_init(&c->settled, c->cursor);

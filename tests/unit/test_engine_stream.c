@@ -357,11 +357,10 @@ static void test_group_redrives_what_the_stream_forgot(void **state)
     for (int i = 0; i < 10; i++)
         settle_down(s);
     call(s, "pub", "stream.purge", "{\"name\" \"events\"}");
-    assert_int_equal(
-        count(call(s, "pub", "dlq.redrive",
-                   "{\"stream\" \"events\" \"group\" \"g\"}"),
-              "events"),
-        DEAD);
+    assert_int_equal(count(call(s, "pub", "dlq.redrive",
+                                "{\"stream\" \"events\" \"group\" \"g\"}"),
+                           "events"),
+                     DEAD);
     for (int i = 0; i < 10; i++)
         settle_down(s);
     assert_int_equal(events_to(s->f, "sub"), 2 * DEAD);
@@ -420,6 +419,31 @@ static void test_group_waits_so_long_for_settlement(void **state)
     assert_int_equal(settled_with(s, "sub", TIDINGS_EEXIST), 1);
 }
 
+/* It is alone: there is nobody to deal with, and nothing to settle. */
+static void test_reader_has_no_options_of_a_group(void **state)
+{
+    static const char *const bad[] = {"\"group_policy\" \"round_robin\"",
+                                      "\"group_policy\" \"random\"",
+                                      "\"group_policy\" \"least_pending\"",
+                                      "\"group_policy\" \"key\"",
+                                      "\"group_policy\" \"single\"",
+                                      "\"max_in_flight\" 1",
+                                      "\"ack_wait_ms\" 1000",
+                                      "\"max_deliver\" 3",
+                                      "\"backoff_ms\" 10",
+                                      "\"backoff_max_ms\" 100000"};
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    for (unsigned i = 0; i < TD_ARRAY_LEN(bad); i++) {
+        consume(s, "sub", i + 1, ">", "events", NULL, bad[i]);
+        assert_row(bad[i], code_of_reply(s->f, "sub") == TIDINGS_EINVAL);
+    }
+    put(s, "pub", "a", 1, 1, DISK);
+    assert_int_equal(events_to(s->f, "sub"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -434,6 +458,7 @@ int main(void)
         TEST_STREAM(test_stream_takes_all_or_nothing),
         TEST_STREAM(test_stream_in_memory_says_so),
         TEST_STREAM(test_reader_reads_all),
+        TEST_STREAM(test_reader_has_no_options_of_a_group),
         TEST_STREAM(test_group_delivers_and_settles),
         TEST_STREAM(test_group_goes_on_after_a_crash),
         TEST_STREAM(test_group_delivers_again_after_nak),
