@@ -44,10 +44,15 @@ def confirmed(scaled):
     events = scaled(EVENTS[TIDINGS])
 
     def ours(processes):
-        rate = durable.confirmed(processes, TIDINGS, events)
-        processes.end()
-        return {"rate": rate, "os": durable.confirmed(
-            processes, TIDINGS, events, "--level", "os")}
+        """Each twice, there and back: a run is half as fast or twice as fast
+        by where on the disk the blocks are that the run before it freed."""
+        took = {"rate": 0, "os": 0}
+        for name in ("rate", "os", "os", "rate"):
+            level = ["--level", "os"] if name == "os" else []
+            took[name] += events / durable.confirmed(
+                processes, TIDINGS, events, *level)
+            processes.end()
+        return {name: 2 * events / seconds for name, seconds in took.items()}
 
     others = rates(durable.confirmed, scaled,
                    [peer for peer in EVENTS if peer is not TIDINGS])
@@ -105,10 +110,10 @@ def alone(name, title, metrics, run, goals, joined=False):
 def retention(quick):
     keep = KEEP_BYTES // 4 if quick else KEEP_BYTES
     return alone(
-        "retention", "A stream that keeps a tenth of what was published", [
+        "retention", "Retention at a tenth", [
             Metric("first", "first tenth", "events/s", "higher", 0),
             Metric("last", "last tenth", "events/s", "higher", 0),
-            Metric("folder", "the folder, of what it may keep", "×", "lower",
+            Metric("folder", "folder, of its bound", "×", "lower",
                    2),
         ], lambda processes: long_run.retention(processes, keep),
         [Goal("last", "share", 0.9, "first"), Goal("folder", "under", 2)])
@@ -140,7 +145,7 @@ def beside_replay(quick):
     return alone(
         "beside-replay", "Live at 1,000 events/s, 99th percentile", [
             Metric("alone", "alone", "µs", "lower", 0),
-            Metric("beside", "beside replays of what is cold", "µs", "lower",
+            Metric("beside", "beside cold replays", "µs", "lower",
                    0),
         ], lambda processes: long_run.beside_replay(processes, size, events),
         [Goal("beside", "most", 2, "alone")], True)
