@@ -389,8 +389,8 @@ static void on_records(struct td_engine *e, void *owner,
     td_consumer_ready(e, c);
     for (uint32_t i = 0; i < answer->records_len && all; i++)
         all = feed_record(e, c, &answer->records[i], answer->bytes, &end);
-    if (backwards && answer->records_len == 0 && c->cursor + 1 == c->read_to)
-        end = c->cursor; /* none begins before it: look further on */
+    if (backwards && all && end < c->cursor && c->cursor + 1 == c->read_to)
+        end = c->cursor; /* no record has it: look further on */
     c->read_next = all && end == c->cursor && !c->read_moving ? end : 0;
     if (!backwards && answer->records_len == 0 && c->cursor < c->read_to)
         lose_record(e, c, c->read_to);

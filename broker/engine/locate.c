@@ -18,10 +18,16 @@ static void found(struct td_engine *e, struct td_consumer *c, uint64_t sequence)
 
 static void halve(struct td_engine *e, struct td_consumer *c);
 
+static uint64_t middle_of(const struct td_consumer *c)
+{
+    return c->low + (c->high - c->low) / 2;
+}
+
 static void on_probe(struct td_engine *e, void *owner,
                      const struct td_store_answer *answer)
 {
     struct td_consumer *c = owner;
+    uint64_t middle = middle_of(c);
     struct td_record_head head;
     uint64_t first;
     uint32_t id;
@@ -36,6 +42,8 @@ static void on_probe(struct td_engine *e, void *owner,
     }
     if (head.stored_ms >= c->options.start.time_ms)
         c->high = first;
+    else if (first + head.events <= middle)
+        c->low = middle + 1; /* it is in a hole */
     else
         c->low = first + head.events;
     halve(e, c);
@@ -44,7 +52,7 @@ static void on_probe(struct td_engine *e, void *owner,
 /* Records below low are older than the time, those from high on are not. */
 static void halve(struct td_engine *e, struct td_consumer *c)
 {
-    uint64_t middle = c->low + (c->high - c->low) / 2;
+    uint64_t middle = middle_of(c);
     const struct td_entry *entry;
     struct td_place from;
     struct td_place to;
@@ -56,7 +64,7 @@ static void halve(struct td_engine *e, struct td_consumer *c)
             c->high = entry->first > c->low ? entry->first : c->low;
         else
             c->low = entry->first + entry->events;
-        middle = c->low + (c->high - c->low) / 2;
+        middle = middle_of(c);
     }
     if (c->low >= c->high) {
         found(e, c, c->low);

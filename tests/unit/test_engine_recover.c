@@ -259,6 +259,32 @@ static void test_stream_is_read_on_from_within_a_record(void **state)
     assert_int_equal(missed_by(s->f, "sub", NULL), 9);
 }
 
+/* ---- a record that is lost ---- */
+
+/* Records of 6 events each, at 1, 7 and 13, of which the second is lost. */
+static void lose_second(struct streams *s)
+{
+    struct td_place second = td_place_two(TD_TABLE_RECORD, 1, 7);
+
+    hello(s->f, "pub");
+    for (uint64_t first = 1; first <= 13; first += 6)
+        put(s, "pub", "a", 6, first, DISK);
+    damage(s, &second);
+    kill_broker(s); /* nothing is in memory */
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+}
+
+static void test_reader_begins_within_a_lost_record(void **state)
+{
+    struct streams *s = *state;
+
+    lose_second(s);
+    consume(s, "sub", 1, ">", "events", NULL, "\"start\" 10");
+    assert_int_equal(missed_by(s->f, "sub", "expired"), 3);
+    assert_int_equal(events_to(s->f, "sub"), 6);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +298,7 @@ int main(void)
         TEST_STREAM(test_stream_is_there_though_a_row_of_it_is_not),
         TEST_STREAM(test_group_is_there_though_a_row_of_it_is_not),
         TEST_STREAM(test_stream_is_read_on_from_within_a_record),
+        TEST_STREAM(test_reader_begins_within_a_lost_record),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
