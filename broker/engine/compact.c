@@ -45,6 +45,14 @@ void td_compact_anew(struct td_stream *stream)
     memset(c, 0, sizeof(*c));
 }
 
+void td_compact_purged(struct td_stream *stream)
+{
+    uint64_t ticket = stream->compact.ticket;
+
+    td_compact_anew(stream);
+    stream->compact.ticket = ticket;
+}
+
 /* ---- writing ---- */
 
 static struct td_place place_of(const struct td_stream *stream, uint64_t first)
@@ -431,14 +439,19 @@ static void read_page(struct td_engine *e, struct td_stream *stream)
 
 /* ---- passes ---- */
 
+/* The newest record stays as it is. */
+static bool is_nothing_before_it(const struct td_stream *stream)
+{
+    return stream->kept.last_record <= stream->kept.first ||
+           stream->kept.last_record <= stream->oldest.from;
+}
+
 static bool is_due(struct td_engine *e, const struct td_stream *stream)
 {
     const struct td_compact *c = &stream->compact;
     uint64_t names = stream->lasts.count;
     uint64_t seen = c->done > stream->kept.first ? c->done : stream->kept.first;
 
-    if (stream->kept.last_record <= stream->kept.first)
-        return false;
     return stream->kept.next - seen >=
                (names > EVENTS_MIN ? names : EVENTS_MIN) ||
            (c->due_ms > 0 && td_engine_unix_ms(e) >= c->due_ms);
@@ -463,7 +476,9 @@ static int64_t go_on(struct td_engine *e, struct td_stream *stream)
         return c->failed_ms;
     if (c->read || td_compact_is_moving(e, stream))
         return TD_NEVER; /* its answer looks again */
-    if (c->at == 0 && is_due(e, stream))
+    if (c->at == 0 && is_nothing_before_it(stream))
+        c->due_ms = 0; /* nor is there a tombstone */
+    else if (c->at == 0 && is_due(e, stream))
         begin_pass(stream);
     if (c->at > 0)
         read_page(e, stream);

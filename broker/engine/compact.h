@@ -39,6 +39,8 @@ struct td_compact {
 int64_t td_compact_tick(struct td_engine *e);
 /* What was rewritten has failed, or the stream ends. */
 void td_compact_anew(struct td_stream *stream);
+/* There is nothing left of it. */
+void td_compact_purged(struct td_stream *stream);
 /* Where records begin may be about to change. */
 bool td_compact_is_moving(struct td_engine *e, const struct td_stream *stream);
 

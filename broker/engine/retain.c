@@ -256,6 +256,7 @@ void td_retain_purge(struct td_engine *e, struct td_stream *stream,
     } else {
         td_read_forget(stream->trim);
         stream->trim = NULL;
+        td_compact_purged(stream);
         skip_to(e, stream, head->next);
         if (td_stream_is_on_disk(stream))
             td_commit_delete_range(e, &from, &to);

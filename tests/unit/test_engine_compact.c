@@ -135,6 +135,38 @@ static void test_tombstones_go_after_a_while(void **state)
     assert_int_equal(row.code, TIDINGS_OK); /* as if it had never been */
 }
 
+/* A pass saw a tombstone, and what it was in is gone before it may go: there is
+ * nothing to do then, and nothing to look at. */
+static void check_rests(struct streams *s, bool whole)
+{
+    static const char *const x[] = {"x"};
+    char options[60];
+    uint64_t next;
+
+    begin_compact(s);
+    put_keys(s, x, 1, 0, 1);
+    next = put_many(s, "w", 2);
+    snprintf(options, sizeof(options), "{\"name\" \"k\" \"before\" %u}",
+             (unsigned)(whole ? next : next - 1));
+    call(s, "pub", "stream.purge", options);
+    settle_down(s);
+    for (int i = 0; i < 30; i++) {
+        pass(s->f, 1000);
+        settle_down(s);
+        assert_true(s->f->next > s->f->now);
+    }
+}
+
+static void test_a_purge_leaves_no_tombstones(void **state)
+{
+    check_rests(*state, true);
+}
+
+static void test_one_record_has_no_old_tombstones(void **state)
+{
+    check_rests(*state, false);
+}
+
 /* A group passes over what is gone, also what it was given and gave back. */
 static void test_groups_pass_over_what_is_gone(void **state)
 {
@@ -249,6 +281,8 @@ int main(void)
         TEST_STREAM(test_compaction_keeps_the_newest),
         TEST_STREAM(test_compaction_keeps_as_much_as_is_live),
         TEST_STREAM(test_tombstones_go_after_a_while),
+        TEST_STREAM(test_a_purge_leaves_no_tombstones),
+        TEST_STREAM(test_one_record_has_no_old_tombstones),
         TEST_STREAM(test_groups_pass_over_what_is_gone),
         TEST_STREAM(test_readers_go_on_while_records_change),
         TEST_STREAM(test_compaction_wants_a_keyed_stream_on_disk),
