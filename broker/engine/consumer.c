@@ -254,7 +254,7 @@ void td_consumer_seek(struct td_engine *e, struct td_consumer *c,
                       const struct td_start *start, struct td_placement *was)
 {
     *was = (struct td_placement){c->locating, c->options.start.time_ms,
-                                 c->settled, c->counts};
+                                 c->newest_to, c->settled, c->counts};
     forget_out(c);
     for (uint32_t i = 0; i < c->burials.len; i++) {
         struct td_burial *burial = td_fifo_nth(&c->burials, i);
@@ -285,6 +285,8 @@ void td_consumer_put_back(struct td_engine *e, struct td_consumer *c,
     td_counts_redirty(&c->counts);
     c->options.start.time_ms = start.time_ms;
     c->cursor = td_settled_next(&c->settled, c->settled.floor);
+    td_newest_end(c);
+    c->newest_to = was->newest_to;
     if (was->locating)
         td_locate(e, c, &start);
     moved(e, c);

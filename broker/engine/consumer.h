@@ -117,6 +117,7 @@ struct td_consumer {
 struct td_placement {
     bool locating;
     int64_t time_ms; /* the start that it was looking for */
+    uint64_t newest_to;
     struct td_settled_set settled;
     struct td_counts counts;
 };

@@ -202,6 +202,39 @@ static void test_group_seeks_the_newest(void **state)
     GOT(s, "sub", 1, 2, 3, 2, 3);
 }
 
+/* The store does not take it: the group goes on as if it had never been sent
+ * elsewhere, with the newest. */
+static void test_group_that_could_not_seek_goes_on_with_the_newest(void **state)
+{
+    struct streams *s = *state;
+
+    begin_keyed(s);
+    put_key(s, "x", 1);
+    put_key(s, "y", 2);
+    put_key(s, "z", 3);
+    put_key(s, "x", 4);
+    put_key(s, "z", 5);
+    consume(s, "sub", 1, ">", "k", "g",
+            "\"start\" \"last\" \"max_in_flight\" 1");
+    GOT(s, "sub", 2);
+    pass(s->f, 100);
+    settle_down(s);
+    hold_store(s);
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    give(s->f, "pub",
+         "[15 9 \"group.seek\" {\"stream\" \"k\" \"group\" \"g\" "
+         "\"start\" \"new\"}]");
+    settle_down(s);
+    let_store(s);
+    pass(s->f, 2000);
+    settle_down(s);
+    GOT(s, "sub", 2, 2);
+    settle(s, "sub", TD_ACK, 2, 2);
+    settle(s, "sub", TD_ACK, 3, 3);
+    settle(s, "sub", TD_ACK, 4, 4);
+    GOT(s, "sub", 2, 2, 4, 5);
+}
+
 /* ---- what is known ---- */
 
 static void test_newest_is_what_is_committed(void **state)
@@ -468,6 +501,7 @@ int main(void)
         TEST_STREAM(test_group_goes_on_with_the_newest),
         TEST_STREAM(test_group_goes_on_when_its_name_moves),
         TEST_STREAM(test_group_seeks_the_newest),
+        TEST_STREAM(test_group_that_could_not_seek_goes_on_with_the_newest),
         TEST_STREAM(test_newest_is_what_is_committed),
         TEST_STREAM(test_newest_is_there_after_a_crash),
         TEST_STREAM(test_newest_forgets_what_retention_took),
