@@ -177,22 +177,15 @@ static void put_whole(struct looking *l)
 
 /* ---- which are live ---- */
 
-/* Its name's newest event, without data: whether it may go now. */
-static bool is_old_tombstone(struct looking *l, uint32_t skip)
+/* The last of those events is its name's newest: whether it has no data, and
+ * may go now. */
+static bool is_old_tombstone(struct looking *l, const struct td_newest_walk *w)
 {
     struct td_compact *c = &l->stream->compact;
-    struct td_piece front, rest = l->left, one;
     int64_t due_ms =
         l->head.stored_ms + (int64_t)l->stream->options.tombstone_ms;
-    struct td_event event;
-    const uint8_t *data;
 
-    if ((skip > 0 && !td_piece_cut(&l->left, skip, UINT64_MAX, UINT32_MAX,
-                                   &front, &rest)) ||
-        !td_piece_cut(&rest, 1, UINT64_MAX, UINT32_MAX, &one, &front))
-        return false;
-    data = td_piece_data(&one);
-    if (!td_event_open(&event, &data, data + one.bytes) || event.data.len > 0)
+    if (!td_newest_is_last_empty(w))
         return false;
     if (due_ms <= td_engine_unix_ms(l->e))
         return true;
@@ -204,7 +197,7 @@ static bool is_old_tombstone(struct looking *l, uint32_t skip)
 /* Of events in a row of one name the first *gone are not kept; then one is, or
  * all that follow are, or none. False: no memory. */
 static bool judge(struct looking *l, const struct td_newest_walk *w,
-                  uint32_t skip, uint32_t *gone)
+                  uint32_t *gone)
 {
     uint32_t number = td_last_find(&l->stream->lasts, w->hash);
     uint64_t last = w->sequence + w->events - 1;
@@ -215,7 +208,7 @@ static bool judge(struct looking *l, const struct td_newest_walk *w,
         *gone = w->events;
     } else if (kept == last && kept > 0) {
         *gone = w->events - 1;
-        if (!is_old_tombstone(l, skip + *gone))
+        if (!is_old_tombstone(l, w))
             return true;
         *gone = w->events;
         return td_newest_bury(l->e, l->stream, number);
@@ -257,7 +250,7 @@ static bool is_whole(struct looking *l)
             w.sequence) /* a newer one, here or later */
             return false;
         if (td_last_at(&l->stream->lasts, number)->kept == w.sequence &&
-            is_old_tombstone(l, (uint32_t)(w.sequence - l->first)))
+            is_old_tombstone(l, &w))
             return false;
     }
     return true;
@@ -275,7 +268,7 @@ static bool cut_up(struct looking *l)
     while (td_newest_step(&w)) {
         uint32_t gone;
 
-        if (!judge(l, &w, live, &gone))
+        if (!judge(l, &w, &gone))
             return false;
         if (gone > 0 && (!cut(l, live, true) || !cut(l, gone, false)))
             return false;

@@ -57,9 +57,25 @@ static void open_event(struct td_newest_walk *w, const struct td_run *run)
 {
     struct td_event event;
 
-    if (!td_event_open(&event, &w->at, w->end) ||
-        !td_newest_key(w->hash, &event))
+    w->opened = td_event_open(&event, &w->at, w->end);
+    if (w->opened)
+        w->data_len = event.data.len;
+    if (!w->opened || !td_newest_key(w->hash, &event))
         hash_name(w->hash, run->type, OF_TYPE);
+}
+
+bool td_newest_is_last_empty(const struct td_newest_walk *w)
+{
+    const uint8_t *at = w->from;
+    struct td_event event = {0};
+
+    if (w->opened)
+        return w->data_len == 0;
+    for (uint32_t i = 0; i < w->events; i++) {
+        if (!td_event_open(&event, &at, w->end))
+            return false;
+    }
+    return event.data.len == 0;
 }
 
 bool td_newest_step(struct td_newest_walk *w)
@@ -70,6 +86,8 @@ bool td_newest_step(struct td_newest_walk *w)
         return false;
     run = &w->batch->runs[w->run];
     w->sequence += w->events;
+    w->opened = false;
+    w->from = w->at;
     if (w->keyed && (run->flags & TD_RUN_KEY)) {
         open_event(w, run);
         w->events = 1;

@@ -12,9 +12,12 @@ struct td_newest_walk {
     uint8_t hash[TD_LAST_HASH_BYTES];
     uint64_t sequence; /* of the first of … */
     uint32_t events;   /* … so many */
+    bool opened;       /* it is one event, with … */
+    size_t data_len;   /* … so much data */
     bool keyed;
     const struct td_batch *batch;
-    const uint8_t *at;
+    const uint8_t *from; /* of these events */
+    const uint8_t *at;   /* of those after them */
     const uint8_t *end;
     uint32_t run;
     uint32_t event;
@@ -24,6 +27,8 @@ void td_newest_begin(struct td_newest_walk *w, const struct td_stream *stream,
                      const struct td_batch *batch, const uint8_t *events,
                      uint64_t first);
 bool td_newest_step(struct td_newest_walk *w); /* false: those were all */
+/* Whether the last of those events has no data. */
+bool td_newest_is_last_empty(const struct td_newest_walk *w);
 /* The hash of its partitionkey; false: it has none. */
 bool td_newest_key(uint8_t out[TD_LAST_HASH_BYTES],
                    const struct td_event *event);

@@ -135,6 +135,24 @@ static void test_tombstones_go_after_a_while(void **state)
     assert_int_equal(row.code, TIDINGS_OK); /* as if it had never been */
 }
 
+/* Of a run without keys the last event alone is a tombstone, or is not. */
+static void test_the_last_of_a_type_is_a_tombstone(void **state)
+{
+    static const struct piece dead[] = {{"k.a", 3, 5, 1, NULL},
+                                        {"k.a", 1, 0, 4, NULL},
+                                        {"k.b", 1, 0, 5, NULL},
+                                        {"k.b", 2, 5, 6, NULL}};
+    struct streams *s = *state;
+
+    begin_compact(s);
+    publish(s->f, "pub", DISK, dead, 4);
+    settle_down(s);
+    pass(s->f, 6000);
+    put_many(s, "w", 8);
+    read_all(s, "late");
+    check_first(s, "late", (const uint64_t[]){7, 0});
+}
+
 /* A pass saw a tombstone, and what it was in is gone before it may go: there is
  * nothing to do then, and nothing to look at. */
 static void check_rests(struct streams *s, bool whole)
@@ -281,6 +299,7 @@ int main(void)
         TEST_STREAM(test_compaction_keeps_the_newest),
         TEST_STREAM(test_compaction_keeps_as_much_as_is_live),
         TEST_STREAM(test_tombstones_go_after_a_while),
+        TEST_STREAM(test_the_last_of_a_type_is_a_tombstone),
         TEST_STREAM(test_a_purge_leaves_no_tombstones),
         TEST_STREAM(test_one_record_has_no_old_tombstones),
         TEST_STREAM(test_groups_pass_over_what_is_gone),
