@@ -374,6 +374,41 @@ static void skip_taken(struct td_engine *e, struct td_batch *batch,
     batch->wire.len = e->cut.len;
 }
 
+/* Of a batch that is taken as a whole or not at all a part was seen before, and
+ * not the rest: to store it would store that part twice. */
+static bool is_partly_old(const struct td_producer *p,
+                          const struct td_batch *batch, uint64_t last)
+{
+    uint64_t first = batch->runs[0].first;
+
+    return (first <= p->taken && last > p->taken) ||
+           (!td_stored_has(&p->stored, last) &&
+            (td_stored_has(&p->stored, first) ||
+             td_stored_alike(&p->stored, first, last - first + 1) <
+                 last - first + 1));
+}
+
+/* What is stored of it stays so. */
+static void refuse_partly_old(struct td_engine *e, struct td_session *s,
+                              const struct td_batch *batch, unsigned level)
+{
+    struct td_producer *p = s->producer;
+    const struct td_run *run = &batch->runs[batch->runs_len - 1];
+    uint64_t last = run->first + run->count - 1;
+
+    for (uint32_t i = 0; i < batch->runs_len && level > 0; i++) {
+        struct td_confirm row = {.first = batch->runs[i].first,
+                                 .count = batch->runs[i].count,
+                                 .code = TIDINGS_ECONFLICT};
+
+        td_confirm(e, s, 0, NULL, &row);
+    }
+    if (last > p->taken) {
+        td_stored_lose(&p->stored, p->taken + 1, last);
+        p->taken = last;
+    }
+}
+
 /* It was not taken before, or is not stored; the condition is judged. */
 static tidings_err take_conditional(struct td_engine *e, struct td_session *s,
                                     struct td_batch *batch,
@@ -438,6 +473,11 @@ static tidings_err take_batch(struct td_engine *e, struct td_session *s,
     uint32_t runs_len = batch->runs_len;
     tidings_err err = TIDINGS_OK;
 
+    if ((asking->later || asking->condition.set) &&
+        is_partly_old(p, batch, last)) {
+        refuse_partly_old(e, s, batch, level);
+        return TIDINGS_OK;
+    }
     if (asking->later)
         return take_scheduled(e, s, batch, body, offset, asking);
     if (asking->condition.set)

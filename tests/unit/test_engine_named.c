@@ -335,6 +335,42 @@ static void test_named_schedules_once(void **state)
     }
 }
 
+/* A batch that is taken as a whole is not, when a part of it is stored: it would
+ * be stored twice. Nor when it comes again. */
+static void test_named_refuses_a_whole_that_is_partly_stored(void **state)
+{
+    static const struct {
+        uint64_t flags;
+        const char *options;
+    } rows[] = {{DISK | TD_PUBLISH_ATOMIC, "{}"},
+                {DISK, "{\"expect\" 7}"},
+                {DISK, "{\"after_ms\" 60000}"}};
+    static const struct piece across = {"a.b", 6, 10, 5, NULL};
+    struct streams *s = *state;
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        hello_term(s, "=a/1", 0);
+        if (i == 0)
+            put_size(s, "=a/1", 10, 7, 1);
+        forget(s->f);
+        for (uint32_t again = 0; again < 2; again++) {
+            publish_if(s->f, "=a/1", rows[i].flags, &across, 1,
+                       rows[i].options);
+            settle_down(s);
+            CONFIRM("=a/1", again, 5, 6, TIDINGS_ECONFLICT, false);
+        }
+        assert_int_equal(stored_events(s, "=a/1"), 7);
+        put_size(s, "=a/1", 10, 3, 5); /* they still count as stored */
+        CONFIRM("=a/1", 2, 5, 3, TIDINGS_OK, true);
+        cut_power(s);
+    }
+    hello_term(s, "=a/1", 0);
+    forget(s->f);
+    put_size(s, "=a/1", 10, 3, 8); /* the rest does not */
+    CONFIRM("=a/1", 0, 8, 3, TIDINGS_OK, false);
+    assert_int_equal(stored_events(s, "=a/1"), 10);
+}
+
 /* ---- whose it is ---- */
 
 static void test_named_is_not_forgotten(void **state)
@@ -457,6 +493,7 @@ int main(void)
         TEST_STREAM(test_named_numbers_may_be_left_out),
         TEST_STREAM(test_named_stores_later_what_was_refused),
         TEST_STREAM(test_named_schedules_once),
+        TEST_STREAM(test_named_refuses_a_whole_that_is_partly_stored),
         TEST_STREAM(test_named_is_not_forgotten),
         TEST_STREAM(test_named_needs_its_name),
         TEST_STREAM(test_named_hello_of_nonsense),
