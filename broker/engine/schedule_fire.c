@@ -21,12 +21,14 @@ static void lose(struct td_engine *e, const struct td_due *due)
     e->streams.lost_states++;
 }
 
-/* Nobody takes it now. Many such are tried less often. */
-static void put_off(struct td_engine *e, const struct td_due *due)
+/* Nobody takes it now, or it cannot leave: then it was routed. Many such are
+ * tried less often. */
+static void put_off(struct td_engine *e, const struct td_due *due, bool routed)
 {
     struct td_schedule *s = &e->streams.schedule;
     struct td_due later = *due;
 
+    later.routed = due->routed || routed;
     s->late += due->when_ms == due->due_ms;
     td_due_put_off(&later,
                    td_engine_unix_ms(e) + REFUSED_MS + (int64_t)s->late);
@@ -93,13 +95,15 @@ static void publish(struct td_engine *e, const struct td_due *due,
     }
     offset = (size_t)((const uint8_t *)body.data - bytes->data);
     if (store(e, due, &batch, bytes, offset)) {
-        put_off(e, due);
+        put_off(e, due, false);
         return;
     }
     if (!due->routed)
         td_publish_own(e, &batch, bytes, offset);
-    if (!td_schedule_leave(e, due, TD_GOING_OUT))
-        e->streams.txn.failed = true; /* nor is it stored */
+    if (td_schedule_leave(e, due, TD_GOING_OUT))
+        return;
+    e->streams.txn.failed = true; /* nor is it stored */
+    put_off(e, due, true);
 }
 
 /* ---- those that are due ---- */
