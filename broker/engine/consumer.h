@@ -173,6 +173,8 @@ bool td_feed_can(const struct td_engine *e);
 void td_consumer_eats(struct td_engine *e, struct td_consumer *c);
 /* Whether there is a member with credit, and room before it. */
 bool td_feed_may(struct td_engine *e, struct td_consumer *c);
+/* They are gone, and were not settled: counted, and a member is told. */
+void td_consumer_expire(struct td_consumer *c, uint64_t events);
 /* It is to be looked at then, or earlier. */
 void td_consumer_wake_at(struct td_engine *e, struct td_consumer *c,
                          int64_t ms);

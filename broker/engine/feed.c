@@ -264,7 +264,7 @@ static void tell_expired(struct td_engine *e, struct td_consumer *c)
     }
 }
 
-static void expire(struct td_consumer *c, uint64_t events)
+void td_consumer_expire(struct td_consumer *c, uint64_t events)
 {
     c->count.expired += events;
     c->untold += events;
@@ -291,7 +291,7 @@ static void catch_up(struct td_engine *e, struct td_consumer *c)
         td_settled_raise(&c->settled, first);
         td_consumer_dirty(e, c);
     }
-    expire(c, lost);
+    td_consumer_expire(c, lost);
 }
 
 /* ---- reading ---- */
@@ -337,7 +337,7 @@ static void lose_record(struct td_engine *e, struct td_consumer *c,
            (int)c->stream->options.name.len, c->stream->options.name.data,
            (unsigned long long)c->cursor, (unsigned long long)(until - 1));
     if (skip(e, c, lost))
-        expire(c, lost);
+        td_consumer_expire(c, lost);
 }
 
 /* *end: where the next record begins. */

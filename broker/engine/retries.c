@@ -66,7 +66,7 @@ static void give_up(struct td_engine *e, struct td_consumer *c, uint32_t events)
     events = events < retry->count ? events : retry->count;
     if (c->redriven) /* the next one may have a dead letter */
         events = 1;
-    c->count.expired += events;
+    td_consumer_expire(c, events);
     td_retries_shift(&c->retries, events);
     td_consumer_done(e, c, sequence, events);
 }

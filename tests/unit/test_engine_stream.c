@@ -303,6 +303,27 @@ static void test_group_delivers_again_after_nak(void **state)
     assert_false(span_to(s, "sub", 4, &(struct td_span){0}));
 }
 
+/* What waits to be delivered again may be gone by then: a member is told. */
+static void test_group_is_told_of_retries_that_expired(void **state)
+{
+    struct streams *s = *state;
+    struct td_str row;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "");
+    put(s, "pub", "a", 3, 1, DISK);
+    settle(s, "sub", TD_NAK, 1, 2);
+    call(s, "pub", "stream.purge", "{\"name\" \"events\" \"before\" 4}");
+    settle_down(s);
+    pass(s->f, 300);
+    settle_down(s);
+    assert_int_equal(events_to(s->f, "sub"), 3);
+    assert_int_equal(missed_by(s->f, "sub", "expired"), 2);
+    row = row_of(call(s, "pub", "group.list", "{}"), "groups", 0);
+    assert_int_equal(count(row, "expired"), 2);
+}
+
 static void test_group_buries_and_redrives(void **state)
 {
     struct streams *s = *state;
@@ -462,6 +483,7 @@ int main(void)
         TEST_STREAM(test_group_delivers_and_settles),
         TEST_STREAM(test_group_goes_on_after_a_crash),
         TEST_STREAM(test_group_delivers_again_after_nak),
+        TEST_STREAM(test_group_is_told_of_retries_that_expired),
         TEST_STREAM(test_group_buries_and_redrives),
         TEST_STREAM(test_group_redrives_what_the_stream_forgot),
         TEST_STREAM(test_group_delivers_again_when_a_member_ends),
