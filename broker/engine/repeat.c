@@ -376,6 +376,8 @@ int64_t td_repeat_tick(struct td_engine *e)
     struct td_streams *st = &e->streams;
     int64_t unix_ms;
 
+    if (st->loading)
+        return TD_NEVER; /* rows that are not read yet are not stale */
     if (e->now_ms < st->dedup_ms)
         return st->dedup_ms;
     st->dedup_ms = TD_NEVER;

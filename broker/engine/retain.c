@@ -200,6 +200,8 @@ int64_t td_retain_tick(struct td_engine *e)
 {
     int64_t next = TD_NEVER;
 
+    if (e->streams.loading)
+        return TD_NEVER; /* the end of that is a turn of its own */
     if (e->now_ms < e->streams.again_ms)
         return e->streams.again_ms;
     for (struct td_stream *s = e->streams.all; s; s = s->hh.next) {
