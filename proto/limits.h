@@ -94,6 +94,8 @@
 #define TD_IN_FLIGHT_MAX 1048576u
 #define TD_ACK_GAP_MAX 1048576u      /* from a group's oldest unsettled event to the
                                         next: 128 KiB of bits */
+#define TD_GAP_EVENTS_MAX 1048576u   /* in one gap of a compacted stream: groups
+                                        pass over it in bits like those */
 #define TD_ACK_WAIT_MS 30000
 #define TD_ACK_WAIT_MS_MAX (24 * 3600 * 1000)
 #define TD_MAX_DELIVER 10u

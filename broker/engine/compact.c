@@ -14,10 +14,7 @@
 
 #define PAGE_BYTES (256u << 10)
 #define EVENTS_MIN 1024u /* fewer new ones are not worth a pass */
-#define GAP_MAX                                                                \
-    (1u << 20)        /* events in one gap: what groups know of
-                                  settlements stays small */
-#define AGAIN_MS 1000 /* after a failure */
+#define AGAIN_MS   1000  /* after a failure */
 
 /* A record that is being looked at. */
 struct looking {
@@ -115,7 +112,7 @@ static void add_gap(struct looking *l, uint64_t first, uint32_t events)
     struct td_gap_record *gap = &c->gap;
 
     if (gap->events == 0 || gap->first + gap->events != first ||
-        gap->events + events > GAP_MAX) {
+        gap->events + events > TD_GAP_EVENTS_MAX) {
         put_gap(l);
         *gap = (struct td_gap_record){.first = first, .previous = c->previous};
         link_to(c, first);
@@ -284,7 +281,7 @@ static void join(struct looking *l)
     struct td_gap_record *gap = &c->gap;
 
     if (gap->events > 0 && gap->first + gap->events == l->first &&
-        gap->events + l->head.events <= GAP_MAX) {
+        gap->events + l->head.events <= TD_GAP_EVENTS_MAX) {
         take_out(l);
         add_gap(l, l->first, l->head.events);
         return;

@@ -187,7 +187,9 @@ bool td_record_read(struct td_str value, struct td_record_head *out)
     out->previous = get_u64(p + 6);
     out->stored_ms = (int64_t)get_u64(p + 14);
     table_len = get_u32(p + 22);
-    if (out->events == 0 || table_len > value.len - RECORD_BYTES ||
+    if (out->events == 0 ||
+        out->events > (out->gone ? TD_GAP_EVENTS_MAX : TD_EVENTS_MAX) ||
+        table_len > value.len - RECORD_BYTES ||
         (out->gone && value.len != RECORD_BYTES))
         return false;
     out->table = (struct td_str){value.data + RECORD_BYTES, table_len};

@@ -234,7 +234,8 @@ static tidings_err on_scheduled(struct td_engine *e, struct td_str key,
     int64_t due_ms;
 
     if (!td_place_read_due(key, &due_ms, &number) ||
-        !td_schedule_row_read(value, &row) || (row.next > 0) != (number == 0))
+        !td_schedule_row_read(value, &row) || (row.next > 0) != (number == 0) ||
+        number == UINT64_MAX || td_dues_find(&e->streams.schedule.dues, number))
         return TIDINGS_EIO;
     if (row.next > 0)
         e->streams.schedule.next = row.next;
@@ -333,6 +334,8 @@ void td_load_end(struct td_engine *e, tidings_err err)
     write_again(e);
     DL_FOREACH(e->streams.consumers, c)
     {
+        if (c->newest_to > c->stream->head.next)
+            c->newest_to = c->stream->head.next;
         /* seldom: it was killed while its start was being looked for */
         if (!c->placed)
             td_locate(e, c, &c->options.start);

@@ -293,6 +293,37 @@ static void test_gaps_have_one_shape(void **state)
     td_buf_fini(&b);
 }
 
+/* A record says how many sequences it stands for: no more than one can have. */
+static void test_records_are_bounded(void **state)
+{
+    static const struct {
+        const char *name;
+        bool gone;
+        uint32_t events;
+        bool ok;
+    } rows[] = {
+        {"a gap", true, TD_GAP_EVENTS_MAX, true},
+        {"too long a gap", true, TD_GAP_EVENTS_MAX + 1, false},
+        {"any number of gone", true, UINT32_MAX, false},
+        {"a record", false, TD_EVENTS_MAX, true},
+        {"too long a record", false, TD_EVENTS_MAX + 1, false},
+        {"any number", false, UINT32_MAX, false},
+    };
+
+    (void)state;
+    for (uint32_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        const struct td_record_head written = {.gone = rows[i].gone,
+                                               .events = rows[i].events};
+        struct td_record_head head;
+        struct td_buf b = {0};
+
+        td_record_pack(&b, &written);
+        assert_row(rows[i].name,
+                   td_record_read(td_mp_str(&b), &head) == rows[i].ok);
+        td_buf_fini(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -306,6 +337,7 @@ int main(void)
         TEST_STREAM(test_readers_go_on_while_records_change),
         TEST_STREAM(test_compaction_wants_a_keyed_stream_on_disk),
         TEST_STREAM(test_gaps_have_one_shape),
+        TEST_STREAM(test_records_are_bounded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
