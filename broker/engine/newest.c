@@ -314,16 +314,19 @@ static void forget_name(struct td_engine *e, struct td_stream *stream,
     td_last_remove(&stream->lasts, number);
 }
 
-/* Unless it has a newer event meanwhile. */
-static void forget_gone(struct td_engine *e,
-                        const struct td_carried_last *carried)
+/* Its row went with its event, unless it has a newer one: that is on its way,
+ * and may fail. */
+static void forget_gone(const struct td_carried_last *carried)
 {
-    const struct td_last *name =
-        td_last_at(&carried->stream->lasts, carried->number);
+    struct td_stream *stream = carried->stream;
+    const struct td_last *name = td_last_at(&stream->lasts, carried->number);
+    bool newer = name->head != name->kept;
 
-    if (name->used && name->kept == carried->sequence &&
-        name->head == name->kept)
-        forget_name(e, carried->stream, carried->number);
+    if (!name->used || name->kept != carried->sequence)
+        return;
+    td_newest_keep(stream, carried->number, 0);
+    if (!newer)
+        td_last_remove(&stream->lasts, carried->number);
 }
 
 void td_newest_written(struct td_engine *e, uint64_t ticket)
@@ -336,7 +339,7 @@ void td_newest_written(struct td_engine *e, uint64_t ticket)
         if (carried->ticket > ticket)
             return;
         if (carried->stream && carried->gone)
-            forget_gone(e, carried);
+            forget_gone(carried);
         else if (carried->stream)
             td_newest_keep(carried->stream, carried->number, carried->sequence);
     }
@@ -401,6 +404,8 @@ bool td_newest_bury(struct td_engine *e, struct td_stream *stream,
                     uint32_t number)
 {
     struct td_carried_last *carried = td_fifo_push(&e->streams.carried_lasts);
+    const struct td_last *name = td_last_at(&stream->lasts, number);
+    struct td_place key = td_place_last(stream->id, name->hash);
 
     if (!carried) {
         e->streams.txn.failed = true;
@@ -410,7 +415,9 @@ bool td_newest_bury(struct td_engine *e, struct td_stream *stream,
     carried->stream = stream;
     carried->number = number;
     carried->gone = true;
-    carried->sequence = td_last_at(&stream->lasts, number)->kept;
+    carried->sequence = name->kept;
+    if (name->head == name->kept) /* else the row is of a newer one */
+        td_commit_delete(e, &key);
     return true;
 }
 

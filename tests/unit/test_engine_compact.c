@@ -1,6 +1,7 @@
 /* The engine: of each name only the newest event is kept. */
 #include "tests/unit/stream_fixture.h"
 
+#include "broker/store/model_inside.h"
 #include "tests/support/mp.h"
 
 #define OPTIONS                                                                \
@@ -103,14 +104,44 @@ static void test_compaction_keeps_as_much_as_is_live(void **state)
     assert_int_equal(count(stream_row(s), "last"), 16500);
 }
 
+/* As if no event of that key had ever been. */
+static void check_free(struct streams *s, const char *key, uint64_t next)
+{
+    const struct piece piece = {"k.a", 1, 10, next, &key};
+    struct td_confirm row;
+    uint32_t n = 0;
+
+    while (confirm_to(s, "pub", n, &row))
+        n++;
+    publish_if(s->f, "pub", DISK, &piece, 1, "{\"expect_key\" 0}");
+    settle_down(s);
+    assert_true(confirm_to(s, "pub", n, &row));
+    assert_int_equal(row.code, TIDINGS_OK);
+}
+
+/* What is committed has a gap from that sequence on. */
+static bool is_gap(struct streams *s, uint64_t first)
+{
+    const struct td_place key = td_place_two(TD_TABLE_RECORD, 2, first);
+    const struct td_records *map = &s->model->current->map;
+    uint32_t at = td_records_find(map, td_place_str(&key));
+    struct td_record_head head;
+    uint64_t found;
+    uint32_t id;
+
+    return at < map->len &&
+           td_place_read_two(map->records[at]->key, TD_TABLE_RECORD, &id,
+                             &found) &&
+           id == 2 && found == first &&
+           td_record_read(map->records[at]->value, &head) && head.gone;
+}
+
 static void test_tombstones_go_after_a_while(void **state)
 {
     static const char *const x[] = {"x"};
     static const char *const y[] = {"y"};
     struct streams *s = *state;
-    struct td_confirm row;
     uint64_t next;
-    uint32_t n = 0;
 
     begin_compact(s);
     put_keys(s, x, 1, 10, 1);
@@ -123,16 +154,27 @@ static void test_tombstones_go_after_a_while(void **state)
     settle_down(s);
     read_all(s, "late");
     check_first(s, "late", (const uint64_t[]){2, 0});
-    while (confirm_to(s, "pub", n, &row))
-        n++;
-    {
-        const struct piece piece = {"k.a", 1, 10, next, x};
+    check_free(s, "x", next);
+}
 
-        publish_if(s->f, "pub", DISK, &piece, 1, "{\"expect_key\" 0}");
-        settle_down(s);
+/* The broker is killed with the tombstone gone, and nothing after that done. */
+static void test_a_tombstone_goes_with_its_name(void **state)
+{
+    static const char *const x[] = {"x"};
+    struct streams *s = *state;
+    uint64_t next;
+
+    begin_compact(s);
+    put_keys(s, x, 1, 0, 1);
+    next = put_many(s, "w", 2);
+    for (int i = 0; i < 900 && !is_gap(s, 1); i++) {
+        s->f->now += 10;
+        flush(s->f);
     }
-    assert_true(confirm_to(s, "pub", n, &row));
-    assert_int_equal(row.code, TIDINGS_OK); /* as if it had never been */
+    assert_true(is_gap(s, 1));
+    kill_broker(s);
+    hello(s->f, "pub");
+    check_free(s, "x", next);
 }
 
 /* Of a run without keys the last event alone is a tombstone, or is not. */
@@ -330,6 +372,7 @@ int main(void)
         TEST_STREAM(test_compaction_keeps_the_newest),
         TEST_STREAM(test_compaction_keeps_as_much_as_is_live),
         TEST_STREAM(test_tombstones_go_after_a_while),
+        TEST_STREAM(test_a_tombstone_goes_with_its_name),
         TEST_STREAM(test_the_last_of_a_type_is_a_tombstone),
         TEST_STREAM(test_a_purge_leaves_no_tombstones),
         TEST_STREAM(test_one_record_has_no_old_tombstones),
