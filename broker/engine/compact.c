@@ -7,14 +7,18 @@
  *
  * An event without data is a tombstone: it goes after tombstone_ms, and its name
  * is forgotten with it. A pass begins when as many events have come as there are
- * names: so a stream has about twice what is live in it, at most. */
+ * names: so a stream has about twice what is live in it, at most. For the sake of
+ * tombstones one begins once in an eighth of tombstone_ms, or in a minute. */
 #include "broker/engine/internal.h"
 
 #include <string.h>
 
-#define PAGE_BYTES (256u << 10)
-#define EVENTS_MIN 1024u /* fewer new ones are not worth a pass */
-#define AGAIN_MS   1000  /* after a failure */
+#define PAGE_BYTES   (256u << 10)
+#define EVENTS_MIN   1024u /* fewer new ones are not worth a pass */
+#define AGAIN_MS     1000  /* after a failure */
+#define APART_MIN_MS 60000 /* of passes for the sake of tombstones */
+/* Events in one gap: what groups know of settlements stays small. */
+#define GAP_MAX (1u << 20)
 
 /* A record that is being looked at. */
 struct looking {
@@ -436,6 +440,22 @@ static bool is_nothing_before_it(const struct td_stream *stream)
            stream->kept.last_record <= stream->oldest.from;
 }
 
+/* When a pass may begin for the sake of tombstones: not at each one's time. */
+static int64_t tombstones_due(struct td_engine *e,
+                              const struct td_stream *stream)
+{
+    const struct td_compact *c = &stream->compact;
+    int64_t apart_ms = (int64_t)(stream->options.tombstone_ms / 8);
+    int64_t at;
+
+    if (c->due_ms == 0)
+        return TD_NEVER;
+    at = e->now_ms + c->due_ms - td_engine_unix_ms(e);
+    apart_ms = apart_ms > APART_MIN_MS ? apart_ms : APART_MIN_MS;
+    return c->swept && at < c->swept_ms + apart_ms ? c->swept_ms + apart_ms
+                                                   : at;
+}
+
 static bool is_due(struct td_engine *e, const struct td_stream *stream)
 {
     const struct td_compact *c = &stream->compact;
@@ -444,13 +464,17 @@ static bool is_due(struct td_engine *e, const struct td_stream *stream)
 
     return stream->kept.next - seen >=
                (names > EVENTS_MIN ? names : EVENTS_MIN) ||
-           (c->due_ms > 0 && td_engine_unix_ms(e) >= c->due_ms);
+           tombstones_due(e, stream) <= e->now_ms;
 }
 
-static void begin_pass(struct td_stream *stream)
+static void begin_pass(struct td_engine *e, struct td_stream *stream)
 {
     struct td_compact *c = &stream->compact;
 
+    if (tombstones_due(e, stream) <= e->now_ms) {
+        c->swept = true;
+        c->swept_ms = e->now_ms;
+    }
     c->at = stream->oldest.from;
     c->end = stream->kept.last_record;
     c->done = stream->kept.next;
@@ -469,14 +493,12 @@ static int64_t go_on(struct td_engine *e, struct td_stream *stream)
     if (c->at == 0 && is_nothing_before_it(stream))
         c->due_ms = 0; /* nor is there a tombstone */
     else if (c->at == 0 && is_due(e, stream))
-        begin_pass(stream);
+        begin_pass(e, stream);
     if (c->at > 0)
         read_page(e, stream);
     if (c->failed_ms > e->now_ms)
         return c->failed_ms;
-    return c->at == 0 && c->due_ms > 0
-               ? e->now_ms + c->due_ms - td_engine_unix_ms(e)
-               : TD_NEVER;
+    return c->at == 0 ? tombstones_due(e, stream) : TD_NEVER;
 }
 
 int64_t td_compact_tick(struct td_engine *e)

@@ -29,7 +29,9 @@ struct td_compact {
     uint64_t previous; /* of the record at `at`, if linked */
     bool linked;
     struct td_gap_record gap; /* the record before `at`, if it is one */
-    int64_t due_ms; /* Unix: when a tombstone that was seen may go; 0: none */
+    int64_t due_ms;   /* Unix: when a tombstone that was seen may go; 0: none */
+    bool swept;       /* a pass began for such ones, last … */
+    int64_t swept_ms; /* … then */
     int64_t failed_ms; /* nothing is read before then */
     struct td_read *read;
     uint64_t ticket; /* of the last record that was rewritten */

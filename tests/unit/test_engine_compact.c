@@ -157,6 +157,36 @@ static void test_tombstones_go_after_a_while(void **state)
     check_free(s, "x", next);
 }
 
+/* A trickle of tombstones: their times come one by one, passes do not. */
+static void test_tombstones_go_together(void **state)
+{
+    static const char *const keys[] = {"a", "b", "c"};
+    struct streams *s = *state;
+    struct td_span span;
+
+    begin_compact(s);
+    for (uint64_t i = 0; i < 3; i++) {
+        put_keys(s, &keys[i], 1, 0, i + 1);
+        pass(s->f, 2000);
+    }
+    put_many(s, "w", 4);
+    read_all(s, "first");
+    check_first(s, "first", (const uint64_t[]){2, 3, 0}); /* 6 s */
+    pass(s->f, 2000);
+    settle_down(s);
+    read_all(s, "second");
+    check_first(s, "second", (const uint64_t[]){3, 0});
+    pass(s->f, 20000);
+    settle_down(s);
+    read_all(s, "third");
+    check_first(s, "third", (const uint64_t[]){3, 0});
+    pass(s->f, 60000);
+    settle_down(s);
+    read_all(s, "fourth");
+    assert_true(span_to(s, "fourth", 0, &span));
+    assert_true(span.sequence > 3);
+}
+
 /* The broker is killed with the tombstone gone, and nothing after that done. */
 static void test_a_tombstone_goes_with_its_name(void **state)
 {
@@ -372,6 +402,7 @@ int main(void)
         TEST_STREAM(test_compaction_keeps_the_newest),
         TEST_STREAM(test_compaction_keeps_as_much_as_is_live),
         TEST_STREAM(test_tombstones_go_after_a_while),
+        TEST_STREAM(test_tombstones_go_together),
         TEST_STREAM(test_a_tombstone_goes_with_its_name),
         TEST_STREAM(test_the_last_of_a_type_is_a_tombstone),
         TEST_STREAM(test_a_purge_leaves_no_tombstones),
