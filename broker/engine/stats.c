@@ -75,7 +75,7 @@ static void pack_schedule(const struct td_schedule *s, msgpack_packer *pk)
     td_pack_uint(pk, "unstored", s->unstored);
 }
 
-/* How the store is, in a word, and what it found damaged. */
+/* How the store is, in a word, what it found damaged, and what it has done. */
 static void pack_store(const struct td_engine *e, msgpack_packer *pk)
 {
     struct td_store *store = e->streams.store;
@@ -89,6 +89,12 @@ static void pack_store(const struct td_engine *e, msgpack_packer *pk)
                           : info.free_bytes == 0 ? "full"
                                                  : "ok"));
     td_pack_uint(pk, "store_damaged", info.damaged);
+    td_pack_uint(pk, "store_used_bytes", info.used_bytes);
+    td_pack_uint(pk, "store_file_bytes", info.file_bytes);
+    td_pack_uint(pk, "store_free_bytes", info.free_bytes);
+    td_pack_uint(pk, "store_commits", info.commits);
+    td_pack_uint(pk, "store_transactions", info.transactions);
+    td_pack_uint(pk, "store_commit_us", info.commit_us);
 }
 
 /* Of streams and durable groups: gauges. */
@@ -146,7 +152,7 @@ static void pack_totals(struct td_engine *e, msgpack_packer *pk)
     pack_kept(e, pk);
 }
 
-#define TOTALS 28u
+#define TOTALS 34u
 
 static const char *read_options(struct td_str options, struct td_str *rows,
                                 uint64_t *from)
