@@ -3,6 +3,7 @@
 #include "client/detail.h"
 #include "client/handle.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* What is to be published; attrs belong to the packings. */
@@ -39,6 +40,15 @@ static tidings_err read_due(struct td_due_option *out,
     return TIDINGS_OK;
 }
 
+/* Which event of the list it is, before what is wrong with it. */
+static tidings_err fail_at(tidings_err err, size_t i)
+{
+    char why[256];
+
+    snprintf(why, sizeof(why), "%s", tidings_detail());
+    return td_fail(err, "event %zu: %s", i, why);
+}
+
 static tidings_err list_init(struct list *l, const struct tidings_event *events,
                              size_t len,
                              const struct tidings_publish_options *options)
@@ -58,8 +68,11 @@ static tidings_err list_init(struct list *l, const struct tidings_event *events,
         l->apart.of_key = options->expects_key;
         err = read_due(&l->apart.due, options);
     }
-    for (size_t i = 0; i < len && !err; i++)
+    for (size_t i = 0; i < len && !err; i++) {
         err = td_prepare(&l->packings[i], &l->attrs[i], &events[i], options);
+        if (err)
+            err = fail_at(err, i);
+    }
     for (size_t i = 1; i < len; i++)
         l->packings[i].sequence = 0; /* the next */
     return err;

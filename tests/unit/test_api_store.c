@@ -177,6 +177,7 @@ static void test_store_refuses_lists(void **state)
         TIDINGS_EINVAL);
     events[1].type = "a.*";
     assert_int_equal(tidings_publish_all(bus, events, 2, NULL), TIDINGS_EINVAL);
+    assert_non_null(strstr(tidings_detail(), "event 1: "));
     events[1].type = "b";
     for (int i = 0; i < 2; i++) {
         events[i].data = data;
