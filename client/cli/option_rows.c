@@ -182,6 +182,7 @@ const struct td_option_row td_option_rows[] = {
      "all, new, last (the newest of each type or key), a\n"
      "sequence, or a time such as 2024-02-29T12:00:00Z or\n"
      "-5m; default all, with --follow new"},
+    {"from", 0, "WHERE", TAIL, td_set_start, "the same as --start"},
     {"follow", 'f', NULL, TAIL, td_set_follow,
      "go on with what is stored from now on"},
     {"count", 'n', "N", TAIL | REPLAY, td_set_count, "end after N events"},
