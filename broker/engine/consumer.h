@@ -80,7 +80,10 @@ struct td_consumer {
     bool read_moving;   /* records were being rewritten when it was asked */
     bool placed;        /* the store knows where it is */
     uint64_t untold;    /* expired, and no member was told */
-    bool hungry;        /* in the list */
+    uint64_t overtaken; /* expired before their turn, and not logged … */
+    uint64_t overtaken_from; /* … from this sequence on */
+    int64_t overtaken_ms;    /* not logged again before */
+    bool hungry;             /* in the list */
     struct td_consumer *hungry_prev;
     struct td_consumer *hungry_next;
     uint64_t newest_to; /* below it only the newest of each name; 0: all … */

@@ -270,8 +270,39 @@ void td_consumer_expire(struct td_consumer *c, uint64_t events)
     c->untold += events;
 }
 
+/* A group that is slower than retention would be told of at each step of it. */
+static void log_overtaken(struct td_engine *e, struct td_consumer *c)
+{
+    const struct td_durable_options *o = &c->options;
+
+    if (c->overtaken == 0)
+        return;
+    if (e->now_ms < c->overtaken_ms) {
+        td_consumer_wake_at(e, c, c->overtaken_ms);
+        return;
+    }
+    td_log(&e->options.log, TD_LOG_WARN, "GROUP-OVERTAKEN",
+           "stream %.*s, group %.*s: sequences %llu to %llu expired, "
+           "%llu not settled",
+           (int)c->stream->options.name.len, c->stream->options.name.data,
+           (int)o->group.len, o->group.data,
+           (unsigned long long)c->overtaken_from,
+           (unsigned long long)(c->stream->kept.first - 1),
+           (unsigned long long)c->overtaken);
+    c->overtaken = 0;
+    c->overtaken_ms = e->now_ms + TD_ADVISE_MS;
+}
+
+static void overtake(struct td_consumer *c, uint64_t from, uint64_t lost)
+{
+    if (c->overtaken == 0)
+        c->overtaken_from = from;
+    c->overtaken += lost;
+}
+
 static void catch_up(struct td_engine *e, struct td_consumer *c)
 {
+    uint64_t from = c->cursor;
     uint64_t first = c->stream->kept.first;
     uint64_t lost = 0;
 
@@ -288,6 +319,7 @@ static void catch_up(struct td_engine *e, struct td_consumer *c)
     }
     c->read_next = 0;
     if (td_consumer_is_durable(c)) {
+        overtake(c, from, lost);
         td_settled_raise(&c->settled, first);
         td_consumer_dirty(e, c);
     }
@@ -468,6 +500,7 @@ static void feed(struct td_engine *e, struct td_consumer *c)
     bool more = true;
 
     catch_up(e, c);
+    log_overtaken(e, c);
     if (c->parks.fresh)
         td_deal_set_aside(e, c);
     td_retries_feed(e, c);

@@ -324,6 +324,43 @@ static void test_group_is_told_of_retries_that_expired(void **state)
     assert_int_equal(count(row, "expired"), 2);
 }
 
+static void note_overtaken(void *ctx, enum td_log_level level, const char *id,
+                           const char *text)
+{
+    assert_int_equal(level, TD_LOG_WARN);
+    if (strcmp(id, "GROUP-OVERTAKEN") == 0)
+        snprintf(ctx, 128, "%s", text);
+}
+
+/* What expired before its turn is logged, the second time a while later. */
+static void test_group_overtaken_is_logged(void **state)
+{
+    struct streams *s = *state;
+    char text[128] = "";
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "");
+    give(s->f, "sub", "[14 0 \"\"]"); /* it goes */
+    settle_down(s);
+    put(s, "pub", "a", 9, 1, DISK);
+    s->f->engine->options.log = (struct td_log){
+        .level = TD_LOG_WARN, .write = note_overtaken, .ctx = text};
+    call(s, "pub", "stream.purge", "{\"name\" \"events\" \"before\" 4}");
+    settle_down(s);
+    assert_string_equal(text, "stream events, group g: sequences 1 to 3 "
+                              "expired, 3 not settled");
+    text[0] = '\0';
+    call(s, "pub", "stream.purge", "{\"name\" \"events\" \"before\" 6}");
+    settle_down(s);
+    assert_string_equal(text, "");
+    pass(s->f, TD_ADVISE_MS);
+    settle_down(s);
+    assert_string_equal(text, "stream events, group g: sequences 4 to 5 "
+                              "expired, 2 not settled");
+    s->f->engine->options.log = (struct td_log){0};
+}
+
 static void test_group_buries_and_redrives(void **state)
 {
     struct streams *s = *state;
@@ -484,6 +521,7 @@ int main(void)
         TEST_STREAM(test_group_goes_on_after_a_crash),
         TEST_STREAM(test_group_delivers_again_after_nak),
         TEST_STREAM(test_group_is_told_of_retries_that_expired),
+        TEST_STREAM(test_group_overtaken_is_logged),
         TEST_STREAM(test_group_buries_and_redrives),
         TEST_STREAM(test_group_redrives_what_the_stream_forgot),
         TEST_STREAM(test_group_delivers_again_when_a_member_ends),
