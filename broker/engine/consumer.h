@@ -86,13 +86,14 @@ struct td_consumer {
     bool hungry;             /* in the list */
     struct td_consumer *hungry_prev;
     struct td_consumer *hungry_next;
-    uint64_t newest_to; /* below it only the newest of each name; 0: all … */
-    uint32_t at;        /* … which goes on with this name; 0: look */
-    bool locating;      /* its start is a time: cursor is not known yet … */
-    uint64_t low;       /* … but is not below this, and */
-    uint64_t high;      /* … not above that */
-    bool full_told;     /* it is full, and that was told … */
-    int64_t full_ms;    /* … and is not told again before */
+    uint64_t newest_to;  /* below it only the newest of each name; 0: all … */
+    uint64_t newest_was; /* that bound, once a reader has passed it */
+    uint32_t at;         /* … which goes on with this name; 0: look */
+    bool locating;       /* its start is a time: cursor is not known yet … */
+    uint64_t low;        /* … but is not below this, and */
+    uint64_t high;       /* … not above that */
+    bool full_told;      /* it is full, and that was told … */
+    int64_t full_ms;     /* … and is not told again before */
     /* settling: durable groups */
     struct td_settled_set settled;
     struct td_counts counts; /* deliveries of events that have failed */

@@ -489,7 +489,9 @@ static bool leap(struct td_engine *e, struct td_consumer *c)
         c->read_next = 0;
     }
     if (c->cursor >= c->newest_to) {
+        to = c->newest_to;
         td_newest_end(c);
+        c->newest_was = to;
         td_consumer_dirty(e, c);
     }
     return true;
@@ -560,6 +562,8 @@ static bool go_back(struct td_consumer *c, const struct td_piece *piece)
         return false;
     c->cursor = first < c->cursor ? first : c->cursor;
     c->out -= piece->events;
+    if (!td_consumer_is_durable(c) && c->cursor < c->newest_was)
+        c->newest_to = c->newest_was; /* what it passed over is not fed now */
     return true;
 }
 

@@ -482,6 +482,7 @@ void td_newest_end(struct td_consumer *c)
 {
     go_on_from(c, 0);
     c->newest_to = 0;
+    c->newest_was = 0;
 }
 
 /* ---- when the broker starts ---- */

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "broker/engine/internal.h"
 #include "tests/support/mp.h"
 
 #define KEYED "{\"name\" \"k\" \"patterns\" [\"k.>\"] \"keyed\" true}"
@@ -233,6 +234,29 @@ static void test_group_that_could_not_seek_goes_on_with_the_newest(void **state)
     settle(s, "sub", TD_ACK, 3, 3);
     settle(s, "sub", TD_ACK, 4, 4);
     GOT(s, "sub", 2, 2, 3, 5);
+}
+
+/* What a reader was fed and not sent is taken back when memory is short, also
+ * to before the end of the phase in which it had only the newest. */
+static void test_reader_that_is_fed_again_has_the_newest(void **state)
+{
+    static const char *const keys[] = {"x", "y", "y", "z", "z"};
+    struct streams *s = *state;
+    struct td_consumer *c;
+
+    begin_keyed(s);
+    put_keys(s, keys, 5, 1);
+    give(s->f, "sub",
+         "[5 1 1 \">\" {\"events\" 1 \"bytes\" 2000000 \"stream\" \"k\" "
+         "\"start\" \"last\"}]");
+    settle_down(s);
+    GOT(s, "sub", 1);
+    c = s->f->engine->streams.consumers;
+    assert_int_equal(c->cursor, 6);
+    assert_int_equal(c->newest_to, 0);
+    td_consumer_unfeed(s->f->engine, c, &c->group->queue);
+    assert_int_equal(c->cursor, 3);
+    assert_int_equal(c->newest_to, 6);
 }
 
 /* ---- what is known ---- */
@@ -501,6 +525,7 @@ int main(void)
         TEST_STREAM(test_group_goes_on_with_the_newest),
         TEST_STREAM(test_group_goes_on_when_its_name_moves),
         TEST_STREAM(test_group_seeks_the_newest),
+        TEST_STREAM(test_reader_that_is_fed_again_has_the_newest),
         TEST_STREAM(test_group_that_could_not_seek_goes_on_with_the_newest),
         TEST_STREAM(test_newest_is_what_is_committed),
         TEST_STREAM(test_newest_is_there_after_a_crash),
