@@ -211,9 +211,9 @@ void td_sample_rates(struct td_sample *now, const struct td_sample *before)
 static bool only_grows(const char *key)
 {
     static const char *const others[] = {
-        "epoch",        "uptime_ms",    "sessions",  "away",   "pending",
-        "queued_bytes", "types_cached", "withheld",  "_total", "kept_events",
-        "kept_bytes",   "lag",          "unsettled", "dead"};
+        "epoch",  "uptime_ms",    "sessions", "away",   "pending",
+        "_bytes", "types_cached", "withheld", "_total", "kept_events",
+        "lag",    "unsettled",    "dead"};
     size_t len = strlen(key);
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
