@@ -79,19 +79,8 @@ static void stream_free(struct td_stream *stream)
     free(stream);
 }
 
-uint64_t td_stream_seed(struct td_engine *e)
-{
-    const struct td_port *port = &e->options.port;
-    uint64_t seed = 0;
-
-    if (port->random)
-        (void)port->random(port->ctx, &seed, sizeof(seed));
-    return seed;
-}
-
 /* options: as a map. TIDINGS_EIO: they are none. */
-static tidings_err stream_new(struct td_engine *e, struct td_stream **out,
-                              struct td_str options)
+static tidings_err stream_new(struct td_stream **out, struct td_str options)
 {
     struct td_stream *stream = calloc(1, sizeof(*stream));
     tidings_err err = TIDINGS_EIO;
@@ -103,7 +92,6 @@ static tidings_err stream_new(struct td_engine *e, struct td_stream **out,
     stream->head.first = stream->head.next = stream->head.indexed = 1;
     stream->kept = stream->head;
     stream->oldest.from = 1;
-    stream->lasts.seed = td_stream_seed(e);
     td_buf_append(&stream->text, options.data, options.len);
     text = (struct td_str){(const char *)stream->text.data, stream->text.len};
     if (stream->text.failed) {
@@ -133,7 +121,7 @@ tidings_err td_stream_load(struct td_engine *e, uint32_t id,
                            struct td_str options)
 {
     struct td_stream *stream;
-    tidings_err err = stream_new(e, &stream, options);
+    tidings_err err = stream_new(&stream, options);
 
     if (err)
         return err;
@@ -181,8 +169,7 @@ static tidings_err add(struct td_engine *e,
 
     td_stream_options_pack(&map, options);
     if (!map.failed)
-        stream_new(e, &stream,
-                   (struct td_str){(const char *)map.data, map.len});
+        stream_new(&stream, (struct td_str){(const char *)map.data, map.len});
     td_buf_fini(&map);
     if (!stream)
         return TIDINGS_ENOMEM;

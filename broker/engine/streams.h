@@ -241,8 +241,6 @@ tidings_err td_stream_check(struct td_engine *e,
 tidings_err td_stream_add(struct td_engine *e,
                           const struct td_stream_options *options,
                           const char **text);
-/* For a table of a stream: so that nobody can choose what meets in it. */
-uint64_t td_stream_seed(struct td_engine *e);
 /* As read from the store; its state follows. TIDINGS_EIO: it is bad. */
 tidings_err td_stream_load(struct td_engine *e, uint32_t id,
                            struct td_str options);

@@ -514,18 +514,6 @@ static void test_last_has_no_time(void **state)
     call(s, "pub", "stream.add", KEYED);
 }
 
-/* Who publishes cannot choose what meets in the table, before or after. */
-static void test_tables_of_names_have_seeds(void **state)
-{
-    struct streams *s = *state;
-
-    hello(s->f, "pub");
-    call(s, "pub", "stream.add", "{\"name\" \"k\" \"patterns\" [\"k\"]}");
-    assert_true(td_stream_by_id(s->f->engine, 2)->lasts.seed != 0);
-    kill_broker(s);
-    assert_true(td_stream_by_id(s->f->engine, 2)->lasts.seed != 0);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -550,7 +538,6 @@ int main(void)
         TEST_STREAM(test_key_is_one_in_a_keyed_stream),
         TEST_STREAM(test_conditions_that_are_none_end_the_session),
         TEST_STREAM(test_last_has_no_time),
-        TEST_STREAM(test_tables_of_names_have_seeds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
