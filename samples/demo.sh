@@ -96,7 +96,9 @@ start() {
     shift
     [[ $name == shop ]] && label=
     [[ -e $dir/$name.in ]] && in=$dir/$name.in
-    [[ -p $dir/$name.out ]] || mkfifo "$dir/$name.out"
+    # A new one each time: who reads for the one before may not have ended.
+    rm -f "$dir/$name.out"
+    mkfifo "$dir/$name.out"
     sed -u "$label" <"$dir/$name.out" >&"$lines" &
     labellers+=($!)
     "$@" <"$in" >"$dir/$name.out" 2>&1 &
