@@ -314,7 +314,7 @@ static void stream_back(struct td_engine *e, struct td_stream *s)
     td_entries_cut(s, s->kept.next);
     td_dedup_take_back(&s->dedup, s->kept.next);
     td_retain_anew(s); /* what was deleted is there still */
-    td_compact_anew(s);
+    td_compact_take_back(e, s);
     if (td_commit_is_written(e, s->row_ticket))
         return;
     s->dirty_row = true;

@@ -16,9 +16,8 @@
 #define PAGE_BYTES   (256u << 10)
 #define EVENTS_MIN   1024u /* fewer new ones are not worth a pass */
 #define AGAIN_MS     1000  /* after a failure */
+#define FAILED_MS    10000 /* after a commit that failed, and others with it */
 #define APART_MIN_MS 60000 /* of passes for the sake of tombstones */
-/* Events in one gap: what groups know of settlements stays small. */
-#define GAP_MAX (1u << 20)
 
 /* A record that is being looked at. */
 struct looking {
@@ -44,6 +43,18 @@ void td_compact_anew(struct td_stream *stream)
 
     td_read_forget(c->read);
     memset(c, 0, sizeof(*c));
+}
+
+void td_compact_take_back(struct td_engine *e, struct td_stream *stream)
+{
+    struct td_compact *c = &stream->compact;
+    const struct td_compact was = *c;
+    bool failed = td_compact_is_moving(e, stream);
+
+    td_compact_anew(stream);
+    c->swept = was.swept;
+    c->swept_ms = was.swept_ms;
+    c->failed_ms = failed ? e->now_ms + FAILED_MS : was.failed_ms;
 }
 
 void td_compact_purged(struct td_stream *stream)

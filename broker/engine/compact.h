@@ -39,8 +39,11 @@ struct td_compact {
 
 /* Goes on with it, a page in a turn; returns when to look again. */
 int64_t td_compact_tick(struct td_engine *e);
-/* What was rewritten has failed, or the stream ends. */
+/* The stream ends. */
 void td_compact_anew(struct td_stream *stream);
+/* A commit has failed: the pass begins anew, and not at once if what it had
+ * rewritten failed with all else that was in the transaction. */
+void td_compact_take_back(struct td_engine *e, struct td_stream *stream);
 /* There is nothing left of it. */
 void td_compact_purged(struct td_stream *stream);
 /* Where records begin may be about to change. */
