@@ -51,6 +51,13 @@ static void advise(struct td_engine *e, struct td_consumer *c,
            retry->reason ? retry->reason->text : "");
 }
 
+void td_bury_nothing(struct td_engine *e, struct td_consumer *c,
+                     const struct td_retry *retry)
+{
+    c->count.dead++;
+    advise(e, c, retry);
+}
+
 void td_bury(struct td_engine *e, struct td_consumer *c,
              const struct td_piece *piece, const struct td_retry *retry)
 {
@@ -58,8 +65,7 @@ void td_bury(struct td_engine *e, struct td_consumer *c,
     struct td_burial *burial;
     struct td_place key;
 
-    c->count.dead++;
-    advise(e, c, retry);
+    td_bury_nothing(e, c, retry);
     if (!td_consumer_is_kept(c)) { /* nothing of it is */
         td_consumer_done(e, c, retry->sequence, 1);
         return;

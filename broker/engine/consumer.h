@@ -263,6 +263,9 @@ void td_consumer_settled(struct td_engine *e, struct td_consumer *c,
 /* The first event of a retry, whose bytes the piece has, becomes one. */
 void td_bury(struct td_engine *e, struct td_consumer *c,
              const struct td_piece *piece, const struct td_retry *retry);
+/* It is dead, and compaction has taken its event: that is told and counted. */
+void td_bury_nothing(struct td_engine *e, struct td_consumer *c,
+                     const struct td_retry *retry);
 /* Dead letters from first to last are delivered again, or are forgotten; returns how
  * many, in *more whether there are others of that range to come. Reads. */
 bool td_redrive(struct td_engine *e, struct td_consumer *c, uint64_t number,

@@ -73,8 +73,11 @@ static void give_up(struct td_engine *e, struct td_consumer *c, uint32_t events)
 
 static void pass_over(struct td_engine *e, struct td_consumer *c)
 {
-    uint64_t sequence = td_retries_first(&c->retries)->sequence;
+    const struct td_retry *retry = td_retries_first(&c->retries);
+    uint64_t sequence = retry->sequence;
 
+    if (retry->dead)
+        td_bury_nothing(e, c, retry);
     td_retries_shift(&c->retries, 1);
     td_consumer_done(e, c, sequence, 1);
 }
