@@ -94,7 +94,7 @@ class Producers(WithStreams):
             done = self.check(code, "pub", "same", data, "--producer", "same",
                               "--sequence", "7")
             if code == FAILED:
-                self.assertIn("somebody else was first", done.err)
+                self.assertIn("in conflict with what is stored", done.err)
         self.check(DONE, "pub", "same", "3", "--producer", "same")
         self.assertEqual([event["data"] for event in
                           self.stored("--pattern", "same")], [1, 3])

@@ -35,7 +35,7 @@ extern "C" {
     X(ESHUTDOWN, 16, "broker is stopping")                                     \
     X(EHANDLER, 17, "handler failed")                                          \
     X(ENOSTREAM, 18, "no stream takes this type")                              \
-    X(ECONFLICT, 19, "somebody else was first")                                \
+    X(ECONFLICT, 19, "in conflict with what is stored")                        \
     X(ELATER, 20, "handler settles it later")                                  \
     X(ERELEASE, 21, "handler gave it back")                                    \
     X(ETERM, 22, "handler wants it never again")                               \
