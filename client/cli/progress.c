@@ -26,29 +26,41 @@ bool td_progress_due(const struct td_progress *p)
     return p->on && td_clock_us() >= p->next_us;
 }
 
+static void put(struct td_progress *p, const char *line)
+{
+    p->next_us = td_clock_us() + EVERY_US;
+    flockfile(stderr);
+    fprintf(stderr, "\r%s \033[K", line);
+    shown = true;
+    funlockfile(stderr);
+}
+
 static void draw(struct td_progress *p, double part, const char *behind)
 {
     static const char bar[] = "##############################";
     int full = (int)((part < 0 ? 0 : part > 1 ? 1 : part) * COLUMNS);
+    char line[COLUMNS + 120];
 
-    p->next_us = td_clock_us() + EVERY_US;
-    flockfile(stderr);
-    fprintf(stderr, "\r[%-*.*s] %3.0f %%  %s \033[K", COLUMNS, full, bar,
-            part * 100, behind);
-    shown = true;
-    funlockfile(stderr);
+    snprintf(line, sizeof(line), "[%-*.*s] %3.0f %%  %s", COLUMNS, full, bar,
+             part * 100, behind);
+    put(p, line);
 }
 
 void td_progress_show(struct td_progress *p, uint64_t done, uint64_t total)
 {
     char behind[100];
-    double seconds;
+    double rate;
 
     if (!td_progress_due(p))
         return;
-    seconds = (double)(td_clock_us() - p->start_us) / 1e6;
+    rate = (double)done * 1e6 / (double)(td_clock_us() - p->start_us);
+    if (total == 0) {
+        snprintf(behind, sizeof(behind), "%" PRIu64 "  %.0f/s", done, rate);
+        put(p, behind);
+        return;
+    }
     snprintf(behind, sizeof(behind), "%" PRIu64 " of %" PRIu64 "  %.0f/s", done,
-             total, (double)done / seconds);
+             total, rate);
     draw(p, (double)done / (double)total, behind);
 }
 

@@ -16,7 +16,7 @@ struct td_progress {
 
 void td_progress_start(struct td_progress *p);
 
-/** done of total, and how many a second. */
+/** done of total, and how many a second; total 0: it is not known. */
 void td_progress_show(struct td_progress *p, uint64_t done, uint64_t total);
 
 /** part, 0 to 1, and what stands behind the bar. */

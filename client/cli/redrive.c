@@ -127,13 +127,13 @@ static tidings_err count(struct work *w)
     const struct td_durable_settings *d = &w->dlq.ask.settings->durable;
     tidings_err err = td_dlq_page(&w->dlq, w->next, 1, false);
 
+    if (d->patterns_len > 0)
+        return err; /* how many there are of a type is not known */
     w->total = w->dlq.total;
     if (d->last && d->last + 1 - d->first < w->total)
         w->total = d->last + 1 - d->first;
     if (d->limit && d->limit < w->total)
         w->total = d->limit;
-    if (w->total == 0)
-        w->total = 1; /* a whole to be part of */
     return err;
 }
 
