@@ -435,14 +435,23 @@ bool td_away_resume(struct td_engine *e, struct td_session *s,
                     struct td_str token);
 void td_away_tick(struct td_engine *e);
 
-/* publish.c */
+/* router.c */
 struct td_router; /* its scratch */
+/* If there is none yet; false: no memory. */
+bool td_router_make(struct td_engine *e);
+void td_router_free(struct td_router *r);
+/* Queues a batch for whom it matches, and fills e->taking. s: whose it is, NULL:
+ * the broker's. ENOMEM: nothing of it was queued. */
+tidings_err td_router_take(struct td_engine *e, struct td_session *s,
+                           const struct td_batch *batch, struct td_body *body,
+                           size_t offset);
+
+/* publish.c */
 void td_publish(struct td_engine *e, struct td_session *s,
                 const struct td_frame *f, struct td_body *body);
 /* One batch of the broker's own. */
 void td_publish_own(struct td_engine *e, const struct td_batch *batch,
                     struct td_body *body, size_t offset);
-void td_router_free(struct td_router *r);
 
 /* group.c: groups and their members */
 /* Finds the one of that name on that pattern, NULL if there is none. */
