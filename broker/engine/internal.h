@@ -541,8 +541,14 @@ uint64_t td_session_queued(const struct td_session *s); /* bytes */
 /* deal.c */
 /* Whether a member that may be dealt to has credit. */
 bool td_deal_has_room(struct td_group *g);
+uint64_t td_deal_room(const struct td_sub *sub);  /* events: its own credit */
+uint64_t td_deal_holds(const struct td_sub *sub); /* events it has, or is to */
 void td_deal(struct td_engine *e, struct td_group *g);
 void td_deal_ready(struct td_engine *e);
+
+/* deal_key.c */
+/* What waits for a group of share TD_BY_KEY, once somebody is there. */
+void td_deal_waiting_by_key(struct td_engine *e, struct td_group *g);
 /* Share TD_BY_KEY: deals a piece at once, to the members' own queues; while all
  * are away it waits in the group's. Returns how many events were lost for lack
  * of memory. */
