@@ -340,6 +340,8 @@ void td_engine_bye(struct td_engine *e, struct td_str peer, tidings_err code,
                    const char *text);
 void td_engine_reply(struct td_engine *e, struct td_session *s,
                      uint64_t request, tidings_err code, const char *text);
+/* Each call from outside begins with it. */
+void td_engine_set_now(struct td_engine *e, int64_t now_ms);
 uint64_t td_engine_random(struct td_engine *e);
 int64_t td_engine_unix_ms(struct td_engine *e);
 
