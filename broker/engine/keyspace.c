@@ -2,162 +2,9 @@
 
 #include <string.h>
 
+#include "broker/engine/bytes.h"
+
 const char *const td_death_names[TD_DEATHS] = {"max_deliver", "term"};
-
-/* ---- bytes ---- */
-
-static uint8_t *put_u32(uint8_t *p, uint32_t value)
-{
-    for (int shift = 24; shift >= 0; shift -= 8)
-        *p++ = (uint8_t)(value >> shift);
-    return p;
-}
-
-static uint8_t *put_u64(uint8_t *p, uint64_t value)
-{
-    return put_u32(put_u32(p, (uint32_t)(value >> 32)), (uint32_t)value);
-}
-
-static uint32_t get_u32(const uint8_t *p)
-{
-    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
-           p[3];
-}
-
-static uint64_t get_u64(const uint8_t *p)
-{
-    return (uint64_t)get_u32(p) << 32 | get_u32(p + 4);
-}
-
-static const uint8_t *bytes_of(struct td_str s)
-{
-    return (const uint8_t *)s.data;
-}
-
-/* ---- keys ---- */
-
-struct td_str td_place_str(const struct td_place *place)
-{
-    return (struct td_str){(const char *)place->bytes, place->len};
-}
-
-struct td_place td_place_table(enum td_table table)
-{
-    return (struct td_place){.bytes = {(uint8_t)table}, .len = 1};
-}
-
-struct td_place td_place_one(enum td_table table, uint32_t a)
-{
-    struct td_place place = td_place_table(table);
-
-    put_u32(place.bytes + 1, a);
-    place.len = 5;
-    return place;
-}
-
-struct td_place td_place_two(enum td_table table, uint32_t a, uint64_t b)
-{
-    struct td_place place = td_place_one(table, a);
-
-    put_u64(place.bytes + 5, b);
-    place.len = 13;
-    return place;
-}
-
-struct td_place td_place_again(const struct td_place *key)
-{
-    struct td_place place = *key;
-
-    place.bytes[place.len++] = 0;
-    return place;
-}
-
-struct td_place td_place_producer(const uint8_t producer[TD_PRODUCER_BYTES])
-{
-    struct td_place place = td_place_table(TD_TABLE_PRODUCER);
-
-    memcpy(place.bytes + 1, producer, TD_PRODUCER_BYTES);
-    place.len = 1 + TD_PRODUCER_BYTES;
-    return place;
-}
-
-struct td_place td_place_due(int64_t due_ms, uint64_t number)
-{
-    struct td_place place = td_place_table(TD_TABLE_SCHEDULE);
-
-    put_u64(put_u64(place.bytes + 1, (uint64_t)due_ms), number);
-    place.len = 17;
-    return place;
-}
-
-struct td_place td_place_last(uint32_t stream,
-                              const uint8_t hash[TD_LAST_HASH_BYTES])
-{
-    struct td_place place = td_place_one(TD_TABLE_LAST, stream);
-
-    memcpy(place.bytes + place.len, hash, TD_LAST_HASH_BYTES);
-    place.len += TD_LAST_HASH_BYTES;
-    return place;
-}
-
-static bool is_of(struct td_str key, enum td_table table, size_t len)
-{
-    return key.len == len && bytes_of(key)[0] == (uint8_t)table;
-}
-
-bool td_place_read_one(struct td_str key, enum td_table table, uint32_t *a)
-{
-    if (!is_of(key, table, 5))
-        return false;
-    *a = get_u32(bytes_of(key) + 1);
-    return true;
-}
-
-bool td_place_read_twice(struct td_str key, enum td_table table, uint32_t *a,
-                         bool *again)
-{
-    *again = is_of(key, table, 6) && key.data[5] == 0;
-    if (*again)
-        key.len--;
-    return td_place_read_one(key, table, a);
-}
-
-bool td_place_read_two(struct td_str key, enum td_table table, uint32_t *a,
-                       uint64_t *b)
-{
-    if (!is_of(key, table, 13))
-        return false;
-    *a = get_u32(bytes_of(key) + 1);
-    *b = get_u64(bytes_of(key) + 5);
-    return true;
-}
-
-bool td_place_read_producer(struct td_str key, struct td_str *producer)
-{
-    if (!is_of(key, TD_TABLE_PRODUCER, 1 + TD_PRODUCER_BYTES))
-        return false;
-    *producer = (struct td_str){key.data + 1, TD_PRODUCER_BYTES};
-    return true;
-}
-
-bool td_place_read_due(struct td_str key, int64_t *due_ms, uint64_t *number)
-{
-    if (!is_of(key, TD_TABLE_SCHEDULE, 17))
-        return false;
-    *due_ms = (int64_t)(get_u64(bytes_of(key) + 1) & INT64_MAX);
-    *number = get_u64(bytes_of(key) + 9);
-    return true;
-}
-
-bool td_place_read_last(struct td_str key, uint32_t *stream,
-                        const uint8_t **hash)
-{
-    if (!is_of(key, TD_TABLE_LAST, 5 + TD_LAST_HASH_BYTES))
-        return false;
-    *stream = get_u32(bytes_of(key) + 1);
-    *hash = bytes_of(key) + 5;
-    return true;
-}
 
 /* ---- records ---- */
 
@@ -166,27 +13,27 @@ bool td_place_read_last(struct td_str key, uint32_t *stream,
 void td_record_pack(struct td_buf *out, const struct td_record_head *head)
 {
     uint8_t bytes[RECORD_BYTES] = {TD_VALUE_VERSION, head->gone};
-    uint8_t *p = put_u32(bytes + 2, head->events);
+    uint8_t *p = td_put_u32(bytes + 2, head->events);
 
-    p = put_u64(p, head->previous);
-    p = put_u64(p, (uint64_t)head->stored_ms);
-    put_u32(p, (uint32_t)head->table.len);
+    p = td_put_u64(p, head->previous);
+    p = td_put_u64(p, (uint64_t)head->stored_ms);
+    td_put_u32(p, (uint32_t)head->table.len);
     td_buf_append(out, bytes, sizeof(bytes));
     td_buf_append(out, head->table.data, head->table.len);
 }
 
 bool td_record_read(struct td_str value, struct td_record_head *out)
 {
-    const uint8_t *p = bytes_of(value);
+    const uint8_t *p = td_bytes_of(value);
     size_t table_len;
 
     if (value.len < RECORD_BYTES || p[0] != TD_VALUE_VERSION || p[1] > 1)
         return false;
     out->gone = p[1];
-    out->events = get_u32(p + 2);
-    out->previous = get_u64(p + 6);
-    out->stored_ms = (int64_t)get_u64(p + 14);
-    table_len = get_u32(p + 22);
+    out->events = td_get_u32(p + 2);
+    out->previous = td_get_u64(p + 6);
+    out->stored_ms = (int64_t)td_get_u64(p + 14);
+    table_len = td_get_u32(p + 22);
     if (out->events == 0 ||
         out->events > (out->gone ? TD_GAP_EVENTS_MAX : TD_EVENTS_MAX) ||
         table_len > value.len - RECORD_BYTES ||
@@ -207,30 +54,30 @@ bool td_record_read(struct td_str value, struct td_record_head *out)
 void td_state_pack(struct td_buf *out, const struct td_stream_state *state)
 {
     uint8_t bytes[STATE_BYTES] = {TD_VALUE_VERSION};
-    uint8_t *p = put_u64(bytes + 1, state->first);
+    uint8_t *p = td_put_u64(bytes + 1, state->first);
 
-    p = put_u64(p, state->next);
-    p = put_u64(p, state->last_record);
-    p = put_u64(p, state->bytes);
-    p = put_u64(p, (uint64_t)state->stored_ms);
-    put_u64(p, state->indexed);
+    p = td_put_u64(p, state->next);
+    p = td_put_u64(p, state->last_record);
+    p = td_put_u64(p, state->bytes);
+    p = td_put_u64(p, (uint64_t)state->stored_ms);
+    td_put_u64(p, state->indexed);
     td_buf_append(out, bytes, sizeof(bytes));
 }
 
 bool td_state_read(struct td_str value, struct td_stream_state *out)
 {
-    const uint8_t *p = bytes_of(value);
+    const uint8_t *p = td_bytes_of(value);
 
     if ((value.len != STATE_BYTES && value.len != STATE_BYTES_2) ||
         p[0] != TD_VALUE_VERSION)
         return false;
-    out->first = get_u64(p + 1);
-    out->next = get_u64(p + 9);
-    out->last_record = get_u64(p + 17);
-    out->bytes = get_u64(p + 25);
-    out->stored_ms = (int64_t)get_u64(p + 33);
+    out->first = td_get_u64(p + 1);
+    out->next = td_get_u64(p + 9);
+    out->last_record = td_get_u64(p + 17);
+    out->bytes = td_get_u64(p + 25);
+    out->stored_ms = (int64_t)td_get_u64(p + 33);
     out->purged = 0;
-    out->indexed = value.len == STATE_BYTES ? get_u64(p + 41) : out->next;
+    out->indexed = value.len == STATE_BYTES ? td_get_u64(p + 41) : out->next;
     return out->first > 0 && out->first <= out->next &&
            out->last_record < out->next && out->indexed <= out->next;
 }
@@ -241,17 +88,17 @@ void td_last_row_pack(struct td_buf *out, uint64_t sequence)
 {
     uint8_t bytes[LAST_BYTES] = {TD_VALUE_VERSION};
 
-    put_u64(bytes + 1, sequence);
+    td_put_u64(bytes + 1, sequence);
     td_buf_append(out, bytes, sizeof(bytes));
 }
 
 bool td_last_row_read(struct td_str value, uint64_t *sequence)
 {
-    const uint8_t *p = bytes_of(value);
+    const uint8_t *p = td_bytes_of(value);
 
     if (value.len != LAST_BYTES || p[0] != TD_VALUE_VERSION)
         return false;
-    *sequence = get_u64(p + 1);
+    *sequence = td_get_u64(p + 1);
     return *sequence > 0;
 }
 
@@ -263,7 +110,7 @@ void td_dedup_row_begin(struct td_buf *out, int64_t stored_ms)
 {
     uint8_t bytes[DEDUP_BYTES] = {TD_VALUE_VERSION};
 
-    put_u64(bytes + 1, (uint64_t)stored_ms);
+    td_put_u64(bytes + 1, (uint64_t)stored_ms);
     td_buf_append(out, bytes, sizeof(bytes));
 }
 
@@ -272,16 +119,17 @@ void td_dedup_row_add(struct td_buf *out, uint32_t place,
 {
     uint8_t bytes[TD_DEDUP_ROW_BYTES];
 
-    memcpy(put_u32(bytes, place), hash, TD_DEDUP_HASH_BYTES);
+    memcpy(td_put_u32(bytes, place), hash, TD_DEDUP_HASH_BYTES);
     td_buf_append(out, bytes, sizeof(bytes));
 }
 
 const uint8_t *td_dedup_row_nth(const struct td_dedup_row *row, uint32_t nth,
                                 uint32_t *place)
 {
-    const uint8_t *at = bytes_of(row->rows) + (size_t)nth * TD_DEDUP_ROW_BYTES;
+    const uint8_t *at =
+        td_bytes_of(row->rows) + (size_t)nth * TD_DEDUP_ROW_BYTES;
 
-    *place = get_u32(at);
+    *place = td_get_u32(at);
     return at + 4;
 }
 
@@ -290,10 +138,10 @@ bool td_dedup_row_read(struct td_str value, struct td_dedup_row *out)
     uint32_t place;
     uint32_t next;
 
-    if (value.len <= DEDUP_BYTES || bytes_of(value)[0] != TD_VALUE_VERSION ||
+    if (value.len <= DEDUP_BYTES || td_bytes_of(value)[0] != TD_VALUE_VERSION ||
         (value.len - DEDUP_BYTES) % TD_DEDUP_ROW_BYTES != 0)
         return false;
-    out->stored_ms = (int64_t)get_u64(bytes_of(value) + 1);
+    out->stored_ms = (int64_t)td_get_u64(td_bytes_of(value) + 1);
     out->rows =
         (struct td_str){value.data + DEDUP_BYTES, value.len - DEDUP_BYTES};
     td_dedup_row_nth(out, 0, &place);
@@ -313,28 +161,29 @@ bool td_dedup_row_read(struct td_str value, struct td_dedup_row *out)
 void td_stored_pack(struct td_buf *out, const struct td_stored *stored)
 {
     uint8_t bytes[STORED_BYTES + sizeof(stored->holes)] = {TD_VALUE_VERSION};
-    uint8_t *p = put_u64(bytes + 1, stored->sequence);
+    uint8_t *p = td_put_u64(bytes + 1, stored->sequence);
 
-    p = put_u64(p, stored->unsure);
+    p = td_put_u64(p, stored->unsure);
     for (uint32_t i = 0; i < stored->holes_len; i++)
-        p = put_u64(put_u64(p, stored->holes[i].first), stored->holes[i].last);
+        p = td_put_u64(td_put_u64(p, stored->holes[i].first),
+                       stored->holes[i].last);
     td_buf_append(out, bytes, (size_t)(p - bytes));
 }
 
 bool td_stored_read(struct td_str value, struct td_stored *out)
 {
-    const uint8_t *p = bytes_of(value);
+    const uint8_t *p = td_bytes_of(value);
 
     if (value.len < STORED_BYTES || (value.len - STORED_BYTES) % 16 != 0 ||
         (value.len - STORED_BYTES) / 16 > TD_HOLES_MAX ||
         p[0] != TD_VALUE_VERSION)
         return false;
-    out->sequence = get_u64(p + 1);
-    out->unsure = get_u64(p + 9);
+    out->sequence = td_get_u64(p + 1);
+    out->unsure = td_get_u64(p + 9);
     out->holes_len = (uint32_t)((value.len - STORED_BYTES) / 16);
     p += STORED_BYTES;
     for (uint32_t i = 0; i < out->holes_len; i++, p += 16)
-        out->holes[i] = (struct td_hole){get_u64(p), get_u64(p + 8)};
+        out->holes[i] = (struct td_hole){td_get_u64(p), td_get_u64(p + 8)};
     return true;
 }
 
@@ -346,20 +195,21 @@ void td_group_row_pack(struct td_buf *out, const struct td_group_row *row)
 {
     uint8_t bytes[GROUP_BYTES] = {TD_VALUE_VERSION, row->paused};
 
-    put_u64(put_u32(bytes + 2, row->stream), (uint64_t)row->paused_until_ms);
+    td_put_u64(td_put_u32(bytes + 2, row->stream),
+               (uint64_t)row->paused_until_ms);
     td_buf_append(out, bytes, sizeof(bytes));
     td_buf_append(out, row->options.data, row->options.len);
 }
 
 bool td_group_row_read(struct td_str value, struct td_group_row *out)
 {
-    const uint8_t *p = bytes_of(value);
+    const uint8_t *p = td_bytes_of(value);
 
     if (value.len < GROUP_BYTES || p[0] != TD_VALUE_VERSION || p[1] > 1)
         return false;
     out->paused = p[1];
-    out->stream = get_u32(p + 2);
-    out->paused_until_ms = (int64_t)get_u64(p + 6);
+    out->stream = td_get_u32(p + 2);
+    out->paused_until_ms = (int64_t)td_get_u64(p + 6);
     out->options =
         (struct td_str){value.data + GROUP_BYTES, value.len - GROUP_BYTES};
     return true;
@@ -372,21 +222,22 @@ void td_floor_pack(struct td_buf *out, const struct td_floor *floor)
 {
     uint8_t bytes[FLOOR_BYTES] = {TD_VALUE_VERSION};
 
-    put_u64(put_u64(put_u64(bytes + 1, floor->floor), floor->dead_next),
-            floor->newest_to);
+    td_put_u64(
+        td_put_u64(td_put_u64(bytes + 1, floor->floor), floor->dead_next),
+        floor->newest_to);
     td_buf_append(out, bytes, sizeof(bytes));
 }
 
 bool td_floor_read(struct td_str value, struct td_floor *out)
 {
-    const uint8_t *p = bytes_of(value);
+    const uint8_t *p = td_bytes_of(value);
 
     if ((value.len != FLOOR_BYTES && value.len != FLOOR_BYTES_2) ||
         p[0] != TD_VALUE_VERSION)
         return false;
-    out->floor = get_u64(p + 1);
-    out->dead_next = get_u64(p + 9);
-    out->newest_to = value.len == FLOOR_BYTES ? get_u64(p + 17) : 0;
+    out->floor = td_get_u64(p + 1);
+    out->dead_next = td_get_u64(p + 9);
+    out->newest_to = value.len == FLOOR_BYTES ? td_get_u64(p + 17) : 0;
     return out->floor > 0 && out->dead_next > 0;
 }
 
@@ -398,12 +249,12 @@ void td_dead_row_pack(struct td_buf *out, const struct td_dead_row *row)
 {
     uint8_t bytes[DEAD_BYTES] = {TD_VALUE_VERSION, (uint8_t)row->why,
                                  row->redrive, (uint8_t)row->error.len};
-    uint8_t *p = put_u64(bytes + 4, row->sequence);
+    uint8_t *p = td_put_u64(bytes + 4, row->sequence);
 
-    p = put_u32(p, row->deliveries);
-    p = put_u64(p, (uint64_t)row->first_ms);
-    p = put_u64(p, (uint64_t)row->last_ms);
-    put_u32(p, (uint32_t)row->table.len);
+    p = td_put_u32(p, row->deliveries);
+    p = td_put_u64(p, (uint64_t)row->first_ms);
+    p = td_put_u64(p, (uint64_t)row->last_ms);
+    td_put_u32(p, (uint32_t)row->table.len);
     td_buf_append(out, bytes, sizeof(bytes));
     td_buf_append(out, row->error.data, row->error.len);
     td_buf_append(out, row->table.data, row->table.len);
@@ -412,7 +263,7 @@ void td_dead_row_pack(struct td_buf *out, const struct td_dead_row *row)
 
 bool td_dead_row_read(struct td_str value, struct td_dead_row *out)
 {
-    const uint8_t *p = bytes_of(value);
+    const uint8_t *p = td_bytes_of(value);
     const char *text;
     size_t left;
 
@@ -425,11 +276,11 @@ bool td_dead_row_read(struct td_str value, struct td_dead_row *out)
     out->redrive = p[2];
     out->error = (struct td_str){text, p[3]};
     left -= p[3];
-    out->sequence = get_u64(p + 4);
-    out->deliveries = get_u32(p + 12);
-    out->first_ms = (int64_t)get_u64(p + 16);
-    out->last_ms = (int64_t)get_u64(p + 24);
-    out->table = (struct td_str){text + p[3], get_u32(p + 32)};
+    out->sequence = td_get_u64(p + 4);
+    out->deliveries = td_get_u32(p + 12);
+    out->first_ms = (int64_t)td_get_u64(p + 16);
+    out->last_ms = (int64_t)td_get_u64(p + 24);
+    out->table = (struct td_str){text + p[3], td_get_u32(p + 32)};
     if (out->table.len > left)
         return false;
     out->body = (struct td_str){out->table.data + out->table.len,
@@ -445,7 +296,7 @@ void td_schedule_row_pack(struct td_buf *out, const struct td_schedule_row *row)
 {
     uint8_t bytes[SCHEDULE_BYTES] = {TD_VALUE_VERSION};
 
-    put_u32(put_u64(bytes + 1, row->next), (uint32_t)row->table.len);
+    td_put_u32(td_put_u64(bytes + 1, row->next), (uint32_t)row->table.len);
     td_buf_append(out, bytes, sizeof(bytes));
     td_buf_append(out, row->table.data, row->table.len);
     td_buf_append(out, row->body.data, row->body.len);
@@ -453,13 +304,13 @@ void td_schedule_row_pack(struct td_buf *out, const struct td_schedule_row *row)
 
 bool td_schedule_row_read(struct td_str value, struct td_schedule_row *out)
 {
-    const uint8_t *p = bytes_of(value);
+    const uint8_t *p = td_bytes_of(value);
     size_t table_len;
 
     if (value.len < SCHEDULE_BYTES || p[0] != TD_VALUE_VERSION)
         return false;
-    out->next = get_u64(p + 1);
-    table_len = get_u32(p + 9);
+    out->next = td_get_u64(p + 1);
+    table_len = td_get_u32(p + 9);
     if (table_len > value.len - SCHEDULE_BYTES ||
         (out->next > 0) != (value.len == SCHEDULE_BYTES))
         return false;
