@@ -177,8 +177,6 @@ bool td_feed_can(const struct td_engine *e);
 void td_consumer_eats(struct td_engine *e, struct td_consumer *c);
 /* Whether there is a member with credit, and room before it. */
 bool td_feed_may(struct td_engine *e, struct td_consumer *c);
-/* They are gone, and were not settled: counted, and a member is told. */
-void td_consumer_expire(struct td_consumer *c, uint64_t events);
 /* It is to be looked at then, or earlier. */
 void td_consumer_wake_at(struct td_engine *e, struct td_consumer *c,
                          int64_t ms);
@@ -189,6 +187,15 @@ int64_t td_consumers_tick(struct td_engine *e);
 /* What was fed and is not sent goes back: it waits to be fed again. */
 void td_consumer_unfeed(struct td_engine *e, struct td_consumer *c,
                         struct td_queue *q);
+/* From the cursor on; false: there is no room, or no memory, for all of it. */
+bool td_feed_from(struct td_engine *e, struct td_consumer *c,
+                  struct td_item *item);
+/* Nobody wants them: as good as settled. False: no memory. */
+bool td_feed_skip(struct td_engine *e, struct td_consumer *c, uint64_t events);
+/* It waits for memory, or to read. */
+void td_feed_hunger(struct td_engine *e, struct td_consumer *c);
+
+/* feed_item.c */
 /* The item of a record that was read; NULL: it is damaged, *events is 1, or
  * there is no memory, it is 0. */
 struct td_item *td_feed_item(struct td_engine *e,
@@ -205,6 +212,25 @@ bool td_feed_is_gone(const struct td_record *record, uint64_t *first,
 /* The item of a batch in bytes that were read; NULL: no memory. */
 struct td_item *td_feed_keep(struct td_engine *e, const struct td_batch *batch,
                              struct td_body *bytes, size_t offset);
+
+/* feed_read.c */
+#define TD_FEED_READS_MAX                                                      \
+    64u /* at once, so that what they bring does not fill memory */
+#define TD_FEED_AGAIN_MS 500 /* after a read that failed */
+
+/* Asks for the records from the cursor on. */
+void td_feed_ask(struct td_engine *e, struct td_consumer *c);
+/* Up to there nothing can be read: what it held is lost, and said so. */
+void td_feed_lose(struct td_engine *e, struct td_consumer *c, uint64_t until);
+
+/* overtaken.c */
+/* They are gone, and were not settled: counted, and a member is told. */
+void td_consumer_expire(struct td_consumer *c, uint64_t events);
+/* Moves the cursor past what is gone. */
+void td_overtaken_catch_up(struct td_engine *e, struct td_consumer *c);
+void td_overtaken_log(struct td_engine *e, struct td_consumer *c);
+/* What was not told, as far as members can be. */
+void td_overtaken_tell(struct td_engine *e, struct td_consumer *c);
 
 /* full.c */
 /* How many more it may be fed until something is settled. */

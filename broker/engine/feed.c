@@ -4,78 +4,6 @@
 
 #include "proto/type.h"
 
-#define READS_MAX                                                              \
-    64u /* at once, so that what they bring does not fill memory */
-
-/* ---- items ---- */
-
-struct td_item *td_feed_keep(struct td_engine *e, const struct td_batch *batch,
-                             struct td_body *bytes, size_t offset)
-{
-    struct td_item *item;
-    struct td_body *copy;
-
-    /* Bytes are kept whole, so only for what is most of them. */
-    if (batch->bytes >= bytes->len / 2)
-        return td_item_new(batch, bytes, offset, &e->held_bytes);
-    copy = td_body_copy(bytes->data + offset, batch->bytes);
-    item = copy ? td_item_new(batch, copy, 0, &e->held_bytes) : NULL;
-    td_body_unref(copy);
-    return item;
-}
-
-struct td_item *td_feed_batch(struct td_engine *e,
-                              const struct td_record_head *head,
-                              struct td_body *bytes, uint32_t *events)
-{
-    struct td_item *item;
-    const char *why;
-    size_t offset;
-
-    *events = 1;
-    if (!td_scan(head->table.data, head->table.len, &td_scan_control) ||
-        td_batches_read(&e->batches, head->table, head->body.len, &why) ||
-        e->batches.len != 1 || e->batches.events != head->events)
-        return NULL;
-    offset = (size_t)((const uint8_t *)head->body.data - bytes->data);
-    item = td_feed_keep(e, &e->batches.batch[0], bytes, offset);
-    *events = item ? head->events : 0;
-    return item;
-}
-
-struct td_item *td_feed_item(struct td_engine *e,
-                             const struct td_record *record,
-                             struct td_body *bytes, uint64_t *first,
-                             uint32_t *events)
-{
-    struct td_record_head head;
-    struct td_item *item;
-    uint32_t id;
-
-    *events = 1;
-    *first = 0;
-    if (!td_place_read_two(record->key, TD_TABLE_RECORD, &id, first) ||
-        record->damaged || !td_record_read(record->value, &head))
-        return NULL;
-    item = td_feed_batch(e, &head, bytes, events);
-    if (item)
-        item->sequence = *first;
-    return item;
-}
-
-bool td_feed_is_gone(const struct td_record *record, uint64_t *first,
-                     uint32_t *events)
-{
-    struct td_record_head head;
-    uint32_t id;
-
-    if (!td_place_read_two(record->key, TD_TABLE_RECORD, &id, first) ||
-        record->damaged || !td_record_read(record->value, &head) || !head.gone)
-        return false;
-    *events = head.events;
-    return true;
-}
-
 /* The piece of an item from a sequence on; false: it lies. */
 static bool from_sequence(struct td_item *item, uint64_t sequence,
                           struct td_piece *out)
@@ -123,8 +51,7 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* Nobody wants them: as good as settled. False: no memory. */
-static bool skip(struct td_engine *e, struct td_consumer *c, uint64_t events)
+bool td_feed_skip(struct td_engine *e, struct td_consumer *c, uint64_t events)
 {
     if (td_consumer_is_durable(c) &&
         !td_settled_mark(&c->settled, c->cursor, events, NULL))
@@ -146,16 +73,16 @@ static uint64_t newest(struct td_consumer *c, uint64_t n, bool *wanted)
     return least(n, next - c->cursor);
 }
 
-/* From cursor on; false: there is no room, or no memory, for all of it. */
-static bool feed_item(struct td_engine *e, struct td_consumer *c,
-                      struct td_item *item)
+bool td_feed_from(struct td_engine *e, struct td_consumer *c,
+                  struct td_item *item)
 {
     struct td_piece left;
     struct td_piece front;
     struct td_piece rest;
 
     if (!from_sequence(item, c->cursor, &left))
-        return skip(e, c, item->sequence + item->batch.events - c->cursor);
+        return td_feed_skip(e, c,
+                            item->sequence + item->batch.events - c->cursor);
     while (left.events > 0) {
         bool wanted;
         bool expired = false;
@@ -180,7 +107,7 @@ static bool feed_item(struct td_engine *e, struct td_consumer *c,
         if (n == 0 ||
             !td_piece_cut(&left, n, UINT64_MAX, UINT32_MAX, &front, &rest))
             return false;
-        if (!wanted && !skip(e, c, front.events))
+        if (!wanted && !td_feed_skip(e, c, front.events))
             return false;
         c->count.expirytime += expired ? front.events : 0;
         if (wanted) {
@@ -210,7 +137,7 @@ static bool has_memory(const struct td_engine *e)
     return e->held_bytes < e->options.memory_bytes / 4 * 3;
 }
 
-static void hunger(struct td_engine *e, struct td_consumer *c)
+void td_feed_hunger(struct td_engine *e, struct td_consumer *c)
 {
     if (c->hungry)
         return;
@@ -227,13 +154,14 @@ void td_consumer_eats(struct td_engine *e, struct td_consumer *c)
 
 bool td_feed_can(const struct td_engine *e)
 {
-    return e->streams.hungry && has_memory(e) && e->streams.reading < READS_MAX;
+    return e->streams.hungry && has_memory(e) &&
+           e->streams.reading < TD_FEED_READS_MAX;
 }
 
 /* As many as may read, the longest first. */
 static void feed_hungry(struct td_engine *e)
 {
-    uint32_t n = td_feed_can(e) ? READS_MAX - e->streams.reading : 0;
+    uint32_t n = td_feed_can(e) ? TD_FEED_READS_MAX - e->streams.reading : 0;
 
     for (; n > 0 && e->streams.hungry; n--) {
         struct td_consumer *c = e->streams.hungry;
@@ -249,183 +177,8 @@ bool td_feed_may(struct td_engine *e, struct td_consumer *c)
         fed_bytes(c) >= TD_FEED_BYTES || td_consumer_is_paused(e, c))
         return false;
     if (!has_memory(e))
-        hunger(e, c);
+        td_feed_hunger(e, c);
     return has_memory(e);
-}
-
-/* ---- what retention has taken ---- */
-
-static void tell_expired(struct td_engine *e, struct td_consumer *c)
-{
-    for (struct td_sub *sub = c->group->members; sub && c->untold > 0;
-         sub = sub->group_next) {
-        if (td_gaps_tell_expired(e, sub, c->untold))
-            c->untold = 0;
-    }
-}
-
-void td_consumer_expire(struct td_consumer *c, uint64_t events)
-{
-    c->count.expired += events;
-    c->untold += events;
-}
-
-/* A group that is slower than retention would be told of at each step of it. */
-static void log_overtaken(struct td_engine *e, struct td_consumer *c)
-{
-    const struct td_durable_options *o = &c->options;
-
-    if (c->overtaken == 0)
-        return;
-    if (e->now_ms < c->overtaken_ms) {
-        td_consumer_wake_at(e, c, c->overtaken_ms);
-        return;
-    }
-    td_log(&e->options.log, TD_LOG_WARN, "GROUP-OVERTAKEN",
-           "stream %.*s, group %.*s: sequences %llu to %llu expired, "
-           "%llu not settled",
-           (int)c->stream->options.name.len, c->stream->options.name.data,
-           (int)o->group.len, o->group.data,
-           (unsigned long long)c->overtaken_from,
-           (unsigned long long)(c->stream->kept.first - 1),
-           (unsigned long long)c->overtaken);
-    c->overtaken = 0;
-    c->overtaken_ms = e->now_ms + TD_ADVISE_MS;
-}
-
-static void overtake(struct td_consumer *c, uint64_t from, uint64_t lost)
-{
-    if (c->overtaken == 0)
-        c->overtaken_from = from;
-    c->overtaken += lost;
-}
-
-static void catch_up(struct td_engine *e, struct td_consumer *c)
-{
-    uint64_t from = c->cursor;
-    uint64_t first = c->stream->kept.first;
-    uint64_t lost = 0;
-
-    if (c->locating || c->cursor >= first)
-        return;
-    if (c->cursor < c->newest_to) /* what is gone is no name's newest */
-        c->cursor = least(first, c->newest_to);
-    while (c->cursor < first) { /* but for what is settled */
-        uint64_t next = least(first, td_settled_next(&c->settled, c->cursor));
-        uint64_t open = td_settled_gap(&c->settled, next, first - next);
-
-        lost += td_consumer_is_durable(c) ? open : first - c->cursor;
-        c->cursor = td_consumer_is_durable(c) ? next + open : first;
-    }
-    c->read_next = 0;
-    if (td_consumer_is_durable(c)) {
-        overtake(c, from, lost);
-        td_settled_raise(&c->settled, first);
-        td_consumer_dirty(e, c);
-    }
-    td_consumer_expire(c, lost);
-}
-
-/* ---- reading ---- */
-
-#define AGAIN_MS 500 /* after a read that failed */
-
-static void on_records(struct td_engine *e, void *owner,
-                       const struct td_store_answer *answer);
-
-static void ask_records(struct td_engine *e, struct td_consumer *c)
-{
-    bool moving = td_compact_is_moving(e, c->stream);
-    bool known = c->read_next == c->cursor && !moving;
-    /* One that begins before the cursor may hold it: found backwards. */
-    struct td_place from =
-        td_place_two(TD_TABLE_RECORD, c->stream->id, known ? c->cursor : 0);
-    struct td_place to =
-        td_place_two(TD_TABLE_RECORD, c->stream->id,
-                     known ? c->stream->kept.next : c->cursor + 1);
-
-    if (e->streams.reading >= READS_MAX) {
-        hunger(e, c);
-        return;
-    }
-    c->read_to = known ? c->stream->kept.next : c->cursor + 1;
-    c->read_moving = moving;
-    c->read_next = known ? c->cursor : 0;
-    c->read = td_read_ask(e, &from, &to, !known, known ? UINT32_MAX : 1,
-                          known ? TD_READ_BYTES : 1, on_records, c);
-    td_read_is_large(e, c->read);
-    if (!c->read)
-        td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS);
-}
-
-/* A damaged record: what it held is lost, and said so. */
-static void lose_record(struct td_engine *e, struct td_consumer *c,
-                        uint64_t until)
-{
-    uint64_t lost = until - c->cursor;
-
-    td_log(&e->options.log, TD_LOG_ERROR, "RECORD-DAMAGED",
-           "stream %.*s, sequences %llu to %llu cannot be read",
-           (int)c->stream->options.name.len, c->stream->options.name.data,
-           (unsigned long long)c->cursor, (unsigned long long)(until - 1));
-    if (skip(e, c, lost))
-        td_consumer_expire(c, lost);
-}
-
-/* *end: where the next record begins. */
-static bool feed_record(struct td_engine *e, struct td_consumer *c,
-                        const struct td_record *record, struct td_body *bytes,
-                        uint64_t *end)
-{
-    uint64_t first = 0;
-    uint32_t events;
-    bool gone = td_feed_is_gone(record, &first, &events);
-    struct td_item *item =
-        gone ? NULL : td_feed_item(e, record, bytes, &first, &events);
-    bool all = true;
-
-    *end = first + events;
-    if (events == 0)
-        return false; /* no memory */
-    if (*end <= c->cursor) {
-        td_item_unref(item);
-        return true;
-    }
-    if (first > c->cursor)
-        lose_record(e, c, first);
-    if (item)
-        all = feed_item(e, c, item);
-    else if (gone)
-        all = skip(e, c, *end - c->cursor);
-    else
-        lose_record(e, c, *end);
-    td_item_unref(item);
-    return all;
-}
-
-/* Retention may have moved the cursor on since that was asked for, into the
- * middle of a record. */
-static void on_records(struct td_engine *e, void *owner,
-                       const struct td_store_answer *answer)
-{
-    struct td_consumer *c = owner;
-    bool backwards = c->read_next != c->cursor;
-    uint64_t end = 0;
-    bool all = true;
-
-    c->read = NULL;
-    if (answer->err) { /* it is asked for again */
-        td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS);
-        return;
-    }
-    td_consumer_ready(e, c);
-    for (uint32_t i = 0; i < answer->records_len && all; i++)
-        all = feed_record(e, c, &answer->records[i], answer->bytes, &end);
-    if (backwards && all && end < c->cursor && c->cursor + 1 == c->read_to)
-        end = c->cursor; /* no record has it: look further on */
-    c->read_next = all && end == c->cursor && !c->read_moving ? end : 0;
-    if (!backwards && answer->records_len == 0 && c->cursor < c->read_to)
-        lose_record(e, c, c->read_to);
 }
 
 /* ---- feeding ---- */
@@ -455,7 +208,7 @@ static bool feed_known(struct td_engine *e, struct td_consumer *c, bool *more)
     if (!td_entry_find(c->stream, c->cursor, &nth)) {
         if (td_stream_is_on_disk(c->stream))
             return false;
-        lose_record(e, c, known_from(c)); /* there was no memory for it */
+        td_feed_lose(e, c, known_from(c)); /* there was no memory for it */
         return true;
     }
     entry = td_fifo_nth(&c->stream->entries, nth);
@@ -464,7 +217,7 @@ static bool feed_known(struct td_engine *e, struct td_consumer *c, bool *more)
             c->read_next = c->cursor;
         return false;
     }
-    *more = feed_item(e, c, entry->item);
+    *more = td_feed_from(e, c, entry->item);
     return true;
 }
 
@@ -482,8 +235,8 @@ static bool leap(struct td_engine *e, struct td_consumer *c)
         if (td_consumer_is_durable(c) && c->settled.floor < c->cursor &&
             to - c->settled.floor > TD_IN_FLIGHT_MAX)
             return false;
-        if (!skip(e, c, to - c->cursor)) {
-            td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS);
+        if (!td_feed_skip(e, c, to - c->cursor)) {
+            td_consumer_wake_at(e, c, e->now_ms + TD_FEED_AGAIN_MS);
             return false;
         }
         c->read_next = 0;
@@ -501,8 +254,8 @@ static void feed(struct td_engine *e, struct td_consumer *c)
 {
     bool more = true;
 
-    catch_up(e, c);
-    log_overtaken(e, c);
+    td_overtaken_catch_up(e, c);
+    td_overtaken_log(e, c);
     if (c->parks.fresh)
         td_deal_set_aside(e, c);
     td_retries_feed(e, c);
@@ -511,12 +264,12 @@ static void feed(struct td_engine *e, struct td_consumer *c)
         if (feed_known(e, c, &more))
             continue;
         if (!c->read)
-            ask_records(e, c);
+            td_feed_ask(e, c);
         break;
     }
     if (!more && td_full_room(c) > 0) /* no memory */
-        td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS);
-    tell_expired(e, c);
+        td_consumer_wake_at(e, c, e->now_ms + TD_FEED_AGAIN_MS);
+    td_overtaken_tell(e, c);
     td_full_look(e, c);
     if (c->group->queue.len > 0)
         td_group_ready(e, c->group);
