@@ -6,6 +6,7 @@
 
 struct td_consumer;
 
+/* newest_walk.c */
 /* Along the names of a batch: events in a row of one name, as far as that is
  * known without opening what needs not be opened. */
 struct td_newest_walk {
@@ -32,6 +33,8 @@ bool td_newest_is_last_empty(const struct td_newest_walk *w);
 /* The hash of its partitionkey; false: it has none. */
 bool td_newest_key(uint8_t out[TD_LAST_HASH_BYTES],
                    const struct td_event *event);
+
+/* newest.c */
 /* The stream's next events are these. */
 void td_newest_note(struct td_engine *e, struct td_stream *stream,
                     const struct td_batch *batch, const uint8_t *events,
@@ -60,6 +63,7 @@ bool td_newest_loaded(struct td_engine *e);
 void td_newest_check(struct td_stream *stream, const struct td_batch *batch,
                      const uint8_t *events, uint64_t first);
 
+/* newest_from.c */
 /* The first sequence from the cursor on that is the newest of its name, or
  * where all are wanted again. */
 uint64_t td_newest_next(struct td_consumer *c);
