@@ -37,6 +37,17 @@ void kept_add(struct kept *k, tidings_bus *bus)
     assert_ok(tidings_stream_add(bus, &options, CONF_MS));
 }
 
+void kept_add_keyed(struct kept *k, tidings_bus *bus)
+{
+    const char *patterns[1];
+    struct tidings_stream_options options;
+
+    kept_name(k);
+    options = kept_options(k, patterns);
+    options.keyed = true;
+    assert_ok(tidings_stream_add(bus, &options, CONF_MS));
+}
+
 tidings_bus *kept_open(struct conf *c)
 {
     const struct tidings_options options = {

@@ -23,6 +23,8 @@ struct tidings_stream_options kept_options(const struct kept *k,
                                            const char *patterns[1]);
 /* Both steps in one. */
 void kept_add(struct kept *k, tidings_bus *bus);
+/* The same, of a stream that is keyed. */
+void kept_add_keyed(struct kept *k, tidings_bus *bus);
 
 /* Publish events numbered from first on, and have them stored. */
 void kept_publish(const struct kept *k, tidings_bus *bus, uint64_t first,
