@@ -37,15 +37,33 @@ void kept_add(struct kept *k, tidings_bus *bus)
     assert_ok(tidings_stream_add(bus, &options, CONF_MS));
 }
 
-void kept_add_keyed(struct kept *k, tidings_bus *bus)
+void kept_add_in(struct kept *k, tidings_bus *bus, enum tidings_storage storage,
+                 bool keyed)
 {
     const char *patterns[1];
     struct tidings_stream_options options;
 
     kept_name(k);
     options = kept_options(k, patterns);
-    options.keyed = true;
+    options.storage = storage;
+    options.keyed = keyed;
     assert_ok(tidings_stream_add(bus, &options, CONF_MS));
+}
+
+void kept_add_keyed(struct kept *k, tidings_bus *bus)
+{
+    kept_add_in(k, bus,
+                conf_has_data() ? TIDINGS_STORE_DISK : TIDINGS_STORE_MEMORY,
+                true);
+}
+
+void kept_in_each_storage(struct conf *c,
+                          void (*check)(struct conf *c,
+                                        enum tidings_storage storage))
+{
+    check(c, TIDINGS_STORE_MEMORY);
+    if (conf_has_data())
+        check(c, TIDINGS_STORE_DISK);
 }
 
 tidings_bus *kept_open(struct conf *c)

@@ -25,6 +25,14 @@ struct tidings_stream_options kept_options(const struct kept *k,
 void kept_add(struct kept *k, tidings_bus *bus);
 /* The same, of a stream that is keyed. */
 void kept_add_keyed(struct kept *k, tidings_bus *bus);
+/* The same, of a stream that is kept there. */
+void kept_add_in(struct kept *k, tidings_bus *bus, enum tidings_storage storage,
+                 bool keyed);
+/* Checks with a stream in memory, and with one on disk if there is a data
+ * folder. */
+void kept_in_each_storage(struct conf *c,
+                          void (*check)(struct conf *c,
+                                        enum tidings_storage storage));
 
 /* Publish events numbered from first on, and have them stored. */
 void kept_publish(const struct kept *k, tidings_bus *bus, uint64_t first,
