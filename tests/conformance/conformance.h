@@ -155,6 +155,7 @@ int conf_run_fetch(void);
 int conf_run_dead(void);
 int conf_run_named(void);
 int conf_run_expect(void);
+int conf_run_lists(void);
 int conf_run_readers(void);
 int conf_run_newest(void);
 int conf_run_again(void);
