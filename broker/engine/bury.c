@@ -19,6 +19,8 @@ static void pack_row(struct td_engine *e, const struct td_piece *piece,
         .deliveries = retry->deliveries,
         .first_ms = retry->first_ms,
         .last_ms = retry->last_ms,
+        .error = td_reason_text(retry->reason),
+        .handler = td_reason_handler(retry->reason),
     };
 
     batch.runs = e->slice;
@@ -30,8 +32,6 @@ static void pack_row(struct td_engine *e, const struct td_piece *piece,
                                 e->record_table.len};
     row.body =
         (struct td_str){(const char *)td_piece_data(piece), piece->bytes};
-    if (retry->reason)
-        row.error = (struct td_str){retry->reason->text, retry->reason->len};
     td_buf_reset(&e->streams.value);
     td_dead_row_pack(&e->streams.value, &row);
     if (e->record_table.failed)
@@ -41,14 +41,15 @@ static void pack_row(struct td_engine *e, const struct td_piece *piece,
 static void advise(struct td_engine *e, struct td_consumer *c,
                    const struct td_retry *retry)
 {
+    struct td_str error = td_reason_text(retry->reason);
+
     td_log(&e->options.log, TD_LOG_WARN, "DEAD",
            "sequence %llu of stream %.*s is dead for group %.*s after %u "
            "deliveries: %.*s",
            (unsigned long long)retry->sequence,
            (int)c->stream->options.name.len, c->stream->options.name.data,
            (int)c->options.group.len, c->options.group.data, retry->deliveries,
-           retry->reason ? (int)retry->reason->len : 0,
-           retry->reason ? retry->reason->text : "");
+           (int)error.len, error.len > 0 ? error.data : "");
 }
 
 void td_bury_nothing(struct td_engine *e, struct td_consumer *c,

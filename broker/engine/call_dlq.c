@@ -145,15 +145,18 @@ static void pack_bin(msgpack_packer *pk, const char *key, struct td_str bytes)
     msgpack_pack_bin_body(pk, bytes.data, bytes.len);
 }
 
-static void pack_dead(struct td_engine *e, msgpack_packer *pk, uint64_t number,
+static void pack_dead(struct td_engine *e, msgpack_packer *pk,
+                      const struct td_consumer *c, uint64_t number,
                       const struct td_dead_row *row, bool data)
 {
-    msgpack_pack_map(pk, data ? 11 : 9);
+    msgpack_pack_map(pk, data ? 13 : 11);
     td_pack_uint(pk, "number", number);
+    td_pack_str(pk, "stream", c->stream->options.name);
     td_pack_uint(pk, "sequence", row->sequence);
     td_pack_str(pk, "type", type_of(e, row));
     td_pack_str(pk, "reason", td_str_of(td_death_names[row->why]));
     td_pack_str(pk, "error", row->error);
+    td_pack_str(pk, "handler", row->handler);
     td_pack_uint(pk, "deliveries", row->deliveries);
     td_pack_uint(pk, "first_ms", (uint64_t)row->first_ms);
     td_pack_uint(pk, "last_ms", (uint64_t)row->last_ms);
@@ -226,7 +229,7 @@ static void on_list(struct td_engine *e, void *owner,
                 !is_wanted(e, w, &answer->records[i]))
                 continue;
             /* one alone that is too large is shown without its event */
-            pack_dead(e, &pk, number, &row,
+            pack_dead(e, &pk, c, number, &row,
                       w->data && row.table.len + row.body.len <= ROWS_BYTES);
             left--;
         }

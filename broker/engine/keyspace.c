@@ -243,48 +243,57 @@ bool td_floor_read(struct td_str value, struct td_floor *out)
 
 /* ---- the dead ---- */
 
-#define DEAD_BYTES 36u /* before the error, the table, the body */
+#define DEAD_VERSION 2u
+#define DEAD_BYTES_1 36u /* of version 1 */
+#define DEAD_BYTES   37u /* before the error, the handler, the table, the body */
 
 void td_dead_row_pack(struct td_buf *out, const struct td_dead_row *row)
 {
-    uint8_t bytes[DEAD_BYTES] = {TD_VALUE_VERSION, (uint8_t)row->why,
-                                 row->redrive, (uint8_t)row->error.len};
+    uint8_t bytes[DEAD_BYTES] = {DEAD_VERSION, (uint8_t)row->why, row->redrive,
+                                 (uint8_t)row->error.len};
     uint8_t *p = td_put_u64(bytes + 4, row->sequence);
 
     p = td_put_u32(p, row->deliveries);
     p = td_put_u64(p, (uint64_t)row->first_ms);
     p = td_put_u64(p, (uint64_t)row->last_ms);
-    td_put_u32(p, (uint32_t)row->table.len);
+    p = td_put_u32(p, (uint32_t)row->table.len);
+    *p = (uint8_t)row->handler.len;
     td_buf_append(out, bytes, sizeof(bytes));
     td_buf_append(out, row->error.data, row->error.len);
+    td_buf_append(out, row->handler.data, row->handler.len);
     td_buf_append(out, row->table.data, row->table.len);
     td_buf_append(out, row->body.data, row->body.len);
+}
+
+/* The next so many bytes; false: there are fewer. */
+static bool take(struct td_str *from, size_t len, struct td_str *out)
+{
+    if (len > from->len)
+        return false;
+    *out = (struct td_str){from->data, len};
+    *from = (struct td_str){from->data + len, from->len - len};
+    return true;
 }
 
 bool td_dead_row_read(struct td_str value, struct td_dead_row *out)
 {
     const uint8_t *p = td_bytes_of(value);
-    const char *text;
-    size_t left;
+    bool old = value.len >= DEAD_BYTES_1 && p[0] == TD_VALUE_VERSION;
+    struct td_str head;
 
-    if (value.len < DEAD_BYTES || p[0] != TD_VALUE_VERSION ||
-        p[1] >= TD_DEATHS || p[2] > 1 || p[3] > value.len - DEAD_BYTES)
+    if (!take(&value, old ? DEAD_BYTES_1 : DEAD_BYTES, &head) ||
+        (!old && p[0] != DEAD_VERSION) || p[1] >= TD_DEATHS || p[2] > 1 ||
+        !take(&value, p[3], &out->error) ||
+        !take(&value, old ? 0 : p[36], &out->handler) ||
+        !take(&value, td_get_u32(p + 32), &out->table))
         return false;
-    text = value.data + DEAD_BYTES;
-    left = value.len - DEAD_BYTES;
     out->why = (enum td_death)p[1];
     out->redrive = p[2];
-    out->error = (struct td_str){text, p[3]};
-    left -= p[3];
     out->sequence = td_get_u64(p + 4);
     out->deliveries = td_get_u32(p + 12);
     out->first_ms = (int64_t)td_get_u64(p + 16);
     out->last_ms = (int64_t)td_get_u64(p + 24);
-    out->table = (struct td_str){text + p[3], td_get_u32(p + 32)};
-    if (out->table.len > left)
-        return false;
-    out->body = (struct td_str){out->table.data + out->table.len,
-                                left - out->table.len};
+    out->body = value;
     return true;
 }
 

@@ -202,11 +202,13 @@ struct td_dead_row {
     uint32_t deliveries;
     int64_t first_ms;
     int64_t last_ms;
-    struct td_str error;
-    struct td_str table; /* a list of one batch of one event … */
-    struct td_str body;  /* … and that event */
+    struct td_str error;   /* at most TD_REASON_BYTES_MAX */
+    struct td_str handler; /* name of the session that had it last */
+    struct td_str table;   /* a list of one batch of one event … */
+    struct td_str body;    /* … and that event */
 };
 
+/* Rows of version 1 name no handler. */
 void td_dead_row_pack(struct td_buf *out, const struct td_dead_row *row);
 bool td_dead_row_read(struct td_str value, struct td_dead_row *out);
 

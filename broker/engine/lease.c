@@ -140,7 +140,7 @@ static void fail(struct td_engine *e, const struct td_sub *sub,
         .deliveries = lease->deliveries,
         .first_ms = lease->first_ms,
         .last_ms = td_engine_unix_ms(e),
-        .reason = td_reason_new(f->reason.data, (uint32_t)f->reason.len),
+        .reason = td_reason_new(f->reason, td_str_of(sub->session->name)),
     };
 
     retry.dead = f->term || lease->deliveries >= c->options.max_deliver;

@@ -7,16 +7,32 @@
 
 /* ---- reasons ---- */
 
-struct td_reason *td_reason_new(const char *text, uint32_t len)
+struct td_reason *td_reason_new(struct td_str text, struct td_str handler)
 {
+    size_t len = text.len + handler.len;
     struct td_reason *r = len > 0 ? malloc(sizeof(*r) + len) : NULL;
 
     if (!r)
         return NULL;
     r->refs = 1;
-    r->len = len;
-    memcpy(r->text, text, len);
+    r->text_len = (uint32_t)text.len;
+    r->handler_len = (uint32_t)handler.len;
+    if (text.len > 0)
+        memcpy(r->bytes, text.data, text.len);
+    if (handler.len > 0)
+        memcpy(r->bytes + text.len, handler.data, handler.len);
     return r;
+}
+
+struct td_str td_reason_text(const struct td_reason *r)
+{
+    return r ? (struct td_str){r->bytes, r->text_len} : (struct td_str){"", 0};
+}
+
+struct td_str td_reason_handler(const struct td_reason *r)
+{
+    return r ? (struct td_str){r->bytes + r->text_len, r->handler_len}
+             : (struct td_str){"", 0};
 }
 
 struct td_reason *td_reason_ref(struct td_reason *r)

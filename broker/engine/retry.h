@@ -6,15 +6,22 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The last reason is shared by the parts of a range. */
+#include "proto/scan.h"
+
+/* Why the last delivery failed, and to whom it was: shared by the parts of a
+ * range. */
 struct td_reason {
     unsigned refs;
-    uint32_t len;
-    char text[];
+    uint32_t text_len;
+    uint32_t handler_len;
+    char bytes[]; /* of both */
 };
 
-/* NULL without memory, or for an empty text: then there is none. */
-struct td_reason *td_reason_new(const char *text, uint32_t len);
+/* NULL without memory, or where both are empty: then there is none. */
+struct td_reason *td_reason_new(struct td_str text, struct td_str handler);
+/* Borrowed, as long as the reason is there; of NULL they are empty. */
+struct td_str td_reason_text(const struct td_reason *r);
+struct td_str td_reason_handler(const struct td_reason *r);
 struct td_reason *td_reason_ref(struct td_reason *r); /* NULL gives NULL */
 void td_reason_unref(struct td_reason *r);            /* NULL does nothing */
 

@@ -79,6 +79,7 @@ static void add_row(struct td_table *t, struct tidings_value row, bool here)
     td_rows_text(t, row, "type");
     td_rows_text(t, row, "reason");
     td_rows_count(t, td_row_uint(row, "deliveries"));
+    td_rows_text(t, row, "handler");
     td_table_add(t,
                  td_moment(moment, (int64_t)td_row_uint(row, "last_ms"), here));
     td_table_add(t, td_row_bool(row, "redriven") ? "yes" : "no");
@@ -126,9 +127,9 @@ static int list(struct td_dlq *d, struct td_table *t)
 
 int td_cli_dlq_list(const struct td_settings *settings)
 {
-    static const char *const columns[] = {"#number",  "#sequence",   "type",
-                                          "reason",   "#deliveries", "last",
-                                          "redriven", "error"};
+    static const char *const columns[] = {"#number", "#sequence",   "type",
+                                          "reason",  "#deliveries", "handler",
+                                          "last",    "redriven",    "error"};
     struct td_table t = {0};
     struct td_dlq d = {0};
     int code = td_dlq_open(&d, settings, "dlq list", "STREAM GROUP");
@@ -213,10 +214,12 @@ static bool put_fields(struct tidings_value row,
     td_table_column(&t, "", false);
     td_table_column(&t, "", false);
     td_rows_pair(&t, row, "number", "number");
+    td_rows_pair(&t, row, "stream", "stream");
     td_rows_pair(&t, row, "sequence", "sequence");
     td_rows_pair(&t, row, "type", "type");
     td_rows_pair(&t, row, "reason", "reason");
     td_rows_pair(&t, row, "error", "error");
+    td_rows_pair(&t, row, "handler", "handler");
     td_rows_pair(&t, row, "deliveries", "deliveries");
     add_moment(&t, row, "first", "first_ms");
     add_moment(&t, row, "last", "last_ms");

@@ -2,7 +2,8 @@
  * they come back. Kept in the data folder. */
 #include "tests/conformance/kept.h"
 
-#define GROUP "g"
+#define GROUP   "g"
+#define HANDLER "mailer-1" /* name of the bus whose handlers fail */
 
 static void add_group(tidings_bus *bus, const struct kept *k, uint32_t deliver)
 {
@@ -50,6 +51,8 @@ static void check_dead(tidings_bus *bus, const struct kept *k,
     assert_string_equal(d.reason, reason);
     assert_non_null(strstr(d.error, error));
     assert_int_equal(d.deliveries, deliveries);
+    assert_string_equal(d.stream, k->stream);
+    assert_string_equal(d.handler, HANDLER);
     assert_true(d.first_ms > 0 && d.last_ms >= d.first_ms);
     assert_false(d.redriven);
 }
@@ -60,6 +63,7 @@ static void check_redrive(struct conf *c,
                           uint32_t deliver, const char *reason,
                           const char *error)
 {
+    const struct tidings_options named = {.name = HANDLER};
     tidings_bus *bus = kept_open(c);
     struct hand *h = hand_new(c);
     uint64_t calls = 9 + deliver;
@@ -69,7 +73,7 @@ static void check_redrive(struct conf *c,
     kept_add(&k, bus);
     add_group(bus, &k, deliver);
     h->answer = answer;
-    hand_join(h, bus, &k, GROUP, NULL);
+    hand_join(h, conf_open(c, &named), &k, GROUP, NULL);
     kept_publish(&k, bus, 1, 10);
     assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
     assert_int_equal(hand_count(h), calls); /* and the group went on */

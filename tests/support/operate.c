@@ -162,6 +162,9 @@ static void read_dead(struct operate_dead *d, struct tidings_value row)
     assert_ok(tidings_get_string(d->type, sizeof(d->type), row, "type"));
     assert_ok(tidings_get_string(d->reason, sizeof(d->reason), row, "reason"));
     assert_ok(tidings_get_string(d->error, sizeof(d->error), row, "error"));
+    assert_ok(tidings_get_string(d->stream, sizeof(d->stream), row, "stream"));
+    assert_ok(
+        tidings_get_string(d->handler, sizeof(d->handler), row, "handler"));
     assert_ok(tidings_get(&redriven, row, "redriven"));
     assert_ok(tidings_as_bool(&d->redriven, redriven));
 }

@@ -50,6 +50,8 @@ struct operate_dead {
     char type[256];
     char reason[32];
     char error[256];
+    char stream[65];
+    char handler[65];
     bool redriven;
 };
 

@@ -24,14 +24,16 @@ class DeadLetters(WithStreams):
             self.assertEqual([r["sequence"] for r in rows], [1, 2, 3])
         for row in rows:
             self.assertEqual((row["type"], row["reason"], row["deliveries"],
-                              row["redriven"]),
-                             (name + ".dead", "max_deliver", 1, False))
+                              row["redriven"], row["stream"],
+                              row["handler"]),
+                             (name + ".dead", "max_deliver", 1, False, name,
+                              "tidings-sub"))
             self.assertLessEqual(row["first_ms"], row["last_ms"])
         table = self.check(DONE, "dlq", "list", name, "g").out.splitlines()
         self.assertEqual(len(table), 4)
         self.assertRegex(table[0], r"^number +sequence +type +reason ")
         self.assertRegex(table[1], r"^ +1 +1 +%s\.dead +max_deliver +1 "
-                                   r"+\d{4}-\S+Z +no +\S" % name)
+                                   r"+tidings-sub +\d{4}-\S+Z +no +\S" % name)
         self.assertEqual(len(self.letters(name, "--limit", "2")), 2)
         self.assertEqual(self.letters(name, "--first", "3"), rows[2:])
         self.assertIn("3 dead: tidings dlq list %s g" % name,
@@ -43,7 +45,9 @@ class DeadLetters(WithStreams):
         out = self.check(DONE, "dlq", "show", name, "g", "2").out
         for line in ("number +2", "sequence +2", r"type +%s\.dead" % name,
                      "reason +max_deliver", "deliveries +1", "subject +s",
-                     "partitionkey +k", "source +/tidings", "redriven +no"):
+                     "partitionkey +k", "source +/tidings", "redriven +no",
+                     "stream +" + name, "handler +tidings-sub", r"error +\S.*",
+                     r"first +\d{4}-\S+Z", r"last +\d{4}-\S+Z"):
             self.assertRegex(out, "(?m)^%s$" % line)
         self.assertTrue(out.endswith('\n\n{"n":1}\n'), out)
         row = self.rows("dlq", "show", name, "g", "2")[0]

@@ -381,6 +381,8 @@ static void test_group_buries_and_redrives(void **state)
     assert_true(is_text(text_of(row, "type"), "a.b"));
     assert_true(is_text(text_of(row, "reason"), "term"));
     assert_true(is_text(text_of(row, "error"), "why"));
+    assert_true(is_text(text_of(row, "handler"), "sub"));
+    assert_true(is_text(text_of(row, "stream"), "events"));
     settle(s, "sub", TD_ACK, 1, 1);
     settle(s, "sub", TD_ACK, 3, 3);
     pass(s->f, 100);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "broker/engine/retry.h"
+#include "proto/frame.h"
 #include "tests/support/alloc.h"
 
 #define STEPS    3000
@@ -165,7 +166,8 @@ static void step(struct td_retries *r, struct model *m,
 static void walk(uint64_t seed)
 {
     struct model *m = calloc(1, sizeof(*m));
-    struct td_reason *reason = td_reason_new("no stock", 8);
+    struct td_reason *reason =
+        td_reason_new(td_str_of("no stock"), td_str_of(""));
     struct td_retries r = {0};
 
     assert_non_null(m);
@@ -227,7 +229,8 @@ static bool keep_none(void *ctx, struct td_retry *retry)
 static void test_retries_may_be_none(void **state)
 {
     struct td_retries r = {0};
-    struct td_retry empty = {.reason = td_reason_new("x", 1)};
+    struct td_retry empty = {.reason =
+                                 td_reason_new(td_str_of("x"), td_str_of(""))};
     struct td_retry one = {.count = UINT32_MAX, .due_ms = INT64_MIN};
 
     (void)state;
@@ -250,19 +253,37 @@ static void test_retries_may_be_none(void **state)
 
 static void test_reasons_are_shared(void **state)
 {
-    struct td_reason *r = td_reason_new("no\0stock", 8);
+    const struct td_str text = {"no\0stock", 8};
+    struct td_reason *r = td_reason_new(text, td_str_of("mailer-1"));
 
     (void)state;
-    assert_null(td_reason_new("", 0));
-    assert_null(td_reason_new(NULL, 0));
+    assert_null(td_reason_new(td_str_of(""), td_str_of("")));
     assert_null(td_reason_ref(NULL));
     td_reason_unref(NULL);
-    assert_int_equal(r->len, 8);
-    assert_memory_equal(r->text, "no\0stock", 8);
+    assert_int_equal(td_reason_text(r).len, 8);
+    assert_memory_equal(td_reason_text(r).data, "no\0stock", 8);
+    assert_int_equal(td_reason_handler(r).len, 8);
+    assert_memory_equal(td_reason_handler(r).data, "mailer-1", 8);
     assert_ptr_equal(td_reason_ref(r), r);
     td_reason_unref(r);
     assert_int_equal(r->refs, 1);
     td_reason_unref(r);
+}
+
+static void test_reasons_have_a_text_or_a_handler(void **state)
+{
+    struct td_reason *text = td_reason_new(td_str_of("late"), td_str_of(""));
+    struct td_reason *handler = td_reason_new(td_str_of(""), td_str_of("m"));
+
+    (void)state;
+    assert_int_equal(td_reason_text(text).len, 4);
+    assert_int_equal(td_reason_handler(text).len, 0);
+    assert_int_equal(td_reason_text(handler).len, 0);
+    assert_int_equal(td_reason_handler(handler).len, 1);
+    assert_int_equal(td_reason_text(NULL).len, 0);
+    assert_int_equal(td_reason_handler(NULL).len, 0);
+    td_reason_unref(text);
+    td_reason_unref(handler);
 }
 
 /* ---- memory ---- */
@@ -276,7 +297,7 @@ static tidings_err add_many(void *arg)
     for (uint64_t n = 1; err == TIDINGS_OK && n <= 100; n++) {
         struct td_retry retry = {.due_ms = -(int64_t)n, .count = 2};
 
-        retry.reason = td_reason_new("why", 3);
+        retry.reason = td_reason_new(td_str_of("why"), td_str_of("who"));
         if (retry.reason && td_retries_add(&r, &retry))
             continue;
         assert_int_equal(r.len, n - 1);
@@ -301,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_retries_due_at_once_are_in_order),
         cmocka_unit_test(test_retries_may_be_none),
         cmocka_unit_test(test_reasons_are_shared),
+        cmocka_unit_test(test_reasons_have_a_text_or_a_handler),
         cmocka_unit_test(test_retries_without_memory_change_nothing),
     };
 

@@ -210,7 +210,8 @@ TIDINGS_API tidings_err tidings_producer_last(tidings_bus *bus,
  *                     max_deliver deliveries to the dead letters
  *
  * What tidings_set_detail() was given inside the handler goes along with nak
- * and term as the reason that operators find with a dead letter.
+ * and term as the reason that operators find with a dead letter, beside the
+ * name of the bus (tidings_options) whose handler it was.
  *
  * nak and term count as failed, and on_status is told TIDINGS_HANDLER_FAILED. A
  * live subscription, or a reader, has nothing to settle: any code but

@@ -228,7 +228,8 @@ enum tidings_level {
 
 /** Settings of tidings_open(). All zero is a good choice: the defaults. */
 struct tidings_options {
-    const char *name;   /* for people and stats, at most 64 bytes; default "" */
+    const char *name;   /* for people, stats and dead letters, which say whose
+                           handler failed; at most 64 bytes; default "" */
     const char *source; /* CloudEvents source of what is published: a URI
                            reference; default "/" + name, "/tidings" if that
                            is empty */
