@@ -157,6 +157,7 @@ int conf_run_named(void);
 int conf_run_expect(void);
 int conf_run_lists(void);
 int conf_run_readers(void);
+int conf_run_retention(void);
 int conf_run_newest(void);
 int conf_run_again(void);
 int conf_run_schedule(void);

@@ -243,28 +243,6 @@ static void test_overtaken_groups_are_told_what_they_lost(void **state)
     check_overtaken(*state, true);
 }
 
-static void test_old_events_are_deleted(void **state)
-{
-    struct conf *c = *state;
-    tidings_bus *bus = kept_open(c);
-    struct tidings_stream_options options;
-    const char *patterns[1];
-    struct kept k;
-
-    kept_name(&k);
-    options = kept_options(&k, patterns);
-    options.max_age_ms = 200;
-    assert_ok(tidings_stream_add(bus, &options, CONF_MS));
-    kept_publish(&k, bus, 1, 10);
-    for (int64_t end = td_proc_now_ms() + CONF_MS;
-         operate_stream_figure(bus, k.stream, "events") > 0 &&
-         td_proc_now_ms() < end;)
-        conf_pause_us(5000);
-    assert_int_equal(operate_stream_figure(bus, k.stream, "events"), 0);
-    kept_publish(&k, bus, 11, 1); /* numbers are not used again */
-    assert_int_equal(operate_stream_figure(bus, k.stream, "last"), 11);
-}
-
 int conf_run_readers(void)
 {
     const struct CMUnitTest tests[] = {
@@ -276,7 +254,6 @@ int conf_run_readers(void)
         KEPT_TEST(test_readers_are_told_what_went_before_they_came),
         KEPT_TEST(test_overtaken_readers_are_told_what_they_lost),
         KEPT_TEST(test_overtaken_groups_are_told_what_they_lost),
-        KEPT_TEST(test_old_events_are_deleted),
     };
 
     return cmocka_run_group_tests_name("readers", tests, NULL, NULL);
