@@ -119,7 +119,9 @@
 #define TD_READ_BYTES (1u << 20)      /* of one read of a stream */
 #define TD_FEED_BYTES (2u << 20)      /* read for a group before it is delivered */
 #define TD_PRODUCER_STORED_KEEP_MS (24 * 3600 * 1000) /* a stored producer */
-#define TD_NAMED_PRODUCERS_MAX 4096u /* remembered for good: 2.3 KiB each */
+#define TD_NAMED_PRODUCERS_MAX 4096u /* remembered until deleted: 2.3 KiB */
+/* Of a deleted name: a higher one was made up, and is not counted on from. */
+#define TD_TERM_GONE_MAX (UINT64_C(1) << 32)
 #define TD_NAMED_HASHES 128u /* of the last events of a named producer: as many
                                 as a publisher may have unconfirmed, and try
                                 again after a crash, by and large */

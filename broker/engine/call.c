@@ -321,6 +321,8 @@ static const struct {
     {"dlq.purge", td_operate_dlq_purge},
     {"schedule.list", td_operate_schedule_list},
     {"schedule.cancel", td_operate_schedule_cancel},
+    {"producer.list", td_operate_producer_list},
+    {"producer.delete", td_operate_producer_delete},
 };
 
 void td_operate(struct td_engine *e, struct td_session *s,

@@ -17,7 +17,8 @@ enum td_undo_kind {
     TD_UNDO_STREAM, /* a stream was added */
     TD_UNDO_GROUP,  /* a group was */
     TD_UNDO_PAUSE,  /* … was paused or resumed */
-    TD_UNDO_SEEK    /* … was sent elsewhere */
+    TD_UNDO_SEEK,   /* … was sent elsewhere */
+    TD_UNDO_NAME    /* a producer's name was deleted */
 };
 
 /* How it was before. */
@@ -27,6 +28,8 @@ struct td_undo {
     bool paused;
     int64_t paused_until_ms;
     struct td_placement place;
+    struct td_naming *naming; /* of a name; freed */
+    struct td_stored stored;
 };
 
 struct td_undo *td_undo_new(enum td_undo_kind kind); /* NULL: no memory */
@@ -64,6 +67,10 @@ void td_operate_dlq_purge(struct td_engine *e, const struct td_asked *a);
 /* call_schedule.c */
 void td_operate_schedule_list(struct td_engine *e, const struct td_asked *a);
 void td_operate_schedule_cancel(struct td_engine *e, const struct td_asked *a);
+
+/* call_producer.c */
+void td_operate_producer_list(struct td_engine *e, const struct td_asked *a);
+void td_operate_producer_delete(struct td_engine *e, const struct td_asked *a);
 
 /* call_group.c */
 void td_operate_group_add(struct td_engine *e, const struct td_asked *a);

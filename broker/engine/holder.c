@@ -60,9 +60,15 @@ tidings_err td_holder_check(const struct td_engine *e, const struct td_frame *f,
         *text = fenced;
         return TIDINGS_EFENCED;
     }
-    if ((!n && e->names_len >= TD_NAMED_PRODUCERS_MAX) ||
-        (n && out->term == 0 && n->term == INT64_MAX)) {
-        *text = "too many producers have a name, or too many had this one";
+    if (!n && e->names_len >= TD_NAMED_PRODUCERS_MAX) {
+        *text = "the broker knows as many names of producers as it can: "
+                "`tidings producer list` shows them, `tidings producer delete "
+                "NAME` makes room";
+        return TIDINGS_ELIMIT;
+    }
+    if (n && out->term == 0 && n->term == INT64_MAX) {
+        *text = "too many have had this producer's name: `tidings producer "
+                "delete NAME` begins it anew";
         return TIDINGS_ELIMIT;
     }
     return TIDINGS_OK;
@@ -76,12 +82,13 @@ static void begin_term(struct td_engine *e, struct td_producer *p,
                        uint64_t claimed)
 {
     struct td_naming *n = p->naming;
+    uint64_t before = n->term ? n->term : e->gone_term;
 
     if (p->session)
         td_session_doom(e, p->session, TD_DROP_SESSION_LOST, TIDINGS_EFENCED,
                         fenced);
     n->written = false;
-    n->term = claimed ? claimed : n->term + 1;
+    n->term = claimed ? claimed : before + 1;
     if (!claimed)
         p->taken = td_naming_last(n, &p->stored);
 }

@@ -298,6 +298,7 @@ struct td_engine {
     struct td_producer *producers;
     struct td_producer *orphans; /* list, oldest first */
     uint32_t names_len;          /* producers that have one */
+    uint64_t gone_term;          /* the highest of names that were deleted */
     struct td_trie trie;
     struct td_routes routes;
     struct td_group *groups;  /* list of all */
@@ -380,6 +381,8 @@ bool td_producer_load(struct td_engine *e, struct td_str id,
 bool td_producer_load_named(struct td_engine *e, struct td_str id,
                             const struct td_stored *stored,
                             const struct td_naming *naming);
+/* One with a name and without a session, all of which is written. */
+void td_producer_delete(struct td_engine *e, struct td_producer *p);
 /* What was not written is not stored. */
 void td_producers_take_back(struct td_engine *e);
 /* It has a name from now on, so it is never forgotten. False: no memory. */

@@ -17,6 +17,7 @@
  * | SCHEDULE | due u64 (Unix ms), number u64      | td_schedule_row            |
  * | LAST     | stream u32, a name's hash, 16      | a sequence: last.h         |
  * | DEDUP    | stream u32, a record's first u64   | td_dedup_row               |
+ * | TERM     | 0, u32                             | a term: call_producer.c    |
  *
  * STREAM and GROUP have each row twice, the second time under a key with one
  * byte more, 0: what all the others hang on is not lost with one damaged row.
@@ -58,6 +59,7 @@ enum td_table {
     TD_TABLE_SCHEDULE,
     TD_TABLE_LAST = 11,
     TD_TABLE_DEDUP = 12,
+    TD_TABLE_TERM,
     TD_TABLES_END
 };
 

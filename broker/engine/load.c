@@ -277,6 +277,19 @@ static tidings_err on_last(struct td_engine *e, struct td_str key,
     return td_newest_load(stream, hash, sequence) ? TIDINGS_OK : TIDINGS_ENOMEM;
 }
 
+static tidings_err on_term(struct td_engine *e, struct td_str key,
+                           struct td_str value)
+{
+    uint64_t term;
+    uint32_t zero;
+
+    if (!td_place_read_one(key, TD_TABLE_TERM, &zero) || zero != 0 ||
+        !td_last_row_read(value, &term) || term > TD_TERM_GONE_MAX)
+        return TIDINGS_EIO;
+    e->gone_term = term;
+    return TIDINGS_OK;
+}
+
 static const struct {
     enum td_table table;
     const char *name;
@@ -294,6 +307,7 @@ static const struct {
     {TD_TABLE_SCHEDULE, "a scheduled event", on_scheduled},
     {TD_TABLE_DEDUP, "ids that a stream has taken", on_dedup},
     {TD_TABLE_LAST, "the last event of a name", on_last},
+    {TD_TABLE_TERM, "how often names were taken", on_term},
 };
 
 #define TABLES (sizeof(tables) / sizeof(tables[0]))

@@ -24,7 +24,7 @@ static void producer_forget(struct td_engine *e, struct td_producer *p)
 
     undirty(e, p);
     td_commit_forget_producer(e, p);
-    if (p->stored.sequence > 0 && e->streams.store)
+    if ((p->stored.sequence > 0 || p->naming) && e->streams.store)
         td_commit_delete(e, &key);
     if (p->naming)
         e->names_len--;
@@ -132,6 +132,27 @@ void td_producer_tick(struct td_engine *e)
     }
 }
 
+/* Whoever takes the name anew is to have a higher term than those who had it
+ * before: one of them that was thought dead stays fenced. */
+static void remember_term(struct td_engine *e, uint64_t term)
+{
+    struct td_place key = td_place_one(TD_TABLE_TERM, 0);
+
+    if (term <= e->gone_term || term > TD_TERM_GONE_MAX)
+        return;
+    e->gone_term = term;
+    td_buf_reset(&e->streams.value);
+    td_last_row_pack(&e->streams.value, term);
+    td_commit_put(e, &key, &e->streams.value, NULL, 0, 0);
+}
+
+void td_producer_delete(struct td_engine *e, struct td_producer *p)
+{
+    remember_term(e, p->naming->term);
+    producer_forget(e, p);
+    td_commit_raise(e, TD_LEVEL_DISK);
+}
+
 /* ---- what is stored of it ---- */
 
 void td_producer_storing(struct td_engine *e, struct td_producer *p)
@@ -160,10 +181,14 @@ bool td_producer_load_named(struct td_engine *e, struct td_str id,
                             const struct td_stored *stored,
                             const struct td_naming *naming)
 {
-    if (!td_producer_load(e, id, stored) ||
-        !td_producer_name(e, td_producer_find(e, id), td_str_of(naming->name)))
+    struct td_producer *p;
+
+    if (!td_producer_load(e, id, stored))
         return false;
-    *td_producer_find(e, id)->naming = *naming;
+    p = td_producer_find(e, id);
+    if (!p->naming && !td_producer_name(e, p, td_str_of(naming->name)))
+        return false;
+    *p->naming = *naming;
     return true;
 }
 

@@ -2,6 +2,8 @@
  * back when it cannot be: who was told that nothing was done can rely on it. */
 #include "broker/engine/call.h"
 
+#include "proto/id.h"
+
 #include <stdlib.h>
 
 struct td_undo *td_undo_new(enum td_undo_kind kind)
@@ -19,6 +21,7 @@ void td_undo_free(struct td_undo *undo)
         return;
     td_settled_fini(&undo->place.settled);
     td_counts_fini(&undo->place.counts);
+    free(undo->naming);
     free(undo);
 }
 
@@ -61,13 +64,22 @@ static void group_moved(struct td_engine *e, struct td_undo *undo)
         td_consumer_put_back(e, c, &undo->place);
 }
 
+/* Whoever has taken it meanwhile was not greeted, and is sent away. */
+static void name_deleted(struct td_engine *e, struct td_undo *undo)
+{
+    uint8_t id[TD_PRODUCER_BYTES];
+
+    td_producer_named(id, td_str_of(undo->naming->name));
+    td_producer_load_named(e, (struct td_str){(const char *)id, sizeof(id)},
+                           &undo->stored, undo->naming);
+}
+
 void td_undo(struct td_engine *e, struct td_undo *undo)
 {
     static void (*const how[])(struct td_engine * e, struct td_undo * undo) = {
-        [TD_UNDO_STREAM] = stream_added,
-        [TD_UNDO_GROUP] = group_added,
-        [TD_UNDO_PAUSE] = group_paused,
-        [TD_UNDO_SEEK] = group_moved,
+        [TD_UNDO_STREAM] = stream_added, [TD_UNDO_GROUP] = group_added,
+        [TD_UNDO_PAUSE] = group_paused,  [TD_UNDO_SEEK] = group_moved,
+        [TD_UNDO_NAME] = name_deleted,
     };
 
     how[undo->kind](e, undo);

@@ -2,6 +2,8 @@
  * has the name, and what comes again is told from what is another. */
 #include "tests/conformance/kept.h"
 
+#include <poll.h>
+
 #define EVENTS 200u
 
 /* What callbacks were told, in their order; one thread at a time. */
@@ -360,6 +362,52 @@ static void test_named_lists_are_stored_once(void **state)
     }
 }
 
+static tidings_err delete_name(tidings_bus *bus, const struct kept *k)
+{
+    const struct operate_option options[] = {{"name", k->stream, 0}, {0}};
+
+    return operate(NULL, NULL, bus, "producer.delete", options);
+}
+
+/* The broker reads its BYE a moment after it was closed. */
+static tidings_err until_deleted(tidings_bus *bus, const struct kept *k)
+{
+    int64_t until_ms = td_proc_now_ms() + CONF_MS;
+    tidings_err err;
+
+    while ((err = delete_name(bus, k)) == TIDINGS_EEXIST &&
+           td_proc_now_ms() < until_ms)
+        poll(NULL, 0, 1);
+    return err;
+}
+
+/* It is forgotten, once nobody has it: whoever takes it begins anew. */
+static void test_named_names_are_deleted(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *other;
+    tidings_bus *bus;
+    struct kept k;
+
+    if (!conf_has_data())
+        skip();
+    other = kept_open(c);
+    kept_add(&k, other);
+    assert_err(delete_name(other, &k), TIDINGS_ENOTFOUND);
+    for (uint64_t round = 1; round <= 2; round++) {
+        bus = open_named(c, &k, NULL);
+        assert_int_equal(last_of(bus), 0);
+        publish_as(bus, &k, 1, "same", NULL);
+        assert_ok(tidings_flush(bus, CONF_MS));
+        assert_int_equal(stored_in(other, &k), round);
+        assert_err(delete_name(other, &k), TIDINGS_EEXIST);
+        assert_non_null(strstr(tidings_detail(), "has it"));
+        close_named(c, bus);
+        assert_ok(until_deleted(other, &k));
+        assert_err(delete_name(other, &k), TIDINGS_ENOTFOUND);
+    }
+}
+
 int conf_run_named(void)
 {
     const struct CMUnitTest tests[] = {
@@ -371,6 +419,7 @@ int conf_run_named(void)
         KEPT_TEST(test_named_sequence_that_comes_again),
         KEPT_TEST(test_named_numbers_rise),
         KEPT_TEST(test_named_lists_are_stored_once),
+        KEPT_TEST(test_named_names_are_deleted),
     };
 
     return cmocka_run_group_tests_name("named", tests, NULL, NULL);

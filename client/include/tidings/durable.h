@@ -176,8 +176,9 @@ TIDINGS_API tidings_err tidings_schedule_cancel(tidings_bus *bus,
  *
  * What is published before the broker has greeted the bus waits for that, for
  * publish_timeout_ms. The broker needs a data folder: TIDINGS_ENOTSUP. It
- * remembers names for good, at most 4,096: a name is for a program that comes
- * again, not for each run of it.
+ * remembers names until they are deleted, at most 4,096: a name is for a
+ * program that comes again, not for each run of it. tidings_call()
+ * "producer.list" shows them, and "producer.delete" makes room.
  * ====================================================================== */
 
 /**
