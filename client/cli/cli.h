@@ -105,47 +105,52 @@ struct td_settings {
 };
 
 /* Bits of td_command.bit, for the option table. */
-#define TD_CLI_MAIN  1u /* before the command */
-#define TD_CLI_PUB   2u
-#define TD_CLI_SUB   4u
-#define TD_CLI_PING  8u
-#define TD_CLI_STATS 16u
-#define TD_CLI_AUDIT 32u
-#define TD_CLI_TOP   64u
-#define TD_CLI_BENCH 128u
+#define TD_CLI_BIT(n) (UINT64_C(1) << (n))
 
-#define TD_CLI_STREAM_ADD      (1u << 8)
-#define TD_CLI_STREAM_LIST     (1u << 9)
-#define TD_CLI_STREAM_SHOW     (1u << 10)
-#define TD_CLI_STREAM_PURGE    (1u << 11)
-#define TD_CLI_STREAM_DELETE   (1u << 12)
-#define TD_CLI_GROUP_ADD       (1u << 13)
-#define TD_CLI_GROUP_LIST      (1u << 14)
-#define TD_CLI_GROUP_SHOW      (1u << 15)
-#define TD_CLI_GROUP_PAUSE     (1u << 16)
-#define TD_CLI_GROUP_RESUME    (1u << 17)
-#define TD_CLI_GROUP_SEEK      (1u << 18)
-#define TD_CLI_GROUP_DELETE    (1u << 19)
-#define TD_CLI_DLQ_LIST        (1u << 20)
-#define TD_CLI_DLQ_SHOW        (1u << 21)
-#define TD_CLI_DLQ_REDRIVE     (1u << 22)
-#define TD_CLI_DLQ_PURGE       (1u << 23)
-#define TD_CLI_TAIL            (1u << 24)
-#define TD_CLI_REPLAY          (1u << 25)
-#define TD_CLI_STORE_VERIFY    (1u << 26) /* asks no broker */
-#define TD_CLI_STORE_IMPORT    (1u << 28)
-#define TD_CLI_STORE_EXPORT    (1u << 27)
-#define TD_CLI_SCHEDULE_LIST   (1u << 29)
-#define TD_CLI_SCHEDULE_CANCEL (1u << 30)
+#define TD_CLI_MAIN  TD_CLI_BIT(0) /* before the command */
+#define TD_CLI_PUB   TD_CLI_BIT(1)
+#define TD_CLI_SUB   TD_CLI_BIT(2)
+#define TD_CLI_PING  TD_CLI_BIT(3)
+#define TD_CLI_STATS TD_CLI_BIT(4)
+#define TD_CLI_AUDIT TD_CLI_BIT(5)
+#define TD_CLI_TOP   TD_CLI_BIT(6)
+#define TD_CLI_BENCH TD_CLI_BIT(7)
+
+#define TD_CLI_STREAM_ADD      TD_CLI_BIT(8)
+#define TD_CLI_STREAM_LIST     TD_CLI_BIT(9)
+#define TD_CLI_STREAM_SHOW     TD_CLI_BIT(10)
+#define TD_CLI_STREAM_PURGE    TD_CLI_BIT(11)
+#define TD_CLI_STREAM_DELETE   TD_CLI_BIT(12)
+#define TD_CLI_GROUP_ADD       TD_CLI_BIT(13)
+#define TD_CLI_GROUP_LIST      TD_CLI_BIT(14)
+#define TD_CLI_GROUP_SHOW      TD_CLI_BIT(15)
+#define TD_CLI_GROUP_PAUSE     TD_CLI_BIT(16)
+#define TD_CLI_GROUP_RESUME    TD_CLI_BIT(17)
+#define TD_CLI_GROUP_SEEK      TD_CLI_BIT(18)
+#define TD_CLI_GROUP_DELETE    TD_CLI_BIT(19)
+#define TD_CLI_DLQ_LIST        TD_CLI_BIT(20)
+#define TD_CLI_DLQ_SHOW        TD_CLI_BIT(21)
+#define TD_CLI_DLQ_REDRIVE     TD_CLI_BIT(22)
+#define TD_CLI_DLQ_PURGE       TD_CLI_BIT(23)
+#define TD_CLI_TAIL            TD_CLI_BIT(24)
+#define TD_CLI_REPLAY          TD_CLI_BIT(25)
+#define TD_CLI_STORE_VERIFY    TD_CLI_BIT(26) /* asks no broker */
+#define TD_CLI_STORE_IMPORT    TD_CLI_BIT(28)
+#define TD_CLI_STORE_EXPORT    TD_CLI_BIT(27)
+#define TD_CLI_SCHEDULE_LIST   TD_CLI_BIT(29)
+#define TD_CLI_SCHEDULE_CANCEL TD_CLI_BIT(30)
+#define TD_CLI_PRODUCER_LIST   TD_CLI_BIT(31)
+#define TD_CLI_PRODUCER_DELETE TD_CLI_BIT(32)
 #define TD_CLI_SCHEDULE        (TD_CLI_SCHEDULE_LIST | TD_CLI_SCHEDULE_CANCEL)
 /* all of these */
 #define TD_CLI_DURABLE                                                         \
-    ((((1u << 26) - 1) & ~255u) | TD_CLI_SCHEDULE | TD_CLI_STORE_EXPORT |      \
-     TD_CLI_STORE_IMPORT)
+    (((TD_CLI_STORE_VERIFY - 1) & ~(TD_CLI_STREAM_ADD - 1)) |                  \
+     TD_CLI_SCHEDULE | TD_CLI_STORE_EXPORT | TD_CLI_STORE_IMPORT |             \
+     TD_CLI_PRODUCER_LIST | TD_CLI_PRODUCER_DELETE)
 
 struct td_command {
     const char *name; /* "pub", "stream add" */
-    unsigned bit;
+    uint64_t bit;
     const char *words; /* usage after the options; "": none */
     const char *about; /* one line */
     const char *more;  /* further lines of --help, each ending in '\n' */
@@ -181,6 +186,8 @@ int td_cli_store_export(const struct td_settings *settings);
 int td_cli_store_import(const struct td_settings *settings);
 int td_cli_schedule_list(const struct td_settings *settings);
 int td_cli_schedule_cancel(const struct td_settings *settings);
+int td_cli_producer_list(const struct td_settings *settings);
+int td_cli_producer_delete(const struct td_settings *settings);
 int td_cli_tail(const struct td_settings *settings);
 int td_cli_replay(const struct td_settings *settings);
 

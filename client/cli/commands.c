@@ -125,6 +125,19 @@ const struct td_command td_commands[] = {
      "was.\n",
      td_cli_schedule_cancel},
 
+    {"producer list", TD_CLI_PRODUCER_LIST, "", "list names of producers",
+     "With the last number stored under each, who has it, or how long nobody\n"
+     "has had it, since the broker's start at most.\n",
+     td_cli_producer_list},
+    {"producer delete", TD_CLI_PRODUCER_DELETE, "NAME",
+     "forget the name of a producer",
+     "Whoever takes it next begins at number 1; ids of its events may be "
+     "those\n"
+     "of old ones. Refused while somebody has it: says who.\n"
+     "\n"
+     "    tidings producer delete outbox --yes\n",
+     td_cli_producer_delete},
+
     {"store verify", TD_CLI_STORE_VERIFY, "DIR", "check a data folder",
      "One that no broker has open; nothing in it is changed. Exit code 1 if\n"
      "anything is damaged.\n"
@@ -182,6 +195,11 @@ const struct td_family td_families[] = {
     {"schedule", "events that wait for their time",
      "What `tidings pub --at TIME` or --after DURATION gave the broker: it is\n"
      "published then, once, whatever happens to the broker meanwhile.\n"},
+    {"producer", "names under which programs publish",
+     "What `tidings pub --producer NAME` and the option producer of a bus "
+     "give\n"
+     "the broker: under which number it stored an event last. It remembers a\n"
+     "name until it is deleted, at most 4,096 of them.\n"},
     {"store", "the data folder of a broker, and its streams as files",
      "verify looks at a folder on which no broker runs; the others ask the\n"
      "broker.\n"},

@@ -28,11 +28,11 @@ static void put_general_help(FILE *to)
           to);
     for (size_t i = 0; i < td_commands_len; i++) {
         if (!strchr(td_commands[i].name, ' '))
-            fprintf(to, "  %-6s %-13s %s\n", td_commands[i].name,
+            fprintf(to, "  %-8s %-13s %s\n", td_commands[i].name,
                     td_commands[i].words, td_commands[i].about);
     }
     for (size_t i = 0; i < td_families_len; i++)
-        fprintf(to, "  %-6s %-13s %s\n", td_families[i].name, "COMMAND ...",
+        fprintf(to, "  %-8s %-13s %s\n", td_families[i].name, "COMMAND ...",
                 td_families[i].about);
     fputs("\ntidings COMMAND --help says more of each.\n\nOptions:\n", to);
     td_options_help(to, TD_CLI_MAIN);

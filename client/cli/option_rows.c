@@ -214,7 +214,7 @@ const struct td_option_row td_option_rows[] = {
 
     {"yes", 'y', NULL,
      TD_CLI_STREAM_PURGE | TD_CLI_STREAM_DELETE | TD_CLI_GROUP_DELETE |
-         TD_CLI_DLQ_PURGE,
+         TD_CLI_DLQ_PURGE | TD_CLI_PRODUCER_DELETE,
      td_set_yes, "really: what is deleted is gone"},
     {"json", 'j', NULL, TD_CLI_DURABLE & ~(TAIL | REPLAY), td_set_json,
      "print JSON, one object a line"},

@@ -14,7 +14,7 @@ struct td_option_row {
     const char *name;
     char letter;       /* 0: none */
     const char *value; /* NULL: takes none; "[...]": may be left out */
-    unsigned commands;
+    uint64_t commands;
     /* Takes the value; says what it wants instead, or NULL. */
     const char *(*set)(struct td_settings *settings, const char *value);
     const char *help; /* second lines begin after '\n' */

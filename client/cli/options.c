@@ -26,7 +26,7 @@ static int value_form(const struct td_option_row *row)
     return row->value[0] == '[' ? optional_argument : required_argument;
 }
 
-static void make_forms(struct forms *forms, unsigned command_bit)
+static void make_forms(struct forms *forms, uint64_t command_bit)
 {
     struct option *to = forms->longs;
     char *letter = forms->shorts;
@@ -53,7 +53,7 @@ static void make_forms(struct forms *forms, unsigned command_bit)
 }
 
 /* By a letter or by what stands for a long name. */
-static const struct td_option_row *row_of(int code, unsigned command_bit)
+static const struct td_option_row *row_of(int code, uint64_t command_bit)
 {
     for (size_t i = 0; i < td_option_rows_len; i++) {
         const struct td_option_row *row = &td_option_rows[i];
@@ -65,7 +65,7 @@ static const struct td_option_row *row_of(int code, unsigned command_bit)
     return NULL;
 }
 
-static unsigned nearest_among; /* the command that next_name() speaks of */
+static uint64_t nearest_among; /* the command that next_name() speaks of */
 
 static const char *next_name(size_t i)
 {
@@ -76,7 +76,7 @@ static const char *next_name(size_t i)
     return NULL;
 }
 
-static void suggest(const char *word, unsigned command_bit)
+static void suggest(const char *word, uint64_t command_bit)
 {
     const char *near = NULL;
 
@@ -94,7 +94,7 @@ static void suggest(const char *word, unsigned command_bit)
  * else; optopt is 0 for unknown long names, the code of known ones, else a
  * letter, perhaps one of several in word. */
 static void complain_of_option(int letter, const char *word,
-                               unsigned command_bit, const char *help_hint)
+                               uint64_t command_bit, const char *help_hint)
 {
     char one[] = {'-', (char)optopt, '\0'};
 
@@ -121,7 +121,7 @@ static const char *value_apart(int argc, char **argv)
     return next;
 }
 
-bool td_options_read(struct td_settings *settings, unsigned command_bit,
+bool td_options_read(struct td_settings *settings, uint64_t command_bit,
                      int argc, char **argv, const char *help_hint)
 {
     struct forms forms;
@@ -169,7 +169,7 @@ static int put_left(FILE *to, const struct td_option_row *row)
     return columns;
 }
 
-void td_options_help(FILE *to, unsigned command_bit)
+void td_options_help(FILE *to, uint64_t command_bit)
 {
     const struct td_option_row *end = td_option_rows + td_option_rows_len;
     int widest = 0;

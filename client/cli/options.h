@@ -14,10 +14,10 @@
  *
  * @return false: wrong, and stderr was told. help_hint says how to get help.
  */
-bool td_options_read(struct td_settings *settings, unsigned command_bit,
+bool td_options_read(struct td_settings *settings, uint64_t command_bit,
                      int argc, char **argv, const char *help_hint);
 
 /** The rows of the command, aligned, with their defaults. */
-void td_options_help(FILE *to, unsigned command_bit);
+void td_options_help(FILE *to, uint64_t command_bit);
 
 #endif

@@ -99,6 +99,42 @@ class Producers(WithStreams):
         self.assertEqual([event["data"] for event in
                           self.stored("--pattern", "same")], [1, 3])
 
+    def names(self):
+        return {row["name"]: row for row in self.rows("producer", "list")}
+
+    def test_names_are_listed_and_deleted(self):
+        self.check(DONE, "pub", "named", "1", "--producer", "short")
+        pub = self.publisher("a-longer-one", "named", lines(5000), "--rate",
+                             "500")
+        self.soon(lambda: self.names().get("a-longer-one",
+                                           {}).get("stored", 0) > 0)
+        names = self.names()
+        self.assertEqual((names["short"]["stored"], names["short"]["session"],
+                          names["short"]["client"]), (1, 0, ""))
+        self.assertEqual(names["a-longer-one"]["client"], "tidings-pub")
+        table = self.check(DONE, "producer", "list").out.splitlines()
+        self.assertRegex(table[0],
+                         "^name +stored +session +client +idle for$")
+        self.assertEqual(len(set(len(line) for line in table)), 1)
+        self.assertEqual(len(table), len(names) + 1)
+        self.assertTrue(any(line.startswith("short ") for line in table))
+        done = self.check(USAGE, "producer", "delete", "a-longer-one", "--yes")
+        self.assertRegex(done.err, r"session \d+, tidings-pub has it")
+        pub.signal(signal.SIGTERM)
+        pub.ended()
+        for name in ("short", "a-longer-one"):
+            self.soon(lambda: cli.run("producer", "delete", name, "--yes",
+                                      env=self.env()).returncode == DONE)
+            done = self.check(USAGE, "producer", "delete", name, "--yes")
+            self.assertIn("no producer has that name", done.err)
+            self.assertNotIn(name, self.names())
+        begin = self.last()
+        self.check(DONE, "pub", "named", "2", "--producer", "short",
+                   "--sequence", "1")
+        self.assertEqual(self.last(), begin + 1)
+        for args in (["list", "x"], ["delete"], ["delete", "short"]):
+            self.check(USAGE, "producer", *args)
+
     def test_what_cannot_be_is_refused(self):
         for args in (["--sequence", "1"], ["--producer", "a b"],
                      ["--producer", ""], ["--producer", "a" * 65],
@@ -110,6 +146,9 @@ class Keepers(WithBroker):
     def test_a_broker_without_data_says_what_to_do(self):
         done = self.check(FAILED, "pub", "a", "1", "--producer", "p")
         self.assertIn("--data DIR", done.err)
+        for args in (["list"], ["delete", "p", "--yes"]):
+            self.assertIn("--data DIR",
+                          self.check(USAGE, "producer", *args).err)
 
 
 if __name__ == "__main__":

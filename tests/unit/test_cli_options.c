@@ -12,7 +12,7 @@ static struct td_settings settings;
 static const char *said;
 
 /* args: words with one blank between them; an empty one cannot be said. */
-static bool read_words(unsigned command, const char *args)
+static bool read_words(uint64_t command, const char *args)
 {
     static char line[512];
     static char *words[WORDS_MAX + 1];
@@ -136,7 +136,7 @@ static void test_options_say_how_safe_an_event_is_to_be(void **state)
 static void test_options_that_are_wrong_say_what_is_wanted(void **state)
 {
     static const struct {
-        unsigned command;
+        uint64_t command;
         const char *args;
         const char *said;
     } rows[] = {
