@@ -393,9 +393,15 @@ void td_commit_forget_producer(struct td_engine *e,
 int64_t td_commit_tick(struct td_engine *e);
 /* Submits what the turn has written. */
 void td_commit_flush(struct td_engine *e);
+/* Whether the store has room, and can be written. */
+void td_commit_look_at_room(struct td_engine *e);
+bool td_commit_is_written(const struct td_engine *e, uint64_t ticket);
+
+/* answers.c */
 /* Takes the store's answers. */
 void td_commit_answers(struct td_engine *e);
-bool td_commit_is_written(const struct td_engine *e, uint64_t ticket);
+
+/* read.c */
 /* Asks for records; false: no memory, done is not called. */
 struct td_read *td_read_ask(struct td_engine *e, const struct td_place *from,
                             const struct td_place *to, bool backwards,
@@ -406,6 +412,9 @@ struct td_read *td_read_ask(struct td_engine *e, const struct td_place *from,
 /* It counts among those that are so many at most; NULL does nothing. */
 void td_read_is_large(struct td_engine *e, struct td_read *read);
 void td_read_forget(struct td_read *read); /* NULL does nothing */
+/* The answer goes to who asked for it. */
+void td_read_answered(struct td_engine *e,
+                      const struct td_store_answer *answer);
 
 /* graves.c */
 /* Its rows are deleted, however often that has to be tried. */
