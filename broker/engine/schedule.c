@@ -58,6 +58,12 @@ static void refuse(struct td_engine *e, struct td_session *s,
     tell(e, s, batch, 0, &row);
 }
 
+/* What was accepted is written. */
+static unsigned level_of(unsigned asked)
+{
+    return asked > TD_LEVEL_OS ? asked : TD_LEVEL_OS;
+}
+
 /* A run of it; false: it lies, where bodies are not walked. */
 static bool run_again(struct td_engine *e, struct td_session *s,
                       struct td_run run, const uint8_t *data, unsigned level)
@@ -69,7 +75,7 @@ static bool run_again(struct td_engine *e, struct td_session *s,
         struct td_confirm row = {.first = run.first,
                                  .count = again.events,
                                  .code = again.code,
-                                 .level = again.code ? 0 : level,
+                                 .level = again.code ? 0 : level_of(level),
                                  .duplicate = !again.code};
 
         td_confirm(e, s, td_commit_last(e), NULL, &row);
@@ -274,7 +280,7 @@ void td_schedule_accept(struct td_engine *e, struct td_session *s,
     const struct accepting a = {e, batch, due_ms > 0 ? due_ms : 1};
     struct td_producer *p = s->producer;
     struct td_confirm row = {
-        .level = level > TD_LEVEL_OS ? level : TD_LEVEL_OS,
+        .level = level_of(level),
         .sequence = e->streams.schedule.next,
     };
     tidings_err err = judge(&a, body->data + offset);

@@ -189,6 +189,10 @@ static void test_schedule_of_memory_is_written_all_the_same(void **state)
     assert_true(confirm_to(s, "pub", 0, &row));
     assert_int_equal(row.level, TD_LEVEL_OS);
     assert_int_equal(row.sequence, 1);
+    publish_if(s->f, "pub", MEMORY, &piece, 1, "{\"after_ms\" 10}");
+    settle_down(s); /* sent again */
+    assert_true(confirm_to(s, "pub", 1, &row));
+    assert_true(row.duplicate && row.level == TD_LEVEL_OS);
     wait_ms(s, 1000);
     assert_int_equal(stored(s), 1);
 }
