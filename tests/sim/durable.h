@@ -12,10 +12,13 @@
  *   durable_net.c      links
  *   durable_broker.c   the broker's process, and its store
  *   durable_client.c   a client's process around td_client
+ *   durable_event.c    events, and how each is told from all others
  *   durable_publish.c  what it publishes, and what is confirmed
  *   durable_member.c   what it is delivered, and what its handlers say
  *   durable_operator.c who declares streams and groups, and redrives
  *   durable_book.c     what is true of streams
+ *   durable_schedule.c … of what waits for its time
+ *   durable_names.c    … of the newest of each name
  *   durable_marks.c    … and of groups
  *   durable_sought.c   … that are sent elsewhere
  *   durable_sent.c     deliveries, as they leave the broker
@@ -73,7 +76,16 @@
     X(EXPIRED_SENT, "… what it had been fed is delivered still")               \
     X(READ_BACK, "what is not in memory is read")                              \
     X(MEMORY_STREAM, "a stream in memory takes events")                        \
-    X(BACKLOG, "a stream with retention drops what is old")
+    X(BACKLOG, "a stream with retention drops what is old")                    \
+    X(LAST, "a reader is sent the last of a name")                             \
+    X(COMPACTED, "compaction takes what is not the last of its name")          \
+    X(TOMBSTONE_GONE, "… and an old tombstone")                                \
+    X(SCHEDULED, "an event waits for its time")                                \
+    X(SCHEDULED_CRASH, "… while a broker crashes")                             \
+    X(FIRED, "an event that waited is stored")                                 \
+    X(CANCELLED, "an event that waits is cancelled")                           \
+    X(CANCEL_LATE, "… or it is too late for that")                             \
+    X(CANCEL_FAILED, "… or that cannot be written")
 
 enum dur_seen {
 #define DUR_SEEN_ENUM(name, text) DUR_SEEN_##name,

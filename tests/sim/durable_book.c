@@ -9,32 +9,12 @@
 
 #define SLOWEST_MS 20000 /* a commit may take so long */
 
-struct dur_event *dur_event_of(struct dur *d, struct td_str producer,
-                               uint64_t sequence, uint32_t *index)
-{
-    for (uint32_t i = 0; i < d->producers_len; i++) {
-        struct dur_producer *p = &d->producers[i];
-
-        if (memcmp(p->id, producer.data, TD_PRODUCER_BYTES) != 0)
-            continue;
-        *index = i;
-        return sequence >= 1 && sequence <= p->len ? &p->log[sequence - 1]
-                                                   : NULL;
-    }
-    return NULL;
-}
-
 struct dur_event *dur_event_at(struct dur *d, const struct dur_stream *s,
                                uint64_t sequence)
 {
-    const struct dur_place *place;
-
     if (sequence < 1 || sequence > s->len)
         return NULL;
-    place = &s->at[sequence - 1];
-    return place->sequence
-               ? &d->producers[place->producer].log[place->sequence - 1]
-               : NULL;
+    return dur_event_nth(d, s->at[sequence - 1].event);
 }
 
 struct dur_stream *dur_stream_named(struct dur *d, struct td_str name)
@@ -67,10 +47,10 @@ void dur_store_walk(struct dur *d, enum td_table table, uint32_t id,
 
 /* ---- what a stream has got ---- */
 
-static void put(struct dur_stream *s, uint32_t producer, uint64_t sequence)
+static void put(struct dur_stream *s, uint32_t number)
 {
     s->at = dur_grow(s->at, s->len, &s->cap, sizeof(*s->at));
-    s->at[s->len++] = (struct dur_place){producer, sequence};
+    s->at[s->len++] = (struct dur_place){.event = number};
 }
 
 bool dur_is_known(const struct dur *d, const struct dur_stream *s,
@@ -96,60 +76,91 @@ static void check_id(struct dur *d, struct dur_stream *s,
     s->ids[event->id] = s->len + 1;
 }
 
-static void add_event(struct dur *d, struct dur_stream *s, struct td_str type,
-                      struct td_str producer, uint64_t sequence)
+/* Its publisher's order; of what has waited there is none. */
+static void check_order(struct dur *d, struct dur_stream *s,
+                        const struct dur_event *event, bool known)
 {
-    uint32_t index = 0;
-    struct dur_event *event = dur_event_of(d, producer, sequence, &index);
-    uint64_t *last;
-    bool known;
+    uint64_t *last = &s->last[event->producer][event->type];
 
-    if (!event) {
-        dur_fail(d, __FILE__, __LINE__,
-                 "stream %s has an event that nobody published", s->name);
-        return;
-    }
-    DUR_CHECK(d, td_str_is(type, dur_types[event->type]),
-              "an event has another type");
-    known = dur_is_known(d, s, index, sequence);
+    DUR_CHECK(d, event->sequence > *last || d->failures > 0 || !known,
+              "stream %s: producer %u, %llu of its type follows %llu", s->name,
+              event->producer, (ull)event->sequence, (ull)*last);
+    *last = event->sequence > *last ? event->sequence : *last;
+}
+
+static void check_time(struct dur *d, const struct dur_stream *s,
+                       const struct dur_event *event, bool own, bool known,
+                       int64_t stored_ms)
+{
+    DUR_CHECK(d, stored_ms - DUR_EPOCH_MS >= event->due_ms,
+              "stream %s: %llu is stored at %lld, and due at %lld", s->name,
+              (ull)s->len + 1, (long long)(stored_ms - DUR_EPOCH_MS),
+              (long long)event->due_ms);
+    DUR_CHECK(d, (!event->waits && !event->cancelled) || !known,
+              "stream %s: %llu is stored, and %s", s->name, (ull)s->len + 1,
+              event->waits ? "waits still" : "was cancelled");
+    DUR_CHECK(d, own, "stream %s: %llu has its publisher's number", s->name,
+              (ull)s->len + 1);
+    dur_seen(d, DUR_SEEN_FIRED);
+}
+
+static void add_event(struct dur *d, struct dur_stream *s, uint32_t number,
+                      bool own, int64_t stored_ms)
+{
+    struct dur_event *event = dur_event_nth(d, number);
+    bool known = dur_is_known(d, s, event->producer, event->sequence);
+
     DUR_CHECK(d, event->at == 0 || !known,
               "stream %s: producer %u, %llu is under %llu and again under "
               "%llu",
-              s->name, index, (ull)sequence, (ull)event->at, (ull)s->len + 1);
+              s->name, event->producer, (ull)event->sequence, (ull)event->at,
+              (ull)s->len + 1);
     DUR_CHECK(d, &d->streams[event->stream] == s,
               "stream %s takes what is another's", s->name);
     DUR_CHECK(d, !event->told || !event->err || !known,
-              "producer %u, %llu was refused (%s) and is stored", index,
-              (ull)sequence, tidings_err_name(event->err));
-    last = &s->last[index][event->type];
-    DUR_CHECK(d, sequence > *last || d->failures > 0 || !known,
-              "stream %s: producer %u, %llu of its type follows %llu", s->name,
-              index, (ull)sequence, (ull)*last);
-    *last = sequence > *last ? sequence : *last;
+              "producer %u, %llu was refused (%s) and is stored",
+              event->producer, (ull)event->sequence,
+              tidings_err_name(event->err));
+    if (!own)
+        check_order(d, s, event, known);
+    if (event->due_ms > 0)
+        check_time(d, s, event, own, known, stored_ms);
     check_id(d, s, event, known);
     event->at = s->len + 1;
-    event->at_ms = d->now_ms;
+    event->at_ms = stored_ms - DUR_EPOCH_MS;
     event->cut = false;
-    put(s, index, sequence);
+    put(s, number);
+    dur_names_add(s, event, s->len);
 }
 
 static void add_batch(struct dur *d, struct dur_stream *s,
-                      const struct td_batch *batch, uint64_t first)
+                      const struct td_batch *batch, const uint8_t *events,
+                      uint64_t first, int64_t stored_ms)
 {
     while (s->len + 1 < first)
-        put(s, 0, 0); /* retention was faster */
+        put(s, 0); /* retention was faster */
     for (uint32_t i = 0; i < batch->runs_len; i++) {
         const struct td_run *run = &batch->runs[i];
 
         for (uint32_t n = 0; n < run->count; n++, first++) {
+            bool own;
+            uint32_t number = dur_event_met(d, batch, run, n, &events, &own);
+
+            if (number == 0)
+                return;
             if (first > s->len)
-                add_event(d, s, run->type, batch->producer, run->first + n);
+                add_event(d, s, number, own, stored_ms);
+            DUR_CHECK(
+                d,
+                s->at[first - 1].event == number || s->at[first - 1].event == 0,
+                "stream %s: %llu is not what it was", s->name, (ull)first);
         }
     }
 }
 
 struct reading {
     struct dur_stream *s;
+    bool *present;     /* by sequence; NULL: nobody asks */
     uint64_t next;     /* sequence */
     uint64_t previous; /* record */
 };
@@ -165,10 +176,11 @@ static void on_record(struct dur *d, void *ctx, struct td_str key,
 
     if (!td_place_read_two(key, TD_TABLE_RECORD, &id, &first) ||
         !td_record_read(value, &head) ||
-        !td_scan(head.table.data, head.table.len, &td_scan_control) ||
-        td_batches_decode(&d->batches, head.table,
-                          (const uint8_t *)head.body.data, head.body.len,
-                          &why)) {
+        (!head.gone &&
+         (!td_scan(head.table.data, head.table.len, &td_scan_control) ||
+          td_batches_decode(&d->batches, head.table,
+                            (const uint8_t *)head.body.data, head.body.len,
+                            &why)))) {
         dur_fail(d, __FILE__, __LINE__, "a record of %s is bad", r->s->name);
         return;
     }
@@ -180,8 +192,15 @@ static void on_record(struct dur *d, void *ctx, struct td_str key,
               r->s->name, (ull)first, (ull)head.previous, (ull)r->previous);
     r->next = first + head.events;
     r->previous = first;
-    if (first + head.events > r->s->len + 1)
-        add_batch(d, r->s, &d->batches.batch[0], first);
+    DUR_CHECK(d, !head.gone || r->s->compact, "stream %s has a hole at %llu",
+              r->s->name, (ull)first);
+    if (head.gone)
+        return;
+    for (uint64_t n = first; r->present && n < r->next; n++)
+        r->present[n <= r->s->len ? n : 0] = true;
+    if (first + head.events > r->s->len + 1 || r->present)
+        add_batch(d, r->s, &d->batches.batch[0],
+                  (const uint8_t *)head.body.data, first, head.stored_ms);
 }
 
 static bool state_of(struct dur *d, const struct dur_stream *s,
@@ -209,7 +228,7 @@ static void read_disk(struct dur *d, struct dur_stream *s)
               s->name, (ull)s->len, (ull)state.next - 1);
     dur_store_walk(d, TD_TABLE_RECORD, s->id, s->len + 1, on_record, &r);
     while (s->len + 1 < state.next)
-        put(s, 0, 0);
+        put(s, 0);
     DUR_CHECK(d, s->len + 1 == state.next && r.next <= state.next,
               "stream %s: state says %llu, records %llu", s->name,
               (ull)state.next, (ull)r.next);
@@ -217,7 +236,7 @@ static void read_disk(struct dur *d, struct dur_stream *s)
         dur_seen(d, DUR_SEEN_BACKLOG);
 }
 
-static void read_memory(struct dur *d, struct dur_stream *s)
+void dur_book_read_memory(struct dur *d, struct dur_stream *s)
 {
     const struct td_stream *stream =
         d->broker.engine ? td_stream_find(d->broker.engine, td_str_of(s->name))
@@ -227,7 +246,9 @@ static void read_memory(struct dur *d, struct dur_stream *s)
         const struct td_entry *entry = td_fifo_nth(&stream->entries, i);
 
         if (entry->first + entry->events > s->len + 1)
-            add_batch(d, s, &entry->item->batch, entry->first);
+            add_batch(d, s, &entry->item->batch,
+                      entry->item->body->data + entry->item->offset,
+                      entry->first, entry->stored_ms);
         dur_seen(d, DUR_SEEN_MEMORY_STREAM);
     }
 }
@@ -249,6 +270,7 @@ static void read_unsure(struct dur *d)
 void dur_book_read(struct dur *d)
 {
     read_unsure(d);
+    dur_schedule_read(d);
     for (uint32_t i = 0; i < d->streams_len; i++) {
         struct dur_stream *s = &d->streams[i];
         const struct td_stream *stream =
@@ -259,16 +281,31 @@ void dur_book_read(struct dur *d)
         if (stream)
             s->id = stream->id;
         if (s->id && s->memory)
-            read_memory(d, s);
+            dur_book_read_memory(d, s);
         else if (s->id)
             read_disk(d, s);
     }
+    dur_schedule_left(d);
+}
+
+/* All that it has: what is not there may be gone, and what is is as it was. */
+static void read_all(struct dur *d, struct dur_stream *s)
+{
+    struct reading r = {.s = s, .present = dur_alloc(s->len + 1)};
+    struct td_stream_state state;
+
+    state_of(d, s, &state);
+    dur_store_walk(d, TD_TABLE_RECORD, s->id, 0, on_record, &r);
+    DUR_CHECK(d, r.next == 0 ? state.first == state.next : r.next == state.next,
+              "stream %s: records end at %llu, not %llu", s->name, (ull)r.next,
+              (ull)state.next);
+    dur_names_check(d, s, state.first, r.present);
+    free(r.present);
 }
 
 /* ---- after a crash ---- */
 
-/* Was it promised to survive this? */
-static bool is_safe(const struct dur_event *event, enum dur_end how)
+bool dur_is_safe(const struct dur_event *event, enum dur_end how)
 {
     return event->promised == TD_LEVEL_DISK ||
            (event->promised == TD_LEVEL_OS && how != DUR_POWER);
@@ -278,12 +315,13 @@ static void take_back(struct dur *d, struct dur_stream *s, uint64_t next,
                       enum dur_end how)
 {
     while (s->len >= next) {
-        const struct dur_place *place = &s->at[s->len - 1];
         struct dur_event *event = dur_event_at(d, s, s->len);
 
-        DUR_CHECK(d, !event || !is_safe(event, how) || s->memory,
+        DUR_CHECK(d,
+                  !event || s->memory ||
+                      (!dur_is_safe(event, how) && event->due_ms == 0),
                   "stream %s: producer %u, %llu was confirmed and is lost",
-                  s->name, place->producer, (ull)place->sequence);
+                  s->name, event->producer, (ull)event->sequence);
         if (event && event->at == s->len) {
             event->at = 0;
             event->promised = 0;
@@ -293,12 +331,13 @@ static void take_back(struct dur *d, struct dur_stream *s, uint64_t next,
     }
     memset(s->last, 0, sizeof(s->last));
     memset(s->ids, 0, sizeof(s->ids));
+    dur_names_anew(d, s);
     for (uint64_t n = 1; n <= s->len; n++) {
-        const struct dur_place *place = &s->at[n - 1];
-        struct dur_event *event = dur_event_at(d, s, n);
+        const struct dur_event *event = dur_event_at(d, s, n);
 
-        if (event && s->last[place->producer][event->type] < place->sequence)
-            s->last[place->producer][event->type] = place->sequence;
+        if (event && event->due_ms == 0 &&
+            s->last[event->producer][event->type] < event->sequence)
+            s->last[event->producer][event->type] = event->sequence;
         if (event && event->id > 0)
             s->ids[event->id] = n;
     }
@@ -306,6 +345,7 @@ static void take_back(struct dur *d, struct dur_stream *s, uint64_t next,
 
 void dur_book_crashed(struct dur *d, enum dur_end how)
 {
+    dur_schedule_crashed(d);
     for (uint32_t i = 0; i < d->streams_len; i++) {
         struct dur_stream *s = &d->streams[i];
         struct td_stream_state state;
@@ -322,50 +362,43 @@ void dur_book_crashed(struct dur *d, enum dur_end how)
                   (ull)s->len, (ull)state.next - 1);
         take_back(d, s, state.next, how);
         read_disk(d, s);
+        read_all(d, s);
     }
+    dur_schedule_survived(d, how);
 }
 
 /* ---- the end ---- */
 
-/* What the store has is what the book says, from the first to the last. */
 static void check_stream(struct dur *d, struct dur_stream *s)
 {
     const struct td_stream *stream =
         td_stream_find(d->broker.engine, td_str_of(s->name));
-    struct reading r = {.s = s};
 
     if (!stream || s->memory)
         return;
-    dur_store_walk(d, TD_TABLE_RECORD, s->id, 0, on_record, &r);
     DUR_CHECK(
         d, stream->kept.next == s->len + 1 && stream->head.next == s->len + 1,
         "stream %s: next is %llu, and %llu were written", s->name,
         (ull)stream->kept.next, (ull)s->len);
-    DUR_CHECK(d,
-              r.next == 0 ? stream->kept.first == stream->kept.next
-                          : r.next == stream->kept.next,
-              "stream %s: records end at %llu, not %llu", s->name, (ull)r.next,
-              (ull)stream->kept.next);
+    read_all(d, s);
 }
 
 void dur_book_final(struct dur *d)
 {
     for (uint32_t i = 0; i < d->streams_len; i++)
         check_stream(d, &d->streams[i]);
-    for (uint32_t i = 0; i < d->producers_len; i++) {
-        const struct dur_producer *p = &d->producers[i];
+    for (uint32_t n = 1; n <= d->events_len; n++) {
+        const struct dur_event *event = dur_event_nth(d, n);
 
-        for (uint64_t n = 1; n <= p->len; n++) {
-            const struct dur_event *event = &p->log[n - 1];
-
-            /* or retention was faster than the book */
-            DUR_CHECK(
-                d,
-                !event->told || event->err || event->cut || event->at > 0 ||
-                    event->repeat || event->level == TD_LEVEL_MEMORY ||
-                    d->streams[event->stream].max_events > 0,
-                "producer %u, %llu was confirmed and is nowhere", i, (ull)n);
-            DUR_CHECK(d, !event->cut || event->at == 0, "the book is wrong");
-        }
+        /* or retention was faster than the book */
+        DUR_CHECK(d,
+                  !event->told || event->err || event->cut || event->at > 0 ||
+                      event->repeat || event->level == TD_LEVEL_MEMORY ||
+                      event->due_ms > 0 ||
+                      d->streams[event->stream].max_events > 0,
+                  "producer %u, %llu was confirmed and is nowhere",
+                  event->producer, (ull)event->sequence);
+        DUR_CHECK(d, !event->cut || event->at == 0, "the book is wrong");
     }
+    dur_schedule_final(d);
 }

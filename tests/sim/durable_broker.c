@@ -274,7 +274,8 @@ static void hand_over(struct dur *d, struct dur_link *link,
     dur_marks_settle(d, link, m);
     td_engine_message(d->broker.engine, peer, m->frames, m->control, m->len,
                       m->body, d->now_ms);
-    dur_marks_sought(d, m);
+    dur_operator_heard(d, m);
+    dur_names_subscribed(d, link, m);
     dur_message_free(m);
 }
 

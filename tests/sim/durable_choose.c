@@ -20,6 +20,10 @@ static void choose_streams(struct dur *d)
         snprintf(s->name, sizeof(s->name), "%s", names[i]);
         if (i == 1 && sim_chance(r, 350))
             s->max_events = (uint64_t)sim_between(r, 10, 200);
+        s->keyed = !s->max_events && i == 1 && sim_chance(r, 500);
+        s->compact = s->keyed && sim_chance(r, 600);
+        s->tombstone_ms =
+            s->compact ? sim_between(r, 100, 5000) : TD_TOMBSTONE_MS;
         s->memory = i == 2 && sim_chance(r, 500);
     }
 }
@@ -86,6 +90,11 @@ static void choose_work(struct dur *d)
     cf->polite = sim_chance(r, 600);
     cf->window = (uint64_t)(sim_chance(r, 500) ? sim_between(r, 1, 20) : 1000);
     cf->churn = (unsigned)sim_between(r, 20, 300);
+    if (d->streams[1].keyed)
+        cf->empties = maybe(r, 700, (unsigned)sim_between(r, 10, 300));
+    if (d->streams[1].compact)
+        cf->compact = (unsigned)sim_between(r, 700, 950);
+    cf->laters = maybe(r, 500, (unsigned)sim_between(r, 20, 700));
 }
 
 void dur_choose(struct dur *d)
@@ -103,8 +112,9 @@ void dur_choose(struct dur *d)
     cf->turn_ms = sim_between(r, 0, 5);
     cf->store_ms = sim_between(r, 0, 40);
     cf->group_max = (uint32_t)sim_between(r, 1, 12);
-    cf->act_ms = sim_between(r, 20, 400);
-    cf->burst_max = (uint32_t)sim_between(r, 1, 20);
+    cf->act_ms = sim_between(r, 20, d->streams[1].compact ? 100 : 400);
+    cf->burst_max =
+        (uint32_t)sim_between(r, d->streams[1].compact ? 10 : 1, 20);
     cf->keyed = maybe(r, 700, (unsigned)sim_between(r, 300, 1000));
     cf->ids = maybe(r, 400, (unsigned)sim_between(r, 10, 400));
     for (int i = 0; i < 4; i++)

@@ -195,8 +195,12 @@ static void act(struct dur_client *client)
 
     if (client->index == 0)
         dur_operator_act(client);
-    if (d->ready && !d->healing && client->publishes)
-        dur_publish(client);
+    if (d->ready && !d->healing && client->publishes) {
+        if (sim_chance(&d->random, d->config.laters))
+            dur_publish_later(client);
+        else
+            dur_publish(client);
+    }
     if (d->ready)
         dur_member_act(client);
     client->act_ms =

@@ -163,7 +163,9 @@ static bool has_reason(struct dur *d, struct dur_group *g,
 
     if (!event || !dur_wants(g, event) || mark->acked)
         return true;
-    if (sequence < c->stream->head.first || sequence < g->sought)
+    if (sequence < c->stream->head.first || sequence < g->sought ||
+        dur_may_be_gone(d, s, sequence) ||
+        (sequence < g->newest_to && dur_newer(s, sequence) > 0))
         return true;
     if (!mark->dead && !mark->termed && mark->total < g->max_deliver)
         return false;

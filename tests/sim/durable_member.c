@@ -23,13 +23,14 @@ void dur_subscribe(struct dur_client *client, uint32_t stream, uint32_t group)
 {
     struct dur *d = client->d;
     const struct dur_group *g = group < READER ? &d->groups[group] : NULL;
+    bool newest = !g && sim_chance(&d->random, 500);
     const struct tidings_sub_options options = {
         .window_events = d->config.window,
         .window_bytes = 2u << 20,
         .stream = d->streams[stream].name,
         .group = g ? g->name : NULL,
         .group_policy = g ? (enum tidings_group_policy)g->share : 0,
-        .start = {.kind = TIDINGS_START_ALL},
+        .start = {.kind = newest ? TIDINGS_START_LAST : TIDINGS_START_ALL},
     };
     struct dur_sub *sub = dur_sub_of(client, NULL);
 
@@ -43,6 +44,7 @@ void dur_subscribe(struct dur_client *client, uint32_t stream, uint32_t group)
     }
     sub->stream = stream;
     sub->group = group;
+    sub->newest = newest;
     dur_say(d, "client %u subscribes to %s, group %s", client->index,
             options.stream, g ? g->name : "none");
 }
@@ -161,6 +163,19 @@ void dur_skipped(struct dur_client *client, struct dur_sub *sub,
     sub->skipped += events;
 }
 
+/* What was passed over since it had one, and should not have been. */
+static uint64_t missed_by(struct dur *d, const struct dur_sub *sub,
+                          uint64_t sequence)
+{
+    const struct dur_stream *s = &d->streams[sub->stream];
+    uint64_t missed = 0;
+
+    for (uint64_t n = sub->last + 1; n < sequence; n++)
+        missed +=
+            !dur_may_be_gone(d, s, n) && !(sub->newest && dur_newer(s, n) > 0);
+    return missed;
+}
+
 /* A GAP may overtake what was on its way before. */
 static void read_one(struct dur_client *client, struct dur_sub *sub,
                      uint64_t sequence)
@@ -179,7 +194,7 @@ static void read_one(struct dur_client *client, struct dur_sub *sub,
     DUR_CHECK(d, sequence > sub->last,
               "client %u: a reader of %s has %llu after %llu", client->index,
               name, (ull)sequence, (ull)sub->last);
-    missed = sub->last > 0 ? sequence - sub->last - 1 : 0;
+    missed = sub->last > 0 ? missed_by(d, sub, sequence) : 0;
     /* one that ends is told of no GAP any more */
     DUR_CHECK(d, missed <= sub->skipped || sub->csub->state == TD_CSUB_ENDING,
               "client %u: a reader of %s has %llu after %llu, and was told of "

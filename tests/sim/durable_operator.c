@@ -17,18 +17,31 @@ static struct dur_call *call_new(struct dur *d, const char *name, uint32_t rows,
     return call;
 }
 
+static void pack_bool(msgpack_packer *pk, bool value)
+{
+    if (value)
+        msgpack_pack_true(pk);
+    else
+        msgpack_pack_false(pk);
+}
+
 static void declare_stream(struct dur *d, const struct dur_stream *s,
                            const char *pattern)
 {
     msgpack_packer pk;
 
-    call_new(d, "stream.add", 4, &pk);
+    call_new(d, "stream.add", 7, &pk);
     td_pack_str(&pk, "name", td_str_of(s->name));
     td_pack_key(&pk, "patterns");
     msgpack_pack_array(&pk, 1);
     td_pack_text(&pk, td_str_of(pattern));
     td_pack_uint(&pk, "max_events", s->max_events);
     td_pack_str(&pk, "storage", td_str_of(s->memory ? "memory" : "disk"));
+    td_pack_key(&pk, "keyed");
+    pack_bool(&pk, s->keyed);
+    td_pack_key(&pk, "compact");
+    pack_bool(&pk, s->compact);
+    td_pack_uint(&pk, "tombstone_ms", (uint64_t)s->tombstone_ms);
 }
 
 static void declare_group(struct dur *d, const struct dur_group *g)
@@ -78,57 +91,102 @@ static void ask(struct dur_client *client, const struct dur_call *call)
     td_client_question(&client->c, &d->question, TD_CALL);
 }
 
-static void pack_seek(struct dur *d, msgpack_packer *pk,
-                      const struct dur_group *g)
+/* ---- now and then ---- */
+
+/* A group, and room for more options. */
+static const struct dur_group *pack_group(struct dur *d, msgpack_packer *pk,
+                                          uint32_t more)
 {
+    const struct dur_group *g =
+        &d->groups[sim_below(&d->random, d->groups_len)];
+
+    msgpack_pack_map(pk, 2 + more);
+    td_pack_str(pk, "stream", td_str_of(d->streams[g->stream].name));
+    td_pack_str(pk, "group", td_str_of(g->name));
+    return g;
+}
+
+static void pack_redrive(struct dur *d, msgpack_packer *pk)
+{
+    pack_group(d, pk, 0);
+}
+
+static void pack_seek(struct dur *d, msgpack_packer *pk)
+{
+    static const char *const starts[] = {"new", "all", "last", "last"};
+    const struct dur_group *g = pack_group(d, pk, 1);
     struct sim_random *r = &d->random;
 
     if (sim_chance(r, 400))
         td_pack_uint(pk, "start",
                      1 + sim_below(r, d->streams[g->stream].len + 1));
     else
-        td_pack_str(pk, "start", td_str_of(sim_chance(r, 300) ? "new" : "all"));
+        td_pack_str(pk, "start", td_str_of(starts[sim_below(r, 4)]));
 }
 
-static void pack_pause(struct dur *d, msgpack_packer *pk,
-                       const struct dur_group *g)
+static void pack_pause(struct dur *d, msgpack_packer *pk)
 {
-    (void)g;
+    pack_group(d, pk, 1);
     td_pack_uint(pk, "until_ms",
                  (uint64_t)(DUR_EPOCH_MS + d->now_ms +
                             sim_between(&d->random, 100, 2000)));
 }
 
+static const struct {
+    const char *name;
+    void (*pack)(struct dur *d, msgpack_packer *pk);
+    /* NULL: nobody minds */
+    void (*heard)(struct dur *d, struct td_str options);
+    void (*told)(struct dur *d, tidings_err code);
+} calls[] = {
+    {"dlq.redrive", pack_redrive, NULL, NULL},
+    {"dlq.redrive", pack_redrive, NULL, NULL},
+    {"group.pause", pack_pause, NULL, NULL},
+    {"group.seek", pack_seek, dur_marks_sought, dur_marks_told},
+    {"schedule.cancel", dur_schedule_cancel, dur_schedule_asked,
+     dur_schedule_cancelled},
+};
+
+#define CALLS_LEN (sizeof(calls) / sizeof(calls[0]))
+
 static void now_and_then(struct dur_client *client)
 {
-    static const struct {
-        const char *name;
-        void (*pack)(struct dur *d, msgpack_packer *pk,
-                     const struct dur_group *g); /* NULL: no more options */
-    } calls[] = {
-        {"dlq.redrive", NULL},
-        {"dlq.redrive", NULL},
-        {"group.pause", pack_pause},
-        {"group.seek", pack_seek},
-    };
     struct dur *d = client->d;
     struct sim_random *r = &d->random;
-    const struct dur_group *g = &d->groups[sim_below(r, d->groups_len)];
     struct dur_call *call = &d->calls[d->calls_len];
-    uint64_t n = sim_below(r, sizeof(calls) / sizeof(calls[0]));
     msgpack_packer pk;
+    uint64_t n;
 
     if (d->healing || !sim_chance(r, 60))
         return;
+    n = sim_below(r, CALLS_LEN);
     td_buf_reset(&call->options);
-    call_new(d, calls[n].name, calls[n].pack ? 3 : 2, &pk);
-    d->calls_len--; /* the last one, again and again */
-    td_pack_str(&pk, "stream", td_str_of(d->streams[g->stream].name));
-    td_pack_str(&pk, "group", td_str_of(g->name));
-    if (calls[n].pack)
-        calls[n].pack(d, &pk, g);
-    dur_say(d, "operator: %s %s", call->name, g->name);
-    ask(client, call);
+    snprintf(call->name, sizeof(call->name), "%s", calls[n].name);
+    msgpack_packer_init(&pk, &call->options, td_buf_pack_write);
+    calls[n].pack(d, &pk);
+    dur_say(d, "operator: %s", call->name);
+    ask(client, call); /* the same one, again and again */
+}
+
+void dur_operator_heard(struct dur *d, const struct dur_message *m)
+{
+    struct td_frame f;
+    const char *why;
+
+    if (td_frame_decode(&f, m->control, m->len, true, &why) || f.op != TD_CALL)
+        return;
+    for (uint32_t i = 0; i < CALLS_LEN; i++) {
+        if (calls[i].heard && td_str_is(f.u.call.name, calls[i].name))
+            calls[i].heard(d, f.u.call.options);
+    }
+}
+
+static void told(struct dur *d)
+{
+    for (uint32_t i = 0; i < CALLS_LEN; i++) {
+        if (calls[i].told && strcmp(d->question.name, calls[i].name) == 0)
+            calls[i].told(d, d->question.code);
+    }
 }
 
 static void answered(struct dur_client *client)
@@ -140,8 +198,7 @@ static void answered(struct dur_client *client)
                   d->question.text);
         d->calls_at++;
     }
-    if (strcmp(d->question.name, "group.seek") == 0)
-        dur_marks_told(d, !d->question.code);
+    told(d);
     td_client_withdraw(&client->c, &d->question);
     free(d->question.result);
     d->asking = false;

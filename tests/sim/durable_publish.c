@@ -5,27 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const dur_types[DUR_TYPES] = {"a.x", "a.y", "b.x",
-                                          "b.y", "c.x", "c.y"};
-
-/* The map of an event's attributes. */
-static struct td_str attrs_of(const struct dur_event *event, char out[40])
-{
-    uint32_t pairs = (event->id > 0) + (event->key > 0);
-    size_t len = 1;
-
-    if (pairs == 0)
-        return td_no_str;
-    out[0] = (char)(0x80 + pairs);
-    if (event->id > 0)
-        len +=
-            (size_t)snprintf(out + len, 40 - len, "\xa2id\xa3%03u", event->id);
-    if (event->key > 0)
-        len += (size_t)snprintf(out + len, 40 - len, "\xacpartitionkey\xa1%c",
-                                'a' + event->key - 1);
-    return (struct td_str){out, len};
-}
-
 /* Who takes a type: a.> and b.> may have streams of their own. */
 static uint8_t stream_of(const struct dur *d, uint8_t type)
 {
@@ -52,42 +31,70 @@ static void on_confirm(void *arg, const struct tidings_confirm *confirm)
     (void)confirm;
 }
 
-static bool publish_one(struct dur_client *client, uint8_t level)
+/* The next event of a client, as chance has it. */
+static uint32_t make(struct dur_client *client, uint8_t level)
 {
     struct dur *d = client->d;
     struct sim_random *r = &d->random;
-    struct dur_producer *p = &d->producers[client->producer];
     struct dur_event event = {
-        .type = (uint8_t)sim_below(r, DUR_TYPES),
+        .producer = client->producer,
+        .sequence = d->producers[client->producer].len + 1,
+        .type = sim_chance(r, d->config.compact)
+                    ? (uint8_t)sim_below(r, 2)
+                    : (uint8_t)sim_below(r, DUR_TYPES),
         .key = sim_chance(r, d->config.keyed)
-                   ? (uint8_t)(1 + sim_below(r, DUR_KEYS - 1))
+                   ? (uint8_t)(1 + sim_below(r, 1 + sim_below(r, DUR_KEYS - 1)))
                    : 0,
         .id = sim_chance(r, d->config.ids)
                   ? (uint8_t)(1 + sim_below(r, DUR_IDS - 1))
                   : 0,
         .level = level,
-    };
-    char attrs[40];
-    char data[200] = {0};
-    struct td_packing packing = {
-        .flags = (event.key ? TD_RUN_KEY : 0) | (event.id ? TD_RUN_ID : 0),
-        .time_us = (DUR_EPOCH_MS + d->now_ms) * 1000,
-        .data = data,
-        .len = 8 + sim_below(r, sizeof(data) - 8),
-        .attrs = attrs_of(&event, attrs),
-        .level = (enum tidings_level)level,
-        .on_confirm = level ? on_confirm : NULL,
+        .len = (uint8_t)sim_between(r, 8, DUR_DATA - 1),
+        .empty = sim_chance(r, d->config.empties),
     };
 
+    if (event.empty)
+        event.len = 0;
+
     event.stream = stream_of(d, event.type);
-    packing.type = td_str_of(dur_types[event.type]);
-    memcpy(data, &p->len, sizeof(p->len));
-    if (td_client_publish(&client->c, &packing))
-        return false;
+    return dur_event_new(d, &event);
+}
+
+static struct td_packing packing_of(struct dur *d, uint32_t number,
+                                    struct dur_room *room)
+{
+    struct td_packing packing = dur_event_packing(d, number, room);
+
+    packing.on_confirm = packing.level ? on_confirm : NULL;
+    return packing;
+}
+
+/* It is packed. */
+static void note(struct dur_client *client, uint32_t number)
+{
+    struct dur *d = client->d;
+    struct dur_producer *p = &d->producers[client->producer];
+
     p->log = dur_grow(p->log, p->len, &p->cap, sizeof(*p->log));
-    p->log[p->len++] = event;
+    p->log[p->len++] = (struct dur_number){.event = number};
     d->result->published++;
-    DUR_CHECK(d, client->c.packer.sequence == p->len, "a sequence is skipped");
+}
+
+static bool publish_one(struct dur_client *client, uint8_t level)
+{
+    struct dur *d = client->d;
+    uint32_t number = make(client, level);
+    struct dur_room room;
+    struct td_packing packing = packing_of(d, number, &room);
+
+    if (td_client_publish(&client->c, &packing)) {
+        d->events_len--;
+        return false;
+    }
+    note(client, number);
+    DUR_CHECK(d,
+              client->c.packer.sequence == d->producers[client->producer].len,
+              "a sequence is skipped");
     return true;
 }
 
@@ -99,6 +106,52 @@ void dur_publish(struct dur_client *client)
 
     while (n-- > 0 && publish_one(client, level))
         ;
+}
+
+/* ---- for later ---- */
+
+/* When they are due: told as a time, or as how long to wait. */
+static struct td_due_option pick_due(struct dur *d, int64_t *due_ms)
+{
+    int64_t wait_ms = sim_chance(&d->random, 100)
+                          ? -sim_between(&d->random, 0, d->now_ms / 2)
+                          : sim_between(&d->random, 1, 4000);
+
+    *due_ms = d->now_ms + wait_ms;
+    if (wait_ms >= 0 && sim_chance(&d->random, 500))
+        return (struct td_due_option){"after_ms", (uint64_t)wait_ms};
+    return (struct td_due_option){"at_ms", (uint64_t)(DUR_EPOCH_MS + *due_ms)};
+}
+
+void dur_publish_later(struct dur_client *client)
+{
+    struct dur *d = client->d;
+    uint8_t level = (uint8_t)sim_between(&d->random, 1, TD_LEVEL_DISK);
+    uint64_t len = 1 + sim_below(&d->random, DUR_LATERS);
+    struct td_packing packings[DUR_LATERS];
+    struct dur_room rooms[DUR_LATERS];
+    uint32_t first = (uint32_t)d->events_len + 1;
+    struct td_apart apart = {0};
+    int64_t due_ms;
+
+    apart.due = pick_due(d, &due_ms);
+    for (uint32_t i = 0; i < len; i++) {
+        struct dur_event *event;
+
+        make(client, level);
+        event = dur_event_nth(d, first + i);
+        event->id = 0; /* it is given one */
+        event->sequence += i;
+        event->due_ms = due_ms;
+        packings[i] = packing_of(d, first + i, &rooms[i]);
+    }
+    if (td_client_pack_apart(&client->c, packings, len, &apart)) {
+        d->events_len -= len;
+        return;
+    }
+    for (uint32_t i = 0; i < len; i++)
+        note(client, first + i);
+    td_client_pump(&client->c);
 }
 
 /* ---- confirms ---- */
@@ -163,17 +216,20 @@ static void told_one(struct dur_client *client, const struct td_confirmed *told,
                      uint64_t sequence)
 {
     struct dur *d = client->d;
-    struct dur_event *event = &d->producers[client->producer].log[sequence - 1];
+    struct dur_number *number =
+        &d->producers[client->producer].log[sequence - 1];
+    struct dur_event *event = dur_event_nth(d, number->event);
 
-    DUR_CHECK(d, !event->told, "client %u: %llu is told twice", client->index,
+    DUR_CHECK(d, !number->told, "client %u: %llu is told twice", client->index,
               (ull)sequence);
-    event->told = true;
+    number->told = event->told = true;
     event->err = told->err;
     if (told->err) {
         dur_seen(d, DUR_SEEN_REFUSED);
         DUR_CHECK(d,
-                  event->at == 0 || !dur_is_known(d, &d->streams[event->stream],
-                                                  client->producer, sequence),
+                  (event->at == 0 && !event->waits) ||
+                      !dur_is_known(d, &d->streams[event->stream],
+                                    client->producer, sequence),
                   "client %u: %llu is refused (%s) and stands under %llu",
                   client->index, (ull)sequence, tidings_err_name(told->err),
                   (ull)event->at);
@@ -190,6 +246,11 @@ static void told_one(struct dur_client *client, const struct td_confirmed *told,
                   d->streams[event->stream].memory,
               "client %u: %llu is confirmed at disk, and was lost",
               client->index, (ull)sequence);
+    if (event->due_ms > 0 &&
+        (event->at == 0 || strcmp(told->stream, TD_SCHEDULE_NAME) == 0)) {
+        dur_schedule_told(d, told, sequence, event);
+        return;
+    }
     if (told->duplicate && event->id > 0 && event->at == 0)
         told_repeat(client, told, sequence, event);
     else

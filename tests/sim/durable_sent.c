@@ -71,8 +71,8 @@ static void check_key(struct dur *d, struct dur_group *g,
 /* ---- counts ---- */
 
 /* The highest tag that was sent before. */
-static struct dur_tags *tags_of(struct dur *d, uint64_t session,
-                                uint64_t subscription)
+struct dur_tags *dur_tags_of(struct dur *d, uint64_t session,
+                             uint64_t subscription)
 {
     for (uint64_t i = d->tags_len; i-- > 0;) {
         if (d->tags[i].session == session &&
@@ -80,7 +80,8 @@ static struct dur_tags *tags_of(struct dur *d, uint64_t session,
             return &d->tags[i];
     }
     d->tags = dur_grow(d->tags, d->tags_len, &d->tags_cap, sizeof(*d->tags));
-    d->tags[d->tags_len] = (struct dur_tags){session, subscription, 0};
+    d->tags[d->tags_len] =
+        (struct dur_tags){.session = session, .subscription = subscription};
     return &d->tags[d->tags_len++];
 }
 
@@ -151,12 +152,9 @@ static void check_event(struct dur *d, struct td_sub *sub, struct dur_group *g,
 {
     const struct td_consumer *c = sub->group->consumer;
 
-    if (g)
-        dur_say(d, "%s: %llu to session %llu, tag %llu, delivery %llu%s",
-                g->name, (ull)sequence, (ull)sub->session->number, (ull)tag,
-                (ull)span->deliveries, again ? ", again" : "");
-    if (!g)
-        return;
+    dur_say(d, "%s: %llu to session %llu, tag %llu, delivery %llu%s", g->name,
+            (ull)sequence, (ull)sub->session->number, (ull)tag,
+            (ull)span->deliveries, again ? ", again" : "");
     check_count(d, g, c, dur_mark(g, sequence), sequence, span->deliveries);
     if (c->group->share == TD_BY_KEY)
         check_key(d, g, sub, sequence, tag);
@@ -164,7 +162,8 @@ static void check_event(struct dur *d, struct td_sub *sub, struct dur_group *g,
 
 static void check_batch(struct dur *d, struct td_sub *sub,
                         struct span_reader *r, const struct td_batch *batch,
-                        uint64_t *tag, uint64_t last)
+                        const uint8_t **events, uint64_t *tag,
+                        struct dur_tags *tags)
 {
     const struct td_consumer *c = sub->group->consumer;
     struct dur_stream *s = dur_stream_named(d, c->stream->options.name);
@@ -176,29 +175,36 @@ static void check_batch(struct dur *d, struct td_sub *sub,
         for (uint32_t n = 0; n < run->count; n++, ++*tag) {
             uint64_t sequence;
             struct dur_event *event;
-            uint32_t index = 0;
+            bool own;
 
             if (!next_place(r)) {
                 dur_fail(d, __FILE__, __LINE__, "a part has too few spans");
                 return;
             }
             sequence = r->span.sequence + r->at;
-            event = dur_event_of(d, batch->producer, run->first + n, &index);
-            DUR_CHECK(d, event && s, "an event is sent that nobody published");
+            event =
+                dur_event_nth(d, dur_event_met(d, batch, run, n, events, &own));
+            if (!event)
+                return;
             DUR_CHECK(d,
-                      !event || !s || dur_event_at(d, s, sequence) == event ||
+                      dur_event_at(d, s, sequence) == event ||
                           (s->memory && event->at == 0) ||
                           td_redriven_find(c, sequence) ||
                           !dur_event_at(d, s, sequence),
                       "stream %s: %llu is sent, and stands under %llu", s->name,
                       (ull)sequence, (ull)event->at);
-            check_event(d, sub, g, &r->span, sequence, *tag, *tag <= last);
+            if (g)
+                check_event(d, sub, g, &r->span, sequence, *tag,
+                            *tag <= tags->last);
+            else
+                dur_names_sent(d, c, tags, sequence, *tag <= tags->last);
         }
     }
 }
 
 static void check_part(struct dur *d, struct td_session *session,
-                       const struct td_part *part, size_t bytes)
+                       const struct td_part *part, const uint8_t *events,
+                       size_t bytes)
 {
     struct td_sub *sub = td_sub_find(session, part->subscription);
     struct span_reader r = {
@@ -210,13 +216,13 @@ static void check_part(struct dur *d, struct td_session *session,
     if (!sub || !sub->group->consumer)
         return;
     DUR_CHECK(d, td_read_array(&r.list, &r.left), "a part has bad spans");
-    tags = tags_of(d, session->number, part->subscription);
+    tags = dur_tags_of(d, session->number, part->subscription);
     if (td_batches_read(&d->batches, part->batches, bytes, &why)) {
         dur_fail(d, __FILE__, __LINE__, "a part is bad: %s", why);
         return;
     }
     for (uint32_t i = 0; i < d->batches.len && !d->failed; i++)
-        check_batch(d, sub, &r, &d->batches.batch[i], &tag, tags->last);
+        check_batch(d, sub, &r, &d->batches.batch[i], &events, &tag, tags);
     if (tags->last > 0 && part->tag <= tags->last &&
         dur_group_of(d, sub->group->consumer))
         dur_seen(d, DUR_SEEN_RESUMED);
@@ -240,6 +246,7 @@ void dur_sent(struct dur *d, struct dur_link *link, const void *control,
     struct td_reader parts;
     struct td_part part;
     struct td_frame f;
+    const uint8_t *at;
     const char *why;
     uint32_t n;
 
@@ -253,6 +260,11 @@ void dur_sent(struct dur *d, struct dur_link *link, const void *control,
     parts = td_reader_of(f.u.deliver.parts.data, f.u.deliver.parts.len);
     if (!td_read_array(&parts, &n))
         return;
-    while (n-- > 0 && !d->failed && td_part_read(&parts, &part))
-        check_part(d, session, &part, bytes_of(part.batches));
+    at = body->data;
+    while (n-- > 0 && !d->failed && td_part_read(&parts, &part)) {
+        size_t bytes = bytes_of(part.batches);
+
+        check_part(d, session, &part, at, bytes);
+        at += bytes;
+    }
 }

@@ -38,28 +38,24 @@ bool dur_marks_returned(struct dur *d, struct dur_group *g,
 }
 
 /* Without an answer it may still be taken back. */
-void dur_marks_told(struct dur *d, bool written)
+void dur_marks_told(struct dur *d, tidings_err code)
 {
     for (uint32_t i = 0; i < d->groups_len; i++) {
         struct dur_group *g = &d->groups[i];
         const struct td_consumer *c = dur_consumer(d, g);
 
-        if (written)
+        if (!code)
             g->seeking = false;
         else if (c)
             dur_marks_returned(d, g, c);
     }
 }
 
-void dur_marks_sought(struct dur *d, const struct dur_message *m)
+void dur_marks_sought(struct dur *d, struct td_str options)
 {
-    struct td_frame f;
-    const char *why;
     struct td_str name;
 
-    if (td_frame_decode(&f, m->control, m->len, true, &why) ||
-        f.op != TD_CALL || !td_str_is(f.u.call.name, "group.seek") ||
-        !td_map_str(f.u.call.options, "group", &name))
+    if (!td_map_str(options, "group", &name))
         return;
     for (uint32_t i = 0; i < d->groups_len; i++) {
         struct dur_group *g = &d->groups[i];
@@ -68,6 +64,8 @@ void dur_marks_sought(struct dur *d, const struct dur_message *m)
         if (!c || !td_str_is(name, g->name))
             continue;
         look_anew(g, c);
+        if (c->newest_to > g->newest_to)
+            g->newest_to = c->newest_to;
         g->seeking = true;
         dur_seen(d, DUR_SEEN_SOUGHT);
         dur_say(d, "%s goes on from %llu", g->name, (ull)c->settled.floor);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define HEAL_MS       300000 /* from the last fault until all is at rest */
+#define SWEEP_MS      130000 /* until old tombstones were looked for */
 #define TURNS_AT_ONCE 5000   /* more than a process could do in no time */
 
 const char *const dur_seen_texts[DUR_SEEN_END] = {
@@ -189,6 +190,8 @@ static const char *waits(struct dur *d)
         what = dur_client_waits(&d->clients[i]);
     for (uint32_t i = 0; i < d->groups_len && !what; i++)
         what = dur_group_waits(d, &d->groups[i]);
+    if (!what && d->waiting_len > 0)
+        what = "events that wait for their time";
     if (!what && !td_engine_is_written(d->broker.engine))
         what = "the store";
     return what;
@@ -223,6 +226,11 @@ static void free_all(struct dur *d)
     for (uint32_t i = 0; i < d->groups_len; i++)
         free(d->groups[i].marks);
     free(d->tags);
+    free(d->events);
+    free(d->numbered);
+    free(d->waiting);
+    free(d->waited);
+    td_buf_fini(&d->attrs);
     free(d);
 }
 
@@ -248,6 +256,8 @@ void dur_run(struct sim_result *out, uint64_t seed, bool verbose)
     if (!d->failed)
         heal(d);
     run_until(d, d->now_ms + HEAL_MS, waits);
+    if (d->streams[1].compact && d->config.empties > 0)
+        run_until(d, d->now_ms + SWEEP_MS, NULL);
     finish(d);
     out->virtual_ms = d->now_ms;
     free_all(d);

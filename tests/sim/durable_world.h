@@ -22,9 +22,12 @@
 #define DUR_COMING  2u /* subscriptions of a client that come and go */
 #define DUR_SUBS    (DUR_COMING + DUR_GROUPS)
 #define DUR_TYPES   6u
-#define DUR_KEYS    5u  /* 0: none */
+#define DUR_KEYS    10u /* 0: none */
 #define DUR_IDS     60u /* 0: none */
 #define DUR_CALLS   16u
+#define DUR_DATA    200u /* bytes */
+#define DUR_ATTRS   120u
+#define DUR_LATERS  4u /* events for later, at once */
 
 #define DUR_EPOCH_MS 1700000000000 /* virtual time begins in 2023 */
 
@@ -69,28 +72,51 @@ struct dur_config {
     bool polite; /* what follows a key that failed is given back */
     uint64_t window;
     unsigned churn;
+    unsigned empties; /* … of events: tombstones */
+    unsigned compact; /* … of events: for a stream that is compacted */
+    unsigned laters;  /* per mille of bursts: for later */
 };
 
 /* ---- what is true ---- */
 
 struct dur_event {
+    uint32_t producer; /* who published it */
+    uint64_t sequence; /* … under this one */
     uint8_t type;
     uint8_t key;
     uint8_t id;
     uint8_t level;
     uint8_t promised; /* the level that was confirmed, to it or a repeat */
     uint8_t stream;
+    uint8_t len; /* of its data */
+    bool empty;  /* it has none */
     bool told;
     bool repeat; /* it was confirmed as a repeat of another */
     bool cut;    /* it was in the stream, and a crash has taken it from there */
     tidings_err err;
     uint64_t at;   /* its sequence in the stream; 0: none */
     int64_t at_ms; /* since when */
+    /* of one that is published for later */
+    int64_t due_ms; /* it is not stored before; 0: at once */
+    bool waits;     /* it is in the schedule */
+    bool uncertain; /* somebody has asked that it be cancelled … */
+    bool cancelled; /* … and it is */
+};
+
+/* Where it lies until it is packed. */
+struct dur_room {
+    char data[DUR_DATA];
+    char attrs[DUR_ATTRS];
+};
+
+struct dur_number {
+    uint32_t event;
+    bool told;
 };
 
 struct dur_producer {
     uint8_t id[TD_PRODUCER_BYTES];
-    struct dur_event *log; /* its n-th is n - 1 here */
+    struct dur_number *log; /* its n-th is n - 1 here */
     uint64_t len;
     uint64_t cap;
     uint64_t unsure; /* the broker does not know what of it is stored, up to
@@ -98,8 +124,8 @@ struct dur_producer {
 };
 
 struct dur_place {
-    uint32_t producer;
-    uint64_t sequence; /* the producer's; 0: retention was faster */
+    uint32_t event; /* 0: retention was faster */
+    uint64_t newer; /* the next one of its name; 0: none is there */
 };
 
 struct dur_stream {
@@ -108,7 +134,11 @@ struct dur_stream {
     bool memory;
     uint64_t max_events;
     uint64_t ids[DUR_IDS]; /* the last event with each */
-    struct dur_place *at;  /* sequence n is n - 1 here */
+    bool keyed;
+    bool compact;
+    int64_t tombstone_ms;
+    struct dur_place *at;                  /* sequence n is n - 1 here */
+    uint64_t newest[DUR_TYPES + DUR_KEYS]; /* of each name */
     uint64_t len;
     uint64_t cap;
     uint64_t last[DUR_CLIENTS * 16u][DUR_TYPES]; /* of each producer */
@@ -147,7 +177,9 @@ struct dur_group {
     uint64_t above;  /* … and how many were settled above it */
     uint64_t read;   /* … and of the stream */
     uint64_t sought; /* it was once sent here: those before it may be settled */
-    bool seeking;    /* … and it is not known whether that is written … */
+    uint64_t
+        newest_to; /* … and may pass over what was not the last before this */
+    bool seeking;  /* … and it is not known whether that is written … */
     uint32_t returns; /* … as it was not, so often */
 };
 
@@ -178,29 +210,87 @@ void dur_broker_turn(struct dur *d);
 struct td_session *dur_broker_session(struct dur *d,
                                       const struct dur_link *link);
 
+/* ---- events: known by number, from 1 on ---- */
+
+uint32_t dur_event_new(struct dur *d, const struct dur_event *event);
+struct dur_event *dur_event_nth(struct dur *d, uint32_t number);
+/* As it is published; borrows the room. */
+struct td_packing dur_event_packing(struct dur *d, uint32_t number,
+                                    struct dur_room *room);
+/* The nth event of a run, met in a record or a delivery: *p is moved past it.
+ * own: it has the broker's numbering. 0: it is not as it was published, and the
+ * simulation has failed. */
+uint32_t dur_event_met(struct dur *d, const struct td_batch *batch,
+                       const struct td_run *run, uint32_t nth,
+                       const uint8_t **p, bool *own);
+
 /* ---- book ---- */
 
 /* The store has written, or the memory has more: what is new is looked at. */
 void dur_book_read(struct dur *d);
+/* The same of a stream that is in memory alone. */
+void dur_book_read_memory(struct dur *d, struct dur_stream *s);
 /* After a crash: what is there is what has to be. */
 void dur_book_crashed(struct dur *d, enum dur_end how);
 void dur_book_final(struct dur *d);
 struct dur_event *dur_event_at(struct dur *d, const struct dur_stream *s,
                                uint64_t sequence); /* or NULL */
-struct dur_event *dur_event_of(struct dur *d, struct td_str producer,
-                               uint64_t sequence, uint32_t *index);
 /* The broker knows for certain whether that event is stored: not of a producer
  * that was refused too much; nor, after a commit that failed, what a stream in
  * memory took meanwhile. Then it may store it twice, or refuse it. */
 bool dur_is_known(const struct dur *d, const struct dur_stream *s,
                   uint32_t producer, uint64_t sequence);
 struct dur_stream *dur_stream_named(struct dur *d, struct td_str name);
+/* Was it promised to survive this? */
+bool dur_is_safe(const struct dur_event *event, enum dur_end how);
 /* Records of a table of the store, of that id, from that number on. */
 void dur_store_walk(struct dur *d, enum td_table table, uint32_t id,
                     uint64_t first,
                     void (*row)(struct dur *d, void *ctx, struct td_str key,
                                 struct td_str value),
                     void *ctx);
+
+/* ---- schedule ---- */
+
+/* Some events are published for later. */
+void dur_publish_later(struct dur_client *client);
+/* The store has written: what waits is looked at. Then streams are read, and
+ * then: what waits no more is stored, or cancelled. */
+void dur_schedule_read(struct dur *d);
+void dur_schedule_left(struct dur *d);
+/* After a crash, the same. */
+void dur_schedule_crashed(struct dur *d);
+void dur_schedule_survived(struct dur *d, enum dur_end how);
+void dur_schedule_told(struct dur *d, const struct td_confirmed *told,
+                       uint64_t sequence, struct dur_event *event);
+/* An operator cancels one; the broker hears it; and how that went is told. */
+void dur_schedule_cancel(struct dur *d, msgpack_packer *pk);
+void dur_schedule_asked(struct dur *d, struct td_str options);
+void dur_schedule_cancelled(struct dur *d, tidings_err code);
+void dur_schedule_final(struct dur *d);
+
+/* ---- names ---- */
+
+struct dur_tags;
+
+/* The stream has an event more. */
+void dur_names_add(struct dur_stream *s, const struct dur_event *event,
+                   uint64_t sequence);
+void dur_names_anew(struct dur *d, struct dur_stream *s);
+/* The next one of its name; 0: none is there. */
+uint64_t dur_newer(const struct dur_stream *s, uint64_t sequence);
+/* Compaction may have taken it. */
+bool dur_may_be_gone(struct dur *d, const struct dur_stream *s,
+                     uint64_t sequence);
+/* What of the stream is not present may be gone. */
+void dur_names_check(struct dur *d, const struct dur_stream *s, uint64_t first,
+                     const bool *present);
+/* After a message that may have asked for the last of each name. */
+void dur_names_subscribed(struct dur *d, struct dur_link *link,
+                          const struct dur_message *m);
+/* A reader is sent it: nothing that it is to have was left out. */
+void dur_names_sent(struct dur *d, const struct td_consumer *c,
+                    struct dur_tags *tags, uint64_t sequence, bool again);
 
 /* ---- marks ---- */
 
@@ -213,13 +303,13 @@ void dur_marks_read(struct dur *d);
 /* A SETTLE is about to reach the engine. */
 void dur_marks_settle(struct dur *d, struct dur_link *link,
                       const struct dur_message *m);
-/* After a message that may have sent a group elsewhere. */
-void dur_marks_sought(struct dur *d, const struct dur_message *m);
+/* The broker has been told to send a group elsewhere. */
+void dur_marks_sought(struct dur *d, struct td_str options);
 /* It is where it was before: that could not be written. False: it cannot be. */
 bool dur_marks_returned(struct dur *d, struct dur_group *g,
                         const struct td_consumer *c);
 /* The operator is told how its call went. */
-void dur_marks_told(struct dur *d, bool written);
+void dur_marks_told(struct dur *d, tidings_err code);
 struct td_consumer *dur_consumer(struct dur *d, const struct dur_group *g);
 struct dur_group *dur_group_of(struct dur *d, const struct td_consumer *c);
 void dur_marks_final(struct dur *d);
@@ -230,8 +320,15 @@ struct dur_tags { /* of a subscription at this broker */
     uint64_t session;
     uint64_t subscription;
     uint64_t last;
+    /* of a reader */
+    uint64_t
+        newest_to; /* before this it is sent the last of each name; 0: all */
+    uint64_t position; /* the sequence that it was sent last */
 };
 
+/* Of a subscription; there is one from then on. */
+struct dur_tags *dur_tags_of(struct dur *d, uint64_t session,
+                             uint64_t subscription);
 void dur_sent(struct dur *d, struct dur_link *link, const void *control,
               size_t len, struct td_body *body);
 void dur_check(struct dur *d);
@@ -246,6 +343,7 @@ struct dur_sub {
     uint32_t group;   /* DUR_GROUPS: a reader */
     uint64_t last;    /* sequence that a reader had */
     uint64_t skipped; /* was told that it misses, and has not missed yet */
+    bool newest;      /* it has asked for the last of each name */
     uint64_t epoch;   /* of the broker that it had it from */
     uint64_t session; /* incarnation */
 };
@@ -312,6 +410,8 @@ struct dur_call {
 /* Declares streams and groups, then does this and that. */
 void dur_operator_prepare(struct dur *d);
 void dur_operator_act(struct dur_client *client);
+/* After a message that may have been the operator's. */
+void dur_operator_heard(struct dur *d, const struct dur_message *m);
 void dur_operator_free(struct dur *d);
 
 /* ---- all of it ---- */
@@ -350,6 +450,21 @@ struct dur {
     struct td_question question;
     bool asking;
     struct td_batches batches;
+    struct td_buf attrs;      /* scratch */
+    struct dur_event *events; /* number n is n - 1 here */
+    uint64_t events_len;
+    uint64_t events_cap;
+    uint32_t *numbered; /* number n of the schedule is n - 1 here: the event; 0:
+                           none is known */
+    uint64_t numbered_len;
+    uint64_t numbered_cap;
+    uint32_t *waiting; /* events in the schedule, … */
+    uint64_t waiting_len;
+    uint64_t waiting_cap;
+    uint32_t *waited; /* … and that were when it was read before */
+    uint64_t waited_len;
+    uint64_t waited_cap;
+    uint64_t cancelling; /* the number that an operator cancels; 0: none */
 };
 
 extern const char *const dur_types[DUR_TYPES];
