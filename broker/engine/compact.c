@@ -9,7 +9,7 @@
  * is forgotten with it. A pass begins when as many events have come as there are
  * names: so a stream has about twice what is live in it, at most. For the sake of
  * tombstones one begins once in an eighth of tombstone_ms, or in a minute. */
-#include "broker/engine/internal.h"
+#include "broker/engine/looking.h"
 
 #include <string.h>
 
@@ -18,18 +18,6 @@
 #define AGAIN_MS     1000  /* after a failure */
 #define FAILED_MS    10000 /* after a commit that failed, and others with it */
 #define APART_MIN_MS 60000 /* of passes for the sake of tombstones */
-
-/* A record that is being looked at. */
-struct looking {
-    struct td_engine *e;
-    struct td_stream *stream;
-    struct td_body *bytes; /* of the answer */
-    struct td_str value;
-    uint64_t first;
-    struct td_record_head head;
-    struct td_item *item;
-    struct td_piece left; /* of it */
-};
 
 bool td_compact_is_moving(struct td_engine *e, const struct td_stream *stream)
 {
@@ -63,307 +51,6 @@ void td_compact_purged(struct td_stream *stream)
 
     td_compact_anew(stream);
     stream->compact.ticket = ticket;
-}
-
-/* ---- writing ---- */
-
-static struct td_place place_of(const struct td_stream *stream, uint64_t first)
-{
-    return td_place_two(TD_TABLE_RECORD, stream->id, first);
-}
-
-static void put(struct looking *l, uint64_t first,
-                const struct td_record_head *head, size_t offset, size_t len)
-{
-    struct td_place key = place_of(l->stream, first);
-    struct td_buf *value = &l->e->streams.value;
-
-    td_buf_reset(value);
-    td_record_pack(value, head);
-    l->stream->head.bytes += value->len + len;
-    td_commit_put(l->e, &key, value, len ? l->bytes : NULL, offset, len);
-    td_commit_raise(l->e, TD_LEVEL_OS);
-    l->stream->compact.ticket = td_commit_ticket(l->e);
-}
-
-/* Others take its place. */
-static void take_out(struct looking *l)
-{
-    struct td_place key = place_of(l->stream, l->first);
-
-    l->stream->head.bytes -= l->value.len;
-    td_commit_delete(l->e, &key);
-    l->stream->compact.ticket = td_commit_ticket(l->e);
-}
-
-/* The gap before the record at hand is finished, or the page is. */
-static void put_gap(struct looking *l)
-{
-    struct td_gap_record *gap = &l->stream->compact.gap;
-    const struct td_record_head head = {.gone = true,
-                                        .events = gap->events,
-                                        .previous = gap->previous,
-                                        .stored_ms = gap->stored_ms};
-
-    if (!gap->dirty)
-        return;
-    gap->dirty = false;
-    if (gap->stored)
-        l->stream->head.bytes -= TD_RECORD_GONE_BYTES;
-    gap->stored = true;
-    put(l, gap->first, &head, 0, 0);
-}
-
-static void link_to(struct td_compact *c, uint64_t first)
-{
-    c->previous = first;
-    c->linked = true;
-}
-
-/* So many events from a sequence on are not kept. */
-static void add_gap(struct looking *l, uint64_t first, uint32_t events)
-{
-    struct td_compact *c = &l->stream->compact;
-    struct td_gap_record *gap = &c->gap;
-
-    if (gap->events == 0 || gap->first + gap->events != first ||
-        gap->events + events > TD_GAP_EVENTS_MAX) {
-        put_gap(l);
-        *gap = (struct td_gap_record){.first = first, .previous = c->previous};
-        link_to(c, first);
-    }
-    gap->events += events;
-    gap->stored_ms = l->head.stored_ms;
-    gap->dirty = true;
-}
-
-/* A piece of the record at hand is a record. False: no memory. */
-static bool put_piece(struct looking *l, const struct td_piece *piece)
-{
-    struct td_compact *c = &l->stream->compact;
-    struct td_buf *table = &l->e->record_table;
-    struct td_batch batch = piece->item->batch;
-    uint64_t first = l->first + piece->index;
-    struct td_record_head head = {.events = piece->events,
-                                  .previous = c->previous,
-                                  .stored_ms = l->head.stored_ms};
-
-    put_gap(l);
-    c->gap.events = 0;
-    batch.runs_len = td_piece_runs(piece, l->e->slice, TD_RUNS_MAX);
-    batch.runs = l->e->slice;
-    batch.events = piece->events;
-    batch.bytes = piece->bytes;
-    td_buf_reset(table);
-    td_batches_begin(table, 1);
-    td_batch_pack(table, &batch);
-    if (table->failed)
-        return false;
-    head.table = (struct td_str){(const char *)table->data, table->len};
-    put(l, first, &head,
-        (size_t)((const uint8_t *)l->head.body.data - l->bytes->data) +
-            piece->offset,
-        piece->bytes);
-    link_to(c, first);
-    return true;
-}
-
-/* As it is, but for what it says of its predecessor. */
-static void put_whole(struct looking *l)
-{
-    struct td_compact *c = &l->stream->compact;
-    const char *body = l->head.body.data;
-
-    put_gap(l);
-    c->gap.events = 0;
-    if (l->head.previous != c->previous) {
-        struct td_record_head head = l->head;
-
-        head.previous = c->previous;
-        l->stream->head.bytes -= l->value.len;
-        put(l, l->first, &head,
-            (size_t)((const uint8_t *)body - l->bytes->data), l->head.body.len);
-    }
-    link_to(c, l->first);
-}
-
-/* ---- which are live ---- */
-
-/* The last of those events is its name's newest: whether it has no data, and
- * may go now. */
-static bool is_old_tombstone(struct looking *l, const struct td_newest_walk *w)
-{
-    struct td_compact *c = &l->stream->compact;
-    int64_t due_ms =
-        l->head.stored_ms + (int64_t)l->stream->options.tombstone_ms;
-
-    if (!td_newest_is_last_empty(w))
-        return false;
-    if (due_ms <= td_engine_unix_ms(l->e))
-        return true;
-    if (c->due_ms == 0 || due_ms < c->due_ms)
-        c->due_ms = due_ms;
-    return false;
-}
-
-/* Of events in a row of one name the first *gone are not kept; then one is, or
- * all that follow are, or none. False: no memory. */
-static bool judge(struct looking *l, const struct td_newest_walk *w,
-                  uint32_t *gone)
-{
-    uint32_t number = td_last_find(&l->stream->lasts, w->hash);
-    uint64_t last = w->sequence + w->events - 1;
-    uint64_t kept = number ? td_last_at(&l->stream->lasts, number)->kept : 0;
-
-    *gone = 0;
-    if (kept > last) {
-        *gone = w->events;
-    } else if (kept == last && kept > 0) {
-        *gone = w->events - 1;
-        if (!is_old_tombstone(l, w))
-            return true;
-        *gone = w->events;
-        return td_newest_bury(l->e, l->stream, number);
-    }
-    return true;
-}
-
-/* ---- a record ---- */
-
-/* The first so many events of what is left are kept, or are not. */
-static bool cut(struct looking *l, uint32_t events, bool live)
-{
-    const struct td_piece whole = l->left;
-    struct td_piece front;
-
-    if (events == 0)
-        return true;
-    if (!td_piece_cut(&whole, events, UINT64_MAX, UINT32_MAX, &front, &l->left))
-        return false;
-    if (live)
-        return put_piece(l, &front);
-    add_gap(l, l->first + front.index, front.events);
-    return true;
-}
-
-/* Whether any of it is not kept: then it is to be cut up. */
-static bool is_whole(struct looking *l)
-{
-    struct td_newest_walk w;
-    uint32_t number;
-
-    td_newest_begin(&w, l->stream, &l->item->batch, td_piece_data(&l->left),
-                    l->first);
-    while (td_newest_step(&w)) {
-        number = td_last_find(&l->stream->lasts, w.hash);
-        if (!number)
-            continue;
-        if (td_last_at(&l->stream->lasts, number)->kept >
-            w.sequence) /* a newer one, here or later */
-            return false;
-        if (td_last_at(&l->stream->lasts, number)->kept == w.sequence &&
-            is_old_tombstone(l, &w))
-            return false;
-    }
-    return true;
-}
-
-/* False: no memory; the pass begins anew. */
-static bool cut_up(struct looking *l)
-{
-    struct td_newest_walk w;
-    uint32_t live = 0; /* from the front of what is left */
-
-    take_out(l);
-    td_newest_begin(&w, l->stream, &l->item->batch, td_piece_data(&l->left),
-                    l->first);
-    while (td_newest_step(&w)) {
-        uint32_t gone;
-
-        if (!judge(l, &w, &gone))
-            return false;
-        if (gone > 0 && (!cut(l, live, true) || !cut(l, gone, false)))
-            return false;
-        live = gone > 0 ? w.events - gone : live + w.events;
-    }
-    return cut(l, live, true);
-}
-
-/* It was a gap already. */
-static void join(struct looking *l)
-{
-    struct td_compact *c = &l->stream->compact;
-    struct td_gap_record *gap = &c->gap;
-
-    if (gap->events > 0 && gap->first + gap->events == l->first &&
-        gap->events + l->head.events <= TD_GAP_EVENTS_MAX) {
-        take_out(l);
-        add_gap(l, l->first, l->head.events);
-        return;
-    }
-    put_gap(l);
-    *gap = (struct td_gap_record){.first = l->first,
-                                  .events = l->head.events,
-                                  .previous = l->head.previous,
-                                  .stored_ms = l->head.stored_ms,
-                                  .stored = true};
-    if (gap->previous != c->previous) {
-        gap->previous = c->previous;
-        gap->dirty = true;
-    }
-    link_to(c, l->first);
-}
-
-static bool look_at_events(struct looking *l)
-{
-    uint32_t events = 0;
-    bool ok;
-
-    l->item = td_feed_batch(l->e, &l->head, l->bytes, &events);
-    if (!l->item && events == 0)
-        return false; /* no memory */
-    if (!l->item) {   /* it lies: nothing is known of it */
-        put_whole(l);
-        return true;
-    }
-    l->left = td_piece_of(l->item);
-    ok = is_whole(l);
-    if (ok)
-        put_whole(l);
-    else
-        ok = cut_up(l);
-    td_item_unref(l->item);
-    return ok;
-}
-
-static bool look_at(struct looking *l, const struct td_record *record)
-{
-    struct td_compact *c = &l->stream->compact;
-    uint32_t id;
-
-    if (!td_place_read_two(record->key, TD_TABLE_RECORD, &id, &l->first) ||
-        l->first < c->at || l->first < l->stream->oldest.from)
-        return true; /* it is gone already */
-    l->value = record->value;
-    if (record->damaged || !td_record_read(record->value, &l->head)) {
-        put_gap(l);
-        c->gap.events = 0;
-        c->at = l->first + 1;
-        link_to(c, l->first);
-        return true;
-    }
-    c->at = l->first + l->head.events;
-    if (!c->linked)
-        link_to(c, l->head.previous);
-    if (l->first >= c->end) { /* others know it by its place */
-        put_whole(l);
-        return true;
-    }
-    if (l->head.gone) {
-        join(l);
-        return true;
-    }
-    return look_at_events(l);
 }
 
 /* ---- a page ---- */
@@ -401,7 +88,7 @@ static void end_pass(struct td_stream *stream)
 static void on_page(struct td_engine *e, void *owner,
                     const struct td_store_answer *answer)
 {
-    struct looking l = {.e = e, .stream = owner, .bytes = answer->bytes};
+    struct td_looking l = {.e = e, .stream = owner, .bytes = answer->bytes};
     struct td_compact *c = &l.stream->compact;
     uint64_t ticket = c->ticket;
     bool ok = !answer->err;
@@ -413,8 +100,8 @@ static void on_page(struct td_engine *e, void *owner,
         c->linked = c->linked && c->at >= l.stream->oldest.from;
     }
     for (uint32_t i = 0; i < answer->records_len && ok; i++)
-        ok = look_at(&l, &answer->records[i]);
-    put_gap(&l);
+        ok = td_looking_at(&l, &answer->records[i]);
+    td_looking_put_gap(&l);
     if (!ok && c->ticket) /* half of a record is not one */
         e->streams.txn.failed = true;
     if (c->ticket)
@@ -433,8 +120,8 @@ static void on_page(struct td_engine *e, void *owner,
 static void read_page(struct td_engine *e, struct td_stream *stream)
 {
     struct td_compact *c = &stream->compact;
-    struct td_place from = place_of(stream, c->at);
-    struct td_place to = place_of(stream, c->end + 1);
+    struct td_place from = td_place_two(TD_TABLE_RECORD, stream->id, c->at);
+    struct td_place to = td_place_two(TD_TABLE_RECORD, stream->id, c->end + 1);
 
     c->read = td_read_ask(e, &from, &to, false, UINT32_MAX, PAGE_BYTES, on_page,
                           stream);
