@@ -3,7 +3,10 @@
 #ifndef TD_ENGINE_INTERNAL_H
 #define TD_ENGINE_INTERNAL_H
 
+#include "broker/engine/append.h"
 #include "broker/engine/block.h"
+#include "broker/engine/commit.h"
+#include "broker/engine/consumer.h"
 #include "broker/engine/engine.h"
 #include "broker/engine/expiry.h"
 #include "broker/engine/hash.h"
@@ -13,7 +16,6 @@
 #include "broker/engine/queue.h"
 #include "broker/engine/route.h"
 #include "broker/engine/streams.h"
-#include "broker/engine/consumer.h"
 #include "broker/engine/trie.h"
 #include "proto/buf.h"
 #include "proto/frame.h"

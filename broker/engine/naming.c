@@ -3,7 +3,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-#include "broker/engine/streams.h"
+#include "broker/engine/append.h"
 #include "proto/batch.h"
 #include "proto/type.h"
 

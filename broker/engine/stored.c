@@ -2,7 +2,7 @@
  * holes. There are few: a hole is what was refused, or lost with a commit that
  * failed. When there are too many the oldest is forgotten, and all up to its end
  * counts as not stored: better twice than never. */
-#include "broker/engine/streams.h"
+#include "broker/engine/append.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #include "tests/support/td_test.h"
 
 #include "broker/engine/naming.h"
-#include "broker/engine/streams.h"
+#include "broker/engine/append.h"
 #include "proto/batch.h"
 
 struct fixture {
