@@ -12,8 +12,8 @@
 #include "client/cli/option_values.h"
 #include "client/cli/out.h"
 #include "client/cli/progress.h"
+#include "client/cli/ready.h"
 #include "client/cli/stop.h"
-#include "tidings/json.h"
 
 #define SLICE_MS 100 /* how soon a signal is heard while the bus is full */
 
@@ -31,61 +31,6 @@ struct pub {
     bool down;     /* and was lost again, and the user told */
     struct td_expect expect;
 };
-
-/* An event ready to publish, and what it points to. */
-struct ready {
-    struct tidings_event event;
-    struct td_attrs attrs;
-    struct tidings_event *parsed; /* --event; freed */
-    void *packed;                 /* data as msgpack; freed */
-};
-
-static void ready_fini(struct ready *r)
-{
-    tidings_free(r->parsed);
-    tidings_free(r->packed);
-}
-
-/* DATA is JSON, and travels as msgpack unless a datacontenttype says
- * otherwise: then it travels as it is, checked if it says JSON. */
-static tidings_err ready_data(struct ready *r, const struct pub *p,
-                              const char *text, size_t len)
-{
-    const char *contenttype = td_attr_given(p->settings, "datacontenttype");
-    size_t packed_len = 0;
-    tidings_err err;
-
-    r->event.data = text;
-    r->event.data_len = len;
-    if (!td_is_msgpack_type(contenttype) && !td_is_json_type(contenttype))
-        return TIDINGS_OK;
-    err = tidings_data_from_json(&r->packed, &packed_len, text, len);
-    if (!err && td_is_msgpack_type(contenttype)) {
-        r->event.data = r->packed;
-        r->event.data_len = packed_len;
-    }
-    return err;
-}
-
-/* text NULL: an event without data. The detail says what is wrong. */
-static tidings_err ready_event(struct ready *r, const struct pub *p,
-                               const char *text, size_t len)
-{
-    tidings_err err = TIDINGS_OK;
-
-    if (p->settings->event) {
-        err = tidings_event_from_json(&r->parsed, text, len);
-        if (!err)
-            r->event = *r->parsed;
-    } else {
-        r->event.type = p->type;
-        if (text)
-            err = ready_data(r, p, text, len);
-    }
-    if (!err && !td_attrs_apply(&r->event, &r->attrs, p->settings, p->time_us))
-        err = TIDINGS_ELIMIT;
-    return err;
-}
 
 /* ---- the link ---- */
 
@@ -221,7 +166,7 @@ static int not_published(struct pub *p, tidings_err err)
     return td_complain_err(err, "event refused");
 }
 
-static int publish_one_many_times(struct pub *p, const struct ready *r)
+static int publish_one_many_times(struct pub *p, const struct td_ready *r)
 {
     uint64_t count = p->settings->count ? p->settings->count : 1;
 
@@ -241,11 +186,11 @@ static int publish_one_many_times(struct pub *p, const struct ready *r)
 static int publish_line(struct pub *p, uint64_t number, const char *line,
                         size_t len)
 {
-    struct ready r = {0};
+    struct td_ready r = {0};
     tidings_err err;
     int code = TD_EXIT_DONE;
 
-    err = ready_event(&r, p, line, len);
+    err = td_ready_event(&r, p->settings, p->type, p->time_us, line, len);
     if (err) {
         td_complain("line %" PRIu64 ": %s", number, td_why(err));
         td_advise("%" PRIu64 " event%s published before it", p->done,
@@ -261,7 +206,7 @@ static int publish_line(struct pub *p, uint64_t number, const char *line,
     if (err)
         code = not_published(p, err);
 out:
-    ready_fini(&r);
+    td_ready_fini(&r);
     return code;
 }
 
@@ -370,7 +315,7 @@ static int finish(struct pub *p, int code)
     return code == TD_EXIT_DONE ? out : code;
 }
 
-static int run(struct pub *p, const struct ready *r)
+static int run(struct pub *p, const struct td_ready *r)
 {
     struct tidings_options options = {
         .name = "tidings-pub",
@@ -439,7 +384,7 @@ int td_cli_pub(const struct td_settings *settings)
 {
     struct pub p = {.settings = settings,
                     .later.lock = PTHREAD_MUTEX_INITIALIZER};
-    struct ready r = {0};
+    struct td_ready r = {0};
     tidings_err err = TIDINGS_OK;
     int code = read_words(&p);
 
@@ -453,13 +398,14 @@ int td_cli_pub(const struct td_settings *settings)
     }
 
     if (!p.lines)
-        err = ready_event(&r, &p, p.data, p.data ? strlen(p.data) : 0);
+        err = td_ready_event(&r, settings, p.type, p.time_us, p.data,
+                             p.data ? strlen(p.data) : 0);
     if (err) {
         td_complain("%s: %s", settings->event ? "EVENT" : "DATA", td_why(err));
         code = TD_EXIT_USAGE;
     } else {
         code = run(&p, &r);
     }
-    ready_fini(&r);
+    td_ready_fini(&r);
     return code;
 }
