@@ -6,10 +6,7 @@
 
 #include "client/cli/ask.h"
 #include "client/cli/out.h"
-#include "client/cli/stop.h"
 #include "client/cli/when.h"
-
-#define LOOK_US 1000 /* callbacks follow the flush at once */
 
 bool td_later_asked(const struct td_settings *settings)
 {
@@ -21,15 +18,15 @@ static void on_confirm(void *arg, const struct tidings_confirm *confirm)
 {
     struct td_later *l = arg;
 
-    pthread_mutex_lock(&l->lock);
-    l->told++;
+    if (confirm->err == TIDINGS_ECLOSED)
+        return; /* nobody knows; the flush has said so */
+    l->duplicates += confirm->duplicate;
     if (confirm->err && l->refused++ == 0)
         l->err = confirm->err;
     if (confirm->sequence && !l->first)
         l->first = confirm->sequence;
     if (confirm->sequence)
         l->last = confirm->sequence;
-    pthread_mutex_unlock(&l->lock);
 }
 
 struct tidings_publish_options td_later_options(
@@ -67,47 +64,28 @@ tidings_err td_later_expire(struct td_expiring *out,
                               (from_ms + (int64_t)d->expires_ms) * 1000);
 }
 
-static struct td_later look(struct td_later *later)
+int td_later_put(const struct td_later *l, bool quiet)
 {
-    struct td_later now;
-
-    pthread_mutex_lock(&later->lock);
-    now = *later;
-    pthread_mutex_unlock(&later->lock);
-    return now;
-}
-
-void td_later_wait(struct td_later *later, uint64_t events, int timeout_ms)
-{
-    int64_t end_us = td_clock_us() + (int64_t)timeout_ms * 1000;
-
-    while (look(later).told < events && td_clock_us() < end_us &&
-           td_sleep_until(td_clock_us() + LOOK_US))
-        ;
-}
-
-int td_later_put(struct td_later *later, bool quiet)
-{
-    struct td_later l = look(later);
-
-    if (!quiet && l.first && l.first == l.last)
-        printf("scheduled %" PRIu64 "\n", l.first);
-    else if (!quiet && l.first)
-        printf("scheduled %" PRIu64 " to %" PRIu64 "\n", l.first, l.last);
-    if (!l.refused)
+    if (!quiet && l->first && l->first == l->last)
+        printf("scheduled %" PRIu64 "\n", l->first);
+    else if (!quiet && l->first)
+        printf("scheduled %" PRIu64 " to %" PRIu64 "\n", l->first, l->last);
+    if (!quiet && l->duplicates)
+        printf("%" PRIu64 " event%s scheduled before\n", l->duplicates,
+               l->duplicates == 1 ? " was" : "s were");
+    if (!l->refused)
         return TD_EXIT_DONE;
-    td_complain("%" PRIu64 " event%s not scheduled: %s", l.refused,
-                l.refused == 1 ? " is" : "s are", tidings_err_text(l.err));
-    if (l.err == TIDINGS_ENOTSUP)
+    td_complain("%" PRIu64 " event%s not scheduled: %s", l->refused,
+                l->refused == 1 ? " is" : "s are", tidings_err_text(l->err));
+    if (l->err == TIDINGS_ENOTSUP)
         td_advise("only streams on disk can have events that wait");
-    return l.err == TIDINGS_EFULL || l.err == TIDINGS_EIO ? TD_EXIT_FAILED
-                                                          : TD_EXIT_USAGE;
+    return l->err == TIDINGS_EFULL || l->err == TIDINGS_EIO ? TD_EXIT_FAILED
+                                                            : TD_EXIT_USAGE;
 }
 
-void td_later_put_json(struct td_later *later)
+void td_later_put_json(const struct td_later *l)
 {
-    struct td_later l = look(later);
-
-    printf(",\"scheduled\":{\"first\":%" PRIu64 ",\"last\":%" PRIu64 "}",
-           l.first, l.last);
+    printf(",\"duplicates\":%" PRIu64 ",\"scheduled\":{\"first\":%" PRIu64
+           ",\"last\":%" PRIu64 "}",
+           l->duplicates, l->first, l->last);
 }

@@ -3,14 +3,12 @@
 #ifndef TD_CLI_LATER_H
 #define TD_CLI_LATER_H
 
-#include <pthread.h>
-
 #include "client/cli/cli.h"
 
+/* Zeroed; written on a thread of the library, read when the bus is closed. */
 struct td_later {
-    pthread_mutex_t lock; /* of what follows */
-    uint64_t told;        /* events */
-    uint64_t first;       /* numbers in the schedule, of those accepted; 0:
+    uint64_t duplicates; /* events that had been accepted before */
+    uint64_t first;      /* numbers in the schedule, of those accepted; 0:
                              none was */
     uint64_t last;
     uint64_t refused;
@@ -37,14 +35,11 @@ tidings_err td_later_expire(struct td_expiring *out,
                             const struct tidings_event *event,
                             const struct td_settings *settings);
 
-/** Wait until so many are told, for timeout_ms at most. */
-void td_later_wait(struct td_later *later, uint64_t events, int timeout_ms);
-
 /** "scheduled 7", unless quiet; what was refused, to stderr.
  *  @return the exit code */
-int td_later_put(struct td_later *later, bool quiet);
+int td_later_put(const struct td_later *later, bool quiet);
 
 /** A member of an object, for --json: its numbers. */
-void td_later_put_json(struct td_later *later);
+void td_later_put_json(const struct td_later *later);
 
 #endif

@@ -5,8 +5,8 @@
 
 #include "client/cli/attrs.h"
 #include "client/cli/cli.h"
+#include "client/cli/confirms.h"
 #include "client/cli/connect.h"
-#include "client/cli/expect.h"
 #include "client/cli/later.h"
 #include "client/cli/lines.h"
 #include "client/cli/option_values.h"
@@ -29,7 +29,8 @@ struct pub {
     uint64_t done; /* events packed */
     bool up;       /* a broker greeted us; what on_status knows, no one else */
     bool down;     /* and was lost again, and the user told */
-    struct td_expect expect;
+    struct td_confirms confirms;
+    struct tidings_info info; /* at the end */
 };
 
 /* ---- the link ---- */
@@ -58,24 +59,9 @@ static void on_status(void *arg, const struct tidings_status *status)
                       "have delivered",
                       status->count, status->count == 1 ? " is" : "s are");
         break;
-    case TIDINGS_UNSTORED:
-        td_complain("%" PRIu64 " event%s not stored: %s", status->count,
-                    status->count == 1 ? " is" : "s are", status->text);
-        break;
     default: /* about subscriptions */
         break;
     }
-}
-
-/* After a link was lost. */
-static void say_resent(const struct pub *p)
-{
-    struct tidings_info info;
-
-    if (tidings_info(&info, p->bus) || info.resent == 0)
-        return;
-    td_complain("%" PRIu64 " event%s sent again", info.resent,
-                info.resent == 1 ? " was" : "s were");
 }
 
 /* ---- publishing ---- */
@@ -95,8 +81,6 @@ static bool pace(const struct pub *p)
 /* In slices, as long as --timeout allows, while there is no room. */
 static tidings_err publish(struct pub *p, const struct tidings_event *event)
 {
-    bool expects = td_expect_asked(p->settings);
-    bool waits = td_later_asked(p->settings);
     struct tidings_publish_options options = {0};
     uint64_t first = p->settings->durable.sequence;
     int left_ms = td_timeout_ms(p->settings);
@@ -109,10 +93,10 @@ static tidings_err publish(struct pub *p, const struct tidings_event *event)
     }
     if (err)
         return err;
-    if (expects)
-        options = td_expect_options(&p->expect, p->settings);
-    else if (waits)
+    if (td_later_asked(p->settings))
         options = td_later_options(&p->later, p->settings);
+    else if (td_confirms_asked(p->settings))
+        options = td_confirms_options(&p->confirms);
     if (first)
         options.sequence = first + p->done;
     do {
@@ -233,28 +217,26 @@ static int publish_lines(struct pub *p)
  * @return the exit code of what waits for its time */
 static int put_confirmed(struct pub *p)
 {
+    const struct tidings_info *info = &p->info;
     enum tidings_level level = p->settings->durable.confirm;
     bool later = td_later_asked(p->settings);
-    struct tidings_info info = {0};
+    bool confirms = !later && td_confirms_asked(p->settings);
 
-    tidings_info(&info, p->bus);
-    if (later)
-        td_later_wait(&p->later, info.confirmed + info.unstored,
-                      td_timeout_ms(p->settings));
     if (p->settings->json) {
         printf("{\"published\":%" PRIu64 ",\"taken\":%" PRIu64
                ",\"confirm\":\"%s\",\"confirmed\":%" PRIu64
                ",\"unstored\":%" PRIu64,
-               info.published, info.taken,
-               td_level_names[later && !level ? TIDINGS_DISK : level],
-               info.confirmed, info.unstored);
+               info->published, info->taken,
+               td_level_names[(later || confirms) && !level ? TIDINGS_DISK
+                                                            : level],
+               info->confirmed, info->unstored);
         if (later)
             td_later_put_json(&p->later);
+        if (confirms)
+            td_confirms_put_json(&p->confirms);
         fputs("}\n", stdout);
-    } else if (level && !later)
-        printf("confirmed %" PRIu64 " of %" PRIu64 " event%s: %s\n",
-               info.confirmed, info.published, info.published == 1 ? "" : "s",
-               td_level_names[level]);
+    } else if (confirms)
+        td_confirms_put(&p->confirms, info->published);
     return later ? td_later_put(&p->later, p->settings->json) : TD_EXIT_DONE;
 }
 
@@ -268,40 +250,44 @@ static void summarise(const struct pub *p)
                 seconds, (double)p->done / seconds);
 }
 
-/* Some were not taken, or not stored. */
+/* Some were not taken, or not confirmed. */
 static int unfinished(const struct pub *p, tidings_err err)
 {
-    struct tidings_info info = {0};
-
-    switch (err) {
-    case TIDINGS_ETIMEDOUT:
-        tidings_info(&info, p->bus);
-        td_complain("%" PRIu64 " of %" PRIu64 " event%s not %s by the "
-                    "broker in time",
-                    info.unconfirmed, info.published,
-                    info.published == 1 ? "" : "s",
-                    p->settings->durable.confirm ? "confirmed" : "taken");
-        td_advise("they may arrive or not; --timeout waits longer");
-        return TD_EXIT_TIMED_OUT;
-    case TIDINGS_ENOSTREAM: /* on_status has said it; refused as they stand */
-        return TD_EXIT_USAGE;
-    case TIDINGS_EFULL:
-    case TIDINGS_EIO:
-        return TD_EXIT_FAILED;
-    default:
+    if (err != TIDINGS_ETIMEDOUT)
         return td_complain_err(err, "waiting for the broker");
-    }
+    td_complain("%" PRIu64 " of %" PRIu64 " event%s not %s by the broker in "
+                "time",
+                p->info.unconfirmed, p->info.published,
+                p->info.published == 1 ? "" : "s",
+                td_confirms_asked(p->settings) ? "confirmed" : "taken");
+    td_advise("they may arrive or not; --timeout waits longer");
+    return TD_EXIT_TIMED_OUT;
 }
 
-/* Also when publishing failed half way: what was packed is to arrive. */
-static int finish(struct pub *p, int code)
+/* Also when publishing failed half way: what was packed is to arrive. Closed,
+ * the bus has told of every event. */
+static tidings_err settle(struct pub *p)
 {
     tidings_err err = flush(p);
+    char why[512];
+
+    snprintf(why, sizeof(why), "%s", tidings_detail());
+    td_progress_wipe();
+    tidings_info(&p->info, p->bus);
+    tidings_close(p->bus);
+    tidings_set_detail(why);
+    return err;
+}
+
+static int finish(struct pub *p, int code)
+{
+    tidings_err err = settle(p);
     int put;
     int out;
 
-    td_progress_wipe();
-    say_resent(p);
+    if (p->info.resent > 0) /* a link was lost */
+        td_complain("%" PRIu64 " event%s sent again", p->info.resent,
+                    p->info.resent == 1 ? " was" : "s were");
     put = put_confirmed(p);
     out = td_flush_out();
     if (code == TD_EXIT_DONE)
@@ -312,6 +298,7 @@ static int finish(struct pub *p, int code)
         code = unfinished(p, err);
     else
         unfinished(p, err);
+    code = td_confirms_tell(&p->confirms, code);
     return code == TD_EXIT_DONE ? out : code;
 }
 
@@ -321,7 +308,7 @@ static int run(struct pub *p, const struct td_ready *r)
         .name = "tidings-pub",
         .source = "/tidings",
         .publish_timeout_ms = SLICE_MS,
-        .close_timeout_ms = -1, /* finish() waited already */
+        .close_timeout_ms = -1, /* settle() waited already */
         .confirm = p->settings->durable.confirm,
         .producer = p->settings->durable.producer,
         .on_status = on_status,
@@ -333,9 +320,7 @@ static int run(struct pub *p, const struct td_ready *r)
         return code;
     td_progress_start(&p->progress);
     code = p->lines ? publish_lines(p) : publish_one_many_times(p, r);
-    code = finish(p, code);
-    tidings_close(p->bus);
-    return td_expect_tell(&p->expect, p->settings, code);
+    return finish(p, code);
 }
 
 /* ---- the command line ---- */
@@ -351,6 +336,7 @@ static int usage(const char *what)
 static int read_words(struct pub *p)
 {
     const struct td_settings *s = p->settings;
+    bool expects = s->durable.expects || s->durable.expects_key;
     size_t types = s->event ? 0 : 1;
 
     if (s->words_len < types)
@@ -369,10 +355,10 @@ static int read_words(struct pub *p)
         return usage("--count goes with DATA, not with lines of input");
     if (s->durable.sequence && !s->durable.producer)
         return usage("--sequence goes with --producer");
-    if (td_expect_asked(s) && td_later_asked(s))
+    if (expects && td_later_asked(s))
         return usage("--expect and --expect-key are judged at once, not "
                      "--at or --after");
-    if (td_expect_asked(s) && (p->lines || s->count > 1))
+    if (expects && (p->lines || s->count > 1))
         return usage("--expect and --expect-key go with one event");
     if (s->event && td_attr_given(s, "datacontenttype"))
         return usage("--attr datacontenttype goes with DATA; an EVENT has "
@@ -382,8 +368,7 @@ static int read_words(struct pub *p)
 
 int td_cli_pub(const struct td_settings *settings)
 {
-    struct pub p = {.settings = settings,
-                    .later.lock = PTHREAD_MUTEX_INITIALIZER};
+    struct pub p = {.settings = settings, .confirms.settings = settings};
     struct td_ready r = {0};
     tidings_err err = TIDINGS_OK;
     int code = read_words(&p);

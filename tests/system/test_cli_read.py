@@ -152,7 +152,8 @@ class Reading(WithStreams):
         env = environment(TIDINGS_URL=other.url)
         done = run("pub", "--event", "--confirm", "disk",
                    stdin=lines.encode(), env=env)
-        self.assertEqual(done.out, "confirmed 100 of 100 events: disk\n")
+        self.assertEqual(done.out, "confirmed 100 of 100 events: disk, stream "
+                                   "events, sequences 1 to 100\n")
         self.assertEqual(run("replay", "events", env=env).out, lines)
 
     def test_a_reader_that_went_away_ends_it_quietly(self):
@@ -213,13 +214,21 @@ class Reading(WithStreams):
 
     def test_publishing_says_what_was_confirmed(self):
         name = self.stream()
-        for level in ("memory", "os", "disk"):
+        for level in ("os", "disk"):
+            first = self.rows("stream", "show", name)[0]["last"] + 1
             out = self.check(DONE, "pub", name + ".a", "1", "--count", "7",
                              "--confirm", level).out
-            self.assertEqual(out, "confirmed 7 of 7 events: %s\n" % level)
+            self.assertEqual(out, "confirmed 7 of 7 events: %s, stream %s, "
+                                  "sequences %d to %d\n" %
+                             (level, name, first, first + 6))
+        out = self.check(DONE, "pub", name + ".a", "1", "--count", "7",
+                         "--confirm", "memory").out
+        self.assertRegex(out, "^confirmed 7 of 7 events: memory")
         row = self.rows("pub", name + ".a", "1", "--confirm", "disk")[0]
         self.assertEqual(row, {"published": 1, "taken": 1, "confirm": "disk",
-                               "confirmed": 1, "unstored": 0})
+                               "confirmed": 1, "unstored": 0,
+                               "duplicates": 0, "level": "disk",
+                               "stream": name, "first": 22, "last": 22})
         self.assertEqual(self.check(DONE, "pub", name + ".a", "1").out, "")
 
     def test_what_was_not_stored_is_said_with_its_reason(self):
