@@ -1,0 +1,195 @@
+#include "tests/unit/durable_life.h"
+
+#define ROUNDS 40 /* in which a group comes to its end */
+
+#define GROUP "\"stream\" \"events\" \"group\" \"g\""
+
+/* ---- the life ---- */
+
+void act(struct streams *s, const char *peer, const char *text)
+{
+    give(s->f, peer, text);
+    settle_down(s);
+}
+
+void wait_ms(struct streams *s, int64_t ms)
+{
+    pass(s->f, ms);
+    settle_down(s);
+}
+
+/* What is away is lost then; those who are there say so. */
+static void wait_grace(struct streams *s)
+{
+    for (int i = 0; i < 5; i++) {
+        give(s->f, "pub", "[11 1]");
+        give(s->f, "su2", "[11 1]");
+        wait_ms(s, TD_GRACE_MS / 4);
+    }
+}
+
+static void publish_two(struct streams *s, const char *type, const char *other,
+                        uint64_t first, uint64_t flags)
+{
+    const struct piece pieces[] = {{type, 2, 10, first, NULL},
+                                   {other, 1, 9000, first + 2, NULL}};
+
+    publish(s->f, "pub", flags, pieces, 2);
+    settle_down(s);
+}
+
+void live(struct streams *s)
+{
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    act(s, "pub",
+        "[15 1 \"stream.add\" {\"name\" \"o\" \"patterns\" [\"o.>\"] "
+        "\"max_events\" 4}]");
+    put(s, "pub", "a", 3, 1, DISK);
+    publish_two(s, "a", "o.x", 4, DISK);
+    consume(s, "sub", 1, ">", "events", "g",
+            "\"start\" \"all\" \"max_deliver\" 2 \"backoff_ms\" 10 "
+            "\"backoff_max_ms\" 10");
+    act(s, "sub", "[17 [[1 1 1 2 0 \"\"] [1 2 3 3 0 \"why\"]]]");
+    act(s, "sub", "[17 [[1 4 4 4 0 \"never\"]]]");
+    wait_ms(s, 50);
+    act(s, "sub", "[17 [[1 2 6 6 0 \"again\"]]]"); /* to the dead letters */
+    wait_ms(s, 50);
+    publish_two(s, "o.x", "a", 7, OS);
+    publish_two(s, "o.y", "o.z", 10, MEMORY); /* more than it keeps */
+    publish_if(s->f, "pub", DISK, &(struct piece){"a", 2, 10, 13, NULL}, 1,
+               "{\"expect\" 6}");
+    settle_down(s);
+    act(s, "pub", "[15 2 \"group.pause\" {" GROUP "}]");
+    act(s, "pub", "[15 3 \"group.resume\" {" GROUP "}]");
+    act(s, "pub", "[15 4 \"dlq.list\" {" GROUP " \"data\" true}]");
+    act(s, "pub", "[15 5 \"dlq.redrive\" {" GROUP "}]");
+    act(s, "sub", "[17 [[1 1 7 8 0 \"\"]]]");
+    consume(s, "sub", 2, "a", "events", NULL, "\"start\" \"all\"");
+    gone(s->f, "sub");
+    hello(s->f, "su2");
+    consume(s, "su2", 1, ">", "events", "g", "");
+    wait_grace(s);
+    put(s, "pub", "a", 2, 15, DISK);
+    act(s, "su2", "[17 [[1 3 1 1 0 \"\"]]]");
+    act(s, "su2", "[5 9 2 \"b\" {" ROOM " " GROUP "}]");
+    act(s, "pub", "[15 6 \"group.list\" {}]");
+    act(s, "pub", "[15 7 \"stream.purge\" {\"name\" \"events\" \"before\" 3}]");
+    act(s, "pub", "[15 8 \"stream.delete\" {\"name\" \"o\"}]");
+    wait_ms(s, 600); /* what failed is tried again */
+}
+
+/* ---- what is there ---- */
+
+/* The events of a batch, which come one after the other; the sequence behind
+ * them. */
+static uint64_t see_batch(const struct td_batch *b, uint64_t sequence,
+                          uint64_t stored[LIFE_EVENTS])
+{
+    for (uint32_t k = 0; k < b->runs_len; k++) {
+        for (uint32_t q = 0; q < b->runs[k].count; q++) {
+            uint64_t at = b->runs[k].first + q;
+
+            assert_true(at < LIFE_EVENTS && stored[at] == 0);
+            stored[at] = sequence++;
+        }
+    }
+    return sequence;
+}
+
+void find_stored(struct streams *s, uint64_t stored[LIFE_EVENTS])
+{
+    const struct td_batches *b = &s->f->batches;
+    struct td_span span;
+    struct sent *sent;
+
+    hello(s->f, "rd");
+    consume(s, "rd", 1, ">", "events", NULL, "\"start\" \"all\"");
+    if (!span_to(s, "rd", 0, &span))
+        return;
+    for (uint32_t i = 0; (sent = find(s->f, "rd", TD_DELIVER, i)); i++) {
+        for (uint32_t n = 0; part_of(s->f, sent, n); n++) {
+            for (uint32_t k = 0; k < b->len; k++)
+                span.sequence = see_batch(&b->batch[k], span.sequence, stored);
+        }
+    }
+    assert_int_equal(missed_by(s->f, "rd", NULL), 0);
+}
+
+void check_confirms(struct streams *s, const uint64_t stored[LIFE_EVENTS])
+{
+    struct td_confirm row;
+
+    for (uint32_t i = 0; confirm_to(s, "pub", i, &row); i++) {
+        for (uint64_t k = 0; k < row.count; k++) {
+            uint64_t at = stored[row.first + k];
+
+            if (row.code)
+                assert_int_equal(at, 0);
+            else if (is_text(row.stream, "events") && row.sequence + k >= 3)
+                assert_int_equal(at, row.sequence + k);
+        }
+    }
+}
+
+void check_out(const struct streams *s)
+{
+    const struct td_consumer *c;
+
+    DL_FOREACH(s->f->engine->streams.consumers, c)
+    {
+        uint64_t out = c->group->queue.events + c->retries.events;
+
+        if (!td_consumer_is_durable(c))
+            continue;
+        for (const struct td_sub *sub = c->group->members; sub;
+             sub = sub->group_next)
+            out += sub->own.events + sub->leases->events;
+        assert_true(c->out >= out + c->burials.len);
+    }
+}
+
+void check_service(struct streams *s)
+{
+    struct td_confirm row;
+
+    hello(s->f, "new");
+    put(s, "new", "n", 1, 1, DISK);
+    assert_true(confirm_to(s, "new", 0, &row));
+    assert_int_equal(row.code, TIDINGS_OK);
+}
+
+void check_after_kill(struct streams *s)
+{
+    const struct td_stream *stream =
+        td_stream_find(s->f->engine, td_str_of("events"));
+    struct td_stream_state head = stream->head;
+
+    wait_ms(s, 100);
+    kill_broker(s);
+    stream = td_stream_find(s->f->engine, td_str_of("events"));
+    assert_int_equal(stream->head.next, head.next);
+    assert_int_equal(stream->head.first, head.first);
+    assert_int_equal(stream->head.bytes, head.bytes);
+}
+
+void check_group(struct streams *s)
+{
+    const struct td_consumer *c;
+
+    hello(s->f, "fin");
+    act(s, "fin", "[15 1 \"group.resume\" {" GROUP "}]");
+    consume(s, "fin", 1, ">", "events", "g", "");
+    DL_FOREACH(s->f->engine->streams.consumers, c)
+    {
+        if (!td_consumer_is_durable(c))
+            continue;
+        for (int i = 0; i < ROUNDS && c->settled.floor < c->stream->head.next;
+             i++) {
+            settle(s, "fin", TD_ACK, 1, events_to(s->f, "fin"));
+            wait_ms(s, 100);
+        }
+        assert_int_equal(c->settled.floor, c->stream->head.next);
+        assert_int_equal(c->out, 0);
+    }
+}
