@@ -43,6 +43,8 @@ static void owe(struct td_engine *e, const struct td_asked *a,
     struct td_owed_reply *owed = td_fifo_push(&e->streams.replies);
 
     if (!owed) {
+        if (what->joined)
+            td_undo(e, what->undo);
         td_undo_free(what->undo);
         td_asked_fail(e, a, TIDINGS_ENOMEM,
                       "broker is out of memory: it may "
@@ -62,6 +64,12 @@ void td_asked_done(struct td_engine *e, const struct td_asked *a,
     owe(e, a, &(struct td_owed_reply){.undo = undo});
 }
 
+void td_asked_joined(struct td_engine *e, const struct td_asked *a,
+                     struct td_undo *undo)
+{
+    owe(e, a, &(struct td_owed_reply){.undo = undo, .joined = true});
+}
+
 void td_asked_counted(struct td_engine *e, const struct td_asked *a,
                       uint64_t events, uint64_t next)
 {
@@ -79,6 +87,10 @@ static void reply(struct td_engine *e, const struct td_owed_reply *owed,
     HASH_FIND(hh, e->sessions, &owed->session, sizeof(owed->session), s);
     if (!s)
         return;
+    if (!code && owed->joined) {
+        td_consume_welcome(e, s, owed->request, owed->undo->subscription);
+        return;
+    }
     if (code || !owed->counts) {
         td_engine_reply(e, s, owed->request, code, text);
         return;

@@ -16,6 +16,7 @@ struct td_asked {
 enum td_undo_kind {
     TD_UNDO_STREAM, /* a stream was added */
     TD_UNDO_GROUP,  /* a group was */
+    TD_UNDO_MEMBER, /* … has a member that began it, or came soon after */
     TD_UNDO_PAUSE,  /* … was paused or resumed */
     TD_UNDO_SEEK,   /* … was sent elsewhere */
     TD_UNDO_NAME    /* a producer's name was deleted */
@@ -24,7 +25,9 @@ enum td_undo_kind {
 /* How it was before. */
 struct td_undo {
     enum td_undo_kind kind;
-    uint32_t id; /* of the stream or group */
+    uint32_t id;      /* of the stream or group */
+    uint64_t session; /* of the member, and its subscription */
+    uint64_t subscription;
     bool paused;
     int64_t paused_until_ms;
     struct td_placement place;
@@ -47,6 +50,9 @@ void td_asked_done(struct td_engine *e, const struct td_asked *a,
 /* The same, with a result: "events", and "next" as the number to go on with. */
 void td_asked_counted(struct td_engine *e, const struct td_asked *a,
                       uint64_t events, uint64_t next);
+/* The same, with what a member is told of its group; undo names both. */
+void td_asked_joined(struct td_engine *e, const struct td_asked *a,
+                     struct td_undo *undo);
 /* The result is in e->table. */
 void td_asked_result(struct td_engine *e, struct td_session *s,
                      uint64_t request);

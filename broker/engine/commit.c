@@ -169,7 +169,7 @@ static void write_dirty(struct td_engine *e)
     }
     td_newest_write(e);
     td_graves_write(e);
-    if (e->now_ms >= st->again_ms)
+    if (e->now_ms >= st->again_ms || st->txn.len > 0) /* a ticket is for all */
         td_consumers_write(e);
 }
 

@@ -95,7 +95,8 @@ struct td_owed_reply {
     uint64_t session;
     uint64_t request;
     struct td_undo *undo; /* if it fails; NULL: it goes on all the same */
-    bool counts;          /* the result is a map: "events", and "next" … */
+    bool joined;          /* the result is what a member is told … */
+    bool counts;          /* … or a map: "events", and "next" … */
     uint64_t events;
     uint64_t next; /* … where to go on; 0: nowhere */
 };

@@ -116,19 +116,52 @@ const char *td_consume_subscribe(struct td_engine *e, struct td_session *s,
 }
 
 void td_consume_welcome(struct td_engine *e, struct td_session *s,
-                        const struct td_frame *f)
+                        uint64_t request, uint64_t subscription)
 {
-    const struct td_sub *sub = td_sub_find(s, f->u.subscribe.subscription);
-    const struct td_consumer *c = sub->group->consumer;
+    const struct td_sub *sub = td_sub_find(s, subscription);
+    const struct td_consumer *c = sub ? sub->group->consumer : NULL;
     msgpack_packer pk;
 
+    if (!c) {
+        td_engine_reply(e, s, request, TIDINGS_ENOTFOUND,
+                        "the subscription has ended meanwhile");
+        return;
+    }
     td_buf_reset(&e->table);
     msgpack_packer_init(&pk, &e->table, td_buf_pack_write);
     msgpack_pack_map(&pk, 2);
     td_pack_str(&pk, "group_policy",
                 td_str_of(td_share_names[c->group->share]));
     td_pack_uint(&pk, "ack_wait_ms", c->options.ack_wait_ms);
-    td_asked_result(e, s, f->u.subscribe.request);
+    td_asked_result(e, s, request);
+}
+
+void td_consume_answer(struct td_engine *e, struct td_session *s,
+                       const struct td_frame *f)
+{
+    uint64_t number = f->u.subscribe.subscription;
+    const struct td_asked a = {s, f->u.subscribe.request, td_empty_map};
+    const struct td_consumer *c = td_sub_find(s, number)->group->consumer;
+    struct td_undo undo = {.kind = TD_UNDO_MEMBER,
+                           .id = c->id,
+                           .session = s->number,
+                           .subscription = number};
+    struct td_undo *kept;
+
+    if (td_consumer_is_made(c)) {
+        td_consume_welcome(e, s, a.request, number);
+        return;
+    }
+    kept = td_undo_new(TD_UNDO_MEMBER);
+    if (!kept) {
+        td_undo(e, &undo);
+        td_asked_fail(e, &a, TIDINGS_ENOMEM, "broker is out of memory");
+        return;
+    }
+    *kept = undo;
+    if (c->dirty)
+        td_commit_ticket(e);
+    td_asked_joined(e, &a, kept);
 }
 
 void td_consumer_leave(struct td_engine *e, struct td_consumer *c,

@@ -16,6 +16,11 @@ bool td_consumer_is_kept(const struct td_consumer *c)
     return td_consumer_is_durable(c) && td_stream_is_on_disk(c->stream);
 }
 
+bool td_consumer_is_made(const struct td_consumer *c)
+{
+    return c->made || !td_consumer_is_kept(c);
+}
+
 bool td_consumer_is_paused(struct td_engine *e, const struct td_consumer *c)
 {
     return c->paused && (c->paused_until_ms == 0 ||
@@ -200,6 +205,7 @@ tidings_err td_consumer_load(struct td_engine *e, uint32_t id,
     c = consumer_new(e, id, stream, &options);
     if (!c)
         return TIDINGS_ENOMEM;
+    c->made = true;
     c->paused = row->paused;
     c->paused_until_ms = row->paused_until_ms;
     return TIDINGS_OK;

@@ -109,6 +109,7 @@ struct td_consumer {
     bool ready;      /* in the list */
     struct td_consumer *ready_prev;
     struct td_consumer *ready_next;
+    bool made;      /* the store knows of it */
     bool dirty;     /* in the list: its state is to be written */
     bool twice;     /* that was read, both times */
     bool dirty_row; /* … and who it is … */
@@ -152,6 +153,8 @@ void td_consumer_put_back(struct td_engine *e, struct td_consumer *c,
 bool td_consumer_is_durable(const struct td_consumer *c);
 /* Its state is kept in the store. */
 bool td_consumer_is_kept(const struct td_consumer *c);
+/* Who joins it can rely on it: nothing is fed before. */
+bool td_consumer_is_made(const struct td_consumer *c);
 bool td_consumer_is_paused(struct td_engine *e, const struct td_consumer *c);
 
 /* Events that it has not come to, that its members have, and that are dead. */
@@ -163,9 +166,12 @@ uint64_t td_consumer_dead(const struct td_consumer *c);
 /* A text, and *code when it cannot be. */
 const char *td_consume_subscribe(struct td_engine *e, struct td_session *s,
                                  const struct td_frame *f, tidings_err *code);
+/* What a member is told, once its group is written. */
+void td_consume_answer(struct td_engine *e, struct td_session *s,
+                       const struct td_frame *f);
 /* The REPLY, with what a member has to know of its group. */
 void td_consume_welcome(struct td_engine *e, struct td_session *s,
-                        const struct td_frame *f);
+                        uint64_t request, uint64_t subscription);
 void td_consumer_leave(struct td_engine *e, struct td_consumer *c,
                        struct td_sub *sub, bool orderly);
 

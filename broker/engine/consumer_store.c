@@ -139,6 +139,10 @@ void td_consumers_written(struct td_engine *e)
 
     for (c = last_of(e); c && td_consumer_is_durable(c);
          c = c == e->streams.consumers ? NULL : c->prev) {
+        if (!c->made && !c->dirty_row && td_commit_is_written(e, c->wrote)) {
+            c->made = true;
+            td_consumer_ready(e, c);
+        }
         if (c->burials.len > 0)
             td_bury_written(e, c);
         if (c->retries.len > 0)

@@ -173,7 +173,7 @@ static void feed_hungry(struct td_engine *e)
 
 bool td_feed_may(struct td_engine *e, struct td_consumer *c)
 {
-    if (c->locating || !td_deal_has_room(c->group) ||
+    if (c->locating || !td_consumer_is_made(c) || !td_deal_has_room(c->group) ||
         fed_bytes(c) >= TD_FEED_BYTES || td_consumer_is_paused(e, c))
         return false;
     if (!has_memory(e))

@@ -257,7 +257,7 @@ void td_sub_subscribe(struct td_engine *e, struct td_session *s,
     else if (!code)
         text = subscribe(e, s, f, &code);
     if (!code && is_of_stream(f))
-        td_consume_welcome(e, s, f);
+        td_consume_answer(e, s, f);
     else
         td_engine_reply(e, s, f->u.subscribe.request, code, text);
 }

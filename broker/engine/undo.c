@@ -42,6 +42,18 @@ static void group_added(struct td_engine *e, struct td_undo *undo)
         td_consumer_delete(e, c);
 }
 
+static void member_joined(struct td_engine *e, struct td_undo *undo)
+{
+    struct td_session *s;
+    struct td_sub *sub;
+
+    HASH_FIND(hh, e->sessions, &undo->session, sizeof(undo->session), s);
+    sub = s ? td_sub_find(s, undo->subscription) : NULL;
+    if (sub && sub->group->consumer && sub->group->consumer->id == undo->id)
+        td_sub_end(e, sub, TD_DROP_UNSUBSCRIBED);
+    group_added(e, undo);
+}
+
 static void group_paused(struct td_engine *e, struct td_undo *undo)
 {
     struct td_consumer *c = td_consumer_by_id(e, undo->id);
@@ -77,9 +89,9 @@ static void name_deleted(struct td_engine *e, struct td_undo *undo)
 void td_undo(struct td_engine *e, struct td_undo *undo)
 {
     static void (*const how[])(struct td_engine * e, struct td_undo * undo) = {
-        [TD_UNDO_STREAM] = stream_added, [TD_UNDO_GROUP] = group_added,
-        [TD_UNDO_PAUSE] = group_paused,  [TD_UNDO_SEEK] = group_moved,
-        [TD_UNDO_NAME] = name_deleted,
+        [TD_UNDO_STREAM] = stream_added,  [TD_UNDO_GROUP] = group_added,
+        [TD_UNDO_MEMBER] = member_joined, [TD_UNDO_PAUSE] = group_paused,
+        [TD_UNDO_SEEK] = group_moved,     [TD_UNDO_NAME] = name_deleted,
     };
 
     how[undo->kind](e, undo);

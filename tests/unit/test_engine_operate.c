@@ -311,8 +311,8 @@ static void test_operate_takes_back_what_was_added(void **state)
                      1);
 }
 
-/* It has a member by then, to whom it was promised. */
-static void test_operate_leaves_a_group_that_was_joined(void **state)
+/* Who joined it meanwhile relied on it: it is told so as well. */
+static void test_operate_takes_back_a_group_that_was_joined(void **state)
 {
     struct streams *s = *state;
 
@@ -325,13 +325,19 @@ static void test_operate_leaves_a_group_that_was_joined(void **state)
     consume(s, "sub", 1, ">", "events", "g", "");
     let_store(s);
     assert_int_equal(code_of(s, 101), TIDINGS_EFULL);
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_EFULL);
+    assert_null(td_sub_find(session_of(s->f, "sub"), 1));
     pass(s->f, 2000);
     settle_down(s);
+    assert_int_equal(count(call(s, "pub", "group.list", "{}"), "groups_total"),
+                     0);
+    consume(s, "sub", 1, ">", "events", "g", "");
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_OK);
     put(s, "pub", "a", 1, 1, DISK);
     assert_int_equal(events_to(s->f, "sub"), 1);
     kill_broker(s);
     hello(s->f, "pub");
-    assert_int_equal(count(group_row(s), "next"), 1);
+    assert_int_equal(count(group_row(s), "floor"), 1);
 }
 
 static bool is_paused(struct streams *s)
@@ -461,7 +467,7 @@ int main(void)
         TEST_STREAM(test_operate_answers_when_it_is_written),
         TEST_STREAM(test_operate_begins_within_the_stream),
         TEST_STREAM(test_operate_takes_back_what_was_added),
-        TEST_STREAM(test_operate_leaves_a_group_that_was_joined),
+        TEST_STREAM(test_operate_takes_back_a_group_that_was_joined),
         TEST_STREAM(test_operate_takes_back_a_pause),
         TEST_STREAM(test_operate_ends_a_pause_after_a_restart),
         TEST_STREAM(test_operate_takes_back_a_seek),

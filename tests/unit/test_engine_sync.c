@@ -55,6 +55,25 @@ static void test_sync_keeps_what_was_written_before(void **state)
     assert_int_equal(come_again(s), 1);
 }
 
+/* A transaction that failed is tried again later; what is asked for meanwhile
+ * has all the same. */
+static void test_sync_after_a_failure_keeps_what_was_settled(void **state)
+{
+    struct streams *s = *state;
+
+    work(s);
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    settle(s, "sub", TD_ACK, 1, 10);
+    pass(s->f, 30);
+    settle_down(s);
+    hold_store(s);
+    put(s, "pub", "b", 1, 11, OS);
+    givef(s->f, "sub", "[15 8 \"group.sync\" %s]", GROUP);
+    let_store(s);
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_OK);
+    assert_int_equal(come_again(s), 1);
+}
+
 static void test_sync_waits_for_the_store(void **state)
 {
     struct streams *s = *state;
@@ -104,6 +123,7 @@ int main(void)
         TEST_STREAM(test_sync_keeps_what_was_settled),
         TEST_STREAM(test_without_sync_it_may_come_again),
         TEST_STREAM(test_sync_keeps_what_was_written_before),
+        TEST_STREAM(test_sync_after_a_failure_keeps_what_was_settled),
         TEST_STREAM(test_sync_waits_for_the_store),
         TEST_STREAM(test_sync_says_when_it_failed),
         TEST_STREAM(test_sync_refuses_what_is_nowhere),

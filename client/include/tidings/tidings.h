@@ -509,6 +509,8 @@ struct tidings_sub_options {
  *                            broker, or members in the group, as it allows.
  *         TIDINGS_EUNREACH   no broker within timeout_ms; nothing subscribed.
  *         TIDINGS_ETIMEDOUT  connected, but no answer; nothing subscribed.
+ *         TIDINGS_EFULL, TIDINGS_EIO  a durable group that it begins cannot be
+ *                            written; nothing is subscribed.
  *         TIDINGS_ECLOSED, TIDINGS_EFORKED, TIDINGS_ENOMEM
  */
 TIDINGS_API tidings_err

@@ -1,0 +1,157 @@
+/* The engine: who begins a durable group is told so when the group is on the
+ * disk, and can rely on it from then on (PROTOCOL.md 10.2). */
+#include "tests/unit/stream_fixture.h"
+
+#define GROUP "{\"stream\" \"events\" \"group\" \"g\"}"
+
+static void begin_two(struct streams *s)
+{
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    put(s, "pub", "a", 3, 1, DISK);
+}
+
+/* How many REPLY and DELIVER the peer was sent. */
+static unsigned told(struct streams *s, const char *peer)
+{
+    unsigned n = 0;
+
+    while (find(s->f, peer, TD_REPLY, n))
+        n++;
+    return n + messages_to(s->f, peer);
+}
+
+static uint64_t groups(struct streams *s)
+{
+    return count(call(s, "pub", "group.list", "{}"), "groups_total");
+}
+
+static void test_join_is_answered_when_it_is_written(void **state)
+{
+    struct streams *s = *state;
+    const struct sent *first;
+
+    begin_two(s);
+    hello(s->f, "two");
+    hold_store(s);
+    consume(s, "sub", 1, ">", "events", "g", "\"start\" \"all\"");
+    consume(s, "two", 1, ">", "events", "g", "");
+    pass(s->f, 100);
+    settle_down(s);
+    assert_int_equal(told(s, "sub") + told(s, "two"), 0);
+    let_store(s);
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_OK);
+    assert_int_equal(code_of_reply(s->f, "two"), TIDINGS_OK);
+    assert_int_equal(events_to(s->f, "sub") + events_to(s->f, "two"), 3);
+    first = find(s->f, "sub", TD_DELIVER, 0);
+    assert_true(!first || find(s->f, "sub", TD_REPLY, 0) < first);
+}
+
+/* What is stored after that is the group's, whatever ends the broker. */
+static void test_join_is_kept(void **state)
+{
+    struct streams *s = *state;
+
+    begin_two(s);
+    consume(s, "sub", 1, ">", "events", "g", "\"start\" \"new\"");
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_OK);
+    cut_power(s); /* at once: no time has passed */
+    hello(s->f, "pub");
+    put(s, "pub", "a", 2, 4, DISK);
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "\"start\" \"new\"");
+    assert_int_equal(events_to(s->f, "sub"), 2);
+}
+
+/* One that is there has no need to wait, nor has one that is not kept. */
+static void test_join_of_what_is_there_is_answered_at_once(void **state)
+{
+    struct streams *s = *state;
+
+    begin_two(s);
+    call(s, "pub", "group.add", GROUP);
+    call(s, "pub", "stream.add",
+         "{\"name\" \"m\" \"patterns\" [\"m.>\"] \"storage\" \"memory\"}");
+    hold_store(s);
+    consume(s, "sub", 1, ">", "events", "g", "");
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_OK);
+    consume(s, "sub", 2, ">", "m", "g", "");
+    assert_int_equal(told(s, "sub"), 2);
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_OK);
+    let_store(s);
+}
+
+static void test_join_that_cannot_be_written_is_refused(void **state)
+{
+    struct streams *s = *state;
+
+    begin_two(s);
+    hello(s->f, "two");
+    hold_store(s);
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    consume(s, "sub", 1, ">", "events", "g", "");
+    consume(s, "two", 1, ">", "events", "g", "");
+    let_store(s);
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_EFULL);
+    assert_int_equal(code_of_reply(s->f, "two"), TIDINGS_EFULL);
+    assert_null(td_sub_find(session_of(s->f, "sub"), 1));
+    pass(s->f, 2000); /* nothing of it comes later */
+    settle_down(s);
+    assert_int_equal(groups(s), 0);
+    consume(s, "sub", 1, ">", "events", "g", "\"start\" \"all\"");
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_OK);
+    assert_int_equal(events_to(s->f, "sub"), 3);
+}
+
+static void test_join_may_end_before_it_is_written(void **state)
+{
+    struct streams *s = *state;
+
+    begin_two(s);
+    hello(s->f, "two");
+    hold_store(s);
+    consume(s, "sub", 1, ">", "events", "g", "\"start\" \"all\"");
+    consume(s, "two", 1, ">", "events", "g", "");
+    give(s->f, "sub", "[6 2 1]");
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_OK);
+    give(s->f, "two", "[14 0 \"\"]"); /* BYE */
+    settle_down(s);
+    let_store(s);
+    assert_int_equal(told(s, "sub"), 2);
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_ENOTFOUND);
+    assert_int_equal(told(s, "two"), 0);
+    assert_int_equal(groups(s), 1);
+}
+
+/* The same, and then it fails. */
+static void test_join_may_end_before_it_fails(void **state)
+{
+    struct streams *s = *state;
+
+    begin_two(s);
+    hello(s->f, "two");
+    hold_store(s);
+    td_model_fail(s->model, 1, TIDINGS_ENOMEM);
+    consume(s, "sub", 1, ">", "events", "g", "\"start\" \"all\"");
+    consume(s, "two", 1, ">", "events", "g", "");
+    give(s->f, "sub", "[6 2 1]");
+    give(s->f, "two", "[14 0 \"\"]");
+    settle_down(s);
+    let_store(s);
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_ENOMEM);
+    assert_int_equal(groups(s), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST_STREAM(test_join_is_answered_when_it_is_written),
+        TEST_STREAM(test_join_is_kept),
+        TEST_STREAM(test_join_of_what_is_there_is_answered_at_once),
+        TEST_STREAM(test_join_that_cannot_be_written_is_refused),
+        TEST_STREAM(test_join_may_end_before_it_is_written),
+        TEST_STREAM(test_join_may_end_before_it_fails),
+    };
+
+    return cmocka_run_group_tests_name("engine_join", tests, NULL, NULL);
+}
