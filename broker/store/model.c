@@ -127,14 +127,22 @@ void td_model_auto(struct td_model *m, uint32_t group)
 
 void td_model_fail(struct td_model *m, uint32_t n, tidings_err err)
 {
-    m->fail_at = n;
-    m->fail_err = err;
+    m->commits = (struct td_model_fault){n, err, false};
 }
 
 void td_model_fail_read(struct td_model *m, uint32_t n, tidings_err err)
 {
-    m->fail_read_at = n;
-    m->fail_read_err = err;
+    m->reads = (struct td_model_fault){n, err, false};
+}
+
+void td_model_fail_on(struct td_model *m)
+{
+    m->commits.for_good = m->reads.for_good = true;
+}
+
+uint32_t td_model_failures(const struct td_model *m)
+{
+    return m->failures;
 }
 
 void td_model_limit(struct td_model *m, uint64_t bytes, uint64_t reserve)

@@ -55,6 +55,11 @@ void td_model_fail(struct td_model *m, uint32_t n, tidings_err err);
 /* The n-th read from now on fails; 0: none does. */
 void td_model_fail_read(struct td_model *m, uint32_t n, tidings_err err);
 
+/* And so do all after those that were asked for last. */
+void td_model_fail_on(struct td_model *m);
+/* How many have failed so since the model was made. */
+uint32_t td_model_failures(const struct td_model *m);
+
 /* Keys and values together may be so many bytes; a commit that would end above
  * it fails with TIDINGS_EFULL. info().free_bytes is what is left but for the
  * reserve. 0: no limit. */

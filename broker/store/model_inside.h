@@ -24,6 +24,13 @@ struct td_opened {
     bool failed;
 };
 
+/* What the test has asked for. */
+struct td_model_fault {
+    uint32_t at; /* the next but so many, from 1 on; 0: none */
+    tidings_err err;
+    bool for_good; /* and all after it */
+};
+
 struct td_model {
     struct td_snapshot *synced;
     struct td_snapshot *current;
@@ -33,10 +40,9 @@ struct td_model {
     struct td_opened *open; /* NULL: it is not */
     struct td_store_info info;
     uint32_t auto_group;
-    uint32_t fail_at;
-    tidings_err fail_err;
-    uint32_t fail_read_at;
-    tidings_err fail_read_err;
+    struct td_model_fault commits;
+    struct td_model_fault reads;
+    uint32_t failures; /* of either kind, so far */
     uint64_t limit;
     uint64_t reserve;
     bool was_open; /* and not closed */

@@ -24,11 +24,18 @@ static bool loose_room(struct td_model *m, uint32_t more)
 }
 
 /* The failure that the test has asked for, if its turn has come. */
-static tidings_err due(uint32_t *at, tidings_err err)
+static tidings_err due(struct td_model *m, struct td_model_fault *fault)
 {
-    if (*at == 0 || --*at > 0)
+    if (fault->at == 0)
         return TIDINGS_OK;
-    return err;
+    if (fault->at > 1) {
+        fault->at--;
+        return TIDINGS_OK;
+    }
+    if (!fault->for_good)
+        fault->at = 0;
+    m->failures++;
+    return fault->err;
 }
 
 /* The state after a group; NULL without memory. */
@@ -48,7 +55,7 @@ static tidings_err write_group(struct td_model *m, struct td_store_jobs *group,
                                enum td_level level)
 {
     struct td_snapshot *next;
-    tidings_err err = due(&m->fail_at, m->fail_err);
+    tidings_err err = due(m, &m->commits);
 
     if (m->open->failed || err)
         return err ? err : TIDINGS_EIO;
@@ -178,7 +185,7 @@ static void serve(struct td_model *m, struct td_store_job *job)
     struct td_store_answer *answer = &job->answer;
     size_t bytes = 0;
 
-    answer->err = due(&m->fail_read_at, m->fail_read_err);
+    answer->err = due(m, &m->reads);
     if (!answer->err)
         answer->err = gather(job, &m->current->map, &bytes);
     if (!answer->err && answer->records_len)

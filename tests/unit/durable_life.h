@@ -7,11 +7,17 @@
 
 #define LIFE_EVENTS 64 /* of the publisher, more than there are */
 
+struct life {
+    bool begun;              /* the group is there from the first event on */
+    uint64_t published;      /* "pub" asked for confirms of 1 to this */
+    bool acked[LIFE_EVENTS]; /* by sequence: a handler was done with it */
+};
+
 void act(struct streams *s, const char *peer, const char *text);
 void wait_ms(struct streams *s, int64_t ms);
 
 /* The peer "pub" publishes and operates, "sub" and "su2" are members. */
-void live(struct streams *s);
+void live(struct streams *s, struct life *life);
 
 /* Where each of the publisher's events is in the stream, 0: it is not. */
 void find_stored(struct streams *s, uint64_t stored[LIFE_EVENTS]);
@@ -23,7 +29,8 @@ void check_out(const struct streams *s);
 void check_service(struct streams *s);
 /* And again by a broker that knows the store alone. */
 void check_after_kill(struct streams *s);
-/* A new member gets all that is left, and then nothing is. */
-void check_group(struct streams *s);
+/* A new member, "fin", gets all that is left of what is kept; then nothing
+ * is, and nothing was passed over. */
+void check_group(struct streams *s, struct life *life);
 
 #endif

@@ -13,6 +13,7 @@ static unsigned run(unsigned call, size_t n, bool *failed)
 {
     size_t before = td_alloc_live();
     uint64_t stored[LIFE_EVENTS] = {0};
+    struct life life = {0};
     struct streams *s;
     unsigned calls;
     void *state;
@@ -23,7 +24,7 @@ static unsigned run(unsigned call, size_t n, bool *failed)
     s->f->calls = 0;
     s->f->starved_call = call;
     s->f->starved_allocation = n;
-    live(s);
+    live(s, &life);
     calls = s->f->calls;
     *failed = s->f->starved;
     s->f->starved_call = 0;
@@ -32,7 +33,7 @@ static unsigned run(unsigned call, size_t n, bool *failed)
     check_confirms(s, stored);
     check_service(s);
     check_after_kill(s);
-    check_group(s);
+    check_group(s, &life);
     teardown_streams(&state);
     assert_int_equal(td_alloc_live(), before);
     return calls;
@@ -94,6 +95,7 @@ static bool load(struct streams *s, size_t n, uint64_t next)
 static void test_streams_are_all_read_or_the_broker_says_no(void **state)
 {
     size_t before = td_alloc_live();
+    struct life life = {0};
     struct streams *s;
     uint64_t next;
     void *again;
@@ -103,7 +105,7 @@ static void test_streams_are_all_read_or_the_broker_says_no(void **state)
     assert_int_equal(setup_streams(&again), 0);
     s = again;
     s->f->unjudged = true;
-    live(s);
+    live(s, &life);
     next = td_stream_find(s->f->engine, td_str_of("events"))->head.next;
     do
         n++;
