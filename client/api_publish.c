@@ -188,8 +188,8 @@ tidings_err td_prepare(struct td_packing *out, struct td_buf *attrs,
         if ((unsigned)options->level > TIDINGS_DISK)
             return td_fail(TIDINGS_EINVAL, "level is %d: none",
                            (int)options->level);
-        if (options->sequence > INT64_MAX)
-            return td_fail(TIDINGS_EINVAL, "a sequence is below 2^63");
+        if (options->sequence > TD_SEQUENCE_MAX)
+            return td_fail(TIDINGS_EINVAL, "a sequence is at most 2^62");
         out->level = options->level;
         out->sequence = options->sequence;
         out->on_confirm = options->on_confirm;

@@ -63,6 +63,9 @@ static tidings_err list_init(struct list *l, const struct tidings_event *events,
     if (options) {
         if (options->expects && options->expects_key)
             return td_fail(TIDINGS_EINVAL, "expects or expects_key, not both");
+        if (options->expected > INT64_MAX)
+            return td_fail(TIDINGS_EINVAL,
+                           "an expected sequence is below 2^63");
         l->apart.expects = options->expects || options->expects_key;
         l->apart.expected = options->expected;
         l->apart.of_key = options->expects_key;

@@ -50,6 +50,8 @@
 #define TD_MEMORY_BYTES (512u << 20)    /* --memory-max: all queues together */
 #define TD_SESSION_BYTES (256u << 20)   /* --session-memory-max: half of it */
 #define TD_PATTERNS_BYTES_MAX (128u << 10) /* of a session's subscriptions */
+#define TD_SEQUENCE_MAX (UINT64_C(1) << 62) /* that a publisher may begin at: as
+                                               many can follow */
 #define TD_UNCONFIRMED_EVENTS 262144u   /* client: kept until taken */
 #define TD_UNCONFIRMED_BYTES (32u << 20)
 #define TD_MESSAGES_OUT_MAX 256u        /* DELIVER unanswered by one session */

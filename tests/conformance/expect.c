@@ -113,6 +113,7 @@ static void check_stream(struct conf *c, enum tidings_storage storage)
         {NULL, 0, TIDINGS_ECONFLICT, 1},
         {NULL, 2, TIDINGS_ECONFLICT, 1},
         {NULL, INT64_MAX, TIDINGS_ECONFLICT, 1},
+        {NULL, UINT64_C(1) << 63, TIDINGS_EINVAL, UINT64_MAX},
         {NULL, 1, TIDINGS_OK, 2},
         {"x", 2, TIDINGS_OK, 3}, /* a key is nothing to it */
     };

@@ -133,7 +133,8 @@ static void test_named_options_are_checked(void **state)
                                       "12345678901234567890123456789012"
                                       "123456789012345678901234567890123"};
     const struct tidings_publish_options second = {.sequence = 2};
-    const struct tidings_publish_options beyond = {.sequence = 1ull << 63};
+    const struct tidings_publish_options beyond = {.sequence =
+                                                       (1ull << 62) + 1};
     const struct tidings_event event = {.type = "a"};
     struct conf *c = *state;
     tidings_bus *bus;
@@ -304,6 +305,9 @@ static void test_named_sequence_that_comes_again(void **state)
     bus = open_named(c, &k, NULL);
     assert_int_equal(ask(bus, &k, 0, "one").duplicates, 0);
     assert_int_equal(last_of(bus), 21);
+    assert_int_equal(ask(bus, &k, 1ull << 62, "last").stored, 1);
+    assert_int_equal(ask(bus, &k, 0, "and on").stored, 1);
+    assert_int_equal(last_of(bus), (1ull << 62) + 1);
 }
 
 /* A number below the last is in order as long as nothing waits that is above

@@ -71,7 +71,8 @@ struct tidings_publish_options {
     tidings_on_confirm on_confirm; /* NULL: tidings_flush() tells */
     void *arg;
     bool expects;      /* store it only if the stream's last sequence is … */
-    uint64_t expected; /* … this one, 0: none ever was. Otherwise its confirm is
+    uint64_t expected; /* … this one, 0: none ever was; below 2^63, or it is
+                          TIDINGS_EINVAL at once. Otherwise its confirm is
                           TIDINGS_ECONFLICT, and names the one that there is:
                           read what has come, decide anew, try again */
     int64_t at_ms;     /* publish it at this time, Unix, and not now … */
@@ -89,8 +90,8 @@ struct tidings_publish_options {
                           keyed or there is no such key, and TIDINGS_ELIMIT
                           where it has more keys than it knows the last
                           sequence of */
-    uint64_t sequence; /* with a producer: its number of this event, see
-                          "Publishing under a name". 0: the next */
+    uint64_t sequence; /* with a producer: its number of this event, 2^62 at
+                          most, see "Publishing under a name". 0: the next */
 };
 
 #define TIDINGS_SCHEDULE "$schedule"
