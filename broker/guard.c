@@ -12,6 +12,7 @@
 #include "broker/guard.h"
 
 #include "proto/limits.h"
+#include "proto/plural.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -49,9 +50,10 @@ static void tell(struct td_guard *guard)
         return;
     guard->told_s = now.tv_sec;
     td_log(&guard->log, TD_LOG_WARN, "DESCRIPTORS",
-           "%llu connections turned away so far: %llu descriptors are in use; "
+           "%llu %s turned away so far: %llu descriptors are in use; "
            "raise the limit (ulimit -n)",
            (unsigned long long)guard->turned_away,
+           td_plural(guard->turned_away, "connection", "connections"),
            (unsigned long long)guard->limit);
 }
 

@@ -5,6 +5,7 @@
 #include "broker/lines.h"
 #include "broker/options.h"
 #include "proto/limits.h"
+#include "proto/plural.h"
 
 #include <errno.h>
 #include <malloc.h>
@@ -115,8 +116,9 @@ static void write_log(void *ctx, enum td_log_level level, const char *id,
         return;
     }
     while ((kind = td_lines_next(&sink->lines, now.tv_sec, &left_out))) {
-        snprintf(more, sizeof(more), "%llu more lines of %s were left out",
-                 (unsigned long long)left_out, kind);
+        snprintf(more, sizeof(more), "%llu more %s of %s left out",
+                 (unsigned long long)left_out,
+                 td_plural(left_out, "line", "lines"), kind);
         write_line(TD_LOG_WARN, "LOG", more);
     }
     if (td_lines_allow(&sink->lines, id, now.tv_sec))

@@ -4,6 +4,7 @@
 
 #include "client/detail.h"
 #include "client/handle.h"
+#include "proto/plural.h"
 
 #include <stdlib.h>
 #include <utlist.h>
@@ -203,12 +204,14 @@ static tidings_err closed_too_early(struct td_bus *b)
 
     if (unconfirmed <= untaken)
         return td_fail(TIDINGS_ETIMEDOUT,
-                       "closed; %llu events were not taken by a broker",
-                       (unsigned long long)untaken);
+                       "closed; %llu %s not taken by a broker",
+                       (unsigned long long)untaken,
+                       td_plural(untaken, "event was", "events were"));
     return td_fail(TIDINGS_ETIMEDOUT,
-                   "closed; %llu events were not confirmed, %llu of them not "
-                   "taken by a broker",
+                   "closed; %llu %s not confirmed, %llu of them not taken by a "
+                   "broker",
                    (unsigned long long)unconfirmed,
+                   td_plural(unconfirmed, "event was", "events were"),
                    (unsigned long long)untaken);
 }
 

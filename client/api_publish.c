@@ -3,6 +3,7 @@
 #include "client/detail.h"
 #include "client/event.h"
 #include "client/handle.h"
+#include "proto/plural.h"
 
 #include <string.h>
 
@@ -68,9 +69,9 @@ tidings_err td_is_full(struct td_bus *b)
     if (td_unconfirmed(b) == 0)
         return td_fail(TIDINGS_EFULL, "callbacks of confirmed events wait to "
                                       "be called");
-    return td_fail(TIDINGS_EFULL,
-                   "%llu events wait to be %s by the broker at %s%s%s",
+    return td_fail(TIDINGS_EFULL, "%llu %s to be %s by the broker at %s%s%s",
                    (unsigned long long)td_unconfirmed(b),
+                   td_plural(td_unconfirmed(b), "event waits", "events wait"),
                    td_unconfirmed(b) > td_untaken(b) ? "confirmed" : "taken",
                    b->url, up ? "" : ": ", up ? "" : b->client.last_text);
 }
@@ -243,8 +244,9 @@ static tidings_err not_flushed(struct td_bus *b)
     if (err == TIDINGS_ECLOSED)
         return err;
     if (err == TIDINGS_ETIMEDOUT && unconfirmed > td_untaken(b))
-        td_fail(err, "flush: the broker at %s has not confirmed %llu events",
-                b->url, (unsigned long long)unconfirmed);
+        td_fail(err, "flush: the broker at %s has not confirmed %llu %s",
+                b->url, (unsigned long long)unconfirmed,
+                td_plural(unconfirmed, "event", "events"));
     return TIDINGS_ETIMEDOUT; /* the detail has the reason */
 }
 
@@ -255,8 +257,9 @@ static tidings_err take_unstored(struct td_bus *b)
     tidings_err err = TIDINGS_OK;
 
     if (u->events > 0)
-        err = td_fail(u->err, "%llu events were not stored: %s",
-                      (unsigned long long)u->events, u->text);
+        err = td_fail(
+            u->err, "%llu %s not stored: %s", (unsigned long long)u->events,
+            td_plural(u->events, "event was", "events were"), u->text);
     u->events = 0;
     return err;
 }

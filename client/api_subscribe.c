@@ -5,6 +5,7 @@
 #include "client/here.h"
 #include "client/pull.h"
 #include "client/workers.h"
+#include "proto/plural.h"
 
 #include <utlist.h>
 
@@ -270,8 +271,9 @@ static tidings_err not_at_rest(struct td_bus *b)
         return td_fail(TIDINGS_ECLOSED, "the bus is being closed");
     if (b->client.fenced)
         return td_is_fenced(b);
-    return td_fail(TIDINGS_ETIMEDOUT, "%llu events not handled, %llu not taken",
+    return td_fail(TIDINGS_ETIMEDOUT, "%llu %s not handled, %llu not taken",
                    (unsigned long long)b->waiting_events,
+                   td_plural(b->waiting_events, "event", "events"),
                    (unsigned long long)td_unconfirmed(b));
 }
 
@@ -283,6 +285,7 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
     struct td_bus_sub *sub;
     struct td_bus_sub *next;
     uint64_t missed;
+    uint64_t left;
     bool rested;
 
     if (!b)
@@ -306,10 +309,11 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
     rested = td_flush(b, deadline) && rested;
     if (!rested)
         err = not_at_rest(b);
-    else if (b->client.missed > missed)
+    else if ((left = b->client.missed - missed) > 0)
         err = td_fail(TIDINGS_ELIMIT,
-                      "at rest; %llu events were left behind at the broker",
-                      (unsigned long long)(b->client.missed - missed));
+                      "at rest; %llu %s left behind at the broker",
+                      (unsigned long long)left,
+                      td_plural(left, "event was", "events were"));
     DL_FOREACH_SAFE(b->subs, sub, next)
     {
         if (!sub->drained)

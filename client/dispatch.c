@@ -3,6 +3,7 @@
 #include "client/bus.h"
 #include "client/here.h"
 #include "client/view.h"
+#include "proto/plural.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -340,8 +341,10 @@ static const char *text_of(struct td_bus *b, const struct td_notice *n,
 {
     if (b->notices.lost == 0)
         return n->text;
-    snprintf(buffer, size, "(%llu notices before this one were dropped) %s",
-             (unsigned long long)b->notices.lost, n->text);
+    snprintf(buffer, size, "(%llu %s before this one %s dropped) %s",
+             (unsigned long long)b->notices.lost,
+             td_plural(b->notices.lost, "notice", "notices"),
+             td_plural(b->notices.lost, "was", "were"), n->text);
     b->notices.lost = 0;
     return buffer;
 }

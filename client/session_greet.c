@@ -2,6 +2,8 @@
  * its subscriptions and what was published. */
 #include "client/session_internal.h"
 
+#include "proto/plural.h"
+
 #include <msgpack.h>
 #include <stdio.h>
 #include <string.h>
@@ -172,8 +174,8 @@ static void tell_anew(struct td_client *c, const struct greeting *g,
     }
     if (again > 0)
         snprintf(text + len, sizeof(text) - len,
-                 "; %llu are sent again that the old one may have delivered",
-                 (unsigned long long)again);
+                 "; %llu %s sent again that the old one may have delivered",
+                 (unsigned long long)again, td_plural(again, "is", "are"));
     td_client_status(c, TIDINGS_NEW_EPOCH, TIDINGS_OK, text, again);
 }
 

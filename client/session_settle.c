@@ -2,6 +2,8 @@
  * broker: PROTOCOL.md 10.2. */
 #include "client/session_internal.h"
 
+#include "proto/plural.h"
+
 #include <stdio.h>
 #include <utlist.h>
 
@@ -199,8 +201,9 @@ static void tell_stale(struct td_client *c, struct td_csub *sub, uint64_t code,
     if (events == 0)
         return;
     sub->stale += events;
-    snprintf(text, sizeof(text), "%llu settlements came too late",
-             (unsigned long long)events);
+    snprintf(text, sizeof(text), "%llu %s came too late",
+             (unsigned long long)events,
+             td_plural(events, "settlement", "settlements"));
     port->status(port->ctx, TIDINGS_STALE, (tidings_err)code, text, sub,
                  events);
 }

@@ -3,6 +3,8 @@
  * done with, also if the broker is killed before it has written anything else. */
 #include "broker/engine/internal.h"
 
+#include "proto/plural.h"
+
 #include <stdlib.h>
 
 #define AGAIN_MS 500 /* after a commit that failed */
@@ -45,10 +47,11 @@ static void advise(struct td_engine *e, struct td_consumer *c,
 
     td_log(&e->options.log, TD_LOG_WARN, "DEAD",
            "sequence %llu of stream %.*s is dead for group %.*s after %u "
-           "deliveries: %.*s",
+           "%s: %.*s",
            (unsigned long long)retry->sequence,
            (int)c->stream->options.name.len, c->stream->options.name.data,
            (int)c->options.group.len, c->options.group.data, retry->deliveries,
+           td_plural(retry->deliveries, "delivery", "deliveries"),
            (int)error.len, error.len > 0 ? error.data : "");
 }
 

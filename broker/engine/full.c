@@ -2,6 +2,8 @@
  * told of that. */
 #include "broker/engine/internal.h"
 
+#include "proto/plural.h"
+
 /* How many more it may be fed. */
 uint64_t td_full_room(const struct td_consumer *c)
 {
@@ -32,9 +34,10 @@ static void tell(struct td_engine *e, struct td_consumer *c)
 
     td_log(&e->options.log, TD_LOG_WARN, "GROUP-FULL",
            "group %.*s of stream %.*s gets no more until something is settled: "
-           "%llu events are out, from sequence %llu on",
+           "%llu %s out, from sequence %llu on",
            (int)o->group.len, o->group.data, (int)c->stream->options.name.len,
            c->stream->options.name.data, (unsigned long long)c->out,
+           td_plural(c->out, "event is", "events are"),
            (unsigned long long)c->settled.floor);
     td_advise_full(e, c);
     for (struct td_sub *sub = c->group->members; sub; sub = sub->group_next)

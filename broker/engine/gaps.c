@@ -1,6 +1,8 @@
 /* Telling a subscriber of what was dropped, no faster than it reads. */
 #include "broker/engine/internal.h"
 
+#include "proto/plural.h"
+
 /* GAP told to a session with nothing to deliver, and not known to be read. */
 #define GAPS_OUT_MAX 64u
 
@@ -60,10 +62,11 @@ void td_gaps_tell(struct td_engine *e, struct td_sub *sub)
         f.u.gap.reason = td_str_of(td_drop_names[why]);
         if (why != TD_DROP_UNSUBSCRIBED)
             td_log(&e->options.log, TD_LOG_WARN, "GAP",
-                   "session %llu %s subscription %llu missed %llu events: %s",
+                   "session %llu %s subscription %llu missed %llu %s: %s",
                    (unsigned long long)s->number, s->name,
                    (unsigned long long)sub->number,
-                   (unsigned long long)gap[why], td_drop_names[why]);
+                   (unsigned long long)gap[why],
+                   td_plural(gap[why], "event", "events"), td_drop_names[why]);
         sub->gap_told += gap[why];
         sub->gap_last = (enum td_drop)why;
         gap[why] = 0;

@@ -34,12 +34,12 @@ static int check(const struct td_settings *s)
 static int verdict(const struct td_round *all)
 {
     if (all->lost)
-        td_complain("%" PRIu64 " of %" PRIu64 " events were lost, and nobody "
-                    "was told",
-                    all->lost, all->expected);
+        td_complain("%" PRIu64 " of %" PRIu64 " %s lost, and nobody was told",
+                    all->lost, all->expected,
+                    td_plural(all->expected, "event was", "events were"));
     if (all->again)
-        td_complain("%" PRIu64 " events were delivered more than once",
-                    all->again);
+        td_complain("%" PRIu64 " %s delivered more than once", all->again,
+                    td_plural(all->again, "event was", "events were"));
     return all->lost || all->again ? TD_EXIT_FAILED : TD_EXIT_DONE;
 }
 

@@ -103,14 +103,14 @@ static void put_what(const struct td_load *load)
     const struct td_settings *s = load->settings;
 
     printf("%u publisher%s, %u subscriber%s", load->publishers_len,
-           load->publishers_len == 1 ? "" : "s", load->subscribers_len,
-           load->subscribers_len == 1 ? "" : "s");
+           td_plural(load->publishers_len, "", "s"), load->subscribers_len,
+           td_plural(load->subscribers_len, "", "s"));
     if (s->sub.group)
         printf(" in group %s", s->sub.group);
     if (s->bench.durable)
         printf(" of a stream");
     printf(", events of %zu bytes and %u type%s, ", load->data_len,
-           load->types_len, load->types_len == 1 ? "" : "s");
+           load->types_len, td_plural(load->types_len, "", "s"));
     if (s->rate > 0)
         printf("%g a second", s->rate);
     else

@@ -99,7 +99,7 @@ static const char *level_name(const struct td_confirms *c)
 void td_confirms_put(const struct td_confirms *c, uint64_t published)
 {
     printf("confirmed %" PRIu64 " of %" PRIu64 " event%s: %s", c->stored,
-           published, published == 1 ? "" : "s", level_name(c));
+           published, td_plural(published, "", "s"), level_name(c));
     if (c->streams)
         printf(", in several streams");
     else if (*c->stream)
@@ -112,7 +112,7 @@ void td_confirms_put(const struct td_confirms *c, uint64_t published)
         printf(", sequences %" PRIu64 " to %" PRIu64, c->first, c->last);
     if (c->duplicates)
         printf(", %" PRIu64 " duplicate%s", c->duplicates,
-               c->duplicates == 1 ? "" : "s");
+               td_plural(c->duplicates, "", "s"));
     puts("");
 }
 

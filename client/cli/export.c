@@ -151,7 +151,7 @@ static int put_result(const struct exporting *x)
                events, x->unsaid, last);
     else
         printf("exported %" PRIu64 " event%s, up to sequence %" PRIu64 "\n",
-               events, events == 1 ? "" : "s", last);
+               events, td_plural(events, "", "s"), last);
     return td_flush_out();
 }
 
@@ -169,7 +169,7 @@ static int conclude(struct exporting *x, int code)
     if (!r->over) {
         td_complain("interrupted after %" PRIu64 " event%s; the same command "
                     "goes on",
-                    r->count, r->count == 1 ? "" : "s");
+                    r->count, td_plural(r->count, "", "s"));
         return TD_EXIT_FAILED;
     }
     if (r->settings->durable.until.kind == TIDINGS_START_DEFAULT &&

@@ -72,15 +72,16 @@ static void say_members(bool *said, struct tidings_value row)
 
 static void say_full(bool *said, struct tidings_value row)
 {
+    uint64_t out = td_row_uint(row, "in_flight") + td_row_uint(row, "waiting");
     char text[TD_SPAN_BYTES];
 
     if (!td_row_bool(row, "full"))
         return;
     say(said,
-        "window full: %" PRIu64 " events are with members, or wait to be "
-        "delivered\n  again, and no more go out until some are settled; what "
-        "is not, within %s,\n  has failed (max_in_flight, ack_wait)",
-        td_row_uint(row, "in_flight") + td_row_uint(row, "waiting"),
+        "window full: %" PRIu64 " %s with members, or to be delivered again, "
+        "and no\n  more go out until some are settled; what is not, within %s, "
+        "has failed\n  (max_in_flight, ack_wait)",
+        out, td_plural(out, "event is", "events are"),
         td_span(text, td_row_uint(row, "ack_wait_ms")));
 }
 
@@ -97,17 +98,17 @@ static void say_all(const struct group *g, struct tidings_value row)
     say_members(&said, row);
     say_full(&said, row);
     if (!said && lag > 0)
-        say(&said, "behind: %" PRIu64 " events are still to be delivered", lag);
+        say(&said, "behind: %" PRIu64 " %s still to be delivered", lag,
+            td_plural(lag, "event is", "events are"));
     if (waiting > 0)
-        say(&said,
-            "%" PRIu64
-            " failed or were given back, and wait to be delivered again",
+        say(&said, "%" PRIu64 " to be delivered again: failed, or given back",
             waiting);
     if (expired > 0)
         say(&said,
-            "%" PRIu64 " were deleted by the stream's bounds before it came "
-            "to them",
-            expired);
+            "%" PRIu64 " %s deleted by the stream's bounds before it came to "
+            "%s",
+            expired, td_plural(expired, "was", "were"),
+            td_plural(expired, "it", "them"));
     if (dead > 0)
         say(&said, "%" PRIu64 " dead: tidings dlq list %s %s", dead, g->stream,
             g->name);

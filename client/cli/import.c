@@ -166,7 +166,8 @@ static void show(struct importing *m)
     at = lseek(m->lines.fd, 0, SEEK_CUR) -
          (off_t)(m->lines.end - m->lines.start);
     td_progress_part(&m->progress, (double)at / (double)m->size,
-                     "%" PRIu64 " events", m->done);
+                     "%" PRIu64 " %s", m->done,
+                     td_plural(m->done, "event", "events"));
 }
 
 /* All lines from this one on. */
@@ -200,8 +201,8 @@ static int put_result(const struct importing *m)
                o->imported, o->duplicates, o->refused);
     else
         printf("imported %" PRIu64 " event%s, %" PRIu64 " %s there already\n",
-               o->imported, o->imported == 1 ? "" : "s", o->duplicates,
-               o->duplicates == 1 ? "was" : "were");
+               o->imported, td_plural(o->imported, "", "s"), o->duplicates,
+               td_plural(o->duplicates, "was", "were"));
     return td_flush_out();
 }
 
@@ -229,7 +230,7 @@ static int conclude(struct importing *m, int code, tidings_err err)
                     o->stream, m->path, m->stream);
     else if (o->refused)
         td_complain("%" PRIu64 " event%s not stored: %s", o->refused,
-                    o->refused == 1 ? " is" : "s are",
+                    td_plural(o->refused, " is", "s are"),
                     tidings_err_text(o->err));
     else if (err)
         code = td_complain_err(err, "not all of it is stored");

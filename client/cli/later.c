@@ -72,11 +72,12 @@ int td_later_put(const struct td_later *l, bool quiet)
         printf("scheduled %" PRIu64 " to %" PRIu64 "\n", l->first, l->last);
     if (!quiet && l->duplicates)
         printf("%" PRIu64 " event%s scheduled before\n", l->duplicates,
-               l->duplicates == 1 ? " was" : "s were");
+               td_plural(l->duplicates, " was", "s were"));
     if (!l->refused)
         return TD_EXIT_DONE;
     td_complain("%" PRIu64 " event%s not scheduled: %s", l->refused,
-                l->refused == 1 ? " is" : "s are", tidings_err_text(l->err));
+                td_plural(l->refused, " is", "s are"),
+                tidings_err_text(l->err));
     if (l->err == TIDINGS_ENOTSUP)
         td_advise("only streams on disk can have events that wait");
     return l->err == TIDINGS_EFULL || l->err == TIDINGS_EIO ? TD_EXIT_FAILED

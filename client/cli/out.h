@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
+#include "proto/plural.h"
 #include "tidings/err.h"
 
 /** "tidings: ..." on stderr; what it is given is escaped for terminals. */

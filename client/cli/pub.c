@@ -57,7 +57,7 @@ static void on_status(void *arg, const struct tidings_status *status)
         if (status->count)
             td_advise("%" PRIu64 " event%s sent again that the old one may "
                       "have delivered",
-                      status->count, status->count == 1 ? " is" : "s are");
+                      status->count, td_plural(status->count, " is", "s are"));
         break;
     default: /* about subscriptions */
         break;
@@ -124,7 +124,7 @@ static int interrupted(struct pub *p)
 {
     td_progress_wipe();
     td_complain("interrupted after %" PRIu64 " event%s", p->done,
-                p->done == 1 ? "" : "s");
+                td_plural(p->done, "", "s"));
     return TD_EXIT_FAILED;
 }
 
@@ -136,14 +136,14 @@ static int not_published(struct pub *p, tidings_err err)
     if (err == TIDINGS_EFULL && td_stopped())
         return interrupted(p);
     if (err == TIDINGS_EFULL && !tidings_info(&info, p->bus) && !info.up) {
-        td_complain("the broker was lost: %" PRIu64 " of %" PRIu64
-                    " events were taken",
-                    info.taken, info.published);
+        td_complain("the broker was lost: %" PRIu64 " of %" PRIu64 " %s taken",
+                    info.taken, info.published,
+                    td_plural(info.published, "event was", "events were"));
         return td_no_broker(p->settings);
     }
     if (err == TIDINGS_EFULL) {
         td_complain("the broker takes no more: %" PRIu64 " event%s published",
-                    p->done, p->done == 1 ? "" : "s");
+                    p->done, td_plural(p->done, "", "s"));
         td_advise("tidings stats shows who is slow; --timeout waits longer");
         return TD_EXIT_TIMED_OUT;
     }
@@ -178,7 +178,7 @@ static int publish_line(struct pub *p, uint64_t number, const char *line,
     if (err) {
         td_complain("line %" PRIu64 ": %s", number, td_why(err));
         td_advise("%" PRIu64 " event%s published before it", p->done,
-                  p->done == 1 ? " was" : "s were");
+                  td_plural(p->done, " was", "s were"));
         code = TD_EXIT_FAILED;
         goto out;
     }
@@ -258,7 +258,7 @@ static int unfinished(const struct pub *p, tidings_err err)
     td_complain("%" PRIu64 " of %" PRIu64 " event%s not %s by the broker in "
                 "time",
                 p->info.unconfirmed, p->info.published,
-                p->info.published == 1 ? "" : "s",
+                td_plural(p->info.published, "", "s"),
                 td_confirms_asked(p->settings) ? "confirmed" : "taken");
     td_advise("they may arrive or not; --timeout waits longer");
     return TD_EXIT_TIMED_OUT;
@@ -287,7 +287,7 @@ static int finish(struct pub *p, int code)
 
     if (p->info.resent > 0) /* a link was lost */
         td_complain("%" PRIu64 " event%s sent again", p->info.resent,
-                    p->info.resent == 1 ? " was" : "s were");
+                    td_plural(p->info.resent, " was", "s were"));
     put = put_confirmed(p);
     out = td_flush_out();
     if (code == TD_EXIT_DONE)

@@ -148,8 +148,10 @@ static void summarise(const struct replay *p)
 
     td_progress_wipe();
     if (p->progress.on)
-        fprintf(stderr, "%" PRIu64 " events in %.2f s, up to %" PRIu64 "\n",
-                p->reading.count, seconds, p->reading.last);
+        fprintf(stderr, "%" PRIu64 " %s in %.2f s, up to %" PRIu64 "\n",
+                p->reading.count,
+                td_plural(p->reading.count, "event", "events"), seconds,
+                p->reading.last);
 }
 
 int td_cli_replay(const struct td_settings *settings)
@@ -175,7 +177,7 @@ int td_cli_replay(const struct td_settings *settings)
     code = td_read(&p.reading);
     if (code == TD_EXIT_DONE && td_stopped()) {
         td_complain("interrupted after %" PRIu64 " event%s", p.reading.count,
-                    p.reading.count == 1 ? "" : "s");
+                    td_plural(p.reading.count, "", "s"));
         return TD_EXIT_FAILED;
     }
     summarise(&p);

@@ -170,7 +170,7 @@ static void on_gap(void *arg, uint64_t missed, const char *reason)
 {
     (void)arg;
     td_complain("%" PRIu64 " event%s no longer there: %s", missed,
-                missed == 1 ? " is" : "s are", reason);
+                td_plural(missed, " is", "s are"), reason);
 }
 
 static void on_status(void *arg, const struct tidings_status *status)

@@ -34,7 +34,7 @@ void td_status_tell(struct td_status *s, const struct tidings_status *status)
         break;
     case TIDINGS_STALE:
         td_complain("%" PRIu64 " event%s settled too late: delivered again",
-                    status->count, status->count == 1 ? " was" : "s were");
+                    status->count, td_plural(status->count, " was", "s were"));
         break;
     case TIDINGS_GROUP_FULL:
         td_complain("the group is full: others have not settled theirs");

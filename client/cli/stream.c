@@ -296,8 +296,9 @@ static int purge(struct td_ask *a, const char *name)
     if (a->settings->json)
         code = td_row_json(found.row);
     else
-        printf("stream %s keeps %" PRIu64 " events, from %" PRIu64 " on\n",
-               name, td_row_uint(found.row, "events"),
+        printf("stream %s keeps %" PRIu64 " %s, from %" PRIu64 " on\n", name,
+               td_row_uint(found.row, "events"),
+               td_plural(td_row_uint(found.row, "events"), "event", "events"),
                td_row_uint(found.row, "first"));
     td_list_fini(&found.list);
     return code == TD_EXIT_DONE ? td_flush_out() : code;

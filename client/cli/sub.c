@@ -128,7 +128,7 @@ static void on_gap(void *arg, uint64_t missed, const char *reason)
     bool many = settings->words_len > 1;
 
     td_complain("missed %" PRIu64 " event%s%s%s: %s", missed,
-                missed == 1 ? "" : "s", many ? " of " : "",
+                td_plural(missed, "", "s"), many ? " of " : "",
                 many ? settings->words[one->index] : "", reason);
 }
 
@@ -169,7 +169,7 @@ static int dispatch(struct sub *sub)
 static int timed_out(const struct sub *sub)
 {
     td_complain("%" PRIu64 " event%s within %g seconds", sub->printed,
-                sub->printed == 1 ? "" : "s", sub->settings->timeout_s);
+                td_plural(sub->printed, "", "s"), sub->settings->timeout_s);
     return TD_EXIT_TIMED_OUT;
 }
 

@@ -175,6 +175,19 @@ class Groups(WithStreams):
         self.assertIn("paused: nothing is delivered until it is resumed",
                       self.show(name, "g"))
 
+    def test_one_event_is_no_plural(self):
+        name = self.stream()
+        self.check(DONE, "group", "add", name, "g", "--max-in-flight", "1")
+        member = self.sub("--stream", name, "--group", "g", ">")
+        member.signal(signal.SIGSTOP)
+        self.check(DONE, "pub", name + ".a", "--confirm", "disk")
+        self.soon(lambda: self.group_row(name, "g")["full"])
+        self.assertIn("window full: 1 event is with members",
+                      self.show(name, "g"))
+        self.assertEqual(self.check(DONE, "stream", "purge", name, "--before",
+                                    "1", "--yes").out,
+                         "stream %s keeps 1 event, from 1 on\n" % name)
+
     def test_sub_takes_as_many_as_it_is_to_count(self):
         name = self.stream()
         self.check(DONE, "group", "add", name, "g")
