@@ -1,12 +1,13 @@
 /* A member of a durable group, as a process that may be killed.
  *
- *     system_member URL STREAM GROUP FILE
+ *     system_member URL STREAM GROUP FILE [DELAY_US]
  *
- * It writes a record of each event to FILE before it is settled, prints
- * "ready", and lives until its input ends. An event that begins with the word
+ * It writes a record of each event to FILE before it is settled, takes so long
+ * for it, prints "ready", and lives until its input ends. An event that begins with the word
  * "poison" makes it crash. */
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 
 static tidings_bus *bus;
 static int file = -1;
+static long delay_us; /* below a second */
 
 static tidings_err on_event(void *arg, const struct tidings_event *event)
 {
@@ -37,7 +39,11 @@ static tidings_err on_event(void *arg, const struct tidings_event *event)
     r.ms = (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
     r.epoch = info.epoch;
     r.deliveries = d.deliveries;
-    return write(file, &r, sizeof(r)) == sizeof(r) ? TIDINGS_OK : TIDINGS_EIO;
+    if (write(file, &r, sizeof(r)) != sizeof(r))
+        return TIDINGS_EIO;
+    if (delay_us > 0)
+        nanosleep(&(struct timespec){.tv_nsec = delay_us * 1000}, NULL);
+    return TIDINGS_OK;
 }
 
 int main(int argc, char **argv)
@@ -45,8 +51,9 @@ int main(int argc, char **argv)
     struct tidings_sub_options options = {.timeout_ms = CONNECT_MS};
     char byte;
 
-    if (argc != 5)
+    if (argc < 5 || argc > 6)
         return 2;
+    delay_us = argc == 6 ? strtol(argv[5], NULL, 10) : 0;
     options.stream = argv[2];
     options.group = argv[3];
     file = open(argv[4], O_WRONLY | O_CREAT | O_APPEND, 0600);
