@@ -72,7 +72,8 @@ struct td_csub {
     struct td_csub *dirty_next;
     uint64_t window_events; /* as asked for, like what follows below */
     uint64_t window_bytes;
-    bool grouped;    /* in a group of live subscriptions */
+    bool weighed;    /* its group, live or of such a policy, deals by what its
+                        members have not taken */
     bool streamed;   /* of what a stream keeps: deliveries have spans … */
     bool durable;    /* … and it is in a group, so that they are settled */
     bool settles;    /* has something to send of that: in the client's list by

@@ -60,13 +60,13 @@ static void credit_later(struct td_client *c)
         c->credit_ms = c->now_ms + TD_LAZY_MS;
 }
 
-/* A group is dealt by what its members have not handled yet, so they say at
+/* Where a group is dealt by what its members have not handled yet, they say at
  * once that they are done with all they have. */
 static bool is_credit_due(const struct td_csub *sub)
 {
     return sub->taken - sub->told >= (sub->window_events + 1) / 2 ||
            sub->taken_bytes - sub->told_bytes >= sub->window_bytes / 2 ||
-           (sub->grouped && sub->taken == sub->received);
+           (sub->weighed && sub->taken == sub->received);
 }
 
 void td_client_handled(struct td_client *c, struct td_csub *sub,
@@ -267,7 +267,8 @@ void td_client_on_gap(struct td_client *c, const struct td_frame *f)
     struct td_str reason = f->u.gap.reason;
     char text[64];
 
-    if (sub && sub->durable && events == 0 && td_bytes_equal(reason, td_str_of("full"))) {
+    if (sub && sub->durable && events == 0 &&
+        td_bytes_equal(reason, td_str_of("full"))) {
         port->status(port->ctx, TIDINGS_GROUP_FULL, TIDINGS_EFULL,
                      "the group is full: no more events come until some are "
                      "settled",

@@ -49,7 +49,7 @@ static void take_options(struct td_csub *sub,
     sub->queue_bytes = o->queue_bytes;
     sub->policy = o->policy;
     sub->group_policy = o->group_policy;
-    sub->grouped = o->group && !o->stream;
+    sub->weighed = o->group && !o->stream;
     sub->streamed = o->stream != NULL;
     sub->durable = o->group && o->stream;
     sub->pulls = o->pull;
@@ -363,16 +363,25 @@ void td_client_subs_ask(struct td_client *c)
 
 /* ---- answers ---- */
 
+static bool is_text(struct td_str text, const char *name)
+{
+    return text.len == strlen(name) && memcmp(text.data, name, text.len) == 0;
+}
+
 /* A durable group has its options from whoever began it. */
 static void learn_group(struct td_csub *sub, struct td_str result)
 {
     struct td_str policy = {"", 0};
+    bool by_key;
 
-    if (sub->durable)
-        td_map_uint(result, "ack_wait_ms", &sub->ack_wait_ms);
-    if (sub->durable && td_map_str(result, "group_policy", &policy) &&
-        policy.len == 3 && memcmp(policy.data, "key", 3) == 0)
+    if (!sub->durable)
+        return;
+    td_map_uint(result, "ack_wait_ms", &sub->ack_wait_ms);
+    td_map_str(result, "group_policy", &policy);
+    by_key = is_text(policy, "key");
+    if (by_key)
         sub->group_policy = TIDINGS_BY_KEY;
+    sub->weighed = by_key || is_text(policy, "least_pending");
 }
 
 static void answered(struct td_client *c, struct td_csub *sub,

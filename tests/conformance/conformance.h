@@ -156,6 +156,7 @@ int conf_run_dead(void);
 int conf_run_named(void);
 int conf_run_expect(void);
 int conf_run_lists(void);
+int conf_run_policies(void);
 int conf_run_readers(void);
 int conf_run_retention(void);
 int conf_run_newest(void);

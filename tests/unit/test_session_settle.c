@@ -172,6 +172,40 @@ static void test_durable_is_settled_within_a_millisecond(void **state)
     expect_rows(f, 0, "[[1 1 1 1 0 \"\"]]");
 }
 
+/* Where the group deals by what its members hold, as its broker says, one that
+ * holds nothing any more says so at once. */
+static void test_durable_says_that_it_has_run_dry(void **state)
+{
+    static const struct {
+        const char *policy;
+        bool at_once;
+    } rows[] = {{"round_robin", false},  {"random", false},
+                {"least_pending", true}, {"key", true},
+                {"single", false},       {"keys", false}};
+    struct fixture *f = *state;
+
+    greet(f, WELCOME);
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        struct td_csub *sub = subscribe_with(f, &mails);
+        char reply[128];
+
+        snprintf(reply, sizeof(reply),
+                 "[7 %u 0 \"\" {\"group_policy\" \"%s\"}]",
+                 (unsigned)sub->request, rows[i].policy);
+        assert_ok(give(f, reply));
+        forget(f);
+        assert_ok(deliver_spans(f, sub, 1, 3, "[[3 1 1]]"));
+        say(f, sub, TD_ACK, 1, 2);
+        assert_row(rows[i].policy, !find(f, TD_CREDIT, 0)); /* one is left */
+        say(f, sub, TD_ACK, 3, 3);
+        assert_row(rows[i].policy, !!find(f, TD_CREDIT, 0) == rows[i].at_once);
+        assert_row(rows[i].policy, !!find(f, TD_SETTLE, 0) == rows[i].at_once);
+        f->now += TD_LAZY_MS; /* and in any case before long */
+        tick(f);
+        assert_int_equal(credit(f, 0).taken, 3);
+    }
+}
+
 /* Failures go with their reasons, before acks, and it is asked whether they
  * have arrived. */
 static void test_durable_says_why_it_failed(void **state)
@@ -439,6 +473,7 @@ int main(void)
         TEST(test_durable_settles_a_batch_with_one_row),
         TEST(test_durable_settles_before_credit),
         TEST(test_durable_is_settled_within_a_millisecond),
+        TEST(test_durable_says_that_it_has_run_dry),
         TEST(test_durable_says_why_it_failed),
         TEST(test_durable_gives_back_what_is_left),
         TEST(test_durable_gives_back_at_the_end),
