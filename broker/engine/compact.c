@@ -1,7 +1,8 @@
 /* Compaction: a pass over the records of a stream, page by page, from the
  * oldest to the one before the newest. A record with events that are not the
- * newest of their names is cut up: what is left becomes records of its own, and
- * what is not becomes gaps, joined with those beside them. Sequences stay as they
+ * newest of their names is cut up, if that gains anything: what is left becomes
+ * records of its own, and what is not becomes gaps, joined with those beside
+ * them. Sequences stay as they
  * are, and each record names its predecessor, so that the one behind a change
  * is written anew with it. All of a page is in one transaction.
  *

@@ -121,48 +121,6 @@ static void put_whole(struct td_looking *l)
     link_to(c, l->first);
 }
 
-/* ---- which are live ---- */
-
-/* The last of those events is its name's newest: whether it has no data, and
- * may go now. */
-static bool is_old_tombstone(struct td_looking *l,
-                             const struct td_newest_walk *w)
-{
-    struct td_compact *c = &l->stream->compact;
-    int64_t due_ms =
-        l->head.stored_ms + (int64_t)l->stream->options.tombstone_ms;
-
-    if (!td_newest_is_last_empty(w))
-        return false;
-    if (due_ms <= td_engine_unix_ms(l->e))
-        return true;
-    if (c->due_ms == 0 || due_ms < c->due_ms)
-        c->due_ms = due_ms;
-    return false;
-}
-
-/* Of events in a row of one name the first *gone are not kept; then one is, or
- * all that follow are, or none. False: no memory. */
-static bool judge(struct td_looking *l, const struct td_newest_walk *w,
-                  uint32_t *gone)
-{
-    uint32_t number = td_last_find(&l->stream->lasts, w->hash);
-    uint64_t last = w->sequence + w->events - 1;
-    uint64_t kept = number ? td_last_at(&l->stream->lasts, number)->kept : 0;
-
-    *gone = 0;
-    if (kept > last) {
-        *gone = w->events;
-    } else if (kept == last && kept > 0) {
-        *gone = w->events - 1;
-        if (!is_old_tombstone(l, w))
-            return true;
-        *gone = w->events;
-        return td_newest_bury(l->e, l->stream, number);
-    }
-    return true;
-}
-
 /* ---- a record ---- */
 
 /* The first so many events of what is left are kept, or are not. */
@@ -181,28 +139,6 @@ static bool cut(struct td_looking *l, uint32_t events, bool live)
     return true;
 }
 
-/* Whether any of it is not kept: then it is to be cut up. */
-static bool is_whole(struct td_looking *l)
-{
-    struct td_newest_walk w;
-    uint32_t number;
-
-    td_newest_begin(&w, l->stream, &l->item->batch, td_piece_data(&l->left),
-                    l->first);
-    while (td_newest_step(&w)) {
-        number = td_last_find(&l->stream->lasts, w.hash);
-        if (!number)
-            continue;
-        if (td_last_at(&l->stream->lasts, number)->kept >
-            w.sequence) /* a newer one, here or later */
-            return false;
-        if (td_last_at(&l->stream->lasts, number)->kept == w.sequence &&
-            is_old_tombstone(l, &w))
-            return false;
-    }
-    return true;
-}
-
 /* False: no memory; the pass begins anew. */
 static bool cut_up(struct td_looking *l)
 {
@@ -210,16 +146,15 @@ static bool cut_up(struct td_looking *l)
     uint32_t live = 0; /* from the front of what is left */
 
     take_out(l);
-    td_newest_begin(&w, l->stream, &l->item->batch, td_piece_data(&l->left),
-                    l->first);
+    td_looking_begin(l, &w);
     while (td_newest_step(&w)) {
-        uint32_t gone;
+        const struct td_verdict v = td_looking_judge(l, &w);
 
-        if (!judge(l, &w, &gone))
+        if (v.dies && !td_newest_bury(l->e, l->stream, v.number))
             return false;
-        if (gone > 0 && (!cut(l, live, true) || !cut(l, gone, false)))
+        if (v.gone > 0 && (!cut(l, live, true) || !cut(l, v.gone, false)))
             return false;
-        live = gone > 0 ? w.events - gone : live + w.events;
+        live = v.gone > 0 ? w.events - v.gone : live + w.events;
     }
     return cut(l, live, true);
 }
@@ -251,6 +186,7 @@ static void join(struct td_looking *l)
 
 static bool look_at_events(struct td_looking *l)
 {
+    enum td_yield yield;
     uint32_t events = 0;
     bool ok;
 
@@ -262,11 +198,12 @@ static bool look_at_events(struct td_looking *l)
         return true;
     }
     l->left = td_piece_of(l->item);
-    ok = is_whole(l);
-    if (ok)
+    yield = td_looking_weigh(l);
+    ok = yield != TD_YIELD_MUCH || cut_up(l);
+    if (yield != TD_YIELD_MUCH)
         put_whole(l);
-    else
-        ok = cut_up(l);
+    if (yield != TD_YIELD_NONE)
+        td_looking_note(l, yield == TD_YIELD_LITTLE);
     td_item_unref(l->item);
     return ok;
 }

@@ -139,6 +139,7 @@ void td_last_keep(struct td_lasts *l, uint32_t number, uint64_t sequence)
     if (name->kept)
         unlink_name(l, name);
     name->kept = sequence;
+    name->ends = false;
     if (sequence)
         append(l, number);
 }

@@ -20,7 +20,9 @@ struct td_last {
     uint32_t chain;
     uint32_t older; /* in the list, by kept */
     uint32_t newer;
-    uint32_t pins : 30; /* consumers that go on from it */
+    uint32_t pins : 28; /* consumers that go on from it */
+    uint32_t left : 1;  /* compaction has left older events of it … */
+    uint32_t ends : 1;  /* … and has to cut them out: its tombstone waits */
     uint32_t fresh : 1; /* its row is to be written with this turn's */
     uint32_t used : 1;  /* it is a name's */
 };

@@ -33,15 +33,20 @@ static void put_keys(struct streams *s, const char *const *keys, uint32_t n,
     settle_down(s);
 }
 
-/* Events of one key, so many that what is before them is looked at. */
-static uint64_t put_many(struct streams *s, const char *key, uint64_t first)
+static const char *const *fifty_of(const char *key)
 {
-    const char *keys[50];
+    static const char *keys[50];
 
     for (int i = 0; i < 50; i++)
         keys[i] = key;
+    return keys;
+}
+
+/* Events of one key, so many that what is before them is looked at. */
+static uint64_t put_many(struct streams *s, const char *key, uint64_t first)
+{
     for (int i = 0; i < 22; i++, first += 50)
-        put_keys(s, keys, 50, 10, first);
+        put_keys(s, fifty_of(key), 50, 10, first);
     pass(s->f, 10);
     settle_down(s);
     return first;
@@ -72,7 +77,7 @@ static void test_compaction_keeps_the_newest(void **state)
     uint64_t bytes;
 
     begin_compact(s);
-    put_keys(s, keys, 5, 10, 1);
+    put_keys(s, keys, 5, 300, 1);
     bytes = count(stream_row(s), "bytes");
     put_many(s, "w", 6);
     read_all(s, "all");
@@ -105,35 +110,55 @@ static void test_compaction_keeps_as_much_as_is_live(void **state)
 }
 
 /* As if no event of that key had ever been. */
-static void check_free(struct streams *s, const char *key, uint64_t next)
+static void check_free(struct streams *s, const char *peer, const char *key,
+                       uint64_t next)
 {
     const struct piece piece = {"k.a", 1, 10, next, &key};
     struct td_confirm row;
     uint32_t n = 0;
 
-    while (confirm_to(s, "pub", n, &row))
+    while (confirm_to(s, peer, n, &row))
         n++;
-    publish_if(s->f, "pub", DISK, &piece, 1, "{\"expect_key\" 0}");
+    publish_if(s->f, peer, DISK, &piece, 1, "{\"expect_key\" 0}");
     settle_down(s);
-    assert_true(confirm_to(s, "pub", n, &row));
+    assert_true(confirm_to(s, peer, n, &row));
     assert_int_equal(row.code, TIDINGS_OK);
 }
 
-/* What is committed has a gap from that sequence on. */
-static bool is_gap(struct streams *s, uint64_t first)
+/* What is committed of the record that begins there; false: there is none. */
+static bool find_record(struct streams *s, uint64_t first,
+                        struct td_record_head *head, uint64_t *bytes)
 {
     const struct td_place key = td_place_two(TD_TABLE_RECORD, 2, first);
     const struct td_records *map = &s->model->current->map;
     uint32_t at = td_records_find(map, td_place_str(&key));
-    struct td_record_head head;
     uint64_t found;
     uint32_t id;
 
-    return at < map->len &&
-           td_place_read_two(map->records[at]->key, TD_TABLE_RECORD, &id,
-                             &found) &&
-           id == 2 && found == first &&
-           td_record_read(map->records[at]->value, &head) && head.gone;
+    if (at == map->len ||
+        !td_place_read_two(map->records[at]->key, TD_TABLE_RECORD, &id,
+                           &found) ||
+        id != 2 || found != first)
+        return false;
+    *bytes = map->records[at]->value.len;
+    return td_record_read(map->records[at]->value, head);
+}
+
+static bool is_gap(struct streams *s, uint64_t first)
+{
+    struct td_record_head head;
+    uint64_t bytes;
+
+    return find_record(s, first, &head, &bytes) && head.gone;
+}
+
+static uint64_t first_record_bytes(struct streams *s)
+{
+    struct td_record_head head;
+    uint64_t bytes;
+
+    assert_true(find_record(s, 1, &head, &bytes));
+    return bytes;
 }
 
 static void test_tombstones_go_after_a_while(void **state)
@@ -154,7 +179,7 @@ static void test_tombstones_go_after_a_while(void **state)
     settle_down(s);
     read_all(s, "late");
     check_first(s, "late", (const uint64_t[]){2, 0});
-    check_free(s, "x", next);
+    check_free(s, "pub", "x", next);
 }
 
 /* A trickle of tombstones: their times come one by one, passes do not. */
@@ -204,7 +229,104 @@ static void test_a_tombstone_goes_with_its_name(void **state)
     assert_true(is_gap(s, 1));
     kill_broker(s);
     hello(s->f, "pub");
-    check_free(s, "x", next);
+    check_free(s, "pub", "x", next);
+}
+
+/* Every second event of a record is of a key that comes again. */
+static void put_every_second(struct streams *s, uint32_t size)
+{
+    static const char *const keys[] = {"w", "a", "w", "b", "w",
+                                       "c", "w", "d", "w", "e"};
+
+    begin_compact(s);
+    put_keys(s, keys, 10, size, 1);
+}
+
+/* What records and gaps would take is more than those that go. */
+static void test_little_is_left_where_it_is(void **state)
+{
+    struct streams *s = *state;
+    uint64_t bytes;
+
+    put_every_second(s, 10);
+    bytes = count(stream_row(s), "bytes");
+    put_many(s, "w", 11);
+    assert_true(is_gap(s, 11)); /* a record of which nothing is left */
+    assert_int_equal(first_record_bytes(s), bytes);
+    read_all(s, "all");
+    check_first(s, "all", (const uint64_t[]){1, 2, 3, 4, 5, 0});
+}
+
+static void test_much_is_cut_out(void **state)
+{
+    struct streams *s = *state;
+
+    put_every_second(s, 400);
+    put_many(s, "w", 11);
+    assert_true(is_gap(s, 1));
+    read_all(s, "all");
+    check_first(s, "all", (const uint64_t[]){2, 4, 6, 8, 10, 0});
+}
+
+/* Or what came before it would be its name's newest. */
+static void test_a_tombstone_waits_for_what_is_left(void **state)
+{
+    static const char *const keys[] = {"a", "x", "b"};
+    static const char *const x[] = {"x"};
+    struct streams *s = *state;
+
+    begin_compact(s);
+    put_keys(s, keys, 3, 10, 1);
+    put_keys(s, x, 1, 0, 4);
+    put_many(s, "w", 5);
+    pass(s->f, 6000);
+    settle_down(s);
+    read_all(s, "soon"); /* it may go, and waits */
+    check_first(s, "soon", (const uint64_t[]){1, 2, 3, 4, 0});
+    pass(s->f, 60000);
+    settle_down(s);
+    read_all(s, "late");
+    check_first(s, "late", (const uint64_t[]){1, 3, 0});
+    assert_true(is_gap(s, 4));
+    check_free(s, "late", "x", 1);
+}
+
+/* A pass whose commit fails is not at once another's fault: what comes next is
+ * stored, and the pass begins anew later. */
+static void test_a_pass_that_failed_waits(void **state)
+{
+    static const char *const x[] = {"x"};
+    struct streams *s = *state;
+    struct td_confirm row;
+    uint64_t next;
+
+    begin_compact(s);
+    put_keys(s, x, 1, 10, 1);
+    put_keys(s, x, 1, 10, 2);
+    for (next = 3; next < 1000; next += 50)
+        put_keys(s, fifty_of("w"), 50, 10, next);
+    hold_store(s);
+    publish(s->f, "pub", DISK, &(struct piece){"k.a", 50, 10, next, NULL}, 1);
+    flush(s->f);
+    assert_int_equal(td_model_commit(s->model, 1), 1);
+    for (int i = 0; i < 3 && td_model_writes(s->model) == 0; i++) {
+        flush(s->f);
+        td_model_serve(s->model, 1);
+    }
+    assert_int_equal(td_model_writes(s->model), 1); /* the pass's */
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    let_store(s);
+    settle_down(s);
+    forget(s->f);
+    put_keys(s, x, 1, 10, next + 50);
+    assert_true(confirm_to(s, "pub", 0, &row));
+    assert_int_equal(row.code, TIDINGS_OK);
+    pass(s->f, 9000);
+    settle_down(s);
+    assert_false(is_gap(s, 1));
+    pass(s->f, 2000);
+    settle_down(s);
+    assert_true(is_gap(s, 1));
 }
 
 /* Of a run without keys the last event alone is a tombstone, or is not. */
@@ -404,6 +526,10 @@ int main(void)
         TEST_STREAM(test_tombstones_go_after_a_while),
         TEST_STREAM(test_tombstones_go_together),
         TEST_STREAM(test_a_tombstone_goes_with_its_name),
+        TEST_STREAM(test_little_is_left_where_it_is),
+        TEST_STREAM(test_much_is_cut_out),
+        TEST_STREAM(test_a_tombstone_waits_for_what_is_left),
+        TEST_STREAM(test_a_pass_that_failed_waits),
         TEST_STREAM(test_the_last_of_a_type_is_a_tombstone),
         TEST_STREAM(test_a_purge_leaves_no_tombstones),
         TEST_STREAM(test_one_record_has_no_old_tombstones),

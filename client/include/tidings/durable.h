@@ -387,9 +387,10 @@ struct tidings_stream_options {
                    TIDINGS_START_LAST and expects_key; otherwise, and of events
                    without one, of each type */
     bool compact; /* keyed, on disk: of each key only the newest event is kept,
-                     a while after it came. Sequences stay as they are; who
-                     reads passes over those that are gone. An event without
-                     data is a tombstone … */
+                     a while after it came, and others only where to cut them
+                     out would take more room than they do. Sequences stay as
+                     they are; who reads passes over those that are gone. An
+                     event without data is a tombstone … */
     uint64_t tombstone_ms; /* … and goes after this, its key with it; default
                               24 h */
 };
