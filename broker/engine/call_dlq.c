@@ -8,8 +8,9 @@
 #include <string.h>
 
 #define ROWS_BYTES (192u << 10) /* events in one answer: half a control frame */
-#define PAGE_ROWS  1000u        /* looked at by one call, whatever it wants */
-#define ASKING_MAX 32u          /* calls at once that wait for the store */
+#define PAGE_ROWS  1000u /* looked at by one call, whatever it wants … */
+#define FEW_ROWS   100u  /* … or by one that wants less than that */
+#define ASKING_MAX 32u   /* calls at once that wait for the store */
 
 /* Who asked, until the store has answered. */
 struct waiting {
@@ -17,7 +18,8 @@ struct waiting {
     uint64_t request;
     uint32_t group;
     bool data;
-    uint32_t limit; /* rows of the answer */
+    uint32_t limit; /* rows of the answer, or events that are dealt with … */
+    uint32_t look;  /* … and so many letters are looked at for that */
     char type[TD_TYPE_BYTES_MAX];
     size_t type_len; /* 0: whatever its type is */
     /* False: nothing was to be done. */
@@ -59,8 +61,7 @@ static void ask(struct td_engine *e, const struct td_asked *a,
         w->group = c->id;
     }
     if (!w ||
-        !td_read_ask(e, &from, &to, false, as->type_len ? PAGE_ROWS : as->limit,
-                     TD_READ_BYTES, done, w)) {
+        !td_read_ask(e, &from, &to, false, as->look, TD_READ_BYTES, done, w)) {
         free(w);
         td_asked_fail(e, a, TIDINGS_ENOMEM, "broker is out of memory");
         return;
@@ -255,6 +256,7 @@ void td_operate_dlq_list(struct td_engine *e, const struct td_asked *a)
         return;
     }
     w.limit = (uint32_t)limit;
+    w.look = w.type_len > 0 ? PAGE_ROWS : w.limit;
     ask(e, a, c, &w, from, UINT64_MAX, on_list);
 }
 
@@ -314,12 +316,14 @@ static void on_page(struct td_engine *e, void *owner,
     struct waiting *w = owner;
     struct td_session *s = asker(e, w);
     struct td_consumer *c = td_consumer_by_id(e, w->group);
+    uint32_t len = c && !answer->err ? answer->records_len : 0;
     uint64_t number = 0;
     uint64_t events = 0;
     uint32_t id;
+    uint32_t i;
 
     e->streams.asking--;
-    for (uint32_t i = 0; c && i < answer->records_len && !answer->err; i++) {
+    for (i = 0; i < len && events < w->limit; i++) {
         if (!td_place_read_two(answer->records[i].key, TD_TABLE_DEAD, &id,
                                &number))
             continue;
@@ -330,7 +334,7 @@ static void on_page(struct td_engine *e, void *owner,
         td_commit_raise(e, TD_LEVEL_DISK);
     if (s && !answer->err && c)
         td_asked_counted(e, &(struct td_asked){s, w->request, td_no_str},
-                         events, answer->more ? number + 1 : 0);
+                         events, i < len || answer->more ? number + 1 : 0);
     else if (s)
         td_engine_reply(e, s, w->request,
                         answer->err ? answer->err : TIDINGS_ENOTFOUND,
@@ -342,19 +346,25 @@ static void range(struct td_engine *e, const struct td_asked *a,
                   bool (*each)(struct td_engine *e, struct td_consumer *c,
                                uint64_t number, const struct td_record *record))
 {
-    struct waiting w = {.limit = PAGE_ROWS, .each = each};
+    struct waiting w = {.each = each};
     struct td_consumer *c;
     uint64_t first = 0;
     uint64_t last = INT64_MAX;
+    uint64_t limit = PAGE_ROWS;
 
     if (!find(e, a, &c) || !read_type(e, a, &w))
         return;
     if (!td_map_uint(a->options, "first", &first) ||
-        !td_map_uint(a->options, "last", &last)) {
+        !td_map_uint(a->options, "last", &last) ||
+        !td_map_uint(a->options, "limit", &limit) || limit == 0) {
         td_asked_fail(e, a, TIDINGS_EINVAL,
-                      "first and last are numbers of dead letters");
+                      "first and last are numbers of dead letters, limit is "
+                      "how many");
         return;
     }
+    w.limit = limit < PAGE_ROWS ? (uint32_t)limit : PAGE_ROWS;
+    /* some of them may be of other types, or on their way */
+    w.look = w.type_len > 0 || w.limit > FEW_ROWS ? PAGE_ROWS : FEW_ROWS;
     ask(e, a, c, &w, first, last, on_page);
 }
 

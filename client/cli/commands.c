@@ -116,7 +116,7 @@ const struct td_command td_commands[] = {
     {"dlq purge", TD_CLI_DLQ_PURGE, "STREAM GROUP", "delete dead letters",
      "Those on their way to the group once more, too.\n"
      "\n"
-     "    tidings dlq purge events mails --last 100 --yes\n",
+     "    tidings dlq purge events mails --limit 100 --yes\n",
      td_cli_dlq_purge},
 
     {"schedule list", TD_CLI_SCHEDULE_LIST, "",

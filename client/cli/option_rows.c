@@ -207,9 +207,8 @@ const struct td_option_row td_option_rows[] = {
     {"first", 0, "NUMBER", DLQ | TD_CLI_DLQ_LIST, td_set_first,
      "from this one on"},
     {"last", 0, "NUMBER", DLQ, td_set_last, "up to this one"},
-    {"limit", 'n', "N", TD_CLI_DLQ_REDRIVE, td_set_limit,
-     "at most so many; default: all"},
-    {"rate", 'r', "EVENTS_PER_S", TD_CLI_DLQ_REDRIVE, td_set_rate,
+    {"limit", 'n', "N", DLQ, td_set_limit, "at most so many; default: all"},
+    {"rate", 'r', "EVENTS_PER_S", DLQ, td_set_rate,
      "this many a second; default: as fast as it goes"},
 
     {"yes", 'y', NULL,

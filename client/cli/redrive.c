@@ -1,4 +1,4 @@
-/* tidings dlq redrive, dlq purge: many dead letters, some at a time. */
+/* tidings dlq redrive, dlq purge: many dead letters, a call's worth at a time. */
 #include <inttypes.h>
 
 #include "client/cli/dlq.h"
@@ -18,70 +18,40 @@ struct work {
     struct td_progress progress;
 };
 
-/* One call for the numbers first to last; 0: no end. Its result is the
- * answer. */
-static tidings_err call(struct work *w, uint64_t first, uint64_t last)
-{
-    struct td_dlq *d = &w->dlq;
-
-    td_dlq_begin(d, last ? 2 : 1);
-    td_ask_uint(&d->ask, "first", first);
-    if (last)
-        td_ask_uint(&d->ask, "last", last);
-    return td_ask_call(&d->ask, w->call);
-}
-
-/* All that there are: the broker says where to go on. */
-static tidings_err all(struct work *w)
-{
-    tidings_err err;
-
-    do {
-        err = call(w, w->next, w->last);
-        if (err)
-            break;
-        w->done += td_row_uint(w->dlq.ask.answer, "events");
-        w->next = td_row_uint(w->dlq.ask.answer, "next");
-        td_progress_show(&w->progress, w->done, w->total);
-    } while (w->next > 0 && !td_stopped());
-    return err;
-}
-
-/* ---- some of them, or not too fast ---- */
-
-/* How many of the next page: within limit, and a piece of a second's. */
+/* How many with the next call: within limit, and a piece of a second's; 0: as
+ * many as it takes. */
 static uint64_t piece(const struct work *w)
 {
     const struct td_settings *settings = w->dlq.ask.settings;
     uint64_t limit = settings->durable.limit;
-    uint64_t n = TD_DLQ_PAGE;
+    uint64_t left = limit ? limit - w->done : UINT64_MAX;
+    double paced = settings->rate / PIECES_PER_S;
 
-    if (settings->rate > 0 && settings->rate / PIECES_PER_S < (double)n)
-        n = (uint64_t)(settings->rate / PIECES_PER_S);
-    if (n == 0)
-        n = 1;
-    return limit && limit - w->done < n ? limit - w->done : n;
+    if (settings->rate > 0 && paced < (double)left)
+        return paced < 1 ? 1 : (uint64_t)paced;
+    return limit ? left : 0;
 }
 
-/* The page's first and last that are not on their way already.
- * @return how many lie between */
-static uint64_t choose(struct work *w, uint64_t *first, uint64_t *last)
+/* One call for the numbers from next on. */
+static tidings_err call(struct work *w)
 {
-    struct tidings_value row;
-    uint64_t chosen = 0;
+    struct td_dlq *d = &w->dlq;
+    uint64_t limit = piece(w);
+    tidings_err err;
 
-    for (size_t i = 0; !tidings_at(&row, w->dlq.rows, i); i++) {
-        uint64_t number = td_row_uint(row, "number");
-
-        if (w->last && number > w->last)
-            break;
-        if (td_row_bool(row, "redriven"))
-            continue;
-        *first = chosen ? *first : number;
-        *last = number;
-        chosen++;
-    }
-    return chosen;
+    td_dlq_begin(d, 1u + (w->last > 0) + (limit > 0));
+    td_ask_uint(&d->ask, "first", w->next);
+    if (w->last > 0)
+        td_ask_uint(&d->ask, "last", w->last);
+    if (limit > 0)
+        td_ask_uint(&d->ask, "limit", limit);
+    err = td_ask_call(&d->ask, w->call);
+    if (err)
+        return err;
+    w->done += td_row_uint(d->ask.answer, "events");
+    w->next = td_row_uint(d->ask.answer, "next");
+    td_progress_show(&w->progress, w->done, w->total);
+    return TIDINGS_OK;
 }
 
 /* @return false: a signal came first */
@@ -95,31 +65,16 @@ static bool pace(const struct work *w)
                           (int64_t)((double)w->done * 1e6 / rate));
 }
 
-static tidings_err some(struct work *w)
+static tidings_err all(struct work *w)
 {
     uint64_t limit = w->dlq.ask.settings->durable.limit;
-    tidings_err err = TIDINGS_OK;
+    tidings_err err;
 
-    while (!err && (!limit || w->done < limit) && pace(w)) {
-        uint64_t first = 0, last = 0, chosen;
-
-        err = td_dlq_page(&w->dlq, w->next, piece(w), false);
-        if (err)
-            break;
-        chosen = choose(w, &first, &last);
-        if (chosen > 0)
-            err = call(w, first, last);
-        if (!err)
-            w->done += chosen;
-        td_progress_show(&w->progress, w->done, w->total);
-        if (w->dlq.next == 0 || (w->last && w->dlq.next > w->last))
-            break;
-        w->next = w->dlq.next;
-    }
+    do
+        err = call(w);
+    while (!err && w->next > 0 && (!limit || w->done < limit) && pace(w));
     return err;
 }
-
-/* ---- both ---- */
 
 /* For the bar: no more than there are, than fit in between, than were asked. */
 static tidings_err count(struct work *w)
@@ -144,7 +99,7 @@ static int run(struct work *w, const char *text)
 
     td_progress_start(&w->progress);
     if (!err)
-        err = settings->durable.limit || settings->rate > 0 ? some(w) : all(w);
+        err = all(w);
     td_progress_wipe();
     if (err && w->done > 0)
         td_complain("%" PRIu64 " %s before", w->done, text);

@@ -133,6 +133,23 @@ class DeadLetters(WithStreams):
                                     "--yes").out, "1 purged\n")
         self.assertEqual(self.group_row(name, "g")["dead"], 0)
 
+    def test_purging_some_takes_those_on_their_way_too(self):
+        name = self.stream()
+        self.dead_letters(name, "g", 8)
+        self.check(DONE, "dlq", "redrive", name, "g", "--limit", "2")
+        purge = ("dlq", "purge", name, "g", "--yes")
+        self.assertEqual(self.rows(*purge, "--limit", "3"), [{"events": 3}])
+        self.assertEqual([r["number"] for r in self.letters(name)],
+                         [4, 5, 6, 7, 8])
+        began = time.monotonic()
+        self.assertEqual(self.rows(*purge, "--limit", "4", "--rate", "10"),
+                         [{"events": 4}])
+        self.assertGreaterEqual(time.monotonic() - began, 0.25)
+        self.assertEqual([r["number"] for r in self.letters(name)], [8])
+        self.assertEqual(self.rows(*purge, "--type", "none", "--rate", "100"),
+                         [{"events": 0}])
+        self.assertEqual(self.rows(*purge, "--rate", "100"), [{"events": 1}])
+
     def test_nothing_to_do_is_no_error(self):
         name = self.stream()
         self.check(DONE, "group", "add", name, "g")

@@ -136,6 +136,15 @@ class StreamsOnTerminal(Terminal, WithStreams):
         self.assertRegex(text, r"\r\[#+ *\] +\d+ %  \d+ of 100 ")
         self.assertTrue(text.endswith("\r\x1b[K"), text)
 
+    def test_a_long_purge_shows_progress(self):
+        name = self.stream()
+        self.dead_letters(name, "g", 100)
+        text, out = self.read_errors("dlq", "purge", name, "g", "--yes",
+                                     "--limit", "99", "--rate", "100")
+        self.assertEqual(out, b"99 purged\n")
+        self.assertRegex(text, r"\r\[#+ *\] +\d+ %  \d+ of 99 ")
+        self.assertTrue(text.endswith("\r\x1b[K"), text)
+
 
 if __name__ == "__main__":
     sys.exit(cli.main(sys.modules[__name__], "cli_terminal"))

@@ -109,8 +109,8 @@ static void test_options_say_which_dead_letters(void **state)
                            "s g --first 3 --last 9 --limit 5 --rate 0.5"));
     assert_true(d->first == 3 && d->last == 9 && d->limit == 5);
     assert_true(settings.rate == 0.5);
-    assert_true(read_words(TD_CLI_DLQ_PURGE, "s g --yes"));
-    assert_true(d->yes);
+    assert_true(read_words(TD_CLI_DLQ_PURGE, "s g --yes --limit 7 --rate 2"));
+    assert_true(d->yes && d->limit == 7 && settings.rate == 2);
 }
 
 static void test_options_say_how_safe_an_event_is_to_be(void **state)

@@ -166,6 +166,69 @@ static void test_operate_chooses_letters_by_type(void **state)
     assert_int_equal(count(group_row(s), "dead"), 3);
 }
 
+/* How many a call has dealt with; and where to go on. */
+static uint64_t dealt(struct streams *s, const char *name, const char *options,
+                      uint64_t *next)
+{
+    struct td_str result = call(s, "pub", name, options);
+
+    *next = count(result, "next");
+    return count(result, "events");
+}
+
+#define SOME(more) "{\"stream\" \"events\" \"group\" \"g\" " more "}"
+
+static void test_operate_deals_with_so_many_letters(void **state)
+{
+    struct streams *s = *state;
+    uint64_t next;
+
+    bury(s, 5); /* a: 1 to 5 */
+    put(s, "pub", "b", 2, 6, DISK);
+    settle(s, "sub", TD_TERM, 6, 7);
+    settle_down(s);
+
+    /* those that are on their way do not count */
+    assert_int_equal(dealt(s, "dlq.redrive", SOME("\"last\" 2"), &next), 2);
+    assert_int_equal(next, 0);
+    assert_int_equal(dealt(s, "dlq.redrive", SOME("\"limit\" 1"), &next), 1);
+    assert_int_equal(next, 4);
+    assert_int_equal(events_to(s->f, "sub"), 10);
+
+    /* but are deleted */
+    assert_int_equal(dealt(s, "dlq.purge", SOME("\"limit\" 2"), &next), 2);
+    assert_int_equal(next, 3);
+    assert_int_equal(dealt(s, "dlq.purge", TYPED("b", "\"limit\" 1"), &next),
+                     1);
+    assert_int_equal(next, 7);
+    assert_int_equal(
+        dealt(s, "dlq.purge", TYPED("b", "\"first\" 7 \"limit\" 1"), &next), 1);
+    assert_int_equal(next, 0);
+    assert_int_equal(
+        dealt(s, "dlq.purge", SOME("\"limit\" 9223372036854775807"), &next), 3);
+    assert_int_equal(next, 0);
+    assert_int_equal(count(group_row(s), "dead"), 0);
+}
+
+static void test_operate_refuses_what_is_no_limit(void **state)
+{
+    static const char *const calls[] = {"dlq.redrive", "dlq.purge"};
+    static const char *const limits[] = {"0",   "-1",  "\"1\"",
+                                         "1.5", "nil", "[1]"};
+    struct streams *s = *state;
+    char options[100];
+
+    bury(s, 1);
+    for (size_t i = 0; i < TD_ARRAY_LEN(calls); i++) {
+        for (size_t k = 0; k < TD_ARRAY_LEN(limits); k++) {
+            snprintf(options, sizeof(options), SOME("\"limit\" %s"), limits[k]);
+            assert_row(options, call_code(s, "pub", calls[i], options) ==
+                                    TIDINGS_EINVAL);
+        }
+    }
+    assert_int_equal(count(group_row(s), "dead"), 1);
+}
+
 static void test_operate_refuses_what_is_no_pattern(void **state)
 {
     static const char *const calls[] = {"dlq.list", "dlq.redrive", "dlq.purge"};
@@ -463,6 +526,8 @@ int main(void)
         TEST_STREAM(test_operate_purges_before_it_redrives),
         TEST_STREAM(test_operate_purges_what_dies_again),
         TEST_STREAM(test_operate_chooses_letters_by_type),
+        TEST_STREAM(test_operate_deals_with_so_many_letters),
+        TEST_STREAM(test_operate_refuses_what_is_no_limit),
         TEST_STREAM(test_operate_refuses_what_is_no_pattern),
         TEST_STREAM(test_operate_answers_when_it_is_written),
         TEST_STREAM(test_operate_begins_within_the_stream),
