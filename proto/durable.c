@@ -170,7 +170,13 @@ const char *td_durable_options_read(struct td_durable_options *out,
     return why;
 }
 
-/* The pairs that every group has. A start's time is one more. */
+#define PAIRS 10u /* that every group has */
+
+uint32_t td_durable_options_len(const struct td_durable_options *o)
+{
+    return PAIRS + (o->start.kind == TD_START_TIME);
+}
+
 void td_durable_options_rows(struct td_buf *out,
                              const struct td_durable_options *o)
 {
@@ -188,21 +194,20 @@ void td_durable_options_rows(struct td_buf *out,
                        td_str_of(td_durable_shares[o->share]));
     for (size_t i = 0; i < NUMBERS; i++)
         td_option_pack_uint(&pk, numbers[i].key, number_of(o, &numbers[i]));
+    if (o->start.kind == TD_START_TIME) {
+        td_option_pack_one(&pk, td_str_of("start_ms"));
+        msgpack_pack_int64(&pk, o->start.time_ms);
+    }
 }
 
 void td_durable_options_pack(struct td_buf *out,
                              const struct td_durable_options *o)
 {
-    bool timed = o->start.kind == TD_START_TIME;
     msgpack_packer pk;
 
     msgpack_packer_init(&pk, out, td_buf_pack_write);
-    msgpack_pack_map(&pk, TD_DURABLE_OPTIONS_ROWS + timed);
+    msgpack_pack_map(&pk, td_durable_options_len(o));
     td_durable_options_rows(out, o);
-    if (timed) {
-        td_option_pack_one(&pk, td_str_of("start_ms"));
-        msgpack_pack_int64(&pk, o->start.time_ms);
-    }
 }
 
 const char *td_durable_options_differ(const struct td_durable_options *there,

@@ -105,9 +105,10 @@ enum td_given {
 const char *td_durable_options_read(struct td_durable_options *out,
                                     struct td_str map, unsigned *given);
 /* Whole map; start is packed as it was given. */
-#define TD_DURABLE_OPTIONS_ROWS 10u
 void td_durable_options_pack(struct td_buf *out,
                              const struct td_durable_options *o);
+/* The same without its head: so many pairs. */
+uint32_t td_durable_options_len(const struct td_durable_options *o);
 void td_durable_options_rows(struct td_buf *out,
                              const struct td_durable_options *o);
 /* Which of the given options differ from those of a group that is there;

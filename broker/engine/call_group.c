@@ -56,7 +56,7 @@ static void pack_group(struct td_engine *e, msgpack_packer *pk,
 {
     const struct td_consumer_counts *n = &c->count;
 
-    msgpack_pack_map(pk, TD_DURABLE_OPTIONS_ROWS + 21);
+    msgpack_pack_map(pk, td_durable_options_len(&c->options) + 21);
     td_durable_options_rows(&e->table, &c->options);
     td_pack_uint(pk, "floor", c->settled.floor);
     td_pack_uint(pk, "next", c->cursor);

@@ -259,8 +259,8 @@ static void moved(struct td_engine *e, struct td_consumer *c)
 void td_consumer_seek(struct td_engine *e, struct td_consumer *c,
                       const struct td_start *start, struct td_placement *was)
 {
-    *was = (struct td_placement){c->locating, c->options.start.time_ms,
-                                 c->newest_to, c->settled, c->counts};
+    *was = (struct td_placement){c->locating, c->sought_ms, c->newest_to,
+                                 c->settled, c->counts};
     forget_out(c);
     for (uint32_t i = 0; i < c->burials.len; i++) {
         struct td_burial *burial = td_fifo_nth(&c->burials, i);
@@ -278,7 +278,7 @@ void td_consumer_put_back(struct td_engine *e, struct td_consumer *c,
                           struct td_placement *was)
 {
     const struct td_start start = {.kind = TD_START_TIME,
-                                   .time_ms = was->time_ms};
+                                   .time_ms = was->sought_ms};
 
     forget_out(c);
     td_settled_fini(&c->settled);
@@ -289,7 +289,6 @@ void td_consumer_put_back(struct td_engine *e, struct td_consumer *c,
     memset(&was->counts, 0, sizeof(was->counts));
     td_settled_redirty(&c->settled);
     td_counts_redirty(&c->counts);
-    c->options.start.time_ms = start.time_ms;
     c->cursor = td_settled_next(&c->settled, c->settled.floor);
     td_newest_end(c);
     c->newest_to = was->newest_to;

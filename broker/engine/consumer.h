@@ -89,7 +89,8 @@ struct td_consumer {
     uint64_t newest_to;  /* below it only the newest of each name; 0: all … */
     uint64_t newest_was; /* that bound, once a reader has passed it */
     uint32_t at;         /* … which goes on with this name; 0: look */
-    bool locating;       /* its start is a time: cursor is not known yet … */
+    bool locating;       /* it begins at a time: cursor is not known yet … */
+    int64_t sought_ms;   /* … that one, Unix, … */
     uint64_t low;        /* … but is not below this, and */
     uint64_t high;       /* … not above that */
     bool full_told;      /* it is full, and that was told … */
@@ -121,7 +122,7 @@ struct td_consumer {
 /* What of a stream a group has had, and where it was looking. */
 struct td_placement {
     bool locating;
-    int64_t time_ms; /* the start that it was looking for */
+    int64_t sought_ms;
     uint64_t newest_to;
     struct td_settled_set settled;
     struct td_counts counts;

@@ -40,7 +40,7 @@ static void on_probe(struct td_engine *e, void *owner,
         found(e, c, c->low); /* rather too early than too late */
         return;
     }
-    if (head.stored_ms >= c->options.start.time_ms)
+    if (head.stored_ms >= c->sought_ms)
         c->high = first;
     else if (first + head.events <= middle)
         c->low = middle + 1; /* it is in a hole */
@@ -60,7 +60,7 @@ static void halve(struct td_engine *e, struct td_consumer *c)
 
     while (c->low < c->high && td_entry_find(c->stream, middle, &nth)) {
         entry = td_fifo_nth(&c->stream->entries, nth);
-        if (entry->stored_ms >= c->options.start.time_ms)
+        if (entry->stored_ms >= c->sought_ms)
             c->high = entry->first > c->low ? entry->first : c->low;
         else
             c->low = entry->first + entry->events;
@@ -97,7 +97,7 @@ void td_locate(struct td_engine *e, struct td_consumer *c,
         found(e, c, start->sequence < next ? start->sequence : next);
         return;
     case TD_START_TIME:
-        c->options.start.time_ms = start->time_ms;
+        c->sought_ms = start->time_ms;
         c->locating = true;
         c->low = stream->kept.first;
         c->high = stream->kept.next;

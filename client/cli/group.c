@@ -90,6 +90,7 @@ static void say_all(const struct group *g, struct tidings_value row)
 {
     uint64_t dead = td_row_uint(row, "dead");
     uint64_t expired = td_row_uint(row, "expired");
+    uint64_t skipped = td_row_uint(row, "expirytime");
     uint64_t waiting = td_row_uint(row, "waiting");
     uint64_t lag = td_row_uint(row, "lag");
     bool said = false;
@@ -109,6 +110,9 @@ static void say_all(const struct group *g, struct tidings_value row)
             "%s",
             expired, td_plural(expired, "was", "were"),
             td_plural(expired, "it", "them"));
+    if (skipped > 0)
+        say(&said, "%" PRIu64 " skipped: %s expirytime had passed", skipped,
+            td_plural(skipped, "its", "their"));
     if (dead > 0)
         say(&said, "%" PRIu64 " dead: tidings dlq list %s %s", dead, g->stream,
             g->name);
@@ -130,6 +134,19 @@ static void add_span(struct td_table *t, struct tidings_value row,
     else
         td_span(text, ms);
     td_table_add(t, text);
+}
+
+static void add_start(struct td_table *t, struct tidings_value row)
+{
+    char text[TD_MOMENT_BYTES];
+    int64_t ms;
+
+    if (tidings_get_int(&ms, row, "start_ms")) {
+        td_rows_pair(t, row, "start", "start");
+        return;
+    }
+    td_table_add(t, "start");
+    td_table_add(t, td_moment(text, ms, td_is_terminal(stdout)));
 }
 
 /* What it is, and what it has done: two tables side by side. */
@@ -156,11 +173,13 @@ static void fill(struct td_table *t, struct tidings_value row)
         {"termed", "termed"},
         {"stale", "stale"},
         {"expired", "expired"},
+        {"expirytime", "expirytime"},
     };
 
     td_rows_pair(t, row, "stream", "stream");
     td_rows_pair(t, row, "group", "group");
     td_rows_pair(t, row, "takes", "pattern");
+    add_start(t, row);
     add_span(t, row, "ack wait", "ack_wait_ms");
     add_span(t, row, "backoff", "backoff_ms");
     add_span(t, row, "backoff max", "backoff_max_ms");

@@ -149,6 +149,31 @@ class Groups(WithStreams):
         self.assertRegex(self.check(DONE, "stream", "show", name).out,
                          r"(?m)^%s +g +%s\.a +0 " % (name, name))
 
+    def test_where_it_began_and_what_had_expired_is_shown(self):
+        name = self.stream()
+        for start, shown in (("all", "all"), ("last", "last"), ("7", "7"),
+                             ("2024-02-29T12:00:00Z", "2024-02-29T12:00:00Z")):
+            group = "g" + start[:4]
+            self.check(DONE, "group", "add", name, group, "--start", start)
+            self.assertRegex(self.show(name, group),
+                             r"(?m)^(.*  )?start +%s( |$)" % shown)
+        self.assertEqual(self.group_row(name, "g7")["start"], 7)
+        row = self.group_row(name, "g2024")
+        self.assertEqual((row["start"], row["start_ms"]),
+                         ("time", 1709208000000))
+
+        self.check(DONE, "pub", name + ".a", "1", "--confirm", "disk",
+                   "--expires", "1ms")
+        member = self.sub("--stream", name, "--group", "gall", ">")
+        self.soon(lambda: self.group_row(name, "gall")["expirytime"] == 1)
+        out = self.show(name, "gall")
+        self.assertRegex(out, r"(?m)(^|  )expirytime +1( |$)")
+        self.assertIn("\n1 skipped: its expirytime had passed\n", out)
+        self.assertEqual(member.all["out"], [])
+        labels = ("in flight", "waiting", "dead", "delivered", "redelivered")
+        self.assertEqual(len({line.rindex("  " + label) for label, line in
+                              zip(labels, out.splitlines())}), 1, out)
+
     def test_what_it_waits_for_is_said_in_words(self):
         name = self.stream()
         self.check(DONE, "group", "add", name, "g", "--max-in-flight", "2")

@@ -243,16 +243,17 @@ static void test_durable_options_rows_are_as_many_as_they_say(void **state)
         "{" G "\"start\" 12}",
         "{" G "\"start\" \"time\" \"start_ms\" 5}",
     };
-    uint8_t head = 0x80 | TD_DURABLE_OPTIONS_ROWS;
 
     (void)state;
     for (size_t i = 0; i < TD_ARRAY_LEN(starts); i++) {
         struct td_durable_options o;
         struct td_buf in = {0};
         struct td_buf out = {0};
+        uint8_t head;
 
         td_mp(&in, starts[i]);
         assert_null(td_durable_options_read(&o, td_mp_str(&in), NULL));
+        head = (uint8_t)(0x80 | td_durable_options_len(&o));
         td_buf_append(&out, &head, 1);
         td_durable_options_rows(&out, &o);
         assert_row(starts[i], td_scan(out.data, out.len, &td_scan_control));

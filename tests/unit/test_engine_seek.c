@@ -107,6 +107,43 @@ static void test_seek_buries_again_what_was_not_written(void **state)
     assert_int_equal(dead(s), 1);
 }
 
+/* Where it was to begin is an option of it, whatever it is sent to later. */
+static void test_seek_leaves_the_start_that_was_asked_for(void **state)
+{
+    struct streams *s = *state;
+    struct td_str row;
+
+    hello(s->f, "pub");
+    put(s, "pub", "a", 3, 1, DISK);
+    settle_down(s);
+    call(s, "pub", "group.add", "{" G " \"start\" \"time\" \"start_ms\" 5000}");
+    call(s, "pub", "group.seek",
+         "{" G " \"start\" \"time\" \"start_ms\" 9000}");
+    for (int i = 0; i < 2; i++) {
+        row = row_of(call(s, "pub", "group.list", "{}"), "groups", 0);
+        assert_true(is_text(text_of(row, "start"), "time"));
+        assert_int_equal(count(row, "start_ms"), 5000);
+        settle_down(s);
+        kill_broker(s);
+        hello(s->f, "pub");
+    }
+}
+
+static void test_seek_has_no_time_for_other_starts(void **state)
+{
+    struct streams *s = *state;
+    struct td_str row;
+    struct td_str value;
+
+    hello(s->f, "pub");
+    call(s, "pub", "group.add", "{" G " \"start\" 3}");
+    call(s, "pub", "group.seek",
+         "{" G " \"start\" \"time\" \"start_ms\" 9000}");
+    row = row_of(call(s, "pub", "group.list", "{}"), "groups", 0);
+    assert_int_equal(count(row, "start"), 3);
+    assert_false(td_map_find(row, "start_ms", &value));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -114,6 +151,8 @@ int main(void)
         TEST_STREAM(test_seek_delivers_the_dead_once),
         TEST_STREAM(test_seek_leaves_what_is_being_buried),
         TEST_STREAM(test_seek_buries_again_what_was_not_written),
+        TEST_STREAM(test_seek_leaves_the_start_that_was_asked_for),
+        TEST_STREAM(test_seek_has_no_time_for_other_starts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
