@@ -159,6 +159,7 @@ int conf_run_expect(void);
 int conf_run_lists(void);
 int conf_run_policies(void);
 int conf_run_readers(void);
+int conf_run_repeats(void);
 int conf_run_retention(void);
 int conf_run_newest(void);
 int conf_run_again(void);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #define PAIRS_MAX  256 /* connections at a time; more are refused */
@@ -45,7 +46,12 @@ struct td_chaos {
     bool stop;
     int listener;
     int wake[2];
-    struct sockaddr_in target;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in tcp;
+        struct sockaddr_un ipc;
+    } target;
+    socklen_t target_len;
     char url[64];
     struct pair *pairs[PAIRS_MAX];
     size_t pairs_len;
@@ -74,9 +80,9 @@ static void accept_one(struct td_chaos *c, bool refuse)
     if (refuse || c->pairs_len == PAIRS_MAX)
         goto out;
     p = calloc(1, sizeof(*p));
-    service = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    service = socket(c->target.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (!p || service < 0 ||
-        connect(service, (struct sockaddr *)&c->target, sizeof(c->target)) != 0)
+        connect(service, &c->target.any, c->target_len) != 0)
         goto out;
     nodelay(client);
     nodelay(service);
@@ -267,6 +273,24 @@ static void *run(void *arg)
 
 /* ---- for the tests ---- */
 
+/* Where the service is: "ipc:///path", or a port of this machine. */
+static void aim(struct td_chaos *c, const char *url)
+{
+    const char *port = strrchr(url, ':');
+
+    if (strncmp(url, "ipc://", 6) == 0) {
+        c->target.ipc.sun_family = AF_UNIX;
+        snprintf(c->target.ipc.sun_path, sizeof(c->target.ipc.sun_path), "%s",
+                 url + 6);
+        c->target_len = sizeof(c->target.ipc);
+        return;
+    }
+    c->target.tcp.sin_family = AF_INET;
+    c->target.tcp.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    c->target.tcp.sin_port = htons((uint16_t)(port ? atoi(port + 1) : 0));
+    c->target_len = sizeof(c->target.tcp);
+}
+
 static bool listen_here(struct td_chaos *c)
 {
     struct sockaddr_in at = {.sin_family = AF_INET};
@@ -299,15 +323,12 @@ static void discard(struct td_chaos *c)
 struct td_chaos *td_chaos_start(const char *url)
 {
     struct td_chaos *c = calloc(1, sizeof(*c));
-    const char *port = strrchr(url, ':');
 
     if (!c)
         return NULL;
     pthread_mutex_init(&c->mutex, NULL);
     c->listener = c->wake[0] = c->wake[1] = -1;
-    c->target.sin_family = AF_INET;
-    c->target.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    c->target.sin_port = htons((uint16_t)(port ? atoi(port + 1) : 0));
+    aim(c, url);
     if (!listen_here(c) || pthread_create(&c->thread, NULL, run, c) != 0) {
         discard(c);
         return NULL;

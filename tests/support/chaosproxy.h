@@ -1,6 +1,7 @@
-/* A TCP proxy between a client and a service on this machine that breaks what
- * goes through it: cut after so many bytes, held back, in small pieces, or
- * swallowed, each way. It runs on a thread of its own and never asserts.
+/* A TCP proxy between a client and a service on this machine, at a port or at an
+ * ipc socket, that breaks what goes through it: cut after so many bytes, held
+ * back, in small pieces, or swallowed, each way. It runs on a thread of its own
+ * and never asserts.
  *
  *     struct td_chaos *chaos = td_chaos_start("tcp://127.0.0.1:7450");
  *     ... clients connect to td_chaos_url(chaos) ...
