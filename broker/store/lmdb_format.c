@@ -121,7 +121,8 @@ tidings_err td_lmdb_format(struct td_lmdb *s, char *why)
     }
     if (!wrote) /* a handle counts once its transaction is committed */
         return td_lmdb_error(mdb_txn_commit(txn));
-    if (!td_lock_mark_open(s->dir_lock)) { /* it is not as it was closed */
+    if (!td_lock_mark_open(s->dir_lock,
+                           false)) { /* it is not as it was closed */
         rc = errno;
         mdb_txn_abort(txn);
         return td_lmdb_say(s, rc, why);

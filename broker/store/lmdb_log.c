@@ -116,6 +116,13 @@ void td_lmdb_log_over(struct td_lmdb *s, bool synced)
 
 /* ---- after an unclean stop ---- */
 
+bool td_lmdb_log_is_sound(const struct td_lock *lock,
+                          const struct td_store_log_found *found)
+{
+    return !found->damaged && !found->behind &&
+           (found->note || !td_lock_found_log(lock));
+}
+
 void td_lmdb_log_say(const char *dir, const struct td_store_log_found *found,
                      uint64_t transaction, char *why, size_t why_bytes)
 {
@@ -125,11 +132,17 @@ void td_lmdb_log_say(const char *dir, const struct td_store_log_found *found,
                  "%" PRIu64 ": damaged, or another copy; to take it as it is, "
                  "remove the files lock and log beside it",
                  dir, transaction, found->base);
-    else
+    else if (found->damaged)
         snprintf(why, why_bytes,
                  "%.50s/log is damaged: its entry %u; to do without that and "
-                 "what follows it, remove the file",
+                 "what follows it, remove the files lock and log",
                  dir, found->bad);
+    else
+        snprintf(why, why_bytes,
+                 "%.50s/log is missing, or of another folder: what was "
+                 "confirmed last is in it; bring it back, or, to do without, "
+                 "remove the files lock and log",
+                 dir);
 }
 
 /* All of it in one transaction. LMDB's code. */
@@ -162,7 +175,7 @@ static tidings_err recover(struct td_lmdb *s, char *why)
                  strerror(rc));
         return TIDINGS_EIO;
     }
-    if (found.damaged || found.behind) {
+    if (!td_lmdb_log_is_sound(s->dir_lock, &found)) {
         td_lmdb_log_say(s->dir, &found, info.me_last_txnid, why,
                         TD_STORE_WHY_BYTES);
         return TIDINGS_EIO;
@@ -181,12 +194,22 @@ tidings_err td_lmdb_log_open(struct td_lmdb *s, char *why)
                  strerror(rc));
         return err;
     }
+    if (err && td_lock_found_log(s->dir_lock)) {
+        td_lmdb_log_say(s->dir, &(struct td_store_log_found){0}, 0, why,
+                        TD_STORE_WHY_BYTES);
+        return TIDINGS_EIO;
+    }
     /* without room for one all goes to LMDB at once */
     if (!err && s->info.unclean)
         err = recover(s, why);
     else
         err = TIDINGS_OK;
-    if (!err)
-        td_lmdb_log_over(s, true);
-    return err;
+    if (err)
+        return err;
+    td_lmdb_log_over(s, true);
+    rc = td_store_log_sync(&s->log);
+    if (!rc)
+        return TIDINGS_OK;
+    snprintf(why, TD_STORE_WHY_BYTES, "%.150s/log: %s", s->dir, strerror(rc));
+    return td_lmdb_error(rc);
 }

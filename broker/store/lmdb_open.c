@@ -232,7 +232,7 @@ static tidings_err open_folder(struct td_lmdb *s, char *why)
     if (rc)
         return td_lmdb_say(s, rc, why);
     td_lmdb_space_init(s);
-    if (td_lock_mark_open(s->dir_lock))
+    if (td_lock_mark_open(s->dir_lock, !s->log.broken))
         return TIDINGS_OK;
     snprintf(why, TD_STORE_WHY_BYTES, "%.150s/lock: %s", s->dir,
              strerror(errno));

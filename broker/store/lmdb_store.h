@@ -109,7 +109,11 @@ int td_lmdb_log_write(struct td_lmdb *s, const struct td_store_jobs *group,
 void td_lmdb_log_over(struct td_lmdb *s, bool synced);
 /* Committed, and in the log alone; 0: nothing is. By the writer. */
 size_t td_lmdb_log_bytes(const struct td_lmdb *s);
-/* What a look through the damaged log says. */
+/* What a look has found goes with the folder, and nothing that was confirmed is
+ * missing. */
+bool td_lmdb_log_is_sound(const struct td_lock *lock,
+                          const struct td_store_log_found *found);
+/* What a look through a log that is not sound says. */
 void td_lmdb_log_say(const char *dir, const struct td_store_log_found *found,
                      uint64_t transaction, char *why, size_t why_bytes);
 

@@ -183,7 +183,7 @@ static void check_log(const struct td_lock *lock, const char *dir,
                       struct td_lmdb_walk *walk)
 {
     struct td_lmdb_damage *damage = &walk->damage;
-    struct td_store_log_found found;
+    struct td_store_log_found found = {0};
     struct td_store_log log;
     uint64_t marked;
     uint64_t hash;
@@ -192,15 +192,15 @@ static void check_log(const struct td_lock *lock, const char *dir,
     if (damage->tree || td_lock_found(lock, &marked, &hash) == TD_LOCK_CLEAN)
         return;
     rc = td_store_log_look(&log, dir, walk->id);
-    if (rc == ENOENT)
-        return;
     if (!rc)
         rc = td_store_log_find(&log, walk->transaction, &found);
+    if (rc == ENOENT)
+        rc = 0; /* there may be none */
     if (rc) {
         damage->tree = true;
         snprintf(damage->first, sizeof(damage->first), "the log: %s",
                  strerror(rc));
-    } else if (found.damaged || found.behind) {
+    } else if (!td_lmdb_log_is_sound(lock, &found)) {
         damage->tree = true;
         td_lmdb_log_say(dir, &found, walk->transaction, damage->first,
                         sizeof(damage->first));

@@ -16,12 +16,15 @@
 /* One block, written over in place: a full disk has room for it. */
 #define LOCK_BYTES 64
 
+#define WITH_LOG ", with log" /* a folder of old says nothing of it */
+
 struct td_lock {
     struct td_lock *next; /* in the list of all */
     dev_t dev;            /* of the folder */
     ino_t ino;
     int fd;
     enum td_lock_mark found;
+    bool found_log;
     uint64_t transaction;
     uint64_t hash;
 };
@@ -70,6 +73,7 @@ static void read_mark(struct td_lock *lock, char text[LOCK_BYTES + 1])
         lock->found = TD_LOCK_CLEAN;
     else
         lock->found = TD_LOCK_UNCLEAN;
+    lock->found_log = lock->found == TD_LOCK_UNCLEAN && strstr(text, WITH_LOG);
 }
 
 static bool write_mark(struct td_lock *lock, const char *text)
@@ -81,11 +85,17 @@ static bool write_mark(struct td_lock *lock, const char *text)
     return pwrite(lock->fd, line, LOCK_BYTES, 0) == LOCK_BYTES;
 }
 
-bool td_lock_mark_open(struct td_lock *lock)
+bool td_lock_found_log(const struct td_lock *lock)
+{
+    return lock->found_log;
+}
+
+bool td_lock_mark_open(struct td_lock *lock, bool log)
 {
     char text[LOCK_BYTES];
 
-    snprintf(text, sizeof(text), "open in process %ld", (long)getpid());
+    snprintf(text, sizeof(text), "open in process %ld%s", (long)getpid(),
+             log ? WITH_LOG : "");
     return write_mark(lock, text) && fsync(lock->fd) == 0;
 }
 

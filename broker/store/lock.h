@@ -34,9 +34,12 @@ tidings_err td_lock_take(struct td_lock **out, const char *dir, bool make,
 enum td_lock_mark td_lock_found(const struct td_lock *lock,
                                 uint64_t *transaction, uint64_t *hash);
 
+/* What the holder before said of its log, if it did not close the folder. */
+bool td_lock_found_log(const struct td_lock *lock);
+
 /* Says that this process has it open, and syncs that: from now on it counts as
- * unclean. */
-bool td_lock_mark_open(struct td_lock *lock);
+ * unclean. log: what is confirmed may be in DIR/log alone. */
+bool td_lock_mark_open(struct td_lock *lock, bool log);
 
 /* Says that it was closed at this transaction, and syncs that. */
 bool td_lock_mark_clean(struct td_lock *lock, uint64_t transaction,

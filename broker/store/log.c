@@ -204,6 +204,11 @@ void td_store_log_restart(struct td_store_log *log, uint64_t base, bool synced)
         log->broken = true;
 }
 
+int td_store_log_sync(const struct td_store_log *log)
+{
+    return log->broken || fdatasync(log->fd) == 0 ? 0 : errno;
+}
+
 /* ---- operations ---- */
 
 static size_t value_size(const struct td_store_op *op)

@@ -74,6 +74,9 @@ int td_store_log_look(struct td_store_log *log, const char *dir,
 
 void td_store_log_close(struct td_store_log *log);
 
+/* What was written of it is on the disk then; errno. */
+int td_store_log_sync(const struct td_store_log *log);
+
 /* A lap begins on this transaction of LMDB's. The note is written, and not
  * synced; if it cannot be, the log is broken. */
 void td_store_log_restart(struct td_store_log *log, uint64_t base, bool synced);
@@ -98,6 +101,7 @@ int td_store_log_commit(struct td_store_log *log, enum td_level level);
 
 /* What an unclean stop has left. */
 struct td_store_log_found {
+    bool note;    /* there is one, so this is the folder's log */
     bool damaged; /* entry bad, although it had been synced */
     bool behind;  /* LMDB is behind transaction base */
     uint32_t bad; /* its number */

@@ -125,7 +125,8 @@ int td_store_log_find(struct td_store_log *log, uint64_t transaction,
             break; /* it was only just made: zeros */
         len += (size_t)n;
     }
-    if (entry_at(log, 0, &note) && is_behind(&note, transaction, out))
+    out->note = entry_at(log, 0, &note);
+    if (out->note && is_behind(&note, transaction, out))
         return 0;
     lap = follow(log, transaction);
     out->stored = log->entries;

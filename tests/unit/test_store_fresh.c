@@ -311,12 +311,28 @@ static void copy_put(const struct copy *copy)
     close(fd);
 }
 
+static void remove_file(const char *name)
+{
+    char path[200];
+
+    path_of(path, name);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* As is said of a log that is not sound. */
+static void do_without_log(const struct copy *copies)
+{
+    copy_put(&copies[0]);
+    remove_file("lock");
+    remove_file("log");
+    assert_int_equal(look(), 0);
+}
+
 static void test_fresh_says_when_the_log_is_damaged(void **state)
 {
     struct copy copies[] = {
         {"data.mdb", NULL, 0}, {"lock", NULL, 0}, {"log", NULL, 0}};
     struct td_lmdb_damage damage;
-    char path[200];
     uint8_t *log;
     unsigned refused = 0;
 
@@ -340,15 +356,63 @@ static void test_fresh_says_when_the_log_is_damaged(void **state)
         assert_row_at("flip", at, damage.tree == (n < 0));
         if (n < 0) {
             assert_non_null(strstr(why, "log is damaged: its entry"));
+            assert_non_null(strstr(why, "remove the files lock and log"));
             assert_non_null(strstr(damage.first, "log is damaged"));
         }
     }
     assert_true(refused > 20);
-    for (size_t i = 0; i < 2; i++)
+    do_without_log(copies);
+    for (size_t i = 0; i < TD_ARRAY_LEN(copies); i++)
+        free(copies[i].data);
+}
+
+/* Like a backup of *.mdb alone: what was confirmed last would be gone, and its
+ * sequences given out again. */
+static void test_fresh_says_when_the_log_is_missing(void **state)
+{
+    static const struct {
+        const char *what;
+        size_t from; /* zeros … */
+        size_t to;
+        size_t len; /* … and so long */
+    } rows[] = {
+        {"not there", 0, 0, 0},
+        {"short", 0, 0, 20},
+        {"zeros", 0, TD_STORE_LOG_BYTES, TD_STORE_LOG_BYTES},
+        {"without a note", 0, TD_STORE_LOG_BLOCK, TD_STORE_LOG_BYTES},
+    };
+    struct copy copies[] = {
+        {"data.mdb", NULL, 0}, {"lock", NULL, 0}, {"log", NULL, 0}};
+    struct td_lmdb_damage damage;
+
+    (void)state;
+    leave(TD_LEVEL_DISK);
+    for (size_t i = 0; i < TD_ARRAY_LEN(copies); i++)
+        copy_take(&copies[i]);
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        struct copy log = {"log", calloc(1, TD_STORE_LOG_BYTES), rows[i].len};
+
+        memcpy(log.data, copies[2].data, log.len);
+        memset(log.data + rows[i].from, 0, rows[i].to - rows[i].from);
+        copy_put(&copies[0]);
+        copy_put(&copies[1]);
+        copy_put(&log);
+        free(log.data);
+        if (log.len == 0)
+            remove_file("log");
+        assert_ok(td_lmdb_verify(rig.dir, NULL, NULL, &damage, why));
+        assert_row(rows[i].what, damage.tree);
+        assert_non_null(strstr(damage.first, "log is missing"));
+        for (int again = 0; again < 2; again++) {
+            assert_row(rows[i].what, look() < 0);
+            assert_non_null(strstr(why, "log is missing"));
+            assert_non_null(strstr(why, "remove the files lock and log"));
+        }
+    }
+    do_without_log(copies);
+    for (size_t i = 0; i < TD_ARRAY_LEN(copies); i++)
         copy_put(&copies[i]);
-    path_of(path, "log");
-    assert_int_equal(unlink(path), 0); /* as it said */
-    assert_int_equal(look(), 0);
+    assert_int_equal(look(), LEFT);
     for (size_t i = 0; i < TD_ARRAY_LEN(copies); i++)
         free(copies[i].data);
 }
@@ -394,7 +458,6 @@ static void test_fresh_folder_of_the_format_before(void **state)
     uint8_t stored[28] = {0};
     MDB_val k = {.mv_size = 7, .mv_data = "\0format"};
     MDB_val v = {.mv_size = sizeof(stored), .mv_data = stored};
-    char path[200];
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi dbi;
@@ -413,10 +476,8 @@ static void test_fresh_folder_of_the_format_before(void **state)
     assert_int_equal(mdb_put(txn, dbi, &k, &v, 0), 0);
     assert_int_equal(mdb_txn_commit(txn), 0);
     mdb_env_close(env);
-    path_of(path, "log");
-    assert_int_equal(unlink(path), 0);
-    path_of(path, "lock");
-    assert_int_equal(unlink(path), 0);
+    remove_file("log");
+    remove_file("lock");
 
     td_rig_open(&rig);
     assert_string_equal(td_rig_get(&rig, "a"), "1");
@@ -467,6 +528,7 @@ int main(void)
         TEST(test_fresh_is_seen_by_the_next_read),
         TEST(test_fresh_survives_its_process),
         TEST(test_fresh_says_when_the_log_is_damaged),
+        TEST(test_fresh_says_when_the_log_is_missing),
         TEST(test_fresh_notices_a_transaction_that_is_undone),
         TEST(test_fresh_folder_of_the_format_before),
         TEST(test_fresh_folder_without_room_for_a_log),
