@@ -6,6 +6,9 @@
  * are, and each record names its predecessor, so that the one behind a change
  * is written anew with it. All of a page is in one transaction.
  *
+ * While the store has no room only records of which nothing is left become gaps,
+ * each of its own: nothing else is written anew.
+ *
  * An event without data is a tombstone: it goes after tombstone_ms, and its name
  * is forgotten with it. A pass begins when as many events have come as there are
  * names: so a stream has about twice what is live in it, at most. For the sake of
@@ -14,7 +17,9 @@
 
 #include <string.h>
 
-#define PAGE_BYTES   (256u << 10)
+#define PAGE_BYTES (256u << 10)
+/* … while the store has no room: a transaction of it is a small one. */
+#define LEAN_BYTES   TD_STORE_SMALL_BYTES
 #define EVENTS_MIN   1024u /* fewer new ones are not worth a pass */
 #define AGAIN_MS     1000  /* after a failure */
 #define FAILED_MS    10000 /* after a commit that failed, and others with it */
@@ -89,7 +94,10 @@ static void end_pass(struct td_stream *stream)
 static void on_page(struct td_engine *e, void *owner,
                     const struct td_store_answer *answer)
 {
-    struct td_looking l = {.e = e, .stream = owner, .bytes = answer->bytes};
+    struct td_looking l = {.e = e,
+                           .stream = owner,
+                           .bytes = answer->bytes,
+                           .frugal = e->streams.no_room};
     struct td_compact *c = &l.stream->compact;
     uint64_t ticket = c->ticket;
     bool ok = !answer->err;
@@ -124,7 +132,8 @@ static void read_page(struct td_engine *e, struct td_stream *stream)
     struct td_place from = td_place_two(TD_TABLE_RECORD, stream->id, c->at);
     struct td_place to = td_place_two(TD_TABLE_RECORD, stream->id, c->end + 1);
 
-    c->read = td_read_ask(e, &from, &to, false, UINT32_MAX, PAGE_BYTES, on_page,
+    c->read = td_read_ask(e, &from, &to, false, UINT32_MAX,
+                          e->streams.no_room ? LEAN_BYTES : PAGE_BYTES, on_page,
                           stream);
     if (!c->read)
         c->failed_ms = e->now_ms + AGAIN_MS;

@@ -124,6 +124,8 @@ enum td_yield td_looking_weigh(struct td_looking *l)
     }
     if (!any)
         return TD_YIELD_NONE;
+    if (records == 0)
+        return TD_YIELD_ALL;
     gained -= (records - 1) * record_bytes(l);
     return must || gained > 0 ? TD_YIELD_MUCH : TD_YIELD_LITTLE;
 }

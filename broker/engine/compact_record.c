@@ -102,7 +102,8 @@ static bool put_piece(struct td_looking *l, const struct td_piece *piece)
     return true;
 }
 
-/* As it is, but for what it says of its predecessor. */
+/* As it is, but for what it says of its predecessor: that is put right when there
+ * is room for it. */
 static void put_whole(struct td_looking *l)
 {
     struct td_compact *c = &l->stream->compact;
@@ -110,7 +111,7 @@ static void put_whole(struct td_looking *l)
 
     td_looking_put_gap(l);
     c->gap.events = 0;
-    if (l->head.previous != c->previous) {
+    if (l->head.previous != c->previous && !l->frugal) {
         struct td_record_head head = l->head;
 
         head.previous = c->previous;
@@ -188,6 +189,7 @@ static bool look_at_events(struct td_looking *l)
 {
     enum td_yield yield;
     uint32_t events = 0;
+    bool cuts;
     bool ok;
 
     l->item = td_feed_batch(l->e, &l->head, l->bytes, &events);
@@ -197,13 +199,18 @@ static bool look_at_events(struct td_looking *l)
         put_whole(l);
         return true;
     }
+    if (l->frugal) { /* it is a gap of its own: the next one names it already */
+        td_looking_put_gap(l);
+        l->stream->compact.gap.events = 0;
+    }
     l->left = td_piece_of(l->item);
     yield = td_looking_weigh(l);
-    ok = yield != TD_YIELD_MUCH || cut_up(l);
-    if (yield != TD_YIELD_MUCH)
+    cuts = yield == TD_YIELD_ALL || (yield == TD_YIELD_MUCH && !l->frugal);
+    ok = !cuts || cut_up(l);
+    if (!cuts)
         put_whole(l);
     if (yield != TD_YIELD_NONE)
-        td_looking_note(l, yield == TD_YIELD_LITTLE);
+        td_looking_note(l, !cuts);
     td_item_unref(l->item);
     return ok;
 }
@@ -227,7 +234,8 @@ bool td_looking_at(struct td_looking *l, const struct td_record *record)
     c->at = l->first + l->head.events;
     if (!c->linked)
         link_to(c, l->head.previous);
-    if (l->first >= c->end) { /* others know it by its place */
+    if (l->first >= c->end || /* others know it by its place */
+        (l->head.gone && l->frugal)) {
         put_whole(l);
         return true;
     }

@@ -13,6 +13,8 @@ struct td_looking {
     struct td_record_head head;
     struct td_item *item;
     struct td_piece left; /* of it */
+    bool
+        frugal; /* there is no room: what makes it larger for a while is not done */
 };
 
 /* compact_judge.c */
@@ -28,7 +30,8 @@ struct td_verdict {
 enum td_yield {
     TD_YIELD_NONE,   /* there are none */
     TD_YIELD_LITTLE, /* they are smaller than what more records would take */
-    TD_YIELD_MUCH
+    TD_YIELD_MUCH,
+    TD_YIELD_ALL /* of it nothing is left */
 };
 
 /* Along the names of the record. */

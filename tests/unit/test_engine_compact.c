@@ -268,6 +268,48 @@ static void test_much_is_cut_out(void **state)
     check_first(s, "all", (const uint64_t[]){2, 4, 6, 8, 10, 0});
 }
 
+/* The events that a pass waits for, and then nothing more finds room. */
+static void fill_up(struct streams *s, uint64_t next)
+{
+    hold_store(s);
+    publish(s->f, "pub", DISK, &(struct piece){"k.a", 50, 10, next, NULL}, 1);
+    flush(s->f);
+    assert_int_equal(td_model_commit(s->model, 1), 1);
+    td_model_limit(s->model, 1, 0);
+    let_store(s);
+}
+
+/* What is gone as a whole makes room; what would be written anew has to wait. */
+static void test_a_full_store_is_only_made_smaller(void **state)
+{
+    static const char *const x[] = {"x"};
+    struct streams *s = *state;
+    uint64_t next;
+    uint64_t bytes;
+
+    put_every_second(s, 400);
+    for (next = 11; next < 14; next++)
+        put_keys(s, x, 1, 10, next);
+    for (; next < 1000; next += 50)
+        put_keys(s, fifty_of("w"), 50, 10, next);
+    bytes = first_record_bytes(s);
+    fill_up(s, next);
+    settle_down(s);
+    assert_true(is_gap(s, 11));
+    assert_true(is_gap(s, 12));
+    assert_false(is_gap(s, 13));
+    assert_int_equal(first_record_bytes(s), bytes);
+    td_model_limit(s->model, 0, 0);
+    pass(s->f, 2000);
+    settle_down(s);
+    put_many(s, "w", next + 50);
+    assert_true(is_gap(s, 1)); /* and those that were gaps are one */
+    assert_true(is_gap(s, 11));
+    assert_false(is_gap(s, 12));
+    read_all(s, "all");
+    check_first(s, "all", (const uint64_t[]){2, 4, 6, 8, 10, 13, 0});
+}
+
 /* Or what came before it would be its name's newest. */
 static void test_a_tombstone_waits_for_what_is_left(void **state)
 {
@@ -529,6 +571,7 @@ int main(void)
         TEST_STREAM(test_little_is_left_where_it_is),
         TEST_STREAM(test_much_is_cut_out),
         TEST_STREAM(test_a_tombstone_waits_for_what_is_left),
+        TEST_STREAM(test_a_full_store_is_only_made_smaller),
         TEST_STREAM(test_a_pass_that_failed_waits),
         TEST_STREAM(test_the_last_of_a_type_is_a_tombstone),
         TEST_STREAM(test_a_purge_leaves_no_tombstones),

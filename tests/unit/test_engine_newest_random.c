@@ -1,7 +1,7 @@
 /* The engine: the newest of each name in random histories, of commits that fail,
- * crashes and retention. What is in the stream is what a reader of all of it
- * sees; what is the newest of it is worked out here. Where only that is kept,
- * nothing else may be missing. */
+ * crashes, retention, and no room. What is in the stream is what a reader of all
+ * of it sees; what is the newest of it is worked out here. Where only that is
+ * kept, nothing else may be missing. */
 #include "tests/unit/stream_fixture.h"
 
 #include <stdlib.h>
@@ -256,7 +256,9 @@ static void look(struct world *w)
 {
     td_model_fail(w->s->model, 0, TIDINGS_OK);
     let_store(w->s);
-    pass(w->s->f, 600); /* a commit may have failed */
+    pass(w->s->f, 100);
+    td_model_limit(w->s->model, 0, 0);
+    pass(w->s->f, 1100); /* a commit may have failed */
     settle_down(w->s);
     forget(w->s->f);
     look_at_all(w);
@@ -324,6 +326,8 @@ static void step(struct world *w)
             purge(w);
         break;
     case 8:
+        if (draw(w, 3) == 0)
+            td_model_limit(w->s->model, 1, 0); /* there is no room */
         pass(w->s->f, 1 + draw(w, 700));
         break;
     default:
