@@ -195,6 +195,94 @@ static void test_streams_keep_so_many_events(void **state)
     kept_in_each_storage(*state, check_events);
 }
 
+/* ---- many at once ---- */
+
+#define PUBLISHERS 8u
+#define EACH       (400u / CONF_SLOW)
+#define ROOM       (PUBLISHERS * EACH / 2) /* for half of it */
+
+/* A publisher on a bus of its own, confirm by confirm. */
+struct filler {
+    tidings_bus *bus;
+    const struct kept *k;
+    atomic_uint stored;
+    atomic_uint refused;
+    atomic_uint wrong;
+    atomic_ullong highest; /* sequence */
+};
+
+static void on_confirm(void *arg, const struct tidings_confirm *confirm)
+{
+    struct filler *f = arg;
+
+    if (confirm->err)
+        atomic_fetch_add(
+            confirm->err == TIDINGS_EFULL ? &f->refused : &f->wrong, 1);
+    else
+        atomic_fetch_add(&f->stored, 1);
+    if (!confirm->err && confirm->sequence > atomic_load(&f->highest))
+        atomic_store(&f->highest, confirm->sequence);
+}
+
+static void *fill(void *arg)
+{
+    struct filler *f = arg;
+    const struct tidings_event event = {.type = f->k->type};
+    const struct tidings_publish_options options = {
+        .level = TIDINGS_OS, .on_confirm = on_confirm, .arg = f};
+
+    for (unsigned i = 0; i < EACH; i++) {
+        if (tidings_publish_with(f->bus, &event, &options))
+            atomic_fetch_add(&f->wrong, 1);
+        if (i % 16 == 0)
+            conf_pause_us(100); /* so that their batches mix */
+    }
+    if (tidings_flush(f->bus, CONF_MS))
+        atomic_fetch_add(&f->wrong, 1);
+    return NULL;
+}
+
+/* D11: not one more than there is room for, whoever comes when. */
+static void check_crowd(struct conf *c, enum tidings_storage storage)
+{
+    struct filler fillers[PUBLISHERS] = {{0}};
+    pthread_t threads[PUBLISHERS];
+    tidings_bus *bus = kept_open(c);
+    unsigned stored = 0;
+    struct kept k;
+
+    add(&k, bus, storage,
+        (struct tidings_stream_options){.max_events = ROOM,
+                                        .on_full = TIDINGS_REJECT});
+    for (unsigned i = 0; i < PUBLISHERS; i++) {
+        fillers[i].k = &k;
+        assert_ok(tidings_open(&fillers[i].bus, conf_url(), NULL));
+        pthread_create(&threads[i], NULL, fill, &fillers[i]);
+    }
+    for (unsigned i = 0; i < PUBLISHERS; i++) {
+        const struct filler *f = &fillers[i];
+
+        pthread_join(threads[i], NULL);
+        assert_ok(tidings_close(f->bus));
+        assert_int_equal(f->wrong, 0);
+        assert_int_equal(f->stored + f->refused, EACH);
+        assert_true(f->highest <= ROOM);
+        stored += f->stored;
+    }
+    assert_int_equal(figure(bus, &k, "events"), stored);
+    assert_true(stored <= ROOM);
+    /* a batch is stored whole or refused whole */
+    while (publish_large(&k, bus, 1) == TIDINGS_OK)
+        stored++;
+    assert_int_equal(stored, ROOM);
+    assert_int_equal(figure(bus, &k, "events"), ROOM);
+}
+
+static void test_streams_reject_whoever_comes_too_late(void **state)
+{
+    kept_in_each_storage(*state, check_crowd);
+}
+
 /* ---- age ---- */
 
 /* Looked at once a second: all in one test, so that it waits once. */
@@ -290,6 +378,7 @@ int conf_run_retention(void)
         KEPT_TEST(test_streams_keep_so_many_bytes),
         KEPT_TEST(test_streams_reject_more_bytes),
         KEPT_TEST(test_streams_keep_so_many_events),
+        KEPT_TEST(test_streams_reject_whoever_comes_too_late),
         KEPT_TEST(test_streams_keep_so_long),
         KEPT_TEST(test_the_next_broker_keeps_the_same),
     };
