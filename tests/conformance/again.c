@@ -8,7 +8,7 @@
 static const struct tidings_sub_options from_all = {
     .start = {.kind = TIDINGS_START_ALL}};
 
-/* Killed while events are under way: each is stored once, in order. */
+/* D01, D04: killed while events are under way: each is stored once, in order. */
 static void test_what_is_sent_again_is_stored_once(void **state)
 {
     struct conf *c = *state;

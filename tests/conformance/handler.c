@@ -498,6 +498,7 @@ static void race_unsubscribe(struct conf *c, tidings_bus *from, tidings_bus *to)
     assert_true(calls >= RACES / 2);
 }
 
+/* D22 */
 static void test_no_call_after_unsubscribe_returned(void **state)
 {
     struct conf *c = *state;

@@ -237,6 +237,7 @@ static void test_lists_come_again_as_a_whole(void **state)
 }
 
 /* What no broker would take is not even packed. */
+/* D20: none of it is stored, and which is bad is said */
 static void test_lists_have_bounds(void **state)
 {
     static struct tidings_event events[TIDINGS_LIST_MAX + 1];

@@ -168,6 +168,7 @@ static void test_default_stream_takes_what_no_other_takes(void **state)
     assert_int_equal(operate_stream_figure(bus, "events", "last"), last + 1);
 }
 
+/* D19 */
 static void test_no_stream_is_an_error_of_confirms(void **state)
 {
     struct conf *c = *state;

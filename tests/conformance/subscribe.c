@@ -7,6 +7,7 @@
 #define EACH              (20000 / CONF_SLOW)
 #define SUBSCRIPTIONS_MAX 1024
 
+/* D19 */
 static void test_types_and_patterns_are_checked(void **state)
 {
     static const struct {

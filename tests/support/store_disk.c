@@ -1,5 +1,6 @@
 #include "tests/support/store_disk.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,7 @@ static int slow_ms;
 static atomic_int syncing;
 static pthread_cond_t let_go = PTHREAD_COND_INITIALIZER;
 static bool held;
+static unsigned entries; /* of the folder, when it was synced last */
 static bool logging;
 static struct td_disk_event *events;
 static size_t events_len;
@@ -67,6 +69,7 @@ void td_disk_watch(const char *dir)
     if (dir && !realpath(dir, folder))
         folder[0] = '\0';
     memset(count, 0, sizeof(count));
+    entries = 0;
     fail_at = 0;
     has_failed = false;
     slow_ms = 0;
@@ -96,6 +99,26 @@ unsigned td_disk_count(enum td_disk_call call)
 {
     pthread_mutex_lock(&lock);
     unsigned n = count[call];
+    pthread_mutex_unlock(&lock);
+    return n;
+}
+
+unsigned td_disk_entries(const char *dir)
+{
+    unsigned n = 0;
+    DIR *d = opendir(dir);
+
+    while (d && readdir(d))
+        n++;
+    if (d)
+        closedir(d);
+    return n;
+}
+
+unsigned td_disk_entries_synced(void)
+{
+    pthread_mutex_lock(&lock);
+    unsigned n = entries;
     pthread_mutex_unlock(&lock);
     return n;
 }
@@ -263,6 +286,13 @@ SHOWN ssize_t writev(int fd, const struct iovec *iov, int n)
     return do_write(fd, iov, n, -1);
 }
 
+static bool is_folder(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 static int do_sync(int fd, long number)
 {
     enum td_disk_file file = TD_DISK_FILES;
@@ -285,6 +315,8 @@ static int do_sync(int fd, long number)
     slow_down(wait_ms);
     rc = (int)syscall(number, fd);
     pthread_mutex_lock(&lock);
+    if (rc == 0 && is_folder(fd))
+        entries = td_disk_entries(folder);
     if (logging && file < TD_DISK_FILES && rc == 0)
         note((struct td_disk_event){.file = file, .kind = TD_DISK_SYNCED},
              NULL);

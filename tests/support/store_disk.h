@@ -28,6 +28,11 @@ bool td_disk_failed(void);
 /* How many there were since td_disk_watch(). */
 unsigned td_disk_count(enum td_disk_call call);
 
+/* Entries of a folder; and of the one that is watched, when it was synced last
+ * since then. */
+unsigned td_disk_entries(const char *dir);
+unsigned td_disk_entries_synced(void);
+
 /* Syncs take so long. */
 void td_disk_slow(int ms);
 /* Syncs wait until they are let go. */

@@ -231,6 +231,7 @@ static void test_repeat_is_stored_by_its_number_too(void **state)
     assert_int_equal(of_stream(s, "events"), 0);
 }
 
+/* D04 */
 static void test_repeat_is_known_after_a_crash(void **state)
 {
     static const char *const ids[] = {A, B, C};

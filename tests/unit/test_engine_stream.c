@@ -173,6 +173,7 @@ static void test_stream_takes_what_is_expected(void **state)
     assert_int_equal(events_to(s->f, "sub"), 3);
 }
 
+/* D20 */
 static void test_stream_takes_all_or_nothing(void **state)
 {
     struct streams *s = *state;

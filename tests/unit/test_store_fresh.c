@@ -453,6 +453,7 @@ static void test_fresh_notices_a_transaction_that_is_undone(void **state)
 
 /* ---- folders without a log ---- */
 
+/* C16: it is read */
 static void test_fresh_folder_of_the_format_before(void **state)
 {
     uint8_t stored[28] = {0};

@@ -106,6 +106,7 @@ static void drain(unsigned from, unsigned to)
     assert_ok(td_rig_commit(&rig, &txn, TD_LEVEL_DISK));
 }
 
+/* C11 */
 static void test_store_works_on_a_full_disk(void **state)
 {
     const char *is_long = getenv("TIDINGS_LONG");

@@ -202,6 +202,7 @@ static void test_lmdb_is_not_kept_by_a_child(void **state)
 
 /* ---- format ---- */
 
+/* C16 */
 static void test_lmdb_refuses_a_newer_format(void **state)
 {
     uint8_t stored[28] = {0};
@@ -227,6 +228,7 @@ static void test_lmdb_refuses_a_newer_format(void **state)
     assert_non_null(strstr(why, "reads 3"));
 }
 
+/* C07: of another program */
 static void test_lmdb_refuses_what_is_not_a_store(void **state)
 {
     MDB_val k = {.mv_size = 1, .mv_data = "x"};
@@ -368,6 +370,7 @@ static void test_lmdb_refuses_a_damaged_tree(void **state)
     assert_non_null(strstr(why, "keys are out of order"));
 }
 
+/* C07, C08 */
 static void test_lmdb_refuses_a_file_cut_short(void **state)
 {
     char path[200];
@@ -390,7 +393,6 @@ static void test_lmdb_refuses_a_file_cut_short(void **state)
     }
 }
 
-/* An older copy of the file beside a newer mark. */
 /* A free page whose number is damaged is written far behind the end: what lies
  * between is not to be allocated. */
 static void test_lmdb_does_not_fill_up_a_file_too_long(void **state)
@@ -409,6 +411,7 @@ static void test_lmdb_does_not_fill_up_a_file_too_long(void **state)
     assert_true((uint64_t)st.st_blocks * 512 <= 4 * (uint64_t)TD_STORE_RESERVE);
 }
 
+/* An older copy of the file beside a newer mark. */
 static void test_lmdb_refuses_an_older_state(void **state)
 {
     char command[512];

@@ -175,6 +175,7 @@ static void test_log_takes_no_more_than_it_holds(void **state)
     assert_found(BASE, 1, n);
 }
 
+/* C21 */
 static void test_log_of_older_laps_is_not_found(void **state)
 {
     (void)state;
@@ -188,6 +189,7 @@ static void test_log_of_older_laps_is_not_found(void **state)
     }
 }
 
+/* C07: a file that was copied in */
 static void test_log_of_another_folder_is_not_found(void **state)
 {
     static const uint8_t other[16] = "another one's id";
@@ -242,6 +244,7 @@ static void torn_at_every_byte(const uint8_t *before)
     free(whole);
 }
 
+/* C04, C08: zeros behind it */
 static void test_log_torn_at_every_byte(void **state)
 {
     uint8_t *zeros = calloc(1, TD_STORE_LOG_BYTES);
@@ -253,6 +256,7 @@ static void test_log_torn_at_every_byte(void **state)
     free(zeros);
 }
 
+/* C08, C21: what was written there before behind it */
 static void test_log_torn_above_an_older_lap(void **state)
 {
     uint8_t *before = malloc(TD_STORE_LOG_BYTES);
