@@ -364,7 +364,8 @@ int td_cli_group_seek(const struct td_settings *settings)
 {
     if (settings->words_len == 2 &&
         settings->sub.start.kind == TIDINGS_START_DEFAULT) {
-        td_complain("group seek wants --start: new, all, a sequence or a time");
+        td_complain(
+            "group seek wants --start: new, all, last, a sequence or a time");
         return TD_EXIT_USAGE;
     }
     return run(settings, "group seek", seek);
