@@ -97,6 +97,7 @@ void td_locate(struct td_engine *e, struct td_consumer *c,
         found(e, c, start->sequence < next ? start->sequence : next);
         return;
     case TD_START_TIME:
+        td_newest_end(c); /* also for whoever is killed while it looks */
         c->sought_ms = start->time_ms;
         c->locating = true;
         c->low = stream->kept.first;

@@ -144,6 +144,57 @@ static void test_seek_has_no_time_for_other_starts(void **state)
     assert_false(td_map_find(row, "start_ms", &value));
 }
 
+/* ---- away from the newest of each type ---- */
+
+/* A group that is to have the newest of each of two types of 1 to 5, and no
+ * member. */
+static void begin_with_newest(struct streams *s)
+{
+    hello(s->f, "pub");
+    put(s, "pub", "a", 3, 1, DISK);
+    put(s, "pub", "b", 2, 4, DISK);
+    call(s, "pub", "group.add", "{" G " \"start\" \"last\"}");
+    pass(s->f, 100);
+    settle_down(s);
+}
+
+static void join(struct streams *s)
+{
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "events", "g", "");
+}
+
+static void test_seek_ends_the_wish_for_the_newest(void **state)
+{
+    struct streams *s = *state;
+
+    begin_with_newest(s);
+    call(s, "pub", "group.seek", ALL);
+    join(s);
+    assert_int_equal(events_to(s->f, "sub"), 5);
+}
+
+/* The time is looked for in the store, where nobody answers, and the broker is
+ * killed meanwhile: rather too early than too late. */
+static void test_seek_to_a_time_ends_it_whoever_is_killed(void **state)
+{
+    struct streams *s = *state;
+
+    begin_with_newest(s);
+    kill_broker(s); /* nothing is in memory */
+    hello(s->f, "pub");
+    hold_store(s);
+    give(s->f, "pub",
+         "[15 1 \"group.seek\" {" G " \"start\" \"time\" \"start_ms\" 1}]");
+    pass(s->f, 100);
+    td_model_commit(s->model, 8);
+    settle_down(s);
+    assert_true(s->f->engine->streams.consumers->locating);
+    kill_broker(s);
+    join(s);
+    assert_int_equal(events_to(s->f, "sub"), 5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +204,8 @@ int main(void)
         TEST_STREAM(test_seek_buries_again_what_was_not_written),
         TEST_STREAM(test_seek_leaves_the_start_that_was_asked_for),
         TEST_STREAM(test_seek_has_no_time_for_other_starts),
+        TEST_STREAM(test_seek_ends_the_wish_for_the_newest),
+        TEST_STREAM(test_seek_to_a_time_ends_it_whoever_is_killed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
