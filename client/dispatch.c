@@ -325,10 +325,11 @@ static size_t deliver(struct td_bus *b, struct td_notice *n, size_t max)
 static void call_on_gap(struct td_bus *b, struct td_notice *n)
 {
     struct td_bus_sub *sub = n->sub;
+    const struct tidings_gap gap = {n->count, n->text, n->first, n->last};
 
     if (!atomic_load(&sub->ended)) {
         begin(b, sub);
-        sub->on_gap(sub->arg, n->count, n->text);
+        sub->on_gap(sub->arg, &gap);
         done(b);
     }
     td_notice_free(n);
@@ -358,6 +359,8 @@ static void call_on_status(struct td_bus *b, struct td_notice *n)
         .text = text_of(b, n, buffer, sizeof(buffer)),
         .sub = td_bus_sub_handle(b, n->sub),
         .count = n->count,
+        .first = n->first,
+        .last = n->last,
     };
 
     pthread_mutex_unlock(b->lock);

@@ -110,15 +110,17 @@ tidings_err td_job_new(struct td_job **out, struct td_bus_sub *sub,
     return TIDINGS_OK;
 }
 
-struct td_job *td_job_gap(uint64_t missed, struct td_str reason)
+struct td_job *td_job_gap(const struct td_gap *gap)
 {
     struct td_job *job = calloc(1, sizeof(*job));
 
     if (!job)
         return NULL;
-    job->missed = missed;
-    snprintf(job->reason, sizeof(job->reason), "%.*s", (int)reason.len,
-             reason.data);
+    job->missed = gap->events;
+    job->first = gap->first;
+    job->last = gap->last;
+    snprintf(job->reason, sizeof(job->reason), "%.*s", (int)gap->reason.len,
+             gap->reason.data);
     return job;
 }
 

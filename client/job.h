@@ -65,6 +65,8 @@ struct td_job {
     uint32_t slips_len;
     /* or, when message is NULL, a gap: */
     uint64_t missed;
+    uint64_t first; /* struct td_gap */
+    uint64_t last;
     char reason[32];
 };
 
@@ -80,7 +82,7 @@ tidings_err td_job_new(struct td_job **out, struct td_bus_sub *sub,
                        struct td_message *message, const struct td_delivery *d,
                        bool keyed, struct td_batches *tables);
 /* NULL without memory. */
-struct td_job *td_job_gap(uint64_t missed, struct td_str reason);
+struct td_job *td_job_gap(const struct td_gap *gap);
 void td_job_free(struct td_job *job);
 
 /* Takes up to max events of those that any worker may handle; false: there are

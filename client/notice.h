@@ -39,6 +39,8 @@ struct td_notice {
     enum tidings_status_kind kind;
     tidings_err err;
     uint64_t count;
+    uint64_t first; /* of a gap: struct td_gap */
+    uint64_t last;
     char text[]; /* at most TD_NOTICE_TEXT_MAX, and a NUL */
 };
 

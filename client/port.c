@@ -68,21 +68,33 @@ static struct td_notice *news_new(enum td_notice_what what,
     return n;
 }
 
-static void port_status(void *ctx, enum tidings_status_kind kind,
-                        tidings_err err, const char *text, struct td_csub *sub,
-                        uint64_t count)
+/* NULL: nobody asks, or as of news_new(). */
+static struct td_notice *status_new(struct td_bus *b,
+                                    enum tidings_status_kind kind,
+                                    tidings_err err, const char *text,
+                                    struct td_csub *sub, uint64_t count)
 {
-    struct td_bus *b = ctx;
     struct td_notice *n = NULL;
 
     if (b->on_status)
         n = news_new(TD_NOTICE_STATUS, owner_of(sub), count, text,
                      strlen(text));
     if (!n)
-        return;
+        return NULL;
     n->kind = kind;
     n->err = err;
-    td_push_notice(b, n);
+    return n;
+}
+
+static void port_status(void *ctx, enum tidings_status_kind kind,
+                        tidings_err err, const char *text, struct td_csub *sub,
+                        uint64_t count)
+{
+    struct td_bus *b = ctx;
+    struct td_notice *n = status_new(b, kind, err, text, sub, count);
+
+    if (n)
+        td_push_notice(b, n);
 }
 
 static bool is_same_gap(const struct td_notice *n, const struct td_bus_sub *sub,
@@ -93,30 +105,52 @@ static bool is_same_gap(const struct td_notice *n, const struct td_bus_sub *sub,
            memcmp(n->text, reason.data, reason.len) == 0;
 }
 
-static void port_gap(void *ctx, struct td_csub *csub, uint64_t events,
-                     struct td_str reason)
+static void add_gap(struct td_notice *n, const struct td_gap *gap)
+{
+    n->count += gap->events;
+    n->first = n->first < gap->first ? n->first : gap->first;
+    n->last = n->first == 0 ? 0 : n->last > gap->last ? n->last : gap->last;
+}
+
+static void call_on_gap(struct td_bus *b, struct td_bus_sub *sub,
+                        const struct td_gap *gap)
+{
+    struct td_notice *n = td_notices_latest(&b->notices);
+
+    if (sub->pool) {
+        td_pool_gap(sub->pool, gap);
+        return;
+    }
+    if (is_same_gap(n, sub, gap->reason)) {
+        add_gap(n, gap);
+        return;
+    }
+    n = news_new(TD_NOTICE_GAP, sub, gap->events, gap->reason.data,
+                 gap->reason.len);
+    if (!n)
+        return;
+    n->first = gap->first;
+    n->last = gap->last;
+    td_push_notice(b, n);
+}
+
+static void port_gap(void *ctx, struct td_csub *csub, const struct td_gap *gap)
 {
     struct td_bus *b = ctx;
     struct td_bus_sub *sub = owner_of(csub);
     struct td_notice *n;
 
-    if (!sub)
-        return;
-    sub->missed += events;
-    if (!sub->on_gap || atomic_load(&sub->ended))
-        return;
-    if (sub->pool) {
-        td_pool_gap(sub->pool, events, reason);
-        return;
+    if (sub) {
+        sub->missed += gap->events;
+        if (sub->on_gap && !atomic_load(&sub->ended))
+            call_on_gap(b, sub, gap);
     }
-    n = td_notices_latest(&b->notices);
-    if (is_same_gap(n, sub, reason)) {
-        n->count += events;
+    n = status_new(b, TIDINGS_GAP, TIDINGS_EFULL, gap->text, csub, gap->events);
+    if (!n)
         return;
-    }
-    n = news_new(TD_NOTICE_GAP, sub, events, reason.data, reason.len);
-    if (n)
-        td_push_notice(b, n);
+    n->first = gap->first;
+    n->last = gap->last;
+    td_push_notice(b, n);
 }
 
 static void port_confirmed(void *ctx, struct td_confirmed *confirmed)

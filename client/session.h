@@ -135,6 +135,15 @@ struct td_question {
 /* Subscriptions are found by number: mostly one to a bucket. */
 #define TD_SUB_BUCKETS 1024u
 
+/* What a subscription missed. */
+struct td_gap {
+    uint64_t events;
+    struct td_str reason; /* the frame's, as it came */
+    uint64_t first;   /* they were among these sequences of its stream … */
+    uint64_t last;    /* … 0: not known */
+    const char *text; /* all of it, in words */
+};
+
 /* What the session does to the world; none may call back into it. */
 struct td_client_port {
     void *ctx;
@@ -147,10 +156,8 @@ struct td_client_port {
     /* Keeps other threads from the packer while the session closes its batch;
      * NULL: there are none. */
     void (*guard)(void *ctx, bool on);
-    /* A subscription missed events, right before the status that says so;
-     * NULL: nobody asks. reason is the frame's, as it came. */
-    void (*gap)(void *ctx, struct td_csub *sub, uint64_t events,
-                struct td_str reason);
+    /* A subscription missed events; NULL: that is a status, as all else. */
+    void (*gap)(void *ctx, struct td_csub *sub, const struct td_gap *gap);
     /* Confirmed, and the waiters are to be called; takes it over, and says how
      * many were called by td_publisher_called(). NULL: no event has any. */
     void (*confirmed)(void *ctx, struct td_confirmed *confirmed);

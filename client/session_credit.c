@@ -2,6 +2,7 @@
 #include "client/session_internal.h"
 
 #include "proto/option.h"
+#include "proto/plural.h"
 
 #include <stdio.h>
 #include <utlist.h>
@@ -259,16 +260,39 @@ void td_client_lost_delivery(struct td_client *c, const struct td_delivery *d)
 
 /* ---- gaps ---- */
 
+static void put_in_words(char *text, size_t size, const struct td_csub *sub,
+                         const struct td_gap *gap)
+{
+    const char *s = td_plural(gap->events, "", "s");
+    char last[40] = "";
+
+    if (gap->first == 0) {
+        snprintf(text, size, "missed %llu event%s: %.*s",
+                 (unsigned long long)gap->events, s,
+                 (int)(gap->reason.len > 20 ? 20 : gap->reason.len),
+                 gap->reason.data);
+        return;
+    }
+    if (gap->last > gap->first)
+        snprintf(last, sizeof(last), " to %llu", (unsigned long long)gap->last);
+    snprintf(text, size,
+             "lost %llu event%s, sequence%s %llu%s of %s: retention was faster "
+             "than %s%s",
+             (unsigned long long)gap->events, s, *last ? "s" : "",
+             (unsigned long long)gap->first, last, sub->stream,
+             sub->durable ? "group " : "this reader", sub->group);
+}
+
 void td_client_on_gap(struct td_client *c, const struct td_frame *f)
 {
     const struct td_client_port *port = &c->options.port;
     struct td_csub *sub = td_client_sub_find(c, f->u.gap.subscription);
-    uint64_t events = f->u.gap.events;
-    struct td_str reason = f->u.gap.reason;
-    char text[64];
+    struct td_gap gap = {f->u.gap.events, f->u.gap.reason, f->u.gap.first,
+                         f->u.gap.last, NULL};
+    char text[320];
 
-    if (sub && sub->durable && events == 0 &&
-        td_bytes_equal(reason, td_str_of("full"))) {
+    if (sub && sub->durable && gap.events == 0 &&
+        td_bytes_equal(gap.reason, td_str_of("full"))) {
         port->status(port->ctx, TIDINGS_GROUP_FULL, TIDINGS_EFULL,
                      "the group is full: no more events come until some are "
                      "settled",
@@ -277,12 +301,15 @@ void td_client_on_gap(struct td_client *c, const struct td_frame *f)
     }
     if (!is_wanted(sub) || (sub->state == TD_CSUB_ENDING && !sub->wants_rest))
         return; /* nobody wants it any more */
-    snprintf(text, sizeof(text), "missed %llu events: %.*s",
-             (unsigned long long)events,
-             (int)(reason.len > 20 ? 20 : reason.len), reason.data);
-    sub->missed += events;
-    c->missed += events;
+    if (!sub->streamed || gap.first == 0 || gap.last < gap.first)
+        gap.first = gap.last = 0;
+    put_in_words(text, sizeof(text), sub, &gap);
+    gap.text = text;
+    sub->missed += gap.events;
+    c->missed += gap.events;
     if (port->gap)
-        port->gap(port->ctx, sub, events, reason);
-    port->status(port->ctx, TIDINGS_GAP, TIDINGS_EFULL, text, sub, events);
+        port->gap(port->ctx, sub, &gap);
+    else
+        port->status(port->ctx, TIDINGS_GAP, TIDINGS_EFULL, text, sub,
+                     gap.events);
 }

@@ -25,7 +25,7 @@ struct td_bus_sub {
     struct td_csub *csub; /* NULL once it is over */
     tidings_handler handler;
     void *arg;
-    void (*on_gap)(void *arg, uint64_t missed, const char *reason);
+    void (*on_gap)(void *arg, const struct tidings_gap *gap);
     int timeout_ms;     /* of the handler; 0: none */
     bool alone;         /* live, in no group: it may be given again what it
                              had */

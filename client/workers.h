@@ -35,7 +35,7 @@ void td_pools_reap(struct td_bus *b, bool all);
 /* Takes the message over; false: there is no memory. */
 bool td_pool_push(struct td_bus *b, struct td_bus_sub *sub,
                   struct td_message *m, const struct td_delivery *d);
-void td_pool_gap(struct td_pool *pool, uint64_t missed, struct td_str reason);
+void td_pool_gap(struct td_pool *pool, const struct td_gap *gap);
 
 /* Tells the session what handlers have said by now. */
 void td_pool_settle(struct td_pool *pool);

@@ -77,9 +77,9 @@ bool td_pool_push(struct td_bus *b, struct td_bus_sub *sub,
     return true;
 }
 
-void td_pool_gap(struct td_pool *pool, uint64_t missed, struct td_str reason)
+void td_pool_gap(struct td_pool *pool, const struct td_gap *gap)
 {
-    struct td_job *job = td_job_gap(missed, reason);
+    struct td_job *job = td_job_gap(gap);
 
     if (!job)
         return; /* it is news, not state: tidings_sub_info() has that */

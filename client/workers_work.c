@@ -200,8 +200,11 @@ void td_worker_do(struct td_worker *w)
     struct td_bus_sub *sub = w->pool->sub;
 
     if (w->work == TD_WORK_GAP) {
+        const struct tidings_gap gap = {w->gap->missed, w->gap->reason,
+                                        w->gap->first, w->gap->last};
+
         if (!is_ended(w))
-            sub->on_gap(sub->arg, w->gap->missed, w->gap->reason);
+            sub->on_gap(sub->arg, &gap);
         return;
     }
     td_call_begin(&w->call);

@@ -11,6 +11,7 @@ const struct td_str td_nil = {"\xc0", 1};
 enum field_kind {
     F_END,
     F_UINT,     /* uint64_t, 0..2^63-1 */
+    F_MORE,     /* the same, which may be missing at the end: 0 */
     F_STR,      /* td_str */
     F_NAME,     /* td_str, at most TD_NAME_BYTES_MAX */
     F_PRODUCER, /* td_str, a bin of TD_PRODUCER_BYTES */
@@ -97,7 +98,9 @@ static const struct op_row ops[TD_OP_END] = {
                 false,
                 {{F_UINT, AT(gap.subscription)},
                  {F_UINT, AT(gap.events)},
-                 {F_STR, AT(gap.reason)}}},
+                 {F_STR, AT(gap.reason)},
+                 {F_MORE, AT(gap.first)},
+                 {F_MORE, AT(gap.last)}}},
     [TD_PING] = {"PING", CLIENT | BROKER, false, {{F_UINT, AT(ping.token)}}},
     [TD_PONG] = {"PONG", CLIENT | BROKER, false, {{F_UINT, AT(pong.token)}}},
     [TD_STATS] = {"STATS",
@@ -162,6 +165,7 @@ static bool read_field(struct td_reader *r, enum field_kind kind, void *to)
 
     switch (kind) {
     case F_UINT:
+    case F_MORE:
         return td_read_uint(r, to);
     case F_STR:
         return td_read_str(r, str);
@@ -178,6 +182,18 @@ static bool read_field(struct td_reader *r, enum field_kind kind, void *to)
         break;
     }
     return false;
+}
+
+/* The field is missing, and so are those behind it; false: it may not be. */
+static bool leave_out(enum field_kind kind, void *to)
+{
+    if (kind == F_OPTIONS)
+        *(struct td_str *)to = (struct td_str){"", 0};
+    else if (kind == F_MORE)
+        *(uint64_t *)to = 0;
+    else
+        return false;
+    return true;
 }
 
 tidings_err td_frame_decode(struct td_frame *out, const void *data, size_t len,
@@ -208,10 +224,8 @@ tidings_err td_frame_decode(struct td_frame *out, const void *data, size_t len,
     for (int i = 0; row->fields[i].kind != F_END; i++) {
         void *to = (char *)out + row->fields[i].at;
 
-        if (count == 0 && row->fields[i].kind == F_OPTIONS) {
-            *(struct td_str *)to = (struct td_str){"", 0};
-            return TIDINGS_OK;
-        }
+        if (count == 0 && leave_out(row->fields[i].kind, to))
+            continue;
         if (count-- == 0 || !read_field(&r, row->fields[i].kind, to))
             return TIDINGS_EPROTO;
     }
@@ -233,6 +247,7 @@ static void pack_field(msgpack_packer *pk, enum field_kind kind,
 
     switch (kind) {
     case F_UINT:
+    case F_MORE:
         msgpack_pack_uint64(pk, *(const uint64_t *)from);
         return;
     case F_STR:
@@ -257,10 +272,11 @@ static void pack_field(msgpack_packer *pk, enum field_kind kind,
 static bool is_left_out(const struct op_row *row, size_t field,
                         const struct td_frame *frame)
 {
-    const struct td_str *str =
-        (const void *)((const char *)frame + row->fields[field].at);
+    const void *at = (const char *)frame + row->fields[field].at;
+    enum field_kind kind = row->fields[field].kind;
 
-    return row->fields[field].kind == F_OPTIONS && str->len == 0;
+    return (kind == F_OPTIONS && ((const struct td_str *)at)->len == 0) ||
+           (kind == F_MORE && *(const uint64_t *)at == 0);
 }
 
 void td_frame_encode(struct td_buf *b, const struct td_frame *frame)

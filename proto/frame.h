@@ -116,6 +116,8 @@ struct td_frame {
             uint64_t subscription;
             uint64_t events;
             struct td_str reason;
+            uint64_t first; /* of what a stream keeps: among these … */
+            uint64_t last;  /* … sequences; 0: not said */
         } gap;
         struct {
             uint64_t token;

@@ -43,13 +43,12 @@ static tidings_err on_event(void *arg, const struct tidings_event *event)
     return TIDINGS_OK;
 }
 
-static void on_gap(void *arg, uint64_t missed, const char *reason)
+static void on_gap(void *arg, const struct tidings_gap *gap)
 {
     struct td_load_subscriber *sub = arg;
 
-    (void)reason;
     atomic_store_explicit(&sub->heard_ns, td_clock_ns(), memory_order_relaxed);
-    td_load_add(&sub->missed, missed);
+    td_load_add(&sub->missed, gap->missed);
 }
 
 int td_load_subscribe(struct td_load *load, struct td_load_subscriber *sub)

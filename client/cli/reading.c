@@ -166,11 +166,15 @@ static tidings_err on_event(void *arg, const struct tidings_event *event)
     return TIDINGS_OK;
 }
 
-static void on_gap(void *arg, uint64_t missed, const char *reason)
+static void on_gap(void *arg, const struct tidings_gap *gap)
 {
-    (void)arg;
-    td_complain("%" PRIu64 " event%s no longer there: %s", missed,
-                td_plural(missed, " is", "s are"), reason);
+    const struct td_reading *r = arg;
+
+    if (gap->first > 0)
+        td_status_tell_lost(gap, r->stream, NULL);
+    else
+        td_complain("%" PRIu64 " event%s no longer there: %s", gap->missed,
+                    td_plural(gap->missed, " is", "s are"), gap->reason);
 }
 
 static void on_status(void *arg, const struct tidings_status *status)

@@ -1,6 +1,7 @@
 #include "client/cli/status.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "client/cli/out.h"
 
@@ -46,4 +47,19 @@ void td_status_tell(struct td_status *s, const struct tidings_status *status)
     case TIDINGS_FENCED:         /* nor under a name */
         break;
     }
+}
+
+void td_status_tell_lost(const struct tidings_gap *gap, const char *stream,
+                         const char *group)
+{
+    bool many = gap->last > gap->first;
+    char last[32] = "";
+
+    if (many)
+        snprintf(last, sizeof(last), " to %" PRIu64, gap->last);
+    td_complain("lost %" PRIu64 " event%s, sequence%s %" PRIu64 "%s of %s: "
+                "retention was faster than %s%s",
+                gap->missed, td_plural(gap->missed, "", "s"), many ? "s" : "",
+                gap->first, last, stream, group ? "group " : "this reader",
+                group ? group : "");
 }

@@ -15,4 +15,9 @@ struct td_status { /* all zero at first */
 /** For on_status, with own_loop: on the thread of the caller. */
 void td_status_tell(struct td_status *s, const struct tidings_status *status);
 
+/** For on_gap of what a stream keeps, where the sequences are known: gap->first
+ *  is not 0. group NULL: a reader's. */
+void td_status_tell_lost(const struct tidings_gap *gap, const char *stream,
+                         const char *group);
+
 #endif

@@ -121,15 +121,18 @@ static void settle(struct sub *sub, bool out)
 }
 
 /* Where they would have stood among the events that are printed. */
-static void on_gap(void *arg, uint64_t missed, const char *reason)
+static void on_gap(void *arg, const struct tidings_gap *gap)
 {
     const struct one *one = arg;
     const struct td_settings *settings = one->sub->settings;
     bool many = settings->words_len > 1;
 
-    td_complain("missed %" PRIu64 " event%s%s%s: %s", missed,
-                td_plural(missed, "", "s"), many ? " of " : "",
-                many ? settings->words[one->index] : "", reason);
+    if (gap->first > 0)
+        td_status_tell_lost(gap, settings->sub.stream, settings->sub.group);
+    else
+        td_complain("missed %" PRIu64 " event%s%s%s: %s", gap->missed,
+                    td_plural(gap->missed, "", "s"), many ? " of " : "",
+                    many ? settings->words[one->index] : "", gap->reason);
 }
 
 static void on_status(void *arg, const struct tidings_status *status)

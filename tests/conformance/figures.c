@@ -290,17 +290,17 @@ static tidings_err note_event(void *arg, const struct tidings_event *event)
     return pace(&g->pace, event);
 }
 
-static void note_gap(void *arg, uint64_t missed, const char *reason)
+static void note_gap(void *arg, const struct tidings_gap *gap)
 {
     struct gaps *g = arg;
 
     pthread_mutex_lock(&g->lock);
     g->together += g->inside++ > 0;
-    g->next += missed;
-    g->missed += missed;
+    g->next += gap->missed;
+    g->missed += gap->missed;
     g->times++;
     g->strangers += !pthread_equal(g->thread, pthread_self());
-    snprintf(g->reason, sizeof(g->reason), "%s", reason);
+    snprintf(g->reason, sizeof(g->reason), "%s", gap->reason);
     pthread_mutex_unlock(&g->lock);
     conf_pause_us(1000);
     pthread_mutex_lock(&g->lock);

@@ -166,13 +166,17 @@ tidings_err hand_take(void *arg, const struct tidings_event *event)
     return h->answer ? h->answer(h, &call) : h->err;
 }
 
-void hand_gap(void *arg, uint64_t missed, const char *reason)
+void hand_gap(void *arg, const struct tidings_gap *gap)
 {
     struct hand *h = arg;
 
     pthread_mutex_lock(&h->lock);
-    h->missed += missed;
-    snprintf(h->reason, sizeof(h->reason), "%s", reason);
+    h->missed += gap->missed;
+    if (h->missed_first == 0 || gap->first < h->missed_first)
+        h->missed_first = gap->first;
+    if (gap->last > h->missed_last)
+        h->missed_last = gap->last;
+    snprintf(h->reason, sizeof(h->reason), "%s", gap->reason);
     pthread_cond_broadcast(&h->changed);
     pthread_mutex_unlock(&h->lock);
 }

@@ -60,6 +60,8 @@ struct hand {
     struct hand_call calls[KEPT_CALLS_MAX];
     struct tidings_delivery last; /* delivery */
     uint64_t missed;              /* told to on_gap … */
+    uint64_t missed_first;        /* … from this sequence … */
+    uint64_t missed_last;         /* … to this one, all in all … */
     char reason[64];              /* … with this reason */
     bool closed;                  /* calls wait while it is */
     bool undelivered; /* an event without a delivery: it should have one */
@@ -72,7 +74,7 @@ struct hand *hand_new(struct conf *c); /* the test's teardown frees it … */
 void hand_free(struct hand *h);        /* … if this was not called before */
 tidings_err hand_take(void *arg, const struct tidings_event *event);
 /* For on_gap. */
-void hand_gap(void *arg, uint64_t missed, const char *reason);
+void hand_gap(void *arg, const struct tidings_gap *gap);
 
 /* A member of group, or a reader if that is NULL; options may be NULL. */
 tidings_sub *hand_join(struct hand *h, tidings_bus *bus, const struct kept *k,

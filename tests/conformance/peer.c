@@ -176,7 +176,7 @@ static void test_news_that_were_dropped_are_counted(void **state)
     assert_int_equal(tally_count(t), 3);
     assert_int_equal(sscanf(news.first,
                             "(%u notices before this one were "
-                            "dropped) missed 1 events",
+                            "dropped) missed 1 event:",
                             &dropped),
                      1);
     assert_true(dropped > 0);

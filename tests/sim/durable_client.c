@@ -52,16 +52,14 @@ static void port_confirmed(void *ctx, struct td_confirmed *confirmed)
     LL_APPEND(client->confirmed, confirmed);
 }
 
-static void port_gap(void *ctx, struct td_csub *csub, uint64_t events,
-                     struct td_str reason)
+static void port_gap(void *ctx, struct td_csub *csub, const struct td_gap *gap)
 {
     struct dur_client *client = ctx;
     struct dur_sub *sub = dur_sub_of(client, csub);
 
     if (sub)
-        dur_skipped(client, sub, events);
-    dur_say(client->d, "client %u is told that it misses %llu: %.*s",
-            client->index, (ull)events, (int)reason.len, reason.data);
+        dur_skipped(client, sub, gap->events);
+    dur_say(client->d, "client %u: %s", client->index, gap->text);
 }
 
 static void port_status(void *ctx, enum tidings_status_kind kind,

@@ -75,12 +75,12 @@ static tidings_err on_event(void *arg, const struct tidings_event *event)
     return TIDINGS_OK;
 }
 
-static void on_gap(void *arg, uint64_t missed, const char *reason)
+static void on_gap(void *arg, const struct tidings_gap *gap)
 {
     struct idler *i = arg;
 
-    i->told += missed;
-    i->other_reasons += strcmp(reason, i->reason) != 0;
+    i->told += gap->missed;
+    i->other_reasons += strcmp(gap->reason, i->reason) != 0;
 }
 
 /* Everybody else has had all of it while it stood still; then it looks. */

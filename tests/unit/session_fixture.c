@@ -47,35 +47,31 @@ static bool port_send(void *ctx, const void *control, size_t len,
     return true;
 }
 
-static void port_gap(void *ctx, struct td_csub *sub, uint64_t events,
-                     struct td_str reason)
-{
-    struct fixture *f = ctx;
-
-    assert_non_null(sub);
-    f->gap_events += events;
-    snprintf(f->gap_reason, sizeof(f->gap_reason), "%.*s", (int)reason.len,
-             reason.data);
-}
-
 static void port_status(void *ctx, enum tidings_status_kind kind,
                         tidings_err err, const char *text, struct td_csub *sub,
                         uint64_t count)
 {
     struct fixture *f = ctx;
 
+    assert_true(kind != TIDINGS_GAP || sub);
     assert_true(f->status_len < STATUS_MAX);
-    if (kind == TIDINGS_GAP) {
-        assert_non_null(sub);
-        assert_int_equal(f->gap_events, count);
-        f->gap_events = 0;
-    }
     f->status[f->status_len].kind = kind;
     f->status[f->status_len].err = err;
     f->status[f->status_len].count = count;
     snprintf(f->status[f->status_len].text,
              sizeof(f->status[f->status_len].text), "%s", text);
     f->status_len++;
+}
+
+static void port_gap(void *ctx, struct td_csub *sub, const struct td_gap *gap)
+{
+    struct fixture *f = ctx;
+
+    port_status(ctx, TIDINGS_GAP, TIDINGS_EFULL, gap->text, sub, gap->events);
+    snprintf(f->gap_reason, sizeof(f->gap_reason), "%.*s", (int)gap->reason.len,
+             gap->reason.data);
+    f->gap_first = gap->first;
+    f->gap_last = gap->last;
 }
 
 void forget(struct fixture *f)

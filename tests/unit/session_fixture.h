@@ -31,11 +31,12 @@ struct fixture {
         enum tidings_status_kind kind;
         tidings_err err;
         uint64_t count;
-        char text[160];
+        char text[320];
     } status[STATUS_MAX];
     uint32_t status_len;
-    uint64_t gap_events; /* told to the port's gap, which the status follows */
-    char gap_reason[40];
+    char gap_reason[40]; /* of the last gap */
+    uint64_t gap_first;
+    uint64_t gap_last;
     struct td_delivery delivery; /* the last of the last message … */
     unsigned deliveries;         /* … that had so many */
 };

@@ -320,6 +320,7 @@ static void test_malformed_table_is_refused(void **state)
 static void test_job_without_memory_leaves_the_message(void **state)
 {
     struct fixture *f = *state;
+    const struct td_gap gap = {.events = 3, .reason = td_str_of("slow")};
 
     pack_many(f, "a", 3);
     deliver(f);
@@ -331,7 +332,7 @@ static void test_job_without_memory_leaves_the_message(void **state)
     assert_ok(td_job_new(&f->job, &f->sub, f->message, &f->delivery, false,
                          &f->tables));
     td_alloc_fail(1);
-    assert_null(td_job_gap(3, td_str_of("slow")));
+    assert_null(td_job_gap(&gap));
     td_alloc_fail(0);
 }
 

@@ -362,6 +362,69 @@ static void test_durable_forgets_with_the_session(void **state)
 
 /* ---- what the broker says ---- */
 
+/* D17: of what retention took the sequences are known. */
+static const struct {
+    const char *frame; /* behind the subscription's number */
+    const char *group; /* NULL: it reads */
+    uint64_t first;
+    uint64_t last;
+    const char *text;
+} lost[] = {
+    {"120 \"expired\" 17 136", "mails", 17, 136,
+     "lost 120 events, sequences 17 to 136 of events: retention was faster "
+     "than "
+     "group mails"},
+    {"1 \"expired\" 17 17", "mails", 17, 17,
+     "lost 1 event, sequence 17 of events: retention was faster than group "
+     "mails"},
+    {"2 \"expired\" 1 9", NULL, 1, 9,
+     "lost 2 events, sequences 1 to 9 of events: retention was faster than "
+     "this "
+     "reader"},
+    {"2 \"expired\"", "mails", 0, 0, "missed 2 events: expired"},
+    {"2 \"expired\" 3", "mails", 0, 0, "missed 2 events: expired"},
+    {"2 \"expired\" 0 3", "mails", 0, 0, "missed 2 events: expired"},
+    {"2 \"expired\" 4 3", "mails", 0, 0, "missed 2 events: expired"},
+    {"2 \"expired\" 4 5 6", "mails", 4, 5,
+     "lost 2 events, sequences 4 to 5 of events: retention was faster than "
+     "group mails"},
+};
+
+static void test_durable_tells_which_sequences_were_lost(void **state)
+{
+    struct fixture *f = *state;
+
+    greet(f, WELCOME);
+    for (size_t i = 0; i < TD_ARRAY_LEN(lost); i++) {
+        const struct tidings_sub_options o = {.stream = "events",
+                                              .group = lost[i].group};
+        struct td_csub *sub = join(f, &o);
+        char text[100];
+
+        forget(f);
+        snprintf(text, sizeof(text), "[10 %u %s]", sub->number, lost[i].frame);
+        assert_row(text, give(f, text) == TIDINGS_OK);
+        assert_row(text, f->status_len == 1 &&
+                             f->status[0].kind == TIDINGS_GAP &&
+                             f->status[0].count == sub->missed);
+        assert_string_equal(f->status[0].text, lost[i].text);
+        assert_row(text, f->gap_first == lost[i].first &&
+                             f->gap_last == lost[i].last);
+    }
+}
+
+/* A live subscription has no sequences, whatever the broker says. */
+static void test_live_gap_has_no_sequences(void **state)
+{
+    struct fixture *f = *state;
+
+    greet(f, WELCOME);
+    subscribe_live(f, 0);
+    assert_ok(give(f, "[10 1 2 \"slow\" 4 5]"));
+    assert_int_equal(f->gap_first, 0);
+    assert_int_equal(f->gap_last, 0);
+}
+
 static void test_durable_tells_of_stale_settlements(void **state)
 {
     struct fixture *f = *state;
@@ -481,6 +544,8 @@ int main(void)
         TEST(test_durable_splits_what_does_not_fit_a_frame),
         TEST(test_durable_settles_again_over_the_next_link),
         TEST(test_durable_forgets_with_the_session),
+        TEST(test_durable_tells_which_sequences_were_lost),
+        TEST(test_live_gap_has_no_sequences),
         TEST(test_durable_tells_of_stale_settlements),
         TEST(test_durable_hostile_messages_end_the_session),
         TEST(test_call_is_asked_and_answered),

@@ -197,7 +197,7 @@ enum tidings_status_kind {
                                why */
     TIDINGS_FENCED,         /* another process has taken the producer's name:
                                this bus is over, and only to be closed */
-    TIDINGS_GROUP_FULL      /* the durable group that sub is a member of is full:
+    TIDINGS_GROUP_FULL /* the durable group that sub is a member of is full:
                                max_in_flight events are not settled, or one has
                                not been for very long; no more come until some
                                are. At most once a second */
@@ -212,6 +212,18 @@ struct tidings_status {
     uint64_t count;
     const char *event_type; /* NULL when not about an event */
     const char *event_id;
+    uint64_t first; /* of TIDINGS_GAP: as in struct tidings_gap; else 0 */
+    uint64_t last;
+};
+
+/** What on_gap is told: what a subscription missed. */
+struct tidings_gap {
+    uint64_t missed;    /* events */
+    const char *reason; /* one of PROTOCOL.md 7 */
+    uint64_t first;     /* of what a stream keeps: all that was missed was from
+                           this sequence … */
+    uint64_t last; /* … to this one; between them may be others, that were
+                           not. 0: not known, and of live events */
 };
 
 /** Name of a kind, "up", "handler_failed"; "?" for a value not in the enum. */
@@ -233,7 +245,8 @@ struct tidings_options {
     const char *source; /* CloudEvents source of what is published: a URI
                            reference; default "/" + name, "/tidings" if that
                            is empty */
-    const char *producer; /* a name for what numbers the events of this bus, 1..64
+    const char
+        *producer; /* a name for what numbers the events of this bus, 1..64
                              of [A-Za-z0-9_.-]: see "Publishing under a name" in
                              tidings/durable.h. NULL: none */
     int publish_timeout_ms; /* how long a publish may wait for room; default
@@ -473,13 +486,13 @@ struct tidings_sub_options {
     bool progress; /* of a durable group: while handlers run, the broker is told
                       every 10 s that they are at it, or three times in the
                       group's ack_wait, so that this does not pass */
-    bool pull; /* of a stream: there is no handler, NULL is passed for it;
+    bool pull;     /* of a stream: there is no handler, NULL is passed for it;
                   events come when tidings_fetch() asks for them */
     /** Called where events were dropped at the broker, on the same thread as
      *  the handler: before the events that came after them, and with policy
-     *  DROP_NEWEST perhaps earlier. reason is one of PROTOCOL.md 7 and valid
-     *  during the call. TIDINGS_GAP is told as well. NULL: not called. */
-    void (*on_gap)(void *arg, uint64_t missed, const char *reason);
+     *  DROP_NEWEST perhaps earlier. gap is valid during the call. TIDINGS_GAP
+     *  is told as well. NULL: not called. */
+    void (*on_gap)(void *arg, const struct tidings_gap *gap);
 };
 
 /**
