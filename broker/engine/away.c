@@ -84,7 +84,7 @@ static void rewind_sub(struct td_engine *e, struct td_sub *sub,
     sub->sent = row->received;
     td_group_rewound(e, sub);
     if (sub->group->consumer)
-        sub->group->consumer->untold += sub->gap_told - row->missed;
+        td_overtaken_tell_again(e, sub, sub->gap_told - row->missed);
     else
         sub->group->gap[sub->gap_last] += sub->gap_told - row->missed;
     sub->gap_told = row->missed;

@@ -79,8 +79,8 @@ struct td_consumer {
     uint64_t read_next; /* where the record after those read begins; 0: look */
     bool read_moving;   /* records were being rewritten when it was asked */
     bool placed;        /* the store knows where it is */
-    uint64_t untold;    /* expired, and no member was told */
-    uint64_t overtaken; /* expired before their turn, and not logged … */
+    struct td_lost untold;   /* expired, and no member was told */
+    uint64_t overtaken;      /* expired before their turn, and not logged … */
     uint64_t overtaken_from; /* … from this sequence on */
     int64_t overtaken_ms;    /* not logged again before */
     bool hungry;             /* in the list */
@@ -231,13 +231,18 @@ void td_feed_ask(struct td_engine *e, struct td_consumer *c);
 void td_feed_lose(struct td_engine *e, struct td_consumer *c, uint64_t until);
 
 /* overtaken.c */
-/* They are gone, and were not settled: counted, and a member is told. */
-void td_consumer_expire(struct td_consumer *c, uint64_t events);
+/* They are gone, and were not settled: counted, and a member is told, or the
+ * first that comes. */
+void td_consumer_expire(struct td_engine *e, struct td_consumer *c,
+                        const struct td_lost *lost);
 /* Moves the cursor past what is gone. */
 void td_overtaken_catch_up(struct td_engine *e, struct td_consumer *c);
 void td_overtaken_log(struct td_engine *e, struct td_consumer *c);
 /* What was not told, as far as members can be. */
 void td_overtaken_tell(struct td_engine *e, struct td_consumer *c);
+/* The last so many that this member was told of have not reached it. */
+void td_overtaken_tell_again(struct td_engine *e, struct td_sub *sub,
+                             uint64_t events);
 
 /* full.c */
 /* How many more it may be fed until something is settled. */

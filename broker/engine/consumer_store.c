@@ -60,6 +60,7 @@ static void write_floor(struct td_engine *e, struct td_consumer *c)
         .floor = c->locating ? c->low : c->settled.floor,
         .dead_next = c->dead_next,
         .newest_to = c->newest_to,
+        .untold = c->untold,
     };
 
     td_buf_reset(&e->streams.value);

@@ -31,14 +31,14 @@ void td_feed_ask(struct td_engine *e, struct td_consumer *c)
 
 void td_feed_lose(struct td_engine *e, struct td_consumer *c, uint64_t until)
 {
-    uint64_t lost = until - c->cursor;
+    const struct td_lost lost = {until - c->cursor, c->cursor, until - 1};
 
     td_log(&e->options.log, TD_LOG_ERROR, "RECORD-DAMAGED",
            "stream %.*s, sequences %llu to %llu cannot be read",
            (int)c->stream->options.name.len, c->stream->options.name.data,
            (unsigned long long)c->cursor, (unsigned long long)(until - 1));
-    if (td_feed_skip(e, c, lost))
-        td_consumer_expire(c, lost);
+    if (td_feed_skip(e, c, lost.events))
+        td_consumer_expire(e, c, &lost);
 }
 
 /* *end: where the next record begins. */

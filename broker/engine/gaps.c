@@ -78,7 +78,7 @@ void td_gaps_tell(struct td_engine *e, struct td_sub *sub)
 
 /* Of so many events; false: not now. */
 static bool tell_reason(struct td_engine *e, struct td_sub *sub,
-                        uint64_t events, const char *reason)
+                        const struct td_lost *lost, const char *reason)
 {
     struct td_session *s = sub->session;
     struct td_frame f = {.op = TD_GAP};
@@ -86,9 +86,11 @@ static bool tell_reason(struct td_engine *e, struct td_sub *sub,
     if (s->away || s->doomed || td_gaps_full(s))
         return false;
     f.u.gap.subscription = sub->number;
-    f.u.gap.events = events;
+    f.u.gap.events = lost->events;
     f.u.gap.reason = td_str_of(reason);
-    sub->gap_told += events;
+    f.u.gap.first = lost->first;
+    f.u.gap.last = lost->last;
+    sub->gap_told += lost->events;
     s->gaps_out++;
     td_engine_send(e, s, &f, NULL);
     ask_if_read(e, s);
@@ -97,13 +99,15 @@ static bool tell_reason(struct td_engine *e, struct td_sub *sub,
 
 void td_gaps_tell_full(struct td_engine *e, struct td_sub *sub)
 {
-    tell_reason(e, sub, 0, "full");
+    const struct td_lost none = {0};
+
+    tell_reason(e, sub, &none, "full");
 }
 
 bool td_gaps_tell_expired(struct td_engine *e, struct td_sub *sub,
-                          uint64_t events)
+                          const struct td_lost *lost)
 {
-    return tell_reason(e, sub, events, "expired");
+    return tell_reason(e, sub, lost, "expired");
 }
 
 void td_gaps_pong(struct td_engine *e, struct td_session *s, uint64_t token)

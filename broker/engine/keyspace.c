@@ -216,29 +216,47 @@ bool td_group_row_read(struct td_str value, struct td_group_row *out)
 }
 
 #define FLOOR_BYTES_2 17u /* of format 2 */
-#define FLOOR_BYTES   25u
+#define FLOOR_BYTES_3 25u /* written before losses were kept */
+#define FLOOR_BYTES   49u
 
 void td_floor_pack(struct td_buf *out, const struct td_floor *floor)
 {
     uint8_t bytes[FLOOR_BYTES] = {TD_VALUE_VERSION};
+    uint8_t *p = td_put_u64(bytes + 1, floor->floor);
 
-    td_put_u64(
-        td_put_u64(td_put_u64(bytes + 1, floor->floor), floor->dead_next),
-        floor->newest_to);
+    p = td_put_u64(p, floor->dead_next);
+    p = td_put_u64(p, floor->newest_to);
+    p = td_put_u64(p, floor->untold.events);
+    p = td_put_u64(p, floor->untold.first);
+    td_put_u64(p, floor->untold.last);
     td_buf_append(out, bytes, sizeof(bytes));
+}
+
+static bool read_lost(const uint8_t *p, struct td_lost *out)
+{
+    out->events = td_get_u64(p);
+    out->first = td_get_u64(p + 8);
+    out->last = td_get_u64(p + 16);
+    if (out->events == 0)
+        return out->first == 0 && out->last == 0;
+    return out->first > 0 && out->first <= out->last &&
+           out->last <= INT64_MAX && out->events <= INT64_MAX;
 }
 
 bool td_floor_read(struct td_str value, struct td_floor *out)
 {
     const uint8_t *p = td_bytes_of(value);
 
-    if ((value.len != FLOOR_BYTES && value.len != FLOOR_BYTES_2) ||
+    if ((value.len != FLOOR_BYTES && value.len != FLOOR_BYTES_2 &&
+         value.len != FLOOR_BYTES_3) ||
         p[0] != TD_VALUE_VERSION)
         return false;
     out->floor = td_get_u64(p + 1);
     out->dead_next = td_get_u64(p + 9);
-    out->newest_to = value.len == FLOOR_BYTES ? td_get_u64(p + 17) : 0;
-    return out->floor > 0 && out->dead_next > 0;
+    out->newest_to = value.len >= FLOOR_BYTES_3 ? td_get_u64(p + 17) : 0;
+    out->untold = (struct td_lost){0};
+    return out->floor > 0 && out->dead_next > 0 &&
+           (value.len < FLOOR_BYTES || read_lost(p + 25, &out->untold));
 }
 
 /* ---- the dead ---- */

@@ -183,11 +183,19 @@ struct td_group_row {
 void td_group_row_pack(struct td_buf *out, const struct td_group_row *row);
 bool td_group_row_read(struct td_str value, struct td_group_row *out);
 
+/* Events that a group will never have, all of them among these sequences. */
+struct td_lost {
+    uint64_t events; /* 0: none, and nor are these */
+    uint64_t first;
+    uint64_t last;
+};
+
 /* How far it has come. */
 struct td_floor {
     uint64_t floor;
-    uint64_t dead_next; /* number of the next dead letter, from 1 on */
-    uint64_t newest_to; /* below it only the newest of each name; 0: all */
+    uint64_t dead_next;    /* number of the next dead letter, from 1 on */
+    uint64_t newest_to;    /* below it only the newest of each name; 0: all */
+    struct td_lost untold; /* and no member knows */
 };
 
 void td_floor_pack(struct td_buf *out, const struct td_floor *floor);

@@ -159,6 +159,7 @@ static tidings_err on_floor(struct td_engine *e, struct td_str key,
     c->cursor = row.floor;
     c->dead_next = row.dead_next;
     c->newest_to = row.newest_to;
+    c->untold = row.untold;
     c->placed = true;
     return TIDINGS_OK;
 }

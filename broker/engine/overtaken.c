@@ -7,20 +7,59 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
+/* ---- telling ---- */
+
+static void add_lost(struct td_lost *to, const struct td_lost *more)
+{
+    if (to->events == 0) {
+        *to = *more;
+        return;
+    }
+    to->events += more->events;
+    to->first = least(to->first, more->first);
+    to->last = to->last > more->last ? to->last : more->last;
+}
+
 void td_overtaken_tell(struct td_engine *e, struct td_consumer *c)
 {
-    for (struct td_sub *sub = c->group->members; sub && c->untold > 0;
+    for (struct td_sub *sub = c->group->members; sub && c->untold.events > 0;
          sub = sub->group_next) {
-        if (td_gaps_tell_expired(e, sub, c->untold))
-            c->untold = 0;
+        if (!td_gaps_tell_expired(e, sub, &c->untold))
+            continue;
+        add_lost(&sub->lost_told, &c->untold);
+        sub->lost_last = c->untold;
+        c->untold = (struct td_lost){0};
+        td_consumer_dirty(e, c);
     }
 }
 
-void td_consumer_expire(struct td_consumer *c, uint64_t events)
+void td_consumer_expire(struct td_engine *e, struct td_consumer *c,
+                        const struct td_lost *lost)
 {
-    c->count.expired += events;
-    c->untold += events;
+    if (lost->events == 0)
+        return;
+    c->count.expired += lost->events;
+    add_lost(&c->untold, lost);
+    td_consumer_dirty(e, c);
 }
+
+void td_overtaken_tell_again(struct td_engine *e, struct td_sub *sub,
+                             uint64_t events)
+{
+    struct td_consumer *c = sub->group->consumer;
+    /* what a link has lost is what was sent over it last */
+    struct td_lost again =
+        events <= sub->lost_last.events ? sub->lost_last : sub->lost_told;
+
+    again.events = events;
+    sub->lost_told = sub->lost_last = (struct td_lost){0};
+    if (events == 0)
+        return;
+    add_lost(&c->untold, &again);
+    td_consumer_dirty(e, c);
+}
+
+/* ---- finding out ---- */
 
 /* A group that is slower than retention would be told of at each step of it. */
 void td_overtaken_log(struct td_engine *e, struct td_consumer *c)
@@ -52,28 +91,52 @@ static void overtake(struct td_consumer *c, uint64_t from, uint64_t lost)
     c->overtaken += lost;
 }
 
+/* Those from the cursor on, up to a sequence, that are not settled. */
+static struct td_lost open_before(const struct td_consumer *c, uint64_t end)
+{
+    struct td_lost lost = {0};
+
+    if (!td_consumer_is_durable(c) && c->cursor < end)
+        return (struct td_lost){end - c->cursor, c->cursor, end - 1};
+    for (uint64_t at = c->cursor; at < end;) {
+        uint64_t next = least(end, td_settled_next(&c->settled, at));
+        uint64_t open = td_settled_gap(&c->settled, next, end - next);
+        const struct td_lost more = {open, next, next + open - 1};
+
+        if (open > 0)
+            add_lost(&lost, &more);
+        at = next + open;
+    }
+    return lost;
+}
+
+/* Nothing below it can be had. What is out stays open: its members settle it,
+ * or lose it when it is to come again, whatever happens to the broker. */
+static void pass_to(struct td_engine *e, struct td_consumer *c, uint64_t first)
+{
+    if (first - c->settled.floor > TD_ACK_GAP_MAX ||
+        !td_settled_mark(&c->settled, c->cursor, first - c->cursor, NULL))
+        td_settled_raise(&c->settled, first);
+    td_consumer_dirty(e, c);
+}
+
 void td_overtaken_catch_up(struct td_engine *e, struct td_consumer *c)
 {
     uint64_t from = c->cursor;
     uint64_t first = c->stream->kept.first;
-    uint64_t lost = 0;
+    struct td_lost lost;
 
     if (c->locating || c->cursor >= first)
         return;
     if (c->cursor < c->newest_to) /* what is gone is no name's newest */
         c->cursor = least(first, c->newest_to);
-    while (c->cursor < first) { /* but for what is settled */
-        uint64_t next = least(first, td_settled_next(&c->settled, c->cursor));
-        uint64_t open = td_settled_gap(&c->settled, next, first - next);
-
-        lost += td_consumer_is_durable(c) ? open : first - c->cursor;
-        c->cursor = td_consumer_is_durable(c) ? next + open : first;
-    }
-    c->read_next = 0;
+    lost = open_before(c, first);
     if (td_consumer_is_durable(c)) {
-        overtake(c, from, lost);
-        td_settled_raise(&c->settled, first);
-        td_consumer_dirty(e, c);
+        overtake(c, from, lost.events);
+        c->cursor = from;
+        pass_to(e, c, first);
     }
-    td_consumer_expire(c, lost);
+    c->cursor = first;
+    c->read_next = 0;
+    td_consumer_expire(e, c, &lost);
 }

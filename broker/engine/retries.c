@@ -62,11 +62,13 @@ static void give_up(struct td_engine *e, struct td_consumer *c, uint32_t events)
 {
     struct td_retry *retry = td_retries_first(&c->retries);
     uint64_t sequence = retry->sequence;
+    struct td_lost lost;
 
     events = events < retry->count ? events : retry->count;
     if (c->redriven) /* the next one may have a dead letter */
         events = 1;
-    td_consumer_expire(c, events);
+    lost = (struct td_lost){events, sequence, sequence + events - 1};
+    td_consumer_expire(e, c, &lost);
     td_retries_shift(&c->retries, events);
     td_consumer_done(e, c, sequence, events);
 }

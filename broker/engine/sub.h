@@ -41,8 +41,10 @@ struct td_sub {
     bool pulls;             /* of a stream: it has credit only when it asks */
     uint64_t window_events; /* the first credit */
     uint64_t window_bytes;
-    uint64_t gap_told;     /* events, since it began */
-    enum td_drop gap_last; /* reason: also of what is told again */
+    uint64_t gap_told;        /* events, since it began */
+    enum td_drop gap_last;    /* reason: also of what is told again */
+    struct td_lost lost_told; /* of a stream: since its session was here last */
+    struct td_lost lost_last; /* … in the last GAP */
     uint64_t want; /* deal.c, during one deal; away.c, during one HELLO */
 };
 
@@ -73,7 +75,7 @@ bool td_gaps_wait(const struct td_sub *sub); /* to be told */
 /* Unread are as many as may be, but for those just before a DELIVER. */
 /* What expired, of a durable group or reader; false: it cannot be told now. */
 bool td_gaps_tell_expired(struct td_engine *e, struct td_sub *sub,
-                          uint64_t events);
+                          const struct td_lost *lost);
 bool td_gaps_full(const struct td_session *s);
 /* Its durable group is full. */
 void td_gaps_tell_full(struct td_engine *e, struct td_sub *sub);

@@ -147,11 +147,10 @@ static void add_small(struct kept *k, tidings_bus *bus, uint64_t max_events)
 
 /* 1000 events were published, and the oldest are gone; returns the first that
  * is kept. */
-static uint64_t overfill(struct kept *k, tidings_bus *bus)
+static uint64_t fill(struct kept *k, tidings_bus *bus)
 {
     uint64_t first;
 
-    add_small(k, bus, 100);
     for (uint64_t n = 1; n <= 1000; n += 10)
         kept_publish(k, bus, n, 10);
     for (int64_t end = td_proc_now_ms() + CONF_MS;
@@ -161,6 +160,22 @@ static uint64_t overfill(struct kept *k, tidings_bus *bus)
     first = operate_stream_figure(bus, k->stream, "first");
     assert_true(first >= 901 && first <= 910); /* by whole records */
     return first;
+}
+
+static uint64_t overfill(struct kept *k, tidings_bus *bus)
+{
+    add_small(k, bus, 100);
+    return fill(k, bus);
+}
+
+/* It is told of these sequences, all of which it lost. */
+static void check_lost(struct hand *h, uint64_t first, uint64_t last)
+{
+    assert_true(hand_wait_missed(h, last - first + 1, CONF_MS));
+    assert_int_equal(h->missed, last - first + 1);
+    assert_int_equal(h->missed_first, first);
+    assert_int_equal(h->missed_last, last);
+    assert_string_equal(h->reason, "expired");
 }
 
 static void test_retention_keeps_the_newest(void **state)
@@ -193,11 +208,28 @@ static void test_readers_are_told_what_went_before_they_came(void **state)
     hand_join(h, bus, &k, NULL, &from);
     assert_true(hand_wait(h, 1001 - first, CONF_MS));
     assert_true(hand_saw_just(h, first, 1001 - first));
-    assert_true(hand_wait_missed(h, first - 11, CONF_MS));
-    assert_string_equal(h->reason, "expired");
+    check_lost(h, 11, first - 1);
 }
 
-/* A member or a reader that is too slow is told how much it lost. */
+/* A hand of which it is known what it saw, from a stream of events 1 to 1000:
+ * the first and the last that it did not see. */
+static void find_unseen(struct hand *h, uint64_t *first, uint64_t *last)
+{
+    uint64_t seen = 0;
+
+    *first = *last = 0;
+    for (uint64_t n = 1; n <= 1000; n++) {
+        if (seen < hand_count(h) && hand_call(h, seen).n == n) {
+            seen++;
+            continue;
+        }
+        *first = *first ? *first : n;
+        *last = n;
+    }
+}
+
+/* D17: a member or a reader that is too slow is told how much it lost, and
+ * which. */
 static void check_overtaken(struct conf *c, bool grouped)
 {
     const struct tidings_sub_options options = {
@@ -206,6 +238,8 @@ static void check_overtaken(struct conf *c, bool grouped)
     tidings_bus *slow = conf_open(c, NULL);
     struct hand *h = hand_new(c);
     uint64_t seen;
+    uint64_t first;
+    uint64_t last;
     struct kept k;
 
     add_small(&k, bus, 100);
@@ -226,6 +260,9 @@ static void check_overtaken(struct conf *c, bool grouped)
         assert_true(hand_call(h, i).n > hand_call(h, i - 1).n);
     assert_int_equal(seen + h->missed, 1000);
     assert_string_equal(h->reason, "expired");
+    find_unseen(h, &first, &last);
+    assert_int_equal(h->missed_first, first);
+    assert_int_equal(h->missed_last, last);
     if (!grouped)
         return;
     assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
@@ -243,6 +280,39 @@ static void test_overtaken_groups_are_told_what_they_lost(void **state)
     check_overtaken(*state, true);
 }
 
+/* D17: what a group loses while nobody is there is told to the first that
+ * comes, also by the next broker, and to nobody else. */
+static void test_what_is_lost_alone_is_told_to_who_comes(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    struct hand *h = hand_new(c);
+    struct hand *other = hand_new(c);
+    struct tidings_group_options group = {.group = GROUP};
+    uint64_t first;
+    struct kept k;
+
+    add_small(&k, bus, 100);
+    group.stream = k.stream;
+    assert_ok(tidings_group_add(bus, &group, CONF_MS));
+    first = fill(&k, bus);
+    if (conf_has_data()) {
+        assert_ok(tidings_close(bus));
+        conf_forget(c, bus);
+        conf_restart(c);
+        bus = kept_open(c);
+    }
+    hand_join(h, bus, &k, GROUP, NULL);
+    check_lost(h, 1, first - 1);
+    assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
+    assert_true(hand_saw_just(h, first, 1001 - first));
+    hand_join(other, bus, &k, GROUP, NULL);
+    kept_publish(&k, bus, 1001, 20); /* half of them are its */
+    assert_true(hand_wait(other, 1, CONF_MS));
+    assert_int_equal(other->missed, 0);
+    assert_int_equal(h->missed, first - 1);
+}
+
 int conf_run_readers(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +324,7 @@ int conf_run_readers(void)
         KEPT_TEST(test_readers_are_told_what_went_before_they_came),
         KEPT_TEST(test_overtaken_readers_are_told_what_they_lost),
         KEPT_TEST(test_overtaken_groups_are_told_what_they_lost),
+        KEPT_TEST(test_what_is_lost_alone_is_told_to_who_comes),
     };
 
     return cmocka_run_group_tests_name("readers", tests, NULL, NULL);

@@ -371,6 +371,10 @@ static void test_rows_of_format_2_are_read(void **state)
     assert_int_equal(floor.floor, 3);
     assert_int_equal(floor.dead_next, 9);
     assert_int_equal(floor.newest_to, 0);
+    row.len = 25; /* and one that knew nothing of losses */
+    assert_true(td_floor_read(row, &floor));
+    assert_int_equal(floor.newest_to, 7);
+    assert_int_equal(floor.untold.events, 0);
     row.len = 42;
     assert_false(td_state_read(row, &stream));
     assert_false(td_floor_read(row, &floor));
