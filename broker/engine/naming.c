@@ -67,7 +67,8 @@ void td_naming_pass(struct td_naming *n, uint64_t sequence)
     remove_first(n, print_at(n, n->from));
 }
 
-void td_naming_add(struct td_naming *n, uint64_t sequence, uint64_t hash)
+void td_naming_add(struct td_naming *n, uint64_t sequence, uint64_t hash,
+                   uint64_t ticket)
 {
     uint32_t i;
 
@@ -82,21 +83,21 @@ void td_naming_add(struct td_naming *n, uint64_t sequence, uint64_t hash)
     }
     i = print_at(n, sequence);
     if (i < n->len && n->prints[i].sequence == sequence)
-        n->prints[i].hash = hash;
+        n->prints[i] = (struct td_print){sequence, hash, ticket};
     else {
         memmove(n->prints + i + 1, n->prints + i,
                 (n->len - i) * sizeof(n->prints[0]));
-        n->prints[i] = (struct td_print){sequence, hash};
+        n->prints[i] = (struct td_print){sequence, hash, ticket};
         n->len++;
     }
 }
 
-void td_naming_trim(struct td_naming *n, const struct td_stored *stored)
+void td_naming_trim(struct td_naming *n, uint64_t written)
 {
     uint32_t len = 0;
 
     for (uint32_t i = 0; i < n->len; i++) {
-        if (td_stored_has(stored, n->prints[i].sequence))
+        if (n->prints[i].ticket <= written)
             n->prints[len++] = n->prints[i];
     }
     n->len = len;
@@ -194,7 +195,7 @@ static bool read_prints(const uint8_t *p, struct td_naming *n, uint64_t last)
     uint64_t after = n->from - 1;
 
     for (uint32_t i = 0; i < n->len; i++, p += 16) {
-        struct td_print print = {get(p), get(p + 8)};
+        struct td_print print = {get(p), get(p + 8), 0};
 
         if (print.sequence <= after || print.sequence > last)
             return false;

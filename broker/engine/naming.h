@@ -14,6 +14,7 @@
 struct td_print {
     uint64_t sequence;
     uint64_t hash;
+    uint64_t ticket; /* of the transaction that stores it; 0: it was read */
 };
 
 struct td_naming {
@@ -40,12 +41,14 @@ uint64_t td_print_hash(struct td_str type, const uint8_t *event, size_t len);
 
 void td_naming_init(struct td_naming *n, struct td_str name);
 
-/* An event was stored. */
-void td_naming_add(struct td_naming *n, uint64_t sequence, uint64_t hash);
+/* An event is stored, with that transaction. */
+void td_naming_add(struct td_naming *n, uint64_t sequence, uint64_t hash,
+                   uint64_t ticket);
 /* Up to here it is not to be known. */
 void td_naming_pass(struct td_naming *n, uint64_t sequence);
-/* Prints of what is not stored after all go. */
-void td_naming_trim(struct td_naming *n, const struct td_stored *stored);
+/* What transactions behind that one were to store is not stored after all:
+ * those prints go. */
+void td_naming_trim(struct td_naming *n, uint64_t written);
 
 enum td_likeness td_naming_compare(const struct td_naming *n, uint64_t sequence,
                                    uint64_t hash);

@@ -27,7 +27,7 @@ void td_prints_add(struct td_producer *p, const struct td_batch *batch,
                 td_naming_pass(p->naming, run->first + n);
             else
                 td_naming_add(p->naming, run->first + n,
-                              hash_of(run, event, body));
+                              hash_of(run, event, body), p->stored_ticket);
             event = td_events_skip(event, body, 1);
         }
     }

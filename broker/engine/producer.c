@@ -205,7 +205,7 @@ void td_producers_take_back(struct td_engine *e)
             p->stored.sequence = last;
         }
         if (p->naming)
-            td_naming_trim(p->naming, &p->stored);
+            td_naming_trim(p->naming, e->streams.written);
         p->stored_ticket = 0;
     }
 }

@@ -313,6 +313,29 @@ static void test_named_stores_later_what_was_refused(void **state)
     assert_int_equal(stored_events(s, "=a/2"), 6);
 }
 
+/* With more holes than are kept track of, what is stored is known all the same
+ * when one more commit fails: no number is given out twice. */
+static void test_named_with_many_holes_goes_on_behind_what_is_stored(
+    void **state)
+{
+    struct streams *s = *state;
+    uint64_t n = 1;
+
+    hello_term(s, "=a/1", 0);
+    for (uint32_t i = 0; i < TD_HOLES_MAX + 2; i++) {
+        put_size(s, "=a/1", 10, 1, n++);
+        td_model_fail(s->model, 1, TIDINGS_EFULL);
+        put_size(s, "=a/1", 10, 1, n++);
+        settle_down(s);
+    }
+    hello_term(s, "=a/2", 0);
+    check_welcome(s, "=a/2", 2, n - 2);
+    put_size(s, "=a/2", 12, 1, 1);
+    CONFIRM("=a/2", 0, 1, 1, TIDINGS_ECONFLICT, false);
+    put_size(s, "=a/2", 10, 1, 1);
+    CONFIRM("=a/2", 1, 1, 1, TIDINGS_OK, true);
+}
+
 /* What waits for its time is stored under its number, as anything else. */
 static void test_named_schedules_once(void **state)
 {
@@ -492,6 +515,7 @@ int main(void)
         TEST_STREAM(test_named_remembers_its_last_events),
         TEST_STREAM(test_named_numbers_may_be_left_out),
         TEST_STREAM(test_named_stores_later_what_was_refused),
+        TEST_STREAM(test_named_with_many_holes_goes_on_behind_what_is_stored),
         TEST_STREAM(test_named_schedules_once),
         TEST_STREAM(test_named_refuses_a_whole_that_is_partly_stored),
         TEST_STREAM(test_named_is_not_forgotten),

@@ -9,6 +9,7 @@
 struct fixture {
     struct td_naming n;
     struct td_stored stored;
+    uint64_t ticket;
     struct td_buf row;
 };
 
@@ -37,7 +38,7 @@ static int teardown(void **state)
 static void store(struct fixture *f, uint64_t first, uint64_t last)
 {
     for (uint64_t i = first; i <= last; i++)
-        td_naming_add(&f->n, i, i * 7);
+        td_naming_add(&f->n, i, i * 7, f->ticket);
     td_stored_add(&f->stored, first, last);
 }
 
@@ -88,16 +89,21 @@ static void test_naming_takes_back_what_is_not_stored(void **state)
 {
     struct fixture *f = *state;
 
-    store(f, 1, 10);
-    td_stored_lose(&f->stored, 8, 10);
-    td_stored_lose(&f->stored, 3, 4);
-    td_naming_trim(&f->n, &f->stored);
+    f->ticket = 1;
+    store(f, 1, 2);
+    store(f, 5, 7);
+    f->ticket = 2;
+    store(f, 3, 4);
+    store(f, 8, 10);
+    td_naming_trim(&f->n, 2);
+    assert_int_equal(td_naming_last(&f->n, &f->stored), 10);
+    td_naming_trim(&f->n, 1);
     assert_int_equal(of(f, 2), TD_ALIKE);
     assert_int_equal(of(f, 4), TD_ABSENT);
     assert_int_equal(of(f, 9), TD_ABSENT);
     assert_int_equal(td_naming_last(&f->n, &f->stored), 7);
+    td_naming_trim(&f->n, 0);
     td_stored_lose(&f->stored, 1, 10);
-    td_naming_trim(&f->n, &f->stored);
     assert_int_equal(td_naming_last(&f->n, &f->stored), 0);
 }
 
@@ -166,12 +172,18 @@ static void test_naming_is_read_as_it_was_packed(void **state)
         assert_memory_equal(&stored, &f->stored, sizeof(stored));
         store(f, 1 + 200 * (unsigned)round, 200 + 200 * (unsigned)round);
     }
-    td_stored_lose(&f->stored, 590, 595);
-    td_naming_trim(&f->n, &f->stored);
+    td_stored_lose(&f->stored, 601, 605);
+    f->ticket = 1;
+    store(f, 606, 606);
+    f->ticket = 2;
+    store(f, 607, 607);
+    td_naming_trim(&f->n, 1);
     assert_true(td_naming_read(packed(f), &n, &stored));
-    assert_int_equal(stored.holes[0].first, 590);
-    assert_int_equal(td_naming_compare(&n, 592, 592 * 7), TD_ABSENT);
+    assert_int_equal(stored.holes[0].first, 601);
+    assert_int_equal(td_naming_compare(&n, 602, 602 * 7), TD_ABSENT);
     assert_int_equal(td_naming_compare(&n, 600, 600 * 7), TD_ALIKE);
+    assert_int_equal(td_naming_compare(&n, 606, 606 * 7), TD_ALIKE);
+    assert_int_equal(td_naming_compare(&n, 607, 607 * 7), TD_ABSENT);
 }
 
 /* Sets one byte of a row with a hole and two prints, or cuts it. */
