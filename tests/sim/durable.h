@@ -13,12 +13,14 @@
  *   durable_broker.c   the broker's process, and its store
  *   durable_client.c   a client's process around td_client
  *   durable_event.c    events, and how each is told from all others
+ *   durable_named.c    that has a name, and holds it alone
  *   durable_publish.c  what it publishes, and what is confirmed
  *   durable_member.c   what it is delivered, and what its handlers say
  *   durable_operator.c who declares streams and groups, and redrives
  *   durable_book.c     what is true of streams
  *   durable_schedule.c … of what waits for its time
  *   durable_names.c    … of the newest of each name
+ *   durable_expiry.c   … of what expires
  *   durable_marks.c    … and of groups
  *   durable_sought.c   … that are sent elsewhere
  *   durable_sent.c     deliveries, as they leave the broker
@@ -77,9 +79,18 @@
     X(READ_BACK, "what is not in memory is read")                              \
     X(MEMORY_STREAM, "a stream in memory takes events")                        \
     X(BACKLOG, "a stream with retention drops what is old")                    \
+    X(NAMED, "a producer begins where its name has come to")                   \
+    X(NAMED_FENCED, "… and is fenced")                                         \
+    X(NAMED_ZOMBIE, "… and publishes all the same")                            \
+    X(NAMED_AGAIN, "… and is told that an event of a former life is stored")   \
+    X(NAMED_LEFT_OUT, "… and leaves numbers out")                              \
+    X(NAMED_CRASH, "… after a broker crashed")                                 \
     X(LAST, "a reader is sent the last of a name")                             \
     X(COMPACTED, "compaction takes what is not the last of its name")          \
     X(TOMBSTONE_GONE, "… and an old tombstone")                                \
+    X(EXPIRES, "an event expires before a group comes to it")                  \
+    X(EXPIRES_ON_WAY, "… or on its way")                                       \
+    X(EXPIRES_REDRIVEN, "… or is dead, and delivered all the same")            \
     X(SCHEDULED, "an event waits for its time")                                \
     X(SCHEDULED_CRASH, "… while a broker crashes")                             \
     X(FIRED, "an event that waited is stored")                                 \

@@ -82,9 +82,10 @@ static void check_order(struct dur *d, struct dur_stream *s,
 {
     uint64_t *last = &s->last[event->producer][event->type];
 
-    DUR_CHECK(d, event->sequence > *last || d->failures > 0 || !known,
-              "stream %s: producer %u, %llu of its type follows %llu", s->name,
-              event->producer, (ull)event->sequence, (ull)*last);
+    DUR_CHECK(
+        d, event->sequence > *last || d->failures > 0 || !known || event->err,
+        "stream %s: producer %u, %llu of its type follows %llu", s->name,
+        event->producer, (ull)event->sequence, (ull)*last);
     *last = event->sequence > *last ? event->sequence : *last;
 }
 
@@ -117,12 +118,17 @@ static void add_event(struct dur *d, struct dur_stream *s, uint32_t number,
               (ull)s->len + 1);
     DUR_CHECK(d, &d->streams[event->stream] == s,
               "stream %s takes what is another's", s->name);
-    DUR_CHECK(d, !event->told || !event->err || !known,
+    /* a batch is sent again as a whole, if part of it was not answered */
+    DUR_CHECK(d,
+              !event->told || !event->err || !known ||
+                  d->producers[event->producer].resent,
               "producer %u, %llu was refused (%s) and is stored",
               event->producer, (ull)event->sequence,
               tidings_err_name(event->err));
-    if (!own)
+    if (!own) {
         check_order(d, s, event, known);
+        dur_named_stored(d, event);
+    }
     if (event->due_ms > 0)
         check_time(d, s, event, own, known, stored_ms);
     check_id(d, s, event, known);
@@ -187,7 +193,10 @@ static void on_record(struct dur *d, void *ctx, struct td_str key,
     DUR_CHECK(d, r->next == 0 || first == r->next,
               "stream %s: a record begins at %llu, not %llu", r->s->name,
               (ull)first, (ull)r->next);
-    DUR_CHECK(d, r->next == 0 || head.previous == r->previous,
+    /* compaction goes page by page: between two it names what was there */
+    DUR_CHECK(d,
+              r->next == 0 || head.previous == r->previous ||
+                  (r->s->compact && head.previous < first),
               "stream %s: record %llu names %llu as the one before, not %llu",
               r->s->name, (ull)first, (ull)head.previous, (ull)r->previous);
     r->next = first + head.events;
@@ -323,6 +332,7 @@ static void take_back(struct dur *d, struct dur_stream *s, uint64_t next,
                   "stream %s: producer %u, %llu was confirmed and is lost",
                   s->name, event->producer, (ull)event->sequence);
         if (event && event->at == s->len) {
+            dur_named_lost(d, event);
             event->at = 0;
             event->promised = 0;
             event->cut = true;

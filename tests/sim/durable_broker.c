@@ -77,7 +77,7 @@ void dur_broker_start(struct dur *d)
     DUR_CHECK(d, b->store && !td_engine_new(&b->engine, &options, d->now_ms),
               "out of memory");
     b->restart_ms = DUR_NEVER;
-    b->wake_ms = d->now_ms;
+    b->wake_ms = b->since_ms = d->now_ms;
     b->store_ms = d->now_ms;
     b->loaded = b->broken = false;
     b->slow_until_ms = 0;

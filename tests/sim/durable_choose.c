@@ -90,6 +90,7 @@ static void choose_work(struct dur *d)
     cf->polite = sim_chance(r, 600);
     cf->window = (uint64_t)(sim_chance(r, 500) ? sim_between(r, 1, 20) : 1000);
     cf->churn = (unsigned)sim_between(r, 20, 300);
+    cf->expiries = maybe(r, 400, (unsigned)sim_between(r, 10, 500));
     if (d->streams[1].keyed)
         cf->empties = maybe(r, 700, (unsigned)sim_between(r, 10, 300));
     if (d->streams[1].compact)
@@ -120,6 +121,10 @@ void dur_choose(struct dur *d)
     for (int i = 0; i < 4; i++)
         cf->levels[i] = (unsigned)sim_below(r, 4);
     cf->levels[3]++;
+    d->names_len =
+        sim_chance(r, 500) ? 1 + (uint32_t)sim_below(r, DUR_NAMES) : 0;
+    for (uint32_t i = 0; i < d->names_len; i++)
+        snprintf(d->names[i].text, sizeof(d->names[i].text), "p-%u", i);
     d->clients_len = 2 + (uint32_t)sim_below(r, DUR_CLIENTS - 1);
     for (uint32_t i = 0; i < d->clients_len; i++) {
         struct dur_client *client = &d->clients[i];
@@ -127,6 +132,8 @@ void dur_choose(struct dur *d)
         client->d = d;
         client->index = i;
         client->publishes = i == 1 || sim_chance(r, 500);
+        if (d->names_len > 0 && sim_chance(r, 600))
+            client->named = &d->names[sim_below(r, d->names_len)];
         snprintf(client->name, sizeof(client->name), "c%u", i);
         client->restart_ms = sim_between(r, 0, 200);
     }
@@ -154,7 +161,7 @@ static void end_client(struct dur *d)
 {
     struct dur_client *client = some_client(d);
 
-    if (!client->up || d->producers_len >= DUR_CLIENTS * 15u)
+    if (!client->up || d->producers_len >= DUR_LIVES - DUR_CLIENTS)
         return;
     dur_client_end(client, sim_chance(&d->random, 400));
     client->restart_ms = d->now_ms + sim_between(&d->random, 1, 6000);

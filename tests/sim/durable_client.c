@@ -97,8 +97,10 @@ void dur_client_start(struct dur *d, struct dur_client *client)
     };
 
     for (size_t i = 0; i < sizeof(p->id); i++)
-        options.producer[i] = p->id[i] = (uint8_t)sim_next(&d->random);
+        options.producer[i] = (uint8_t)sim_next(&d->random);
     client->producer = index;
+    dur_named_start(client, &options);
+    memcpy(p->id, options.producer, sizeof(p->id));
     td_client_init(&client->c, &options, d->now_ms);
     client->up = true;
     client->restart_ms = DUR_NEVER;
@@ -217,6 +219,11 @@ void dur_client_run(struct dur_client *client)
     }
     td_client_tick(&client->c, d->now_ms);
     receive_all(client);
+    if (client->c.resent > 0)
+        d->producers[client->producer].resent = true;
+    dur_named_run(client);
+    if (!client->up)
+        return;
     dur_confirmed(client);
     dur_handle(client);
     if (client->act_ms <= d->now_ms)
@@ -236,6 +243,8 @@ const char *dur_client_waits(struct dur_client *client)
         return "events to be confirmed";
     if (client->work)
         return "a handler";
+    if (dur_reader_waits(client))
+        return "a reader to be told what it has missed";
     if (client->index == 0 && client->d->asking)
         return "an operator's answer";
     return NULL;

@@ -3,6 +3,7 @@
 #include "tests/sim/durable_world.h"
 
 #include "proto/id.h"
+#include "proto/timestamp.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,6 +37,14 @@ static void pack_short(msgpack_packer *pk, const char *key, const char *format,
     td_pack_str(pk, key, td_str_of(text));
 }
 
+static void pack_time(msgpack_packer *pk, const char *key, int64_t ms)
+{
+    char text[TD_TIMESTAMP_BYTES] = "";
+
+    td_timestamp_write(text, (DUR_EPOCH_MS + ms) * 1000);
+    td_pack_str(pk, key, td_str_of(text));
+}
+
 static uint32_t number_of(const struct dur *d, const struct dur_event *event)
 {
     return (uint32_t)(event - d->events) + 1;
@@ -45,7 +54,8 @@ static uint32_t number_of(const struct dur *d, const struct dur_event *event)
 static struct td_str attrs_of(struct dur *d, const struct dur_event *event,
                               char *to)
 {
-    uint32_t pairs = (event->id > 0) + (event->key > 0) + event->empty;
+    uint32_t pairs = (event->id > 0) + (event->key > 0) + event->empty +
+                     (event->expires_ms > 0);
     msgpack_packer pk;
 
     td_buf_reset(&d->attrs);
@@ -57,6 +67,8 @@ static struct td_str attrs_of(struct dur *d, const struct dur_event *event,
         pack_short(&pk, "id", "%03u", event->id);
     if (event->key > 0)
         pack_short(&pk, "partitionkey", "%u", event->key);
+    if (event->expires_ms > 0)
+        pack_time(&pk, "expirytime", event->expires_ms);
     if (event->empty)
         pack_short(&pk, "number", "%06u", number_of(d, event));
     if (d->attrs.len > DUR_ATTRS)
@@ -74,7 +86,8 @@ struct td_packing dur_event_packing(struct dur *d, uint32_t number,
     memcpy(room->data, &number, sizeof(number));
     return (struct td_packing){
         .type = td_str_of(dur_types[event->type]),
-        .flags = (event->key ? TD_RUN_KEY : 0) | (event->id ? TD_RUN_ID : 0),
+        .flags = (event->key ? TD_RUN_KEY : 0) | (event->id ? TD_RUN_ID : 0) |
+                 (event->expires_ms ? TD_RUN_EXPIRY : 0),
         .time_us = (DUR_EPOCH_MS + d->now_ms) * 1000,
         .data = room->data,
         .len = event->len,

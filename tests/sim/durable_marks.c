@@ -153,7 +153,7 @@ static bool is_dead_written(struct dur *d, struct dur_group *g,
     return dead;
 }
 
-/* Why an event may count as settled. */
+/* Why an event may count as settled, but that it has expired. */
 static bool has_reason(struct dur *d, struct dur_group *g,
                        const struct td_consumer *c, uint64_t sequence)
 {
@@ -169,22 +169,29 @@ static bool has_reason(struct dur *d, struct dur_group *g,
         return true;
     if (!mark->dead && !mark->termed && mark->total < g->max_deliver)
         return false;
+    if (!s->memory && !is_dead_written(d, g, sequence))
+        return false;
     mark->dead = true;
     dur_seen(d, DUR_SEEN_DEAD);
-    return s->memory || is_dead_written(d, g, sequence);
+    return true;
 }
 
 static void settled_now(struct dur *d, struct dur_group *g,
                         const struct td_consumer *c, uint64_t sequence)
 {
     struct dur_mark *mark = dur_mark(g, sequence);
+    const struct dur_event *event =
+        dur_event_at(d, &d->streams[g->stream], sequence);
+    bool reason;
 
     if (mark->settled)
         return;
-    DUR_CHECK(d, has_reason(d, g, c, sequence),
+    reason = has_reason(d, g, c, sequence);
+    DUR_CHECK(d, reason || dur_has_expired(d, event),
               "group %s: %llu is settled, and nobody has said so after %u "
               "deliveries",
               g->name, (ull)sequence, mark->total);
+    dur_expiry_settled(d, g, event, !reason);
     mark->settled = true;
     mark->sent = false;
     mark->last = 0;
@@ -232,6 +239,7 @@ void dur_marks_read(struct dur *d)
             continue;
         g->id = c->id;
         read_group(d, g, c);
+        dur_expiry_check(d, g, c);
         if (c->count.expired > 0)
             dur_seen(d, DUR_SEEN_EXPIRED);
         if (c->count.timed_out > 0)
@@ -277,6 +285,7 @@ void dur_marks_crashed(struct dur *d)
     for (uint32_t i = 0; i < d->groups_len; i++) {
         struct dur_group *g = &d->groups[i];
 
+        g->lapsed = g->doubtful = 0;
         if (d->streams[g->stream].memory) {
             g->len = g->low = g->floor = g->above = 0;
             g->id = 0;

@@ -80,19 +80,20 @@ void dur_names_subscribed(struct dur *d, struct dur_link *link,
     struct td_str name = td_no_str;
     struct td_str start = td_no_str;
     const struct td_stream *stream;
+    struct dur_tags *tags;
     struct td_frame f;
     const char *why;
 
     if (!session || td_frame_decode(&f, m->control, m->len, true, &why) ||
         f.op != TD_SUBSCRIBE ||
         !td_map_str(f.u.subscribe.options, "stream", &name) ||
-        !td_map_str(f.u.subscribe.options, "start", &start) ||
-        !td_str_is(start, "last"))
+        !td_map_str(f.u.subscribe.options, "start", &start))
         return;
     stream = td_stream_find(d->broker.engine, name);
-    if (stream)
-        dur_tags_of(d, session->number, f.u.subscribe.subscription)->newest_to =
-            stream->kept.next;
+    tags = dur_tags_of(d, session->number, f.u.subscribe.subscription);
+    tags->since_ms = d->now_ms;
+    if (stream && td_str_is(start, "last"))
+        tags->newest_to = stream->kept.next;
 }
 
 /* Why a reader need not be sent it. */
@@ -100,7 +101,10 @@ static bool may_be_passed(struct dur *d, const struct dur_stream *s,
                           const struct dur_tags *tags, uint64_t first,
                           uint64_t sequence)
 {
+    const struct dur_event *event = dur_event_at(d, s, sequence);
+
     return sequence < first || dur_may_be_gone(d, s, sequence) ||
+           dur_has_expired(d, event) ||
            (sequence < tags->newest_to && dur_newer(s, sequence) > 0);
 }
 

@@ -31,6 +31,11 @@ static void on_confirm(void *arg, const struct tidings_confirm *confirm)
     (void)confirm;
 }
 
+static uint64_t next_of(const struct dur_producer *p)
+{
+    return p->base + p->len + 1;
+}
+
 /* The next event of a client, as chance has it. */
 static uint32_t make(struct dur_client *client, uint8_t level)
 {
@@ -38,7 +43,7 @@ static uint32_t make(struct dur_client *client, uint8_t level)
     struct sim_random *r = &d->random;
     struct dur_event event = {
         .producer = client->producer,
-        .sequence = d->producers[client->producer].len + 1,
+        .sequence = next_of(&d->producers[client->producer]),
         .type = sim_chance(r, d->config.compact)
                     ? (uint8_t)sim_below(r, 2)
                     : (uint8_t)sim_below(r, DUR_TYPES),
@@ -55,6 +60,8 @@ static uint32_t make(struct dur_client *client, uint8_t level)
 
     if (event.empty)
         event.len = 0;
+    if (sim_chance(r, d->config.expiries))
+        event.expires_ms = d->now_ms + sim_between(r, 1, 3000);
 
     event.stream = stream_of(d, event.type);
     return dur_event_new(d, &event);
@@ -80,22 +87,40 @@ static void note(struct dur_client *client, uint32_t number)
     d->result->published++;
 }
 
+bool dur_publish_one(struct dur_client *client, uint32_t number)
+{
+    struct dur *d = client->d;
+    struct dur_producer *p = &d->producers[client->producer];
+    struct dur_room room;
+    struct td_packing packing = packing_of(d, number, &room);
+
+    if (p->name)
+        packing.sequence = dur_event_nth(d, number)->sequence;
+    if (td_client_publish(&client->c, &packing))
+        return false;
+    while (next_of(p) < packing.sequence)
+        note(client, 0);
+    note(client, number);
+    if (p->name && p->name->term > p->term)
+        dur_seen(d, DUR_SEEN_NAMED_ZOMBIE);
+    DUR_CHECK(d, client->c.packer.sequence + 1 == next_of(p),
+              "a sequence is skipped");
+    return true;
+}
+
 static bool publish_one(struct dur_client *client, uint8_t level)
 {
     struct dur *d = client->d;
     uint32_t number = make(client, level);
-    struct dur_room room;
-    struct td_packing packing = packing_of(d, number, &room);
 
-    if (td_client_publish(&client->c, &packing)) {
-        d->events_len--;
-        return false;
+    if (d->producers[client->producer].name && sim_chance(&d->random, 30)) {
+        dur_event_nth(d, number)->sequence += 1 + sim_below(&d->random, 5);
+        dur_seen(d, DUR_SEEN_NAMED_LEFT_OUT);
     }
-    note(client, number);
-    DUR_CHECK(d,
-              client->c.packer.sequence == d->producers[client->producer].len,
-              "a sequence is skipped");
-    return true;
+    if (dur_publish_one(client, number))
+        return true;
+    d->events_len--;
+    return false;
 }
 
 void dur_publish(struct dur_client *client)
@@ -212,14 +237,25 @@ static void told_repeat(struct dur_client *client,
     promise(first, event->level);
 }
 
+static struct dur_number *number_at(struct dur_producer *p, uint64_t sequence)
+{
+    return sequence > p->base && sequence < next_of(p)
+               ? &p->log[sequence - p->base - 1]
+               : NULL;
+}
+
 static void told_one(struct dur_client *client, const struct td_confirmed *told,
                      uint64_t sequence)
 {
     struct dur *d = client->d;
     struct dur_number *number =
-        &d->producers[client->producer].log[sequence - 1];
-    struct dur_event *event = dur_event_nth(d, number->event);
+        number_at(&d->producers[client->producer], sequence);
+    struct dur_event *event = number ? dur_event_nth(d, number->event) : NULL;
 
+    DUR_CHECK(d, event, "client %u: %llu is told, and was not published",
+              client->index, (ull)sequence);
+    if (!event)
+        return;
     DUR_CHECK(d, !number->told, "client %u: %llu is told twice", client->index,
               (ull)sequence);
     number->told = event->told = true;
@@ -235,6 +271,8 @@ static void told_one(struct dur_client *client, const struct td_confirmed *told,
                   (ull)event->at);
         return;
     }
+    if (told->duplicate && event->again)
+        dur_seen(d, DUR_SEEN_NAMED_AGAIN);
     if (told->duplicate)
         dur_seen(d, d->crashes ? DUR_SEEN_DUPLICATE_CRASH : DUR_SEEN_DUPLICATE);
     if (event->level == TD_LEVEL_OS)

@@ -56,6 +56,9 @@ static void look_at(struct dur *d, struct td_str value, int64_t due_ms,
     DUR_CHECK(d, !event->told || !event->err || !is_known(d, event),
               "schedule: %llu was refused (%s)", (ull)number,
               tidings_err_name(event->err));
+    if (event->number == 0)
+        dur_named_stored(d, event);
+    event->number = number;
     dur_seen(d, DUR_SEEN_SCHEDULED);
 }
 
@@ -168,6 +171,8 @@ void dur_schedule_survived(struct dur *d, enum dur_end how)
                   event->producer, (ull)event->sequence);
         event->cut = true;
         event->promised = 0;
+        event->number = 0;
+        dur_named_lost(d, event);
         d->waited[i] = d->waited[--d->waited_len];
         i--;
     }

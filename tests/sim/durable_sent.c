@@ -193,6 +193,8 @@ static void check_batch(struct dur *d, struct td_sub *sub,
                           !dur_event_at(d, s, sequence),
                       "stream %s: %llu is sent, and stands under %llu", s->name,
                       (ull)sequence, (ull)event->at);
+            dur_expiry_sent(d, c, event, sequence,
+                            g ? g->since_ms : tags->since_ms);
             if (g)
                 check_event(d, sub, g, &r->span, sequence, *tag,
                             *tag <= tags->last);

@@ -66,6 +66,7 @@ void dur_marks_sought(struct dur *d, struct td_str options)
         look_anew(g, c);
         if (c->newest_to > g->newest_to)
             g->newest_to = c->newest_to;
+        g->since_ms = d->now_ms;
         g->seeking = true;
         dur_seen(d, DUR_SEEN_SOUGHT);
         dur_say(d, "%s goes on from %llu", g->name, (ull)c->settled.floor);

@@ -225,6 +225,8 @@ static void free_all(struct dur *d)
         free(d->streams[i].at);
     for (uint32_t i = 0; i < d->groups_len; i++)
         free(d->groups[i].marks);
+    for (uint32_t i = 0; i < d->names_len; i++)
+        free(d->names[i].stored);
     free(d->tags);
     free(d->events);
     free(d->numbered);

@@ -17,6 +17,8 @@
 
 #define DUR_NEVER   INT64_MAX
 #define DUR_CLIENTS 6u
+#define DUR_LIVES   (DUR_CLIENTS * 32u)
+#define DUR_NAMES   2u
 #define DUR_STREAMS 3u
 #define DUR_GROUPS  4u
 #define DUR_COMING  2u /* subscriptions of a client that come and go */
@@ -72,9 +74,10 @@ struct dur_config {
     bool polite; /* what follows a key that failed is given back */
     uint64_t window;
     unsigned churn;
-    unsigned empties; /* … of events: tombstones */
-    unsigned compact; /* … of events: for a stream that is compacted */
-    unsigned laters;  /* per mille of bursts: for later */
+    unsigned expiries; /* … of events: they expire */
+    unsigned empties;  /* … of events: tombstones */
+    unsigned compact;  /* … of events: for a stream that is compacted */
+    unsigned laters;   /* per mille of bursts: for later */
 };
 
 /* ---- what is true ---- */
@@ -91,16 +94,19 @@ struct dur_event {
     uint8_t len; /* of its data */
     bool empty;  /* it has none */
     bool told;
+    bool again;  /* a later life of its producer has published it once more */
     bool repeat; /* it was confirmed as a repeat of another */
     bool cut;    /* it was in the stream, and a crash has taken it from there */
     tidings_err err;
-    uint64_t at;   /* its sequence in the stream; 0: none */
-    int64_t at_ms; /* since when */
+    uint64_t at;        /* its sequence in the stream; 0: none */
+    int64_t at_ms;      /* since when */
+    int64_t expires_ms; /* 0: never */
     /* of one that is published for later */
-    int64_t due_ms; /* it is not stored before; 0: at once */
-    bool waits;     /* it is in the schedule */
-    bool uncertain; /* somebody has asked that it be cancelled … */
-    bool cancelled; /* … and it is */
+    int64_t due_ms;  /* it is not stored before; 0: at once */
+    uint64_t number; /* … and in the schedule it had this number */
+    bool waits;      /* it is there */
+    bool uncertain;  /* somebody has asked that it be cancelled … */
+    bool cancelled;  /* … and it is */
 };
 
 /* Where it lies until it is packed. */
@@ -110,17 +116,32 @@ struct dur_room {
 };
 
 struct dur_number {
-    uint32_t event;
+    uint32_t event; /* 0: it was left out */
     bool told;
 };
 
+/* Who publishes: a life of a client. */
 struct dur_producer {
     uint8_t id[TD_PRODUCER_BYTES];
+    struct dur_name *name;  /* NULL: it has none */
+    uint64_t term;          /* … under which it has the name; 0: not yet */
+    uint64_t base;          /* its numbers begin above */
     struct dur_number *log; /* its n-th is n - 1 here */
     uint64_t len;
     uint64_t cap;
+    bool resent;     /* it has sent something again */
     uint64_t unsure; /* the broker does not know what of it is stored, up to
                         here */
+};
+
+/* A name that producers share. */
+struct dur_name {
+    char text[16];
+    uint32_t *stored; /* number n is n - 1 here: the event; 0: none */
+    uint64_t len;
+    uint64_t cap;
+    uint32_t holder; /* the producer that has it, … */
+    uint64_t term;   /* … under this term; 0: nobody */
 };
 
 struct dur_place {
@@ -141,7 +162,7 @@ struct dur_stream {
     uint64_t newest[DUR_TYPES + DUR_KEYS]; /* of each name */
     uint64_t len;
     uint64_t cap;
-    uint64_t last[DUR_CLIENTS * 16u][DUR_TYPES]; /* of each producer */
+    uint64_t last[DUR_LIVES][DUR_TYPES]; /* of each producer */
 };
 
 /* What has become of an event in a group. */
@@ -180,7 +201,11 @@ struct dur_group {
     uint64_t
         newest_to; /* … and may pass over what was not the last before this */
     bool seeking;  /* … and it is not known whether that is written … */
-    uint32_t returns; /* … as it was not, so often */
+    int64_t since_ms; /* … when that was */
+    uint64_t
+        lapsed; /* settled since the broker started as they had expired … */
+    uint64_t doubtful; /* … or perhaps for another reason */
+    uint32_t returns;  /* … as it was not, so often */
 };
 
 /* ---- broker ---- */
@@ -190,6 +215,7 @@ struct dur_broker {
     struct td_store *store;
     bool loaded;
     uint64_t epoch;
+    int64_t since_ms; /* when it started */
     int64_t restart_ms;
     int64_t wake_ms;
     int64_t busy_ms;
@@ -269,7 +295,32 @@ void dur_schedule_asked(struct dur *d, struct td_str options);
 void dur_schedule_cancelled(struct dur *d, tidings_err code);
 void dur_schedule_final(struct dur *d);
 
-/* ---- names ---- */
+/* ---- producers with names ---- */
+
+/* A client starts, perhaps with a name. */
+void dur_named_start(struct dur_client *client,
+                     struct td_client_options *options);
+/* It may have been greeted, or fenced. */
+void dur_named_run(struct dur_client *client);
+/* An event is stored, or waits, under its number; or is lost. */
+void dur_named_stored(struct dur *d, const struct dur_event *event);
+void dur_named_lost(struct dur *d, const struct dur_event *event);
+
+/* ---- what expires ---- */
+
+bool dur_has_expired(const struct dur *d, const struct dur_event *event);
+/* A group has settled it; alone: there is no other reason. */
+void dur_expiry_settled(struct dur *d, struct dur_group *g,
+                        const struct dur_event *event, bool alone);
+/* What the broker says of that. */
+void dur_expiry_check(struct dur *d, const struct dur_group *g,
+                      const struct td_consumer *c);
+/* It is sent to whoever has been fed from since_ms on. */
+void dur_expiry_sent(struct dur *d, const struct td_consumer *c,
+                     const struct dur_event *event, uint64_t sequence,
+                     int64_t since_ms);
+
+/* ---- the newest of each name ---- */
 
 struct dur_tags;
 
@@ -321,9 +372,9 @@ struct dur_tags { /* of a subscription at this broker */
     uint64_t subscription;
     uint64_t last;
     /* of a reader */
-    uint64_t
-        newest_to; /* before this it is sent the last of each name; 0: all */
-    uint64_t position; /* the sequence that it was sent last */
+    int64_t since_ms;   /* when it began */
+    uint64_t newest_to; /* before this: the last of each name; 0: all */
+    uint64_t position;  /* the sequence that it was sent last */
 };
 
 /* Of a subscription; there is one from then on. */
@@ -342,7 +393,8 @@ struct dur_sub {
     uint32_t stream;
     uint32_t group;   /* DUR_GROUPS: a reader */
     uint64_t last;    /* sequence that a reader had */
-    uint64_t skipped; /* was told that it misses, and has not missed yet */
+    uint64_t skipped; /* was told that it misses, and has not missed yet … */
+    uint64_t owed;    /* … or the other way round */
     bool newest;      /* it has asked for the last of each name */
     uint64_t epoch;   /* of the broker that it had it from */
     uint64_t session; /* incarnation */
@@ -358,6 +410,7 @@ struct dur_work {
     uint64_t sequence;
     uint32_t group;
     uint8_t key;
+    bool lapsed; /* it came too late: nobody is to have it */
     int64_t due_ms;
 };
 
@@ -370,6 +423,7 @@ struct dur_client {
     uint32_t producer;
     bool up;
     bool publishes;
+    struct dur_name *named; /* in its next life; NULL: not */
     int64_t restart_ms;
     int64_t wake_ms;
     int64_t act_ms;
@@ -386,12 +440,17 @@ void dur_client_run(struct dur_client *client);
 const char *dur_client_waits(struct dur_client *client);
 
 void dur_publish(struct dur_client *client);
+/* An event of its own, or one that was published before, is packed; false: there
+ * is no room. */
+bool dur_publish_one(struct dur_client *client, uint32_t number);
 void dur_confirmed(struct dur_client *client);
 
 struct dur_sub *dur_sub_of(struct dur_client *client,
                            const struct td_csub *csub);
 void dur_subscribe(struct dur_client *client, uint32_t stream, uint32_t group);
 void dur_member_act(struct dur_client *client);
+/* A reader is to be told that it has missed something. */
+bool dur_reader_waits(const struct dur_client *client);
 /* A reader is told that it misses so many. */
 void dur_skipped(struct dur_client *client, struct dur_sub *sub,
                  uint64_t events);
@@ -432,7 +491,9 @@ struct dur {
     uint32_t clients_len;
     struct dur_link *links;
     uint32_t links_made;
-    struct dur_producer producers[DUR_CLIENTS * 16u];
+    struct dur_name names[DUR_NAMES];
+    uint32_t names_len;
+    struct dur_producer producers[DUR_LIVES];
     uint32_t producers_len;
     struct dur_stream streams[DUR_STREAMS];
     uint32_t streams_len;
