@@ -162,7 +162,7 @@
 #define TD_TRIE_BYTES_MAX (128u << 20)   /* tokens of patterns: 512 B for each */
 #define TD_GUARD_RESERVE 64u /* descriptors kept back for the broker's own files */
 #define TD_GUARD_TELL_S 60   /* between two lines of the log about them */
-#define TD_STATS_ROWS_MAX 250u /* of 37 values: within TD_SCAN_NODES_MAX */
+#define TD_STATS_ROWS_MAX 250u /* of 39 values: within TD_SCAN_NODES_MAX */
 #define TD_SEEN_MAX 4096u      /* producers remembered by a subscription */
 #define TD_WORKERS_MAX 64u         /* handler threads of a subscription */
 #define TD_NOTICES_MAX 1024u       /* news kept for a program that does not look */

@@ -56,11 +56,12 @@ static void pack_group(struct td_engine *e, msgpack_packer *pk,
 {
     const struct td_consumer_counts *n = &c->count;
 
-    msgpack_pack_map(pk, td_durable_options_len(&c->options) + 21);
+    msgpack_pack_map(pk, td_durable_options_len(&c->options) + 23);
     td_durable_options_rows(&e->table, &c->options);
     td_pack_uint(pk, "floor", c->settled.floor);
     td_pack_uint(pk, "next", c->cursor);
     td_pack_uint(pk, "lag", td_consumer_lag(c));
+    td_pack_uint(pk, "out", c->out);
     td_pack_uint(pk, "in_flight", td_consumer_in_flight(c));
     td_pack_uint(pk, "waiting", c->retries.events);
     td_pack_uint(pk, "dead", td_consumer_is_kept(c) ? td_dead_len(c) : n->dead);
@@ -73,6 +74,7 @@ static void pack_group(struct td_engine *e, msgpack_packer *pk,
     td_pack_uint(pk, "lost", n->lost);
     td_pack_uint(pk, "released", n->released);
     td_pack_uint(pk, "termed", n->termed);
+    td_pack_uint(pk, "returned", n->returned);
     td_pack_uint(pk, "stale", n->stale);
     td_pack_uint(pk, "expired", n->expired);
     td_pack_uint(pk, "expirytime", n->expirytime);

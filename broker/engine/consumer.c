@@ -44,6 +44,28 @@ uint64_t td_consumer_in_flight(const struct td_consumer *c)
     return events;
 }
 
+uint64_t td_consumer_queued(const struct td_consumer *c)
+{
+    uint64_t events = c->group->queue.events;
+
+    for (const struct td_sub *sub = c->group->members; sub;
+         sub = sub->group_next)
+        events += sub->own.events;
+    return events;
+}
+
+uint64_t td_consumer_dying(const struct td_consumer *c)
+{
+    uint64_t events = 0;
+
+    for (uint32_t i = 0; i < c->burials.len; i++) {
+        const struct td_burial *burial = td_fifo_nth(&c->burials, i);
+
+        events += !burial->forgotten; /* the group was not sent elsewhere */
+    }
+    return events;
+}
+
 uint64_t td_consumer_dead(const struct td_consumer *c)
 {
     return td_consumer_is_kept(c) ? c->dead_len : c->count.dead;
@@ -227,8 +249,10 @@ static void forget_out(struct td_consumer *c)
             td_deal_forget_all(g, &sub->own, 0);
         if (g->named)
             td_queue_drop(&sub->own, 0, 0, NULL, NULL);
-        if (sub->leases)
+        if (sub->leases) {
+            c->count.returned += sub->leases->events;
             td_inflight_clear(sub->leases, NULL, NULL);
+        }
     }
     td_queue_drop(&g->queue, 0, 0, NULL, NULL);
     td_retries_fini(&c->retries);

@@ -50,6 +50,8 @@ struct td_consumer_counts {
     uint64_t lost; /* with a member */
     uint64_t released;
     uint64_t termed;
+    uint64_t returned; /* unsettled, and not failed: its member has left, its
+                          link had not taken it, or the group went elsewhere */
     uint64_t stale;
     uint64_t expired;
     uint64_t expirytime; /* had passed when it was their turn */
@@ -162,6 +164,9 @@ bool td_consumer_is_paused(struct td_engine *e, const struct td_consumer *c);
 uint64_t td_consumer_lag(const struct td_consumer *c);
 uint64_t td_consumer_in_flight(const struct td_consumer *c);
 uint64_t td_consumer_dead(const struct td_consumer *c);
+/* What is fed and not sent; and what is dead, which is not written. */
+uint64_t td_consumer_queued(const struct td_consumer *c);
+uint64_t td_consumer_dying(const struct td_consumer *c);
 
 /* consume.c: members */
 /* A text, and *code when it cannot be. */

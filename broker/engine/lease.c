@@ -28,12 +28,12 @@ bool td_lease_sent(struct td_engine *e, struct td_sub *sub, uint64_t tag,
     lease.sequence += before;
     lease.first_ms = td_engine_unix_ms(e);
     lease.deadline_ms = e->now_ms + c->options.ack_wait_ms;
-    c->count.delivered += left;
     while (left > 0) {
         lease.count = td_counts_alike(&c->counts, lease.sequence, left);
         lease.deliveries = td_counts_get(&c->counts, lease.sequence) + 1u;
         if (!td_inflight_add(sub->leases, &lease))
             return false;
+        c->count.delivered += lease.count;
         c->count.redelivered += lease.deliveries > 1 ? lease.count : 0;
         lease.tag += lease.count;
         lease.sequence += lease.count;
@@ -327,6 +327,7 @@ static void on_lost(void *ctx, const struct td_lease *lease)
                                   td_str_of("its handler's session ended")};
 
     if (end->orderly) {
+        end->c->count.returned += lease->count;
         release(end->e, end->sub, lease);
         return;
     }
@@ -345,8 +346,10 @@ static void on_unread(void *ctx, const struct td_lease *lease)
 {
     struct ending *end = ctx;
 
-    if (lease->sequence > 0) /* or it was too late, and has failed */
-        release(end->e, end->sub, lease);
+    if (lease->sequence == 0) /* it was too late, and has failed */
+        return;
+    end->c->count.returned += lease->count;
+    release(end->e, end->sub, lease);
 }
 
 void td_lease_rewind(struct td_engine *e, struct td_sub *sub, uint64_t received)

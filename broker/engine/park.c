@@ -180,3 +180,12 @@ uint64_t td_park_next(struct td_parks *p, uint64_t sequence)
     index_current(p, k);
     return k->current;
 }
+
+uint64_t td_parks_aside(const struct td_parks *p)
+{
+    uint64_t events = 0;
+
+    for (const struct td_parked *k = p->keys; k; k = k->hh.next)
+        events += k->len - k->elsewhere;
+    return events;
+}

@@ -47,6 +47,9 @@ bool td_park_waits(const struct td_parks *p, uint64_t key, uint64_t sequence);
  * also without memory: order is lost rather than the event. */
 bool td_park_aside(struct td_parks *p, uint64_t key, uint64_t sequence);
 
+/* How many are kept here. */
+uint64_t td_parks_aside(const struct td_parks *p);
+
 /* The event is done with. Returns the one whose turn it is then; 0: there is
  * none. */
 uint64_t td_park_next(struct td_parks *p, uint64_t sequence);

@@ -237,7 +237,7 @@ static void consumers_pack(struct td_engine *e, msgpack_packer *pk, void *row)
     const struct td_consumer *c = row;
     const struct td_consumer_counts *n = &c->count;
 
-    msgpack_pack_map(pk, 12);
+    msgpack_pack_map(pk, 19);
     td_pack_str(pk, "stream", c->stream->options.name);
     td_pack_str(pk, "group", c->options.group);
     td_pack_str(pk, "state", td_str_of(state_of(e, c)));
@@ -246,9 +246,16 @@ static void consumers_pack(struct td_engine *e, msgpack_packer *pk, void *row)
     td_pack_uint(pk, "redelivered", n->redelivered);
     td_pack_uint(pk, "acked", n->acked);
     td_pack_uint(pk, "failed", n->naked + n->timed_out + n->lost);
+    td_pack_uint(pk, "released", n->released);
+    td_pack_uint(pk, "termed", n->termed);
+    td_pack_uint(pk, "returned", n->returned);
     td_pack_uint(pk, "lag", td_consumer_lag(c));
+    td_pack_uint(pk, "out", c->out);
+    td_pack_uint(pk, "queued", td_consumer_queued(c));
     td_pack_uint(pk, "in_flight", td_consumer_in_flight(c));
     td_pack_uint(pk, "waiting", c->retries.events);
+    td_pack_uint(pk, "aside", td_parks_aside(&c->parks));
+    td_pack_uint(pk, "dying", td_consumer_dying(c));
     td_pack_uint(pk, "dead", td_consumer_dead(c));
 }
 

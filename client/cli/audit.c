@@ -23,6 +23,16 @@ static const struct td_form flow = {
 static const struct td_form fate = {"matched = delivered + pending + dropped",
                                     "matched",
                                     {"delivered", "pending", "dropped"}};
+/* Of a durable group: what has become of its deliveries, and where the events
+ * are that it has begun with and not settled. */
+static const struct td_form outcome = {
+    "delivered = acked + failed + released + termed + returned + in_flight",
+    "delivered",
+    {"acked", "failed", "released", "termed", "returned", "in_flight"}};
+static const struct td_form place = {
+    "out = queued + in_flight + waiting + aside + dying",
+    "out",
+    {"queued", "in_flight", "waiting", "aside", "dying"}};
 
 /* Counted twice: in total, and in each row. */
 static const char *const counted_twice[] = {
@@ -34,7 +44,7 @@ struct audit {
     const struct td_settings *settings;
     tidings_bus *bus;
     struct td_pages counters; /* rows "none": totals and sums */
-    struct td_table flows, fates, sums;
+    struct td_table flows, fates, outcomes, places, sums;
     tidings_writer *writer; /* --json: each equation is printed as it comes */
     uint64_t checked;
     uint64_t off;
@@ -82,7 +92,7 @@ static void judge_form(struct audit *a, struct td_table *t,
         .of = of, .name = name, .text = form->text, .form = form};
 
     e.left = read_count(&e, map, form->left);
-    for (size_t i = 0; i < TD_TERMS_MAX; i++) {
+    for (size_t i = 0; form->right[i]; i++) {
         e.terms[i] = read_count(&e, map, form->right[i]);
         e.right += e.terms[i];
     }
@@ -178,6 +188,19 @@ static bool judge_subscription(void *arg, struct tidings_value row)
     return !a->err;
 }
 
+static bool judge_consumer(void *arg, struct tidings_value row)
+{
+    struct audit *a = arg;
+    char stream[80] = "?", group[80] = "?", name[NAME_BYTES];
+
+    tidings_get_string(stream, sizeof(stream), row, "stream");
+    tidings_get_string(group, sizeof(group), row, "group");
+    snprintf(name, sizeof(name), "%s %s", stream, group);
+    judge_form(a, &a->outcomes, &outcome, "durable group", name, row);
+    judge_form(a, &a->places, &place, "durable group", name, row);
+    return !a->err;
+}
+
 static const struct {
     const char *rows;
     bool (*judge)(void *arg, struct tidings_value row);
@@ -185,6 +208,7 @@ static const struct {
     {"types", judge_type},
     {"groups", judge_group},
     {"subscriptions", judge_subscription},
+    {"consumers", judge_consumer},
 };
 
 /* A restart between two kinds of rows would mix two books. */
@@ -245,6 +269,9 @@ static int put_end(struct audit *a)
     } else {
         put = put_table(&a->flows, flow.text) &&
               put_table(&a->fates, fate.text) &&
+              (!td_table_rows(&a->places) ||
+               (put_table(&a->outcomes, outcome.text) &&
+                put_table(&a->places, place.text))) &&
               put_table(&a->sums, "total = sum of the rows, alive or gone");
         if (put && !a->off)
             printf("\nbalanced: %" PRIu64 " equations hold\n", a->checked);
@@ -268,6 +295,8 @@ static int run(struct audit *a)
         return td_complain_err(err, "audit");
     td_equation_columns(&a->flows, &flow, flow.left, "sum");
     td_equation_columns(&a->fates, &fate, fate.left, "sum");
+    td_equation_columns(&a->outcomes, &outcome, outcome.left, "sum");
+    td_equation_columns(&a->places, &place, place.left, "sum");
     td_equation_columns(&a->sums, NULL, "total", "rows");
     put_head(a);
     judge_totals(a);
@@ -293,6 +322,8 @@ int td_cli_audit(const struct td_settings *settings)
     tidings_writer_free(a.writer);
     td_table_fini(&a.flows);
     td_table_fini(&a.fates);
+    td_table_fini(&a.outcomes);
+    td_table_fini(&a.places);
     td_table_fini(&a.sums);
     td_pages_fini(&a.counters);
     tidings_close(a.bus);

@@ -41,7 +41,23 @@ const struct td_command td_commands[] = {
     {"audit", TD_CLI_AUDIT, "", "prove that no event is unaccounted for",
      "Prints each equation of the broker's counters with its two sides; exit\n"
      "code 1 if one does not hold. Counters begin anew with each start of the\n"
-     "broker, its epoch.\n",
+     "broker, its epoch.\n"
+     "\n"
+     "  each type: published = duplicates + routed + unmatched\n"
+     "  each subscription, each live group:\n"
+     "    matched = delivered + pending + dropped\n"
+     "  each durable group, of its deliveries:\n"
+     "    delivered = acked + failed + released + termed + returned + "
+     "in_flight\n"
+     "  and of the events that it has begun with and not settled:\n"
+     "    out = queued + in_flight + waiting + aside + dying\n"
+     "  in total: the same, and the sums of all rows\n"
+     "\n"
+     "failed: by its handler, too late, or lost with its member. returned: "
+     "its\n"
+     "member left, or it did not arrive, or the group was sent elsewhere.\n"
+     "waiting: to be delivered again; aside: behind one of its key that is.\n"
+     "dying: becoming a dead letter.\n",
      td_cli_audit},
     {"top", TD_CLI_TOP, "", "watch types and subscriptions on the whole screen",
      "Keys: Tab the next kind of rows; r p d by rate, pending or drops;\n"

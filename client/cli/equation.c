@@ -40,7 +40,7 @@ void td_equation_add(struct td_table *t, const struct td_equation *e)
     add_number(t, e->left);
     td_table_add(t, "=");
     add_number(t, e->right);
-    for (size_t i = 0; e->form && i < TD_TERMS_MAX; i++)
+    for (size_t i = 0; e->form && e->form->right[i]; i++)
         add_number(t, e->terms[i]);
     add_verdict(t, e);
 }
@@ -53,7 +53,7 @@ void td_equation_columns(struct td_table *t, const struct td_form *form,
     td_table_column(t, left, true);
     td_table_column(t, "=", false);
     td_table_column(t, right, true);
-    for (size_t i = 0; form && i < TD_TERMS_MAX; i++)
+    for (size_t i = 0; form && form->right[i]; i++)
         td_table_column(t, form->right[i], true);
     td_table_column(t, "verdict", false);
 }
@@ -72,6 +72,15 @@ static void put_number(tidings_writer *w, const char *key, uint64_t value)
     tidings_put_uint(w, value);
 }
 
+static uint32_t count_terms(const struct td_form *form)
+{
+    uint32_t terms = 0;
+
+    while (form->right[terms])
+        terms++;
+    return terms;
+}
+
 tidings_err td_equation_put_json(tidings_writer *w, const struct td_equation *e)
 {
     const void *data;
@@ -88,8 +97,8 @@ tidings_err td_equation_put_json(tidings_writer *w, const struct td_equation *e)
     put_number(w, "right", e->right);
     if (e->form) {
         tidings_put_string(w, "terms");
-        tidings_put_map(w, TD_TERMS_MAX);
-        for (size_t i = 0; i < TD_TERMS_MAX; i++)
+        tidings_put_map(w, count_terms(e->form));
+        for (size_t i = 0; e->form->right[i]; i++)
             put_number(w, e->form->right[i], e->terms[i]);
     }
     tidings_put_string(w, "balanced");

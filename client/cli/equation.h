@@ -9,13 +9,13 @@
 #include "client/cli/table.h"
 #include "tidings/tidings.h"
 
-#define TD_TERMS_MAX 3
+#define TD_TERMS_MAX 6
 
 /* left = the sum of right */
 struct td_form {
     const char *text;
     const char *left;
-    const char *right[TD_TERMS_MAX];
+    const char *right[TD_TERMS_MAX + 1]; /* then NULL */
 };
 
 /* One equation, both sides known; missing: the broker did not say. */

@@ -1,50 +1,41 @@
 /* The engine's own accounts, after each of its turns. */
 #include "tests/sim/durable_world.h"
 
-static uint64_t parked(struct dur *d, const struct td_consumer *c)
+static void mark_parked(struct dur *d, const struct td_consumer *c)
 {
-    uint64_t events = 0;
-
     for (const struct td_parked *k = c->parks.keys; k; k = k->hh.next) {
-        events += k->len - k->elsewhere;
         dur_seen(d, DUR_SEEN_PARKED);
         if (k->len > 1)
             dur_seen(d, DUR_SEEN_PARKED_MANY);
     }
-    return events;
 }
 
-/* Their group has not been sent elsewhere since. */
-static uint64_t buried(const struct td_consumer *c)
+/* Each delivery has an outcome. */
+static void check_delivered(struct dur *d, const struct td_consumer *c)
 {
-    uint64_t events = 0;
+    const struct td_consumer_counts *n = &c->count;
+    uint64_t over = n->acked + n->naked + n->timed_out + n->lost + n->released +
+                    n->termed + n->returned;
 
-    for (uint32_t i = 0; i < c->burials.len; i++)
-        events +=
-            !((const struct td_burial *)td_fifo_nth(&c->burials, i))->forgotten;
-    return events;
+    DUR_CHECK(d, n->delivered == over + td_consumer_in_flight(c),
+              "group %.*s: %llu delivered; %llu over, %llu in flight",
+              (int)c->options.group.len, c->options.group.data,
+              (ull)n->delivered, (ull)over, (ull)td_consumer_in_flight(c));
 }
 
 static void check_out(struct dur *d, const struct td_consumer *c)
 {
-    uint64_t queued = c->group->queue.events;
-    uint64_t own = 0;
-    uint64_t leases = 0;
-    uint64_t aside = parked(d, c);
-    uint64_t dying = buried(c);
+    uint64_t queued = td_consumer_queued(c);
+    uint64_t leases = td_consumer_in_flight(c);
+    uint64_t aside = td_parks_aside(&c->parks);
+    uint64_t dying = td_consumer_dying(c);
 
-    for (const struct td_sub *sub = c->group->members; sub;
-         sub = sub->group_next) {
-        own += sub->own.events;
-        leases += sub->leases ? sub->leases->events : 0;
-    }
-    DUR_CHECK(
-        d, c->out == queued + own + leases + c->retries.events + aside + dying,
-        "group %.*s: %llu are out; %llu in its queue, %llu with members, "
-        "%llu leased, %llu to be retried, %llu parked, %llu being buried",
-        (int)c->options.group.len, c->options.group.data, (ull)c->out,
-        (ull)queued, (ull)own, (ull)leases, (ull)c->retries.events, (ull)aside,
-        (ull)dying);
+    DUR_CHECK(d, c->out == queued + leases + c->retries.events + aside + dying,
+              "group %.*s: %llu are out; %llu queued, "
+              "%llu leased, %llu to be retried, %llu parked, %llu being buried",
+              (int)c->options.group.len, c->options.group.data, (ull)c->out,
+              (ull)queued, (ull)leases, (ull)c->retries.events, (ull)aside,
+              (ull)dying);
     DUR_CHECK(d, leases <= c->options.max_in_flight + HASH_COUNT(c->redriven),
               "group %.*s: %llu are in flight, %u may be",
               (int)c->options.group.len, c->options.group.data, (ull)leases,
@@ -93,7 +84,9 @@ void dur_check(struct dur *d)
 
         if (!g)
             continue;
+        mark_parked(d, c);
         check_out(d, c);
+        check_delivered(d, c);
         if (c->group->share == TD_BY_KEY)
             check_keys(d, c, g);
     }

@@ -6,6 +6,7 @@ does not hold; a broker that lies is played here (proto/PROTOCOL.md).
 """
 import copy
 import json
+import signal
 import sys
 import threading
 import unittest
@@ -46,6 +47,12 @@ HONEST = {
                        "matched": 20, "delivered": 14, "pending": 0,
                        "dropped": {"slow": 5, "oldest": 1},
                        "blocked_ms": 7}],
+    "consumers": [{"stream": "orders", "group": "mails", "state": "running",
+                   "members": 1, "delivered": 60, "redelivered": 9,
+                   "acked": 30, "failed": 8, "released": 7, "termed": 6,
+                   "returned": 4, "lag": 3, "out": 15, "queued": 1,
+                   "in_flight": 5, "waiting": 4, "aside": 3, "dying": 2,
+                   "dead": 1}],
 }
 
 
@@ -132,9 +139,13 @@ class FakeBooks(unittest.TestCase):
                      r"total +- +50 += +50 +40 +4 +6 +ok",
                      r"group +mail user\.\* +25 += +25 +21 +4 +0 +ok",
                      r"subscription +3\.1 user\.> +20 += +20 +14 +0 +6 +ok",
+                     r"durable group +orders mails +60 += +60 +30 +8 +7 +6 "
+                     r"+4 +5 +ok",
+                     r"durable group +orders mails +15 += +15 +1 +5 +4 +3 +2 "
+                     r"+ok",
                      r"sum +dropped\.slow +5 += +5 +ok"):
             self.assertRegex(done.out, "(?m)^%s$" % line)
-        self.assertRegex(done.out, r"(?m)^balanced: 15 equations hold$")
+        self.assertRegex(done.out, r"(?m)^balanced: 17 equations hold$")
 
     def test_each_equation_is_judged(self):
         def more(*path):
@@ -155,6 +166,12 @@ class FakeBooks(unittest.TestCase):
             (("subscriptions", 0, "dropped", "slow"),
              r"subscription .* OFF BY -1"),
         ]
+        rows += [(("consumers", 0, name), r"durable group .* OFF BY -1")
+                 for name in ("acked", "failed", "released", "termed",
+                              "returned", "queued", "waiting", "aside",
+                              "dying")]
+        rows += [(("consumers", 0, name), r"durable group .* OFF BY \+1")
+                 for name in ("delivered", "out")]
         rows += [(("sums", name), r"sum +%s .* OFF BY -1" % name)
                  for name in HONEST["sums"] if name != "dropped"]
         rows += [(("sums", "dropped", "oldest"),
@@ -162,7 +179,7 @@ class FakeBooks(unittest.TestCase):
         for path, line in rows:
             done = self.audit(FAILED, more(*path))
             self.assertRegex(done.out, "(?m)^%s$" % line, path)
-            self.assertRegex(done.err, r"^tidings: NOT BALANCED: \d+ of 15 ")
+            self.assertRegex(done.err, r"^tidings: NOT BALANCED: \d+ of 17 ")
 
     def test_a_counter_that_is_not_told_is_no_balance(self):
         def forget(*path):
@@ -173,7 +190,8 @@ class FakeBooks(unittest.TestCase):
             return change
 
         for path in (("totals", "routed"), ("types", 0, "published"),
-                     ("groups", 0, "dropped"), ("sums", "matched"), ("sums",)):
+                     ("groups", 0, "dropped"), ("consumers", 0, "out"),
+                     ("sums", "matched"), ("sums",)):
             done = self.audit(FAILED, forget(*path))
             self.assertIn("NOT TOLD: ", done.out, path)
 
@@ -185,8 +203,8 @@ class FakeBooks(unittest.TestCase):
         answer = json.loads(done.out)
         self.assertEqual((answer["epoch"], answer["uptime_ms"],
                           answer["checked"], answer["unbalanced"],
-                          answer["balanced"]), (77, 90500, 15, 1, False))
-        self.assertEqual(len(answer["equations"]), 15)
+                          answer["balanced"]), (77, 90500, 17, 1, False))
+        self.assertEqual(len(answer["equations"]), 17)
         off = [e for e in answer["equations"] if not e["balanced"]]
         self.assertEqual(off, [{
             "of": "type", "name": "user.created",
@@ -202,7 +220,7 @@ class FakeBooks(unittest.TestCase):
 
         done = self.audit(FAILED, many)
         self.assertRegex(done.out, r"(?m)^type +t600 .*OFF BY \+1$")
-        self.assertIn("1 of 615", done.err)
+        self.assertIn("1 of 617", done.err)
         self.assertEqual([row for row in self.asked if row[0] == "types"],
                          [("types", 0), ("types", 250), ("types", 500)])
 
@@ -241,6 +259,37 @@ class RealBooks(cli.WithBroker):
         answer = json.loads(self.check(DONE, "audit", "--json").out)
         self.assertTrue(answer["balanced"])
         self.assertGreater(answer["equations"][0]["left"], 0)
+
+
+class RealStreams(cli.WithStreams):
+    def test_durable_groups_balance_whatever_their_members_do(self):
+        name = self.stream()
+        for group in ("killed", "stopped", "left"):
+            self.check(DONE, "group", "add", name, group, "--ack-wait",
+                       "300ms", "--max-deliver", "2", "--backoff", "100ms",
+                       "--group-policy", "key")
+        members = {group: self.sub("--stream", name, "--group", group, ">")
+                   for group in ("killed", "stopped", "left")}
+        members["stopped"].signal(signal.SIGSTOP)
+        self.check(DONE, "pub", name + ".a", "{}", "--key", "k", "--count",
+                   "200", "--confirm", "disk")
+        members["killed"].line()
+        members["killed"].signal(signal.SIGKILL)
+        members["left"].line()
+        members["left"].signal(signal.SIGTERM)
+
+        def dead():
+            done = self.check(DONE, "audit")
+            self.assertRegex(done.out, r"(?m)^durable group +%s left .* ok$" %
+                             name)
+            return self.group_row(name, "stopped")["dead"]
+        self.soon(dead)
+        self.check(DONE, "group", "seek", name, "stopped", "--start", "all")
+        self.check(DONE, "audit")
+        answer = json.loads(self.check(DONE, "audit", "--json").out)
+        of = [e for e in answer["equations"] if e["of"] == "durable group"]
+        self.assertEqual(len(of), 6)
+        self.assertGreater(sum(e["left"] for e in of), 0)
 
 
 if __name__ == "__main__":
