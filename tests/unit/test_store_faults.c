@@ -194,34 +194,48 @@ static void test_store_survives_each_failing_call(void **state)
     td_rig_init(&rig, false); /* for the teardown */
 }
 
-/* Opening fails, and leaves a folder that opens when the disk is well. */
+/* Opening fails at the n-th call; false: there are fewer. It says why, and
+ * leaves a folder that opens when the disk is well. */
+static bool open_with(enum td_disk_call call, unsigned at, int error,
+                      bool for_good)
+{
+    char why[TD_STORE_WHY_BYTES] = "";
+    tidings_err err;
+    bool failed;
+
+    td_rig_init(&rig, false);
+    td_disk_watch(rig.dir);
+    td_disk_fail(call, at, error, for_good);
+    err = td_lmdb_open(&rig.store, rig.dir, &rig.options, why);
+    failed = td_disk_failed();
+    td_disk_watch(NULL);
+    if (err) {
+        rig.store = NULL;
+        assert_row_at(why, at, failed && strstr(why, strerror(error)));
+        assert_row_at(why, at, strstr(why, rig.dir) != NULL);
+        assert_row_at(why, at,
+                      err == TIDINGS_EIO ||
+                          (error == ENOSPC && err == TIDINGS_EFULL));
+        td_rig_open(&rig);
+    }
+    assert_int_equal(atoi(td_rig_get(&rig, "count")), 0);
+    td_rig_fini(&rig);
+    return failed;
+}
+
 static void test_store_opening_survives_each_failing_call(void **state)
 {
-    char why[TD_STORE_WHY_BYTES];
+    static const int errors[] = {EIO, ENOSPC, EROFS};
 
     (void)state;
     td_rig_fini(&rig); /* each turn has its own */
     for (int call = 0; call < TD_DISK_CALLS; call++) {
-        bool failed = true;
+        for (unsigned i = 0; i < 2 * TD_ARRAY_LEN(errors); i++) {
+            unsigned at = 1;
 
-        for (unsigned at = 1; failed; at++) {
-            tidings_err err;
-
-            td_rig_init(&rig, false);
-            td_disk_watch(rig.dir);
-            td_disk_fail((enum td_disk_call)call, at, EIO, false);
-            why[0] = '\0';
-            err = td_lmdb_open(&rig.store, rig.dir, &rig.options, why);
-            failed = td_disk_failed();
-            td_disk_watch(NULL);
-            if (err) {
-                assert_true(failed && why[0]);
-                rig.store = NULL;
-                td_rig_open(&rig);
-            }
-            assert_int_equal(atoi(td_rig_get(&rig, "count")), 0);
-            td_rig_fini(&rig);
-            assert_true(failed || at > 1);
+            while (open_with((enum td_disk_call)call, at, errors[i / 2], i % 2))
+                at++;
+            assert_true(at > 1);
         }
     }
     td_rig_init(&rig, false);
