@@ -146,11 +146,76 @@ static void test_engine_survives_each_failing_read(void **state)
     run_all(faults, TD_ARRAY_LEN(faults), true);
 }
 
+/* ---- when it starts ---- */
+
+/* A broker starts over what is there, and its n-th read fails; false: it has
+ * fewer. It says so, or has all. */
+static bool load(struct streams *s, const struct fault *fault, uint32_t n,
+                 uint64_t next)
+{
+    const struct td_stream *stream;
+    uint32_t before = td_model_failures(s->model);
+    tidings_err err = TIDINGS_OK;
+    bool failed;
+
+    td_engine_free(s->f->engine);
+    s->f->engine = NULL;
+    forget(s->f);
+    td_model_crash(s->model, td_model_committed(s->model));
+    s->store = td_model_open(s->model);
+    td_model_fail_read(s->model, n, fault->err);
+    if (fault->for_good)
+        td_model_fail_on(s->model);
+    start(s->f, (struct td_engine_options){.store = s->store});
+    for (int i = 0; i < 100 && !td_engine_is_loaded(s->f->engine, &err); i++)
+        td_engine_flush(s->f->engine, s->f->now);
+    assert_row_at(fault->row, n, td_engine_is_loaded(s->f->engine, &err));
+    failed = td_model_failures(s->model) > before;
+    td_model_fail_read(s->model, 0, TIDINGS_OK);
+    assert_row_at(fault->row, n, err == (failed ? fault->err : TIDINGS_OK));
+    if (err)
+        return true;
+    stream = td_stream_find(s->f->engine, td_str_of("events"));
+    assert_non_null(stream);
+    assert_int_equal(stream->kept.next, next);
+    return failed;
+}
+
+static void test_engine_says_that_it_cannot_read(void **state)
+{
+    static const struct fault faults[] = {
+        {"error, once", TIDINGS_EIO, false},
+        {"error, for good", TIDINGS_EIO, true},
+        {"no memory, once", TIDINGS_ENOMEM, false},
+        {"no memory, for good", TIDINGS_ENOMEM, true},
+    };
+    struct life life = {0};
+    struct streams *s;
+    uint64_t next;
+    void *again;
+
+    (void)state;
+    s = begin_life(&again);
+    live(s, &life);
+    next = td_stream_find(s->f->engine, td_str_of("events"))->head.next;
+    for (size_t i = 0; i < TD_ARRAY_LEN(faults); i++) {
+        uint32_t n = 1;
+
+        while (load(s, &faults[i], n, next))
+            n++;
+        assert_row(faults[i].row, n > 8);
+    }
+    kill_broker(s);
+    check_group(s, &life); /* none of it has changed anything */
+    teardown_streams(&again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_engine_survives_each_failing_commit),
         cmocka_unit_test(test_engine_survives_each_failing_read),
+        cmocka_unit_test(test_engine_says_that_it_cannot_read),
     };
 
     return cmocka_run_group_tests_name("engine_faults", tests, NULL, NULL);
