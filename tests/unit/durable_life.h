@@ -8,9 +8,12 @@
 #define LIFE_EVENTS 64 /* of the publisher, more than there are */
 
 struct life {
-    bool begun;              /* the group is there from the first event on */
-    uint64_t published;      /* "pub" asked for confirms of 1 to this */
-    bool acked[LIFE_EVENTS]; /* by sequence: a handler was done with it */
+    bool begun;               /* the group is there from the first event on */
+    bool cancelled;           /* what was scheduled second */
+    bool stored[LIFE_EVENTS]; /* "pub" was told so, of any stream … */
+    bool named;               /* … and the producer with a name */
+    uint64_t published;       /* "pub" asked for confirms of 1 to this */
+    bool acked[LIFE_EVENTS];  /* by sequence: a handler was done with it */
 };
 
 void act(struct streams *s, const char *peer, const char *text);
@@ -29,6 +32,11 @@ void check_out(const struct streams *s);
 void check_service(struct streams *s);
 /* And again by a broker that knows the store alone. */
 void check_after_kill(struct streams *s);
+/* What "pub" and the named one were told; before the broker is killed. */
+void note_confirms(struct streams *s, struct life *life);
+/* What was scheduled is published once or waits, as was said; what has a name is
+ * there once; the newest of each key is. */
+void check_rest(struct streams *s, const struct life *life);
 /* A new member, "fin", gets all that is left of what is kept; then nothing
  * is, and nothing was passed over. */
 void check_group(struct streams *s, struct life *life);

@@ -94,7 +94,9 @@ static bool run(const struct fault *fault, bool read, uint32_t n)
     find_stored(s, stored);
     check_confirms(s, stored);
     memcpy(before, stored, sizeof(before));
+    note_confirms(s, &life);
     check_after_kill(s);
+    check_rest(s, &life);
     memset(stored, 0, sizeof(stored));
     find_stored(s, stored);
     assert_memory_equal(stored, before, sizeof(stored));
