@@ -54,6 +54,7 @@ static tidings_err progress(struct td_bus *b, struct td_bus_sub *sub,
     if (!td_settling_is_open(s, d->tag))
         return TIDINGS_EEXIST;
     td_client_progress(&b->client, sub->csub, d->tag);
+    td_progress_said(b, sub, d->tag);
     return TIDINGS_OK;
 }
 

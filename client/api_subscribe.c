@@ -57,6 +57,8 @@ static tidings_err ask_for(struct td_bus *b, struct td_bus_sub *sub,
     if (sub->csub->state == TD_CSUB_REFUSED)
         return td_fail(sub->csub->code, "%s", sub->csub->text);
     atomic_store(&sub->by_key, sub->csub->group_policy == TIDINGS_BY_KEY);
+    if (sub->durable)
+        td_progress_soon(b); /* it knows how often */
     return TIDINGS_OK;
 }
 
@@ -78,9 +80,9 @@ static tidings_err begin(struct td_bus *b, struct td_bus_sub *sub,
         td_pool_retire(b, sub);
         return err;
     }
-    if (sub->progress) {
-        b->has_progress = true;
-        td_bus_keep(b, 0);
+    if (sub->durable) {
+        b->has_durable = true;
+        td_progress_soon(b);
     }
     sub->csub->owner = sub;
     sub->number = sub->csub->number;

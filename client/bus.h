@@ -72,8 +72,10 @@ struct td_bus {
     _Atomic int64_t keeper_ms; /* when the keeper looks next */
 
     struct td_bus_sub *subs;
-    bool has_progress;       /* some of them asked for it … */
-    int64_t progress_ms;     /* … and it is due again */
+    bool has_durable;        /* some of them are, or were … */
+    int64_t progress_ms;     /* … and their progress is to be told then */
+    struct td_watch watch;   /* of the dispatcher */
+    bool lost;               /* some of them have lost what waited */
     bool has_workers;        /* some subscription has, or had, workers */
     struct td_pool *retired; /* pools of subscriptions that are over */
     struct td_notices notices;
@@ -84,6 +86,7 @@ struct td_bus {
     pthread_t dispatcher;
     struct td_bus_sub *running; /* whose handler is being called */
     struct td_cursor *cursor;   /* the dispatcher's */
+    uint64_t steps;             /* of its, that are over */
     int64_t settled_us;         /* when it had all sent that was settled … */
     int64_t settled_ms;         /* … and when tidings_settle() had */
     int dispatch_fd; /* own_loop: readable while something waits; or -1 */
@@ -157,9 +160,16 @@ void td_tell(struct td_bus *b, struct td_bus_sub *sub,
 int64_t td_tell_late(struct td_bus *b);
 
 /* progress.c */
-/* Tells the broker that handlers are at it, when that is due; returns when to
- * look again. */
+/* Tells the broker what durable subscriptions have in hand, when that is due;
+ * returns when to look again. */
 int64_t td_tell_progress(struct td_bus *b);
+bool td_progress_is_due(const struct td_bus *b);
+/* It is due now: the link was lost, or there is another subscription. */
+void td_progress_soon(struct td_bus *b);
+/* The user said so of this delivery: who is at it is not late. */
+void td_progress_said(struct td_bus *b, struct td_bus_sub *sub, uint64_t tag);
+/* What the broker has taken away of what waits is not for handlers any more. */
+void td_give_back_lost(struct td_bus *b);
 
 /* Whether this thread is inside one of the bus's handlers, or on_status. */
 bool td_in_handler(const struct td_bus *b);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/settle.h"
 #include "tidings/tidings.h"
 
 struct td_bus;
@@ -29,6 +30,10 @@ struct td_call {
     atomic_ullong late;
     atomic_ullong us;
     atomic_ullong max_us;
+    /* of a durable group: struct td_at, in this incarnation */
+    atomic_ullong first; /* 0: nothing is unsettled here */
+    atomic_ullong tag;
+    atomic_ullong incarnation;
     /* the thread's alone */
     int64_t now_us;   /* when the clock was read last */
     unsigned stretch; /* calls between looks at it */
@@ -46,6 +51,34 @@ static inline void td_call_add(atomic_ullong *count, uint64_t n)
 static inline uint64_t td_call_get(const atomic_ullong *count)
 {
     return atomic_load_explicit(count, memory_order_relaxed);
+}
+
+/* It comes to an event. Who looks at where it is, having said what goes back, is
+ * seen to have said so, or sees that it is there. */
+static inline void td_call_at(struct td_call *call, uint64_t incarnation,
+                              uint64_t tag)
+{
+    if (!td_call_get(&call->first)) {
+        atomic_store_explicit(&call->incarnation, incarnation,
+                              memory_order_relaxed);
+        atomic_store_explicit(&call->first, tag, memory_order_relaxed);
+    }
+    atomic_store(&call->tag, tag);
+}
+
+/* Where it is; false: nowhere in this incarnation. */
+static inline bool td_call_look(struct td_call *call, uint64_t incarnation,
+                                struct td_at *out)
+{
+    out->tag = atomic_load(&call->tag);
+    out->first = td_call_get(&call->first);
+    return out->first > 0 && td_call_get(&call->incarnation) == incarnation;
+}
+
+/* What it was at is settled, with the lock of those who look. */
+static inline void td_call_settled(struct td_call *call)
+{
+    atomic_store_explicit(&call->first, 0, memory_order_relaxed);
 }
 
 /* The event in view came too late: it is not handed over. */

@@ -267,7 +267,9 @@ static void begin(struct td_bus *b, struct td_bus_sub *sub)
 static void done(struct td_bus *b)
 {
     pthread_mutex_lock(b->lock);
+    td_call_settled(&b->running->call); /* it is, before the lock is let go */
     b->running = NULL;
+    b->steps++;
 }
 
 /* Of a durable group, in a session that is over: it is delivered again. */

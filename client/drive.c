@@ -275,11 +275,13 @@ void td_bus_keep_unlocked(struct td_bus *b, int64_t when_ms)
     pthread_mutex_unlock(b->lock);
 }
 
-/* A handler has kept the I/O thread for half a heartbeat. */
+/* A handler has kept the I/O thread for half a heartbeat, or until the broker is
+ * to be told what has come meanwhile. */
 static bool is_neglected(const struct td_bus *b)
 {
     return !b->stop && !b->own_loop && b->dispatching && !b->driving &&
-           td_now_ms() - b->client.now_ms >= TD_HEARTBEAT_MS / 2;
+           (td_now_ms() - b->client.now_ms >= TD_HEARTBEAT_MS / 2 ||
+            td_progress_is_due(b));
 }
 
 /* Keeps the link alive, and looks whether handlers are late. */
@@ -296,9 +298,9 @@ static void *keeper_main(void *arg)
 
         b->keeper_ms = TD_CLIENT_NEVER; /* or what is asked for meanwhile */
         next = earlier(next, td_tell_late(b));
-        next = earlier(next, td_tell_progress(b));
         if (is_neglected(b))
             drive(b, td_now_ms());
+        next = earlier(next, td_tell_progress(b));
         b->keeper_ms = earlier(next, b->keeper_ms);
         if (!b->stop)
             wait_cond(b, &b->keeper, &unused, b->keeper_ms);

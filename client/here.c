@@ -114,8 +114,9 @@ static bool is_passed(struct td_here *h, const struct td_view *view, bool keyed)
     if (atomic_load_explicit(&sub->incarnation, memory_order_relaxed) >
         h->incarnation)
         return true;
-    if (!keyed || !sub->parked ||
-        !td_parked_holds(sub->parked, key_of(view), h->tag))
+    if (h->tag > atomic_load(&sub->given_back) &&
+        (!keyed || !sub->parked ||
+         !td_parked_holds(sub->parked, key_of(view), h->tag)))
         return false;
     td_outcomes_add(h->outcomes, TD_RELEASE, h->tag, "");
     return true;
@@ -145,6 +146,8 @@ enum td_handled td_here_handle(struct td_here *h, struct td_call *call,
     bool failed = false;
     tidings_err err;
 
+    if (h->outcomes)
+        td_call_at(call, h->incarnation, h->tag);
     if (h->outcomes && is_passed(h, view, keyed)) {
         td_call_add(&call->passed, 1);
         td_call_add(&call->returned, 1);
@@ -172,6 +175,8 @@ enum td_handled td_here_handle(struct td_here *h, struct td_call *call,
 void td_here_unreadable(struct td_here *h, struct td_call *call,
                         const struct td_view *view, tidings_err err)
 {
+    if (h->outcomes)
+        td_call_at(call, h->incarnation, h->tag);
     if (h->outcomes && err == TIDINGS_ENOMEM)
         td_outcomes_add(h->outcomes, TD_NAK, h->tag, "no memory to read it");
     else if (h->outcomes)
@@ -247,6 +252,10 @@ void td_bus_look_settling(struct td_bus *b, uint64_t pong, uint64_t incarnation)
     {
         atomic_store_explicit(&sub->incarnation, c->incarnation,
                               memory_order_relaxed);
+        if (c->incarnation != incarnation) {
+            atomic_store(&sub->given_back, 0);
+            sub->held = 0;
+        }
         if (!sub->parked || !sub->csub)
             continue;
         if (c->incarnation != incarnation)

@@ -89,6 +89,14 @@ void td_parked_add(struct td_parked *p, uint64_t hash, uint64_t tag)
     pthread_mutex_unlock(&p->lock);
 }
 
+void td_parked_add_all(struct td_parked *p, uint64_t tag)
+{
+    pthread_mutex_lock(&p->lock);
+    p->all_parked = true;
+    set(&p->all, 0, tag);
+    pthread_mutex_unlock(&p->lock);
+}
+
 static bool holds(struct td_parked *p, uint64_t hash, uint64_t tag)
 {
     struct td_parked_key *key = find(p, hash);

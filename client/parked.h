@@ -41,6 +41,8 @@ uint64_t td_parked_hash(const char *key); /* NULL: no key */
 
 /* An event of this key has failed. */
 void td_parked_add(struct td_parked *p, uint64_t hash, uint64_t tag);
+/* Events up to this tag went back, of any keys. */
+void td_parked_add_all(struct td_parked *p, uint64_t tag);
 /* Whether one of this key is to be given back. */
 bool td_parked_holds(struct td_parked *p, uint64_t hash, uint64_t tag);
 

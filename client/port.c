@@ -153,6 +153,16 @@ static void port_gap(void *ctx, struct td_csub *csub, const struct td_gap *gap)
     td_push_notice(b, n);
 }
 
+static void port_lost(void *ctx, struct td_csub *csub, uint64_t last)
+{
+    struct td_bus *b = ctx;
+    struct td_bus_sub *sub = owner_of(csub);
+
+    if (sub && last > sub->lost)
+        sub->lost = last;
+    b->lost = true;
+}
+
 static void port_confirmed(void *ctx, struct td_confirmed *confirmed)
 {
     td_push_confirmed(ctx, confirmed);
@@ -166,6 +176,7 @@ struct td_client_port td_bus_port(struct td_bus *b)
                                    .send = port_send,
                                    .guard = port_guard,
                                    .gap = port_gap,
+                                   .lost = port_lost,
                                    .confirmed = port_confirmed,
                                    .status = port_status};
 }
@@ -253,12 +264,17 @@ static void take_delivery(struct td_bus *b, struct td_message *m,
 void td_bus_take(struct td_bus *b, struct td_message *m, int64_t now_ms)
 {
     uint64_t incarnation = b->client.incarnation;
+    uint64_t connects = b->client.connects;
     uint64_t pong = b->client.pong;
     struct td_deliveries all;
     struct td_delivery d;
 
     td_client_message(&b->client, m->control, m->len, m->body, now_ms, &all);
     td_bus_look_settling(b, pong, incarnation);
+    if (b->lost)
+        td_give_back_lost(b);
+    if (b->client.connects != connects)
+        td_progress_soon(b);
     while (!td_client_next(&b->client, &all, &d) && d.sub)
         take_delivery(b, m, &d);
     td_message_unref(m);

@@ -170,6 +170,11 @@ static bool take_piece(struct td_bus *b, struct td_bus_sub *sub,
     const uint8_t *p = piece->p;
     tidings_err err;
 
+    if (piece->tag + piece->count - 1 <= atomic_load(&sub->given_back)) {
+        td_call_add(&sub->call.passed, piece->count);
+        td_call_add(&sub->call.returned, piece->count);
+        return false;
+    }
     set_view(pull, piece);
     err = td_view_open(&pull->view, &p, piece->end);
     if (!err && piece->count > 1)
@@ -200,6 +205,7 @@ size_t td_pull_take(struct td_bus *b, struct td_bus_sub *sub,
     struct td_job *job;
     size_t n = 0;
 
+    sub->pull->steps++;
     while (n < max && (job = first_job(b, sub)) && td_job_cut(job, 1, &piece)) {
         n += take_piece(b, sub, &piece, &out[n]);
         gone(b, sub, job, piece.count);

@@ -8,12 +8,15 @@
 
 #include "client/here.h"
 #include "client/job.h"
+#include "client/sub.h"
 #include "client/view.h"
 
 struct td_pull {
-    struct td_job *jobs;          /* list: deliveries with events not fetched */
-    uint64_t events;              /* in them */
-    uint64_t asked;               /* by the calls that wait for some */
+    struct td_job *jobs; /* list: deliveries with events not fetched */
+    uint64_t events;     /* in them */
+    uint64_t asked;      /* by the calls that wait for some */
+    uint64_t steps;      /* looks at what has arrived */
+    struct td_watch watch;
     const struct td_job_run *run; /* what the view was set for */
     struct td_view view;
     struct td_here here; /* where the event at hand stands */

@@ -158,6 +158,9 @@ struct td_client_port {
     void (*guard)(void *ctx, bool on);
     /* A subscription missed events; NULL: that is a status, as all else. */
     void (*gap)(void *ctx, struct td_csub *sub, const struct td_gap *gap);
+    /* What is held of a subscription up to this tag was taken away in part:
+     * td_client_give_back() is due, later. NULL: nothing is held. */
+    void (*lost)(void *ctx, struct td_csub *sub, uint64_t last);
     /* Confirmed, and the waiters are to be called; takes it over, and says how
      * many were called by td_publisher_called(). NULL: no event has any. */
     void (*confirmed)(void *ctx, struct td_confirmed *confirmed);
@@ -390,9 +393,17 @@ tidings_err td_client_settle(struct td_client *c, struct td_csub *sub,
 void td_client_settle_later(struct td_client *c, struct td_csub *sub,
                             uint64_t incarnation, uint64_t first,
                             uint64_t last);
-/* Somebody is at work on this delivery; 0: on all that no handler has returned
- * from. */
+/* Somebody is at work on this delivery. */
 void td_client_progress(struct td_client *c, struct td_csub *sub, uint64_t tag);
+/* To be called three times in ack_wait: all that waits here is held, and what
+ * was begun with since has all of ack_wait. at: where handlers are. */
+void td_client_hold(struct td_client *c, struct td_csub *sub,
+                    const struct td_at *at, unsigned at_len);
+/* All up to a tag goes back that nobody has begun with, and nobody will. The
+ * session may be away. */
+void td_client_give_back(struct td_client *c, struct td_csub *sub,
+                         uint64_t last, const struct td_at *at,
+                         unsigned at_len);
 /* Sends what is settled; false: there was nothing. It is sent by itself within
  * a millisecond, or when half a window has come together. */
 bool td_client_send_settled(struct td_client *c);

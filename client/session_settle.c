@@ -94,6 +94,30 @@ void td_client_progress(struct td_client *c, struct td_csub *sub, uint64_t tag)
         send_later(c, sub);
 }
 
+void td_client_hold(struct td_client *c, struct td_csub *sub,
+                    const struct td_at *at, unsigned at_len)
+{
+    if (sub->durable && sub->state == TD_CSUB_LIVE &&
+        td_settling_hold(&sub->settling, at, at_len))
+        send_later(c, sub);
+}
+
+void td_client_give_back(struct td_client *c, struct td_csub *sub,
+                         uint64_t last, const struct td_at *at, unsigned at_len)
+{
+    if (!is_settled_here(c, sub, c->incarnation))
+        return;
+    if (td_settling_give_back(&sub->settling, last, at, at_len)) {
+        give_up(c);
+        return;
+    }
+    settled(c, sub);
+    if (!can_tell(sub))
+        return; /* it is said, and asked, when the session is resumed */
+    td_client_send_settled(c);
+    td_client_send_ping(c);
+}
+
 void td_client_release(struct td_client *c, struct td_csub *sub)
 {
     if (!sub->durable || !can_tell(sub))
@@ -211,15 +235,19 @@ static void tell_stale(struct td_client *c, struct td_csub *sub, uint64_t code,
 /* Of a subscription that has just ended nobody wants to know. */
 static tidings_err on_row(struct td_client *c, const struct td_settled *row)
 {
+    const struct td_client_port *port = &c->options.port;
     struct td_csub *sub = td_client_sub_find(c, row->subscription);
 
     if (!sub || !sub->durable || !can_tell(sub))
         return TIDINGS_OK;
     if (row->last > sub->settling.received)
         return td_client_breach(c, "answered what was never settled");
+    sub->settling.lost = 0;
     tell_stale(c, sub, row->code,
                td_settling_refused(&sub->settling, row->first, row->last,
                                    row->code == TIDINGS_EEXIST));
+    if (sub->settling.lost && port->lost)
+        port->lost(port->ctx, sub, sub->settling.lost);
     return TIDINGS_OK;
 }
 

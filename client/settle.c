@@ -86,7 +86,7 @@ void td_settling_take_back(struct td_settling *s, uint64_t events)
 
 /* ---- settling ---- */
 
-static void advance(struct td_settling *s)
+void td_settling_advance(struct td_settling *s)
 {
     s->taken =
         td_bits_find(s, TD_BITS_SETTLED, s->taken + 1, s->received, false) - 1;
@@ -110,8 +110,8 @@ static bool extend(struct td_settling *s, const struct td_settle *how,
     return true;
 }
 
-static bool add_row(struct td_settling *s, const struct td_settle *how,
-                    uint64_t first, uint64_t last)
+bool td_settling_add_row(struct td_settling *s, const struct td_settle *how,
+                         uint64_t first, uint64_t last)
 {
     struct td_settle_row *row;
 
@@ -140,13 +140,13 @@ static uint64_t *total_of(struct td_settling *s, uint64_t verb)
 }
 
 /* All of first..last are unsettled. */
-static bool settle_run(struct td_settling *s, const struct td_settle *how,
-                       uint64_t first, uint64_t last)
+bool td_settling_settle_run(struct td_settling *s, const struct td_settle *how,
+                            uint64_t first, uint64_t last)
 {
     if (how->verb == TD_ACK) {
         td_bits_set(s, TD_BITS_UNSENT, first, last, true);
         s->acks += last - first + 1;
-    } else if (!add_row(s, how, first, last)) {
+    } else if (!td_settling_add_row(s, how, first, last)) {
         return false;
     }
     td_bits_set(s, TD_BITS_SETTLED, first, last, true);
@@ -167,12 +167,12 @@ tidings_err td_settling_settle(struct td_settling *s,
         first = s->taken + 1;
     for (; td_bits_run(s, TD_BITS_SETTLED, &first, &end, how->last, false);
          first = end) {
-        if (!settle_run(s, how, first, end - 1))
+        if (!td_settling_settle_run(s, how, first, end - 1))
             return TIDINGS_ENOMEM;
         err = TIDINGS_OK;
     }
     if (!err)
-        advance(s);
+        td_settling_advance(s);
     return err;
 }
 
@@ -214,32 +214,4 @@ tidings_err td_settling_release_all(struct td_settling *s)
     if (s->taken < s->received)
         err = td_settling_settle(s, &how);
     return err == TIDINGS_EEXIST ? TIDINGS_OK : err;
-}
-
-/* Those that no handler has returned from, of some unsettled ones. */
-static bool progress_run(struct td_settling *s, uint64_t first, uint64_t last)
-{
-    const struct td_settle how = {.verb = TD_PROGRESS};
-    bool said = false;
-    uint64_t end;
-
-    for (; td_bits_run(s, TD_BITS_LATER, &first, &end, last, false);
-         first = end)
-        said = add_row(s, &how, first, end - 1) || said;
-    return said;
-}
-
-bool td_settling_progress(struct td_settling *s, uint64_t tag)
-{
-    const struct td_settle how = {.verb = TD_PROGRESS};
-    uint64_t first = s->taken + 1;
-    bool said = false;
-    uint64_t end;
-
-    if (tag)
-        return td_settling_is_open(s, tag) && add_row(s, &how, tag, tag);
-    for (; td_bits_run(s, TD_BITS_SETTLED, &first, &end, s->received, false);
-         first = end)
-        said = progress_run(s, first, end - 1) || said;
-    return said;
 }

@@ -29,7 +29,16 @@ enum td_settle_bits {
     TD_BITS_UNSENT, /* acked, and the broker is to be told */
     TD_BITS_AGAIN,  /* sent again after the link was lost */
     TD_BITS_LATER,  /* its handler has returned; somebody will settle it */
+    TD_BITS_BEGUN,  /* somebody has begun with it, and it is held no more */
+    TD_BITS_LOST,   /* nobody has, and the broker has taken it away */
     TD_BITS
+};
+
+/* Where a thread is that calls handlers: at a tag, and those before it, from
+ * the first on, it is done with, but they are not settled here yet. */
+struct td_at {
+    uint64_t first;
+    uint64_t tag;
 };
 
 struct td_settling {
@@ -50,12 +59,13 @@ struct td_settling {
     uint64_t parts_at;
     uint64_t parts_len;
     /* Acks may be lost with the link as well: */
-    uint64_t proven;      /* all up to it have arrived */
-    uint64_t unproven;    /* these will have, … */
-    uint64_t proving;     /* … when this PING or a later one is answered; 0 */
-    uint64_t lost_last;   /* from there on up to this one they are to be sent
+    uint64_t proven;    /* all up to it have arrived */
+    uint64_t unproven;  /* these will have, … */
+    uint64_t proving;   /* … when this PING or a later one is answered; 0 */
+    uint64_t lost_last; /* from there on up to this one they are to be sent
                              again; 0: none */
-    uint64_t again;       /* all up to it were sent again … */
+    uint64_t lost;      /* the highest tag that is, of the last look; 0: none */
+    uint64_t again;     /* all up to it were sent again … */
     uint64_t again_until; /* … and are answered when this PING is; 0: none */
     /* since the subscription began, over sessions */
     uint64_t acked;
@@ -97,9 +107,17 @@ bool td_settling_has_later(const struct td_settling *s);
 
 /* All that is unsettled is given back. TIDINGS_OK, or as above. */
 tidings_err td_settling_release_all(struct td_settling *s);
-/* Somebody is at work on one tag, or (0) on all that no handler has returned
- * from; false: there is nothing to say, or no memory to say it. */
+/* Those up to last that nobody has begun with are given back, but for what the
+ * broker has taken away anyway. TIDINGS_OK, or as above. */
+tidings_err td_settling_give_back(struct td_settling *s, uint64_t last,
+                                  const struct td_at *at, unsigned at_len);
+/* Somebody is at work on a tag; false: there is nothing to say, or no memory to
+ * say it. */
 bool td_settling_progress(struct td_settling *s, uint64_t tag);
+/* The broker is told that all is in hand that nobody has begun with, and once
+ * more what was begun with since the last time; false as above. */
+bool td_settling_hold(struct td_settling *s, const struct td_at *at,
+                      unsigned at_len);
 
 /* Whether there is something to send. */
 bool td_settling_has_unsent(const struct td_settling *s);
@@ -118,7 +136,8 @@ void td_settling_proved(struct td_settling *s, uint64_t ping);
 void td_settling_again(struct td_settling *s, uint64_t window, uint64_t ping);
 
 /* The broker did not believe these: how many of them that is news of, because
- * they were not just sent again. All up to received. */
+ * they were not just sent again. All up to received. Those that nobody has begun
+ * with, and that were to be held, are lost, and do not count. */
 uint64_t td_settling_refused(struct td_settling *s, uint64_t first,
                              uint64_t last, bool known);
 

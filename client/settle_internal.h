@@ -1,6 +1,7 @@
 /* What the files of settling share, and nobody else includes.
  *
  * settle.c       what was received, and what became of it
+ * settle_hold.c  what is held, and what is given back unseen
  * settle_send.c  what the broker is told, and what it has heard
  * settle_bits.c  one bit for each tag */
 #ifndef TD_SETTLE_INTERNAL_H
@@ -20,6 +21,18 @@ struct td_settle_row {
     size_t reason_len;
     char reason[];
 };
+
+/* settle.c */
+bool td_settling_add_row(struct td_settling *s, const struct td_settle *how,
+                         uint64_t first, uint64_t last);
+/* All of first..last are unsettled; false: no memory. */
+bool td_settling_settle_run(struct td_settling *s, const struct td_settle *how,
+                            uint64_t first, uint64_t last);
+/* After some were settled. */
+void td_settling_advance(struct td_settling *s);
+
+/* settle_hold.c: of first..last, those that are lost from now on. */
+uint64_t td_settling_lose(struct td_settling *s, uint64_t first, uint64_t last);
 
 /* settle_bits.c: of tags first..last, which are above floor and at most
  * received, or none. */

@@ -32,14 +32,20 @@ static bool next_row(struct td_settling *s, struct td_settle *out,
     if (!row)
         return false;
     DL_DELETE(s->unsent, row);
-    row->ping = ping;
-    DL_APPEND(s->sent, row);
     out->verb = row->verb;
     out->first = row->first;
     out->last = row->last;
     out->delay_ms = row->delay_ms;
     out->reason.data = row->reason;
     out->reason.len = row->reason_len;
+    if (row->verb == TD_PROGRESS) { /* of a link that is lost it is worth
+                                       nothing */
+        out->reason = td_str_of("");
+        free(row);
+        return true;
+    }
+    row->ping = ping;
+    DL_APPEND(s->sent, row);
     return true;
 }
 
@@ -144,16 +150,6 @@ static void except_rows(struct td_settling *s, const struct td_settle_row *list,
 /* Rows that were sent go before those that were not. */
 static void unsend_rows(struct td_settling *s)
 {
-    struct td_settle_row *row;
-    struct td_settle_row *next;
-
-    DL_FOREACH_SAFE(s->sent, row, next)
-    {
-        if (row->verb != TD_PROGRESS)
-            continue;
-        DL_DELETE(s->sent, row);
-        free(row);
-    }
     DL_CONCAT(s->sent, s->unsent);
     s->unsent = s->sent;
     s->sent = NULL;
@@ -185,6 +181,8 @@ uint64_t td_settling_refused(struct td_settling *s, uint64_t first,
     if (first > last)
         return 0;
     tags = last - first + 1;
+    if (known)
+        tags -= td_settling_lose(s, first, last);
     if (known && first <= s->floor)
         first = s->floor + 1;
     if (known && s->again_until && first <= last)

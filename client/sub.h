@@ -12,6 +12,22 @@
 #include "client/session.h"
 #include "tidings/tidings.h"
 
+/* Somebody who handles events, looked at now and then. */
+struct td_watch {
+    uint64_t steps; /* of its, when it was looked at last … */
+    int64_t ms; /* … and since when there were no more; 0: never looked at */
+};
+
+/* For how long it has had something to do and has not got on, in ms. */
+static inline int64_t td_watch(struct td_watch *w, bool idle, uint64_t steps,
+                               int64_t now_ms)
+{
+    if (idle || w->ms == 0 || steps != w->steps)
+        w->ms = now_ms;
+    w->steps = steps;
+    return now_ms - w->ms;
+}
+
 struct td_parked;
 struct td_pool;
 struct td_pull;
@@ -26,15 +42,20 @@ struct td_bus_sub {
     tidings_handler handler;
     void *arg;
     void (*on_gap)(void *arg, const struct tidings_gap *gap);
-    int timeout_ms;     /* of the handler; 0: none */
-    bool alone;         /* live, in no group: it may be given again what it
+    int timeout_ms;  /* of the handler; 0: none */
+    bool alone;      /* live, in no group: it may be given again what it
                              had */
-    bool streamed;      /* of what a stream keeps */
-    bool durable;       /* … in a group, so that its events are settled */
-    bool progress;      /* the broker is told that handlers are at it */
-    bool resting;       /* what arrives is not for the handler any more */
-    atomic_bool by_key; /* its group is dealt by key */
-    struct td_parked *parked;  /* NULL: keys do not wait for one another */
+    bool streamed;   /* of what a stream keeps */
+    bool durable;    /* … in a group, so that its events are settled */
+    bool progress;   /* the broker is told that handlers are at it */
+    int64_t held_ms; /* durable: when the broker was last told what waits … */
+    uint64_t held;   /* … up to this tag; 0: in this session it was not */
+    uint64_t lost;   /* up to this tag some of what waited; 0: nothing */
+    atomic_ullong given_back; /* what waits up to this tag is not for handlers
+                                 any more */
+    bool resting;             /* what arrives is not for the handler any more */
+    atomic_bool by_key;       /* its group is dealt by key */
+    struct td_parked *parked; /* NULL: keys do not wait for one another */
     atomic_ullong incarnation; /* td_client's, when it was looked at last */
     struct td_seen seen;  /* alone: whoever takes deliveries apart has it */
     struct td_pool *pool; /* NULL: its events are the dispatcher's … */

@@ -8,8 +8,6 @@
 #include <sys/prctl.h>
 #include <utlist.h>
 
-#define SECTION_MS 20 /* what was handled is told at least so often */
-
 static _Thread_local const struct td_pool *pool_of_thread;
 
 const struct td_pool *td_pool_of_thread(const struct td_bus *b)
@@ -137,22 +135,34 @@ void td_pool_wake(struct td_pool *pool, uint64_t events)
     }
 }
 
+static void do_some(struct td_worker *w)
+{
+    struct td_pool *pool = w->pool;
+
+    pthread_mutex_unlock(&pool->lock);
+    td_worker_do(w);
+    pthread_mutex_lock(&pool->lock);
+    while (w->outcomes && !td_outcomes_room(pool->outcomes, w->outcomes->len))
+        tell_bus(pool, w->call.now_us); /* others have filled it */
+    td_worker_say(w);
+}
+
 static void work_once(struct td_worker *w)
 {
     struct td_pool *pool = w->pool;
     bool was_gap = w->work == TD_WORK_GAP;
 
     pool->busy++;
-    pthread_mutex_unlock(&pool->lock);
-    td_worker_do(w);
-    pthread_mutex_lock(&pool->lock);
-    while (w->outcomes && !td_outcomes_room(pool->outcomes, w->outcomes->len))
-        tell_bus(pool, w->call.now_us); /* others have filled it */
+    do_some(w);
+    while (w->more) {
+        tell_bus(pool, w->call.now_us);
+        do_some(w);
+    }
     pool->busy--;
     td_worker_finish(w);
     if (was_gap && pool->at) /* others may have stopped at the next gap */
         td_pool_wake(pool, pool->waiting + 1);
-    if (is_much(pool) || w->call.now_us - pool->told_us >= SECTION_MS * 1000)
+    if (is_much(pool) || w->call.now_us - pool->told_us >= TD_SECTION_MS * 1000)
         tell_bus(pool, w->call.now_us);
 }
 

@@ -40,6 +40,15 @@ void td_pool_gap(struct td_pool *pool, const struct td_gap *gap);
 /* Tells the session what handlers have said by now. */
 void td_pool_settle(struct td_pool *pool);
 
+/* The same, and then where they are: at most TD_WORKERS_MAX. */
+unsigned td_pool_at(struct td_pool *pool, uint64_t incarnation,
+                    struct td_at *at);
+/* Whether what waits does so for handlers that have not returned for so long;
+ * progress: those are never late. */
+bool td_pool_is_stuck(struct td_pool *pool, int64_t now_ms, int64_t wait_ms);
+/* Who is at this delivery is not late. */
+void td_pool_progress(struct td_pool *pool, uint64_t tag, int64_t now_ms);
+
 /* Threads that are inside the handler, on_gap, or on_status. */
 unsigned td_pool_busy(struct td_pool *pool);
 /* Whether pools have nothing left to do. */

@@ -21,6 +21,8 @@ struct td_done {
     uint64_t credit_bytes;
 };
 
+#define TD_SECTION_MS 20 /* what was handled is told at least so often */
+
 /* The most outcomes of what a worker takes at once: of a piece one for each
  * event, and of those that are not whole one; of slips that twice. */
 #define TD_WORKER_OUTCOMES 34u
@@ -39,6 +41,7 @@ struct td_worker {
     bool idle;
     struct td_slips queue; /* keyed events that wait for it */
     struct td_call call;
+    struct td_watch watch;        /* with both locks */
     struct td_view view;          /* its thread's alone, like these two: */
     struct td_here here;          /* of a stream's delivery */
     struct td_outcomes *outcomes; /* NULL: nothing to settle */
@@ -47,7 +50,10 @@ struct td_worker {
     struct td_piece piece;
     atomic_int left; /* events of the piece that nobody has begun */
     struct td_slip *slips;
+    const struct td_slip *slip; /* the last that was handled; NULL: none */
     uint32_t slips_len;
+    bool more; /* of its work is left: it came out to say what became of the
+                  rest */
     struct td_job *gap;
     /* what came of it: */
     uint64_t calls;
@@ -100,7 +106,9 @@ void td_pool_wake(struct td_pool *pool, uint64_t events);
 bool td_worker_take(struct td_worker *w);
 /* Does it, without a lock. */
 void td_worker_do(struct td_worker *w);
-/* Counts it, with the pool's lock; there is room for its outcomes. */
+/* Says what became of its events, with the pool's lock; there is room. */
+void td_worker_say(struct td_worker *w);
+/* Counts it, with the pool's lock. */
 void td_worker_finish(struct td_worker *w);
 
 #endif

@@ -101,6 +101,55 @@ unsigned td_pool_busy(struct td_pool *pool)
     return busy;
 }
 
+unsigned td_pool_at(struct td_pool *pool, uint64_t incarnation,
+                    struct td_at *at)
+{
+    unsigned len = 0;
+
+    td_pool_settle(pool);
+    pthread_mutex_lock(&pool->lock);
+    for (unsigned i = 0; i < pool->len; i++)
+        len += td_call_look(&pool->worker[i].call, incarnation, &at[len]);
+    pthread_mutex_unlock(&pool->lock);
+    return len;
+}
+
+static bool is_late(struct td_worker *w, int64_t now_ms, int64_t wait_ms)
+{
+    return td_watch(&w->watch, w->work == TD_WORK_NONE,
+                    td_call_get(&w->call.passed), now_ms) >= wait_ms;
+}
+
+/* One that is late keeps the events of its keys, or what comes after a gap; and
+ * all of them keep the rest. */
+bool td_pool_is_stuck(struct td_pool *pool, int64_t now_ms, int64_t wait_ms)
+{
+    bool stuck = false;
+    unsigned late = 0;
+
+    pthread_mutex_lock(&pool->lock);
+    for (unsigned i = 0; i < pool->len; i++) {
+        struct td_worker *w = &pool->worker[i];
+
+        if (!is_late(w, now_ms, wait_ms))
+            continue;
+        stuck = stuck || w->queue.head || w->work == TD_WORK_GAP;
+        late++;
+    }
+    pthread_mutex_unlock(&pool->lock);
+    return stuck || (late > 0 && late == pool->len);
+}
+
+void td_pool_progress(struct td_pool *pool, uint64_t tag, int64_t now_ms)
+{
+    pthread_mutex_lock(&pool->lock);
+    for (unsigned i = 0; i < pool->len; i++) {
+        if (td_call_get(&pool->worker[i].call.tag) == tag)
+            pool->worker[i].watch.ms = now_ms;
+    }
+    pthread_mutex_unlock(&pool->lock);
+}
+
 static bool rests(struct td_pool *pool)
 {
     bool rests;

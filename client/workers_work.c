@@ -91,6 +91,7 @@ bool td_worker_take(struct td_worker *w)
     w->handled = 0;
     w->calls = w->failed = 0;
     w->run = NULL;
+    w->slip = NULL;
     if (atomic_load(&pool->sub->ended))
         return false;
     if (take_slips(w) || take_next(w))
@@ -163,9 +164,17 @@ static bool is_ended(const struct td_worker *w)
     return atomic_load_explicit(&w->pool->sub->ended, memory_order_acquire);
 }
 
+/* Handlers that take their time: what they have said is not to wait for those
+ * that follow. */
+static bool is_due(struct td_worker *w, int64_t end_us)
+{
+    w->more = w->outcomes && w->call.now_us >= end_us;
+    return w->more;
+}
+
 /* The end of the piece moves when it is robbed: what is still ours lies before
  * the old one as well. */
-static void do_piece(struct td_worker *w)
+static void do_piece(struct td_worker *w, int64_t end_us)
 {
     while (!is_ended(w) && atomic_fetch_sub(&w->left, 1) > 0) {
         if (w->handled++ > 0)
@@ -173,32 +182,36 @@ static void do_piece(struct td_worker *w)
         else /* not before the first is ours: all may have been robbed */
             set_view(w, &w->piece);
         handle(w, &w->at, w->end);
+        if (is_due(w, end_us))
+            return;
     }
 }
 
-static void do_slips(struct td_worker *w)
+static void do_slips(struct td_worker *w, int64_t end_us)
 {
-    const struct td_slip *slip = NULL;
+    while (w->handled < w->slips_len && !is_ended(w)) {
+        const struct td_slip *slip = w->slip ? w->slip->next : w->slips;
+        const uint8_t *p = slip->piece.p;
 
-    for (uint32_t i = 0; i < w->slips_len && !is_ended(w); i++) {
-        const uint8_t *p;
-
-        slip = slip ? slip->next : w->slips;
-        p = slip->piece.p;
         set_view(w, &slip->piece);
         for (uint32_t n = 0; n < slip->piece.count; n++) {
             if (n > 0) /* none after the first can be read */
                 td_view_next(&w->view);
             handle(w, &p, slip->piece.end);
         }
+        w->slip = slip;
         w->handled++;
+        if (is_due(w, end_us))
+            return;
     }
 }
 
 void td_worker_do(struct td_worker *w)
 {
     struct td_bus_sub *sub = w->pool->sub;
+    int64_t end_us;
 
+    w->more = false;
     if (w->work == TD_WORK_GAP) {
         const struct tidings_gap gap = {w->gap->missed, w->gap->reason,
                                         w->gap->first, w->gap->last};
@@ -208,15 +221,16 @@ void td_worker_do(struct td_worker *w)
         return;
     }
     td_call_begin(&w->call);
+    end_us = w->call.now_us + TD_SECTION_MS * 1000;
     if (sub->timeout_ms)
         td_bus_keep_unlocked(w->pool->bus,
                              w->call.now_us / 1000 + sub->timeout_ms);
     if (sub->streamed)
         td_here_enter(&w->here);
     if (w->work == TD_WORK_PIECE)
-        do_piece(w);
+        do_piece(w, end_us);
     else
-        do_slips(w);
+        do_slips(w, end_us);
     if (sub->streamed)
         td_here_leave(&w->here);
     td_call_end(&w->call, sub);
@@ -266,6 +280,12 @@ static void add_outcomes(struct td_pool *pool, struct td_worker *w)
     td_outcomes_move(pool->outcomes, w->outcomes);
 }
 
+void td_worker_say(struct td_worker *w)
+{
+    add_outcomes(w->pool, w);
+    td_call_settled(&w->call); /* for who has this lock and settles */
+}
+
 static void finish_piece(struct td_worker *w, const struct td_piece *piece,
                          uint32_t handled, const uint8_t *at)
 {
@@ -300,7 +320,6 @@ void td_worker_finish(struct td_worker *w)
     pool->done.calls += w->calls;
     pool->done.failed += w->failed;
     pool->news = true;
-    add_outcomes(pool, w);
     if (w->work == TD_WORK_PIECE) {
         finish_piece(w, &w->piece, w->handled, w->at);
     } else if (w->work == TD_WORK_SLIPS) {

@@ -152,6 +152,7 @@ int conf_run_stored(void);
 int conf_run_groups(void);
 int conf_run_settle(void);
 int conf_run_race(void);
+int conf_run_hold(void);
 int conf_run_fetch(void);
 int conf_run_dead(void);
 int conf_run_named(void);

@@ -47,6 +47,14 @@ static bool port_send(void *ctx, const void *control, size_t len,
     return true;
 }
 
+static void port_lost(void *ctx, struct td_csub *sub, uint64_t last)
+{
+    struct fixture *f = ctx;
+
+    (void)sub;
+    f->lost = last;
+}
+
 static void port_status(void *ctx, enum tidings_status_kind kind,
                         tidings_err err, const char *text, struct td_csub *sub,
                         uint64_t count)
@@ -95,6 +103,7 @@ void start(struct fixture *f)
                  .close = port_close,
                  .send = port_send,
                  .gap = port_gap,
+                 .lost = port_lost,
                  .status = port_status},
     };
 

@@ -37,6 +37,7 @@ struct fixture {
     char gap_reason[40]; /* of the last gap */
     uint64_t gap_first;
     uint64_t gap_last;
+    uint64_t lost;               /* the port was told of last */
     struct td_delivery delivery; /* the last of the last message … */
     unsigned deliveries;         /* … that had so many */
 };

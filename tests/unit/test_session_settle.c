@@ -262,8 +262,10 @@ static void test_durable_gives_back_at_the_end(void **state)
     assert_int_equal(f->sent[f->sent_len - 1].frame.op, TD_BYE);
 }
 
-static void test_durable_says_that_it_is_at_it(void **state)
+/* What waits is held, and once more what was begun with since. */
+static void test_durable_says_what_is_in_hand(void **state)
 {
+    const struct td_at at = {1, 1};
     struct fixture *f = *state;
     struct td_csub *sub;
 
@@ -272,12 +274,43 @@ static void test_durable_says_that_it_is_at_it(void **state)
     assert_ok(deliver_spans(f, sub, 1, 6, "[[6 1 1]]"));
     say(f, sub, TD_ACK, 2, 2);
     td_client_settle_later(&f->client, sub, 1, 4, 4);
-    td_client_progress(&f->client, sub, 0);
+    td_client_hold(&f->client, sub, &at, 1);
     td_client_send_settled(&f->client);
-    expect_rows(f, 0,
-                "[[1 5 1 1 0 \"\"] [1 5 3 3 0 \"\"] [1 5 5 6 0 \"\"] "
-                "[1 1 2 2 0 \"\"]]");
+    expect_rows(f, 0, "[[1 5 1 1 0 \"\"] [1 5 3 6 0 \"\"] [1 1 2 2 0 \"\"]]");
+    td_client_hold(&f->client, sub, &at, 1);
+    td_client_send_settled(&f->client);
+    expect_rows(f, 1, "[[1 5 3 3 0 \"\"] [1 5 5 6 0 \"\"]]");
     assert_null(find(f, TD_PING, 0));
+}
+
+/* What the broker has taken away goes to no handler, and needs no word; the rest
+ * that waits is given back. */
+static void test_durable_gives_back_what_waits(void **state)
+{
+    const struct td_at at = {2, 3};
+    struct fixture *f = *state;
+    struct td_csub *sub;
+
+    greet(f, WELCOME);
+    sub = join(f, &mails);
+    assert_ok(deliver_spans(f, sub, 1, 8, "[[8 1 1]]"));
+    say(f, sub, TD_ACK, 1, 1);
+    td_client_settle_later(&f->client, sub, 1, 6, 6);
+    td_client_hold(&f->client, sub, &at, 1);
+    td_client_send_settled(&f->client);
+    assert_ok(give(f, "[18 [[1 4 5 14] [1 3 3 14] [1 6 6 14]]]"));
+    assert_int_equal(f->lost, 5);
+    assert_int_equal(sub->stale, 2); /* somebody is, or was, at these */
+    forget(f);
+    td_client_give_back(&f->client, sub, 7, &at, 1);
+    expect_rows(f, 0, "[[1 3 7 7 0 \"\"]]");
+    assert_non_null(find(f, TD_PING, 0));
+    say(f, sub, TD_ACK, 2, 3);
+    say(f, sub, TD_ACK, 6, 6);
+    assert_int_equal(sub->taken, 7);
+    say(f, sub, TD_ACK, 8, 8);
+    assert_int_equal(sub->settling.released, 1);
+    assert_int_equal(sub->settling.acked, 5);
 }
 
 static void test_durable_splits_what_does_not_fit_a_frame(void **state)
@@ -540,7 +573,8 @@ int main(void)
         TEST(test_durable_says_why_it_failed),
         TEST(test_durable_gives_back_what_is_left),
         TEST(test_durable_gives_back_at_the_end),
-        TEST(test_durable_says_that_it_is_at_it),
+        TEST(test_durable_says_what_is_in_hand),
+        TEST(test_durable_gives_back_what_waits),
         TEST(test_durable_splits_what_does_not_fit_a_frame),
         TEST(test_durable_settles_again_over_the_next_link),
         TEST(test_durable_forgets_with_the_session),

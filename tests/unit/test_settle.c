@@ -62,6 +62,29 @@ static void settle(struct model *m)
     assert_int_equal(td_settling_settle(&m->s, &how), want);
 }
 
+/* A thread is somewhere, or two are: they keep what they are at. */
+static void give_back(struct model *m)
+{
+    uint64_t open = m->s.received - m->s.taken;
+    struct td_at at[2];
+    uint64_t last;
+
+    if (open == 0)
+        return;
+    last = m->s.taken + 1 + below(m, (uint32_t)open);
+    for (unsigned i = 0; i < 2; i++) {
+        at[i].first = m->s.taken + 1 + below(m, (uint32_t)open);
+        at[i].tag = at[i].first + below(m, 5);
+    }
+    td_settling_hold(&m->s, at, 2);
+    assert_ok(td_settling_give_back(&m->s, last, at, 2));
+    for (uint64_t tag = 1; tag <= last; tag++) {
+        if ((tag < at[0].first || tag > at[0].tag) &&
+            (tag < at[1].first || tag > at[1].tag) && !m->said[tag])
+            m->said[tag] = TD_RELEASE;
+    }
+}
+
 /* What goes out is heard, unless the link is lost from this row on. */
 static void send_all(struct model *m, bool lost)
 {
@@ -74,6 +97,8 @@ static void send_all(struct model *m, bool lost)
         if (lost)
             continue;
         for (uint64_t tag = row.first; tag <= row.last; tag++) {
+            if (row.verb == TD_PROGRESS)
+                continue;
             assert_int_not_equal(m->said[tag], 0);
             if (!m->heard[tag])
                 m->heard[tag] = (unsigned)row.verb;
@@ -110,7 +135,8 @@ static void lose_link(struct model *m)
     m->ping++;
     check_heard(m);
     for (uint64_t tag = m->s.floor + 1; tag <= m->s.received; tag++)
-        assert_true(td_settling_refused(&m->s, tag, tag, true) <= 1);
+        assert_true(!m->said[tag] ||
+                    td_settling_refused(&m->s, tag, tag, true) <= 1);
     if (below(m, 2))
         td_settling_proved(&m->s, m->ping);
 }
@@ -137,6 +163,9 @@ static void run(struct model *m)
         case 6:
         case 7:
             receive(m);
+            break;
+        case 8:
+            give_back(m);
             break;
         default:
             settle(m);
@@ -227,7 +256,7 @@ static void test_settling_leaves_a_hole_for_what_is_later(void **state)
     assert_int_equal(s.taken, 2);
     assert_true(td_settling_is_open(&s, 3));
     assert_false(td_settling_is_open(&s, 4));
-    assert_false(td_settling_progress(&s, 0)); /* nobody is at it */
+    assert_false(td_settling_progress(&s, 4));
     assert_true(td_settling_progress(&s, 3));
     expect(&s, TD_PROGRESS, 3, 3);
     say(&s, TD_TERM, 3, 3);
@@ -236,6 +265,34 @@ static void test_settling_leaves_a_hole_for_what_is_later(void **state)
     assert_int_equal(s.taken, 10);
     expect(&s, TD_TERM, 3, 3);
     expect_no_more(&s);
+    td_settling_fini(&s);
+}
+
+/* What the broker took away before anybody began with it needs no word, and
+ * does not count as too late. */
+static void test_settling_forgets_what_is_lost(void **state)
+{
+    const struct td_at at = {2, 4}; /* done with 2 and 3 */
+    struct td_settling s = {0};
+
+    (void)state;
+    assert_true(td_settling_receive(&s, 10, 100));
+    say(&s, TD_ACK, 1, 1);
+    expect(&s, TD_ACK, 1, 1);
+    assert_true(td_settling_hold(&s, &at, 1));
+    expect(&s, TD_PROGRESS, 2, 10);
+    assert_int_equal(td_settling_refused(&s, 4, 6, true), 1);
+    assert_int_equal(s.lost, 6);
+    assert_ok(td_settling_give_back(&s, 8, &at, 1));
+    expect(&s, TD_RELEASE, 7, 8);
+    expect_no_more(&s);
+    assert_true(td_settling_hold(&s, &at, 1));
+    expect(&s, TD_PROGRESS, 2, 3);
+    expect(&s, TD_PROGRESS, 9, 10);
+    say(&s, TD_ACK, 2, 4);
+    say(&s, TD_ACK, 9, 10);
+    assert_int_equal(s.taken, 10);
+    assert_int_equal(s.released, 2);
     td_settling_fini(&s);
 }
 
@@ -354,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_settling_is_as_the_model_says),
         cmocka_unit_test(test_settling_joins_acks_of_any_order),
         cmocka_unit_test(test_settling_leaves_a_hole_for_what_is_later),
+        cmocka_unit_test(test_settling_forgets_what_is_lost),
         cmocka_unit_test(test_settling_refuses_what_was_not_delivered),
         cmocka_unit_test(test_settling_knows_what_it_sent_again),
         cmocka_unit_test(test_settling_gives_all_back),

@@ -219,6 +219,14 @@ TIDINGS_API tidings_err tidings_producer_last(tidings_bus *bus,
  * live subscription, or a reader, has nothing to settle: any code but
  * TIDINGS_OK counts as failed there.
  *
+ * The group's ack_wait is the handler's: it begins anew when the handler does,
+ * however long the event has been waiting in this process; the library tells
+ * the broker. A handler that takes longer is late, and its event is delivered
+ * again, unless options.progress or TIDINGS_PROGRESS say that it is at it.
+ * While it is late, what waits behind it goes back, to others that are free. An
+ * event whose delivery is not valid any more when its turn comes, since the
+ * link was away for too long, is not handed over: it comes again.
+ *
  * In a group with policy TIDINGS_BY_KEY (said by each member, and not with
  * TIDINGS_ANY_ORDER) later events of a key that has failed, which are here
  * already, go back unhandled, so that they come again in order.
@@ -331,8 +339,8 @@ struct tidings_fetched {
  * What is on its way when a call gives up waits here for the next one; it is
  * given back when the subscription ends.
  *
- * The group's ack_wait runs from delivery, so fetch what is handled within it,
- * or settle with TIDINGS_PROGRESS meanwhile. Settle every delivery: one that
+ * The group's ack_wait runs from this call on, so fetch what is handled within
+ * it, or settle with TIDINGS_PROGRESS meanwhile. Settle every delivery: one that
  * never is holds the subscription back once window_bytes of others have come
  * after it. In a group with policy TIDINGS_BY_KEY what was fetched is not taken
  * back when an event of its key fails: release it.

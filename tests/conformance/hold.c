@@ -1,0 +1,124 @@
+/* What a member has and has not begun with: it is not late, however long its
+ * handlers take for what comes before; and it is not kept for one that does not
+ * return. */
+#include "tests/conformance/kept.h"
+
+#include <poll.h>
+
+#define GROUP "g"
+/* A member speaks three times in it, whatever else the machine has to do. */
+#define WAIT_MS (CONF_SLOW > 1 ? 2400 : 600)
+#define EVENTS  15u
+
+static void add_group(tidings_bus *bus, const struct kept *k)
+{
+    const struct tidings_group_options options = {.stream = k->stream,
+                                                  .group = GROUP,
+                                                  .start = {TIDINGS_START_ALL},
+                                                  .ack_wait_ms = WAIT_MS,
+                                                  .max_deliver = 2,
+                                                  .backoff_ms = 1,
+                                                  .backoff_max_ms = 1};
+
+    assert_ok(tidings_group_add(bus, &options, CONF_MS));
+}
+
+static uint64_t figure(tidings_bus *bus, const struct kept *k, const char *key)
+{
+    return operate_group_figure(bus, k->stream, GROUP, key);
+}
+
+/* Well within ack_wait; all of them together take several times that. */
+static tidings_err work(struct hand *h, const struct hand_call *call)
+{
+    (void)h;
+    (void)call;
+    poll(NULL, 0, WAIT_MS / 6);
+    return TIDINGS_OK;
+}
+
+static void check_all_went_well(tidings_bus *bus, const struct kept *k,
+                                uint64_t events)
+{
+    assert_true(operate_until_settled(bus, k->stream, GROUP, CONF_MS));
+    assert_int_equal(figure(bus, k, "acked"), events);
+    assert_int_equal(figure(bus, k, "redelivered"), 0);
+    assert_int_equal(figure(bus, k, "timed_out"), 0);
+    assert_int_equal(figure(bus, k, "stale"), 0);
+    assert_int_equal(figure(bus, k, "dead"), 0);
+}
+
+/* On the bus's thread, and on threads of its own: at the same time, each in a
+ * group of its own. */
+static void test_what_waits_is_not_late(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    const struct tidings_sub_options workers = {.workers = 2};
+    struct hand *alone = hand_new(c);
+    struct hand *pool = hand_new(c);
+    struct kept one;
+    struct kept two;
+
+    kept_add(&one, bus);
+    kept_add(&two, bus);
+    add_group(bus, &one);
+    add_group(bus, &two);
+    alone->answer = pool->answer = work;
+    kept_publish(&one, bus, 1, EVENTS);
+    kept_publish(&two, bus, 1, 2 * EVENTS);
+    hand_join(alone, bus, &one, GROUP, NULL);
+    hand_join(pool, conf_open(c, NULL), &two, GROUP, &workers);
+    check_all_went_well(bus, &one, EVENTS);
+    check_all_went_well(bus, &two, 2 * EVENTS);
+    assert_true(hand_saw_just(alone, 1, EVENTS));
+    assert_int_equal(hand_count(pool), 2 * EVENTS);
+}
+
+/* The others have what waits behind it, as if it had not been delivered; and it
+ * does not begin with that when it is free. */
+static void test_what_waits_for_a_stuck_handler_goes_to_others(void **state)
+{
+    struct conf *c = *state;
+    struct tally *s = conf_tally(c);
+    tidings_bus *bus = kept_open(c);
+    tidings_bus *slow =
+        conf_open(c, &(struct tidings_options){.on_status = tally_status,
+                                               .on_status_arg = s});
+    struct hand *stuck = hand_new(c);
+    struct hand *other = hand_new(c);
+    struct kept k;
+
+    kept_add(&k, bus);
+    add_group(bus, &k);
+    stuck->closed = true;
+    hand_join(stuck, slow, &k, GROUP, NULL);
+    kept_publish(&k, bus, 1, EVENTS);
+    assert_true(hand_wait(stuck, 1, CONF_MS));
+    assert_true(operate_group_until(bus, k.stream, GROUP, "delivered", EVENTS,
+                                    CONF_MS));
+    hand_join(other, bus, &k, GROUP, NULL);
+    assert_true(hand_wait(other, EVENTS, CONF_MS)); /* and that one */
+    for (unsigned i = 0; i < EVENTS; i++) {
+        struct hand_call call = hand_call(other, i);
+
+        assert_int_equal(call.deliveries, call.n == 1 ? 2 : 1);
+    }
+    hand_open(stuck, true);
+    assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
+    assert_true(tally_wait_status(s, TIDINGS_STALE, 1, CONF_MS));
+    assert_int_equal(hand_count(stuck), 1);
+    assert_int_equal(hand_count(other), EVENTS);
+    assert_int_equal(figure(bus, &k, "timed_out"), 1);
+    assert_true(figure(bus, &k, "released") >= EVENTS - 1);
+}
+
+int conf_run_hold(void)
+{
+    static const struct CMUnitTest tests[] = {
+        KEPT_TEST(test_what_waits_is_not_late),
+        KEPT_TEST(test_what_waits_for_a_stuck_handler_goes_to_others),
+    };
+
+    return cmocka_run_group_tests_name("hold", tests, NULL, NULL);
+}
