@@ -279,8 +279,8 @@ static int put_end(struct audit *a)
     code = put ? td_flush_out() : TD_EXIT_FAILED;
     if (a->off) {
         td_complain("NOT BALANCED: %" PRIu64 " of %" PRIu64
-                    " equations do not hold",
-                    a->off, a->checked);
+                    " equations %s not hold",
+                    a->off, a->checked, td_plural(a->off, "does", "do"));
         code = TD_EXIT_FAILED;
     }
     return code;

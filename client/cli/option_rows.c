@@ -198,7 +198,9 @@ const struct td_option_row td_option_rows[] = {
     {"rate", 'r', "EVENTS_PER_S", REPLAY, td_set_rate,
      "this many a second; default: as fast as it goes"},
     {"original-pace", 0, NULL, REPLAY, td_set_original_pace,
-     "as far apart as their times are"},
+     "as far apart as their own times are, not those at\n"
+     "which they were stored; one with an earlier time than\n"
+     "one before it comes at once"},
 
     {"type", 'p', "PATTERN", DLQ | TD_CLI_DLQ_LIST | TD_CLI_SCHEDULE_LIST,
      td_set_pattern, "only those of such types; default: all"},
