@@ -471,11 +471,14 @@ void td_embed_close(struct td_embed *broker)
     broker_free(broker);
 }
 
-tidings_err td_embed_verify(const char *dir, struct td_embed_damage *out,
-                            char *why)
+tidings_err td_embed_verify(const char *dir,
+                            void (*progress)(void *arg, uint64_t done,
+                                             uint64_t total),
+                            void *arg, struct td_embed_damage *out, char *why)
 {
+    const struct td_lmdb_watch watch = {.progress = progress, .ctx = arg};
     struct td_lmdb_damage damage;
-    tidings_err err = td_lmdb_verify(dir, NULL, NULL, &damage, why);
+    tidings_err err = td_lmdb_verify(dir, &watch, &damage, why);
 
     if (err)
         return err;

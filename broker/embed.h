@@ -35,8 +35,10 @@ struct td_embed_damage {
 };
 
 /* Walks a data folder that nobody has open; as td_lmdb_verify(). */
-tidings_err td_embed_verify(const char *dir, struct td_embed_damage *out,
-                            char *why);
+tidings_err td_embed_verify(const char *dir,
+                            void (*progress)(void *arg, uint64_t done,
+                                             uint64_t total),
+                            void *arg, struct td_embed_damage *out, char *why);
 
 /* One message; its memory is one block, freed with td_embed_message_free. */
 struct td_embed_message {

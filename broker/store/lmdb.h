@@ -84,16 +84,24 @@ struct td_lmdb_damage {
     char first[256];  /* what was found first, and where */
 };
 
+/* Who looks on while a folder is walked; either may be NULL. */
+struct td_lmdb_watch {
+    void (*damaged)(void *ctx, struct td_str key); /* each record that is */
+    /* Ten times a second, and at the end: how many pages of all that have
+     * records were read. done is at most total. */
+    void (*progress)(void *ctx, uint64_t done, uint64_t total);
+    void *ctx;
+};
+
 /**
  * Walk a folder that nobody has open, in a child process. Writes nothing but
  * the file lock, if there is none.
  *
- * @param each  is told of every damaged record, by its key; NULL: nobody asks.
+ * @param watch  NULL: nobody looks.
  * @return TIDINGS_OK: it was walked, *out says what was found; or as
  *         td_lmdb_open().
  */
-tidings_err td_lmdb_verify(const char *dir,
-                           void (*each)(void *ctx, struct td_str key),
-                           void *ctx, struct td_lmdb_damage *out, char *why);
+tidings_err td_lmdb_verify(const char *dir, const struct td_lmdb_watch *watch,
+                           struct td_lmdb_damage *out, char *why);
 
 #endif

@@ -75,7 +75,7 @@ static tidings_err check_unclean(struct td_lmdb *s, char *why)
     struct td_lmdb_walk walk;
 
     s->info.unclean = true;
-    if (!td_lmdb_walk_apart(&walk, s->dir, NULL, NULL, TD_STORE_CHECK_MS)) {
+    if (!td_lmdb_walk_apart(&walk, s->dir, NULL, TD_STORE_CHECK_MS)) {
         snprintf(why, TD_STORE_WHY_BYTES, "cannot check %.150s: %s", s->dir,
                  strerror(errno));
         return TIDINGS_EIO;

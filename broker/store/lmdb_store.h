@@ -160,8 +160,10 @@ uint64_t td_lmdb_space_for(const struct td_lmdb *s, uint64_t ops,
  * waits for it. */
 struct td_lmdb_walk {
     struct td_lmdb_damage damage;
-    bool keys_done;       /* the tree and all keys are in order */
-    bool done;            /* and all values were checked */
+    bool done; /* the tree is in order, and all values were checked */
+    /* pages that have records: as the tree says, and those that were read */
+    uint64_t pages;
+    _Atomic uint64_t pages_read;
     uint64_t transaction; /* the last one in it */
     uint8_t id[16];       /* the folder's */
     unsigned now;         /* values are checked up to this key: two places, so
@@ -177,9 +179,8 @@ struct td_lmdb_walk {
 void td_lmdb_walk(struct td_lmdb_walk *walk, const char *dir, int fd);
 
 /* lmdb_verify.c: td_lmdb_walk() in a child, for at most wait_ms (-1: however
- * long). False: no child could be made. */
+ * long). watch NULL: nobody looks. False: no child could be made. */
 bool td_lmdb_walk_apart(struct td_lmdb_walk *out, const char *dir,
-                        void (*each)(void *ctx, struct td_str key), void *ctx,
-                        int wait_ms);
+                        const struct td_lmdb_watch *watch, int wait_ms);
 
 #endif

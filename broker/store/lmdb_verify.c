@@ -42,6 +42,8 @@ static void in_child(struct td_lmdb_walk *walk, const char *dir, int fd,
 
 /* ---- who waits ---- */
 
+#define TELL_MS 100
+
 static int64_t now_ms(void)
 {
     struct timespec t;
@@ -50,24 +52,55 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* Who waits, and for what. */
+struct waiting {
+    const struct td_lmdb_watch *watch;
+    const struct td_lmdb_walk *walk; /* what the child says of it so far */
+    int fd;                          /* damaged keys come from here */
+    int64_t deadline_ms;             /* -1: there is none */
+};
+
+static void tell(const struct waiting *w)
+{
+    uint64_t total = w->walk->pages;
+    uint64_t done = w->walk->pages_read;
+
+    if (w->watch->progress && total > 0)
+        w->watch->progress(w->watch->ctx, done < total ? done : total, total);
+}
+
+/* Something has come, or the end; false: neither did by the deadline. */
+static bool wait_for(const struct waiting *w)
+{
+    struct pollfd p = {.fd = w->fd, .events = POLLIN};
+
+    for (;;) {
+        int64_t left = w->deadline_ms < 0 ? -1 : w->deadline_ms - now_ms();
+        int n;
+
+        if (w->deadline_ms >= 0 && left <= 0)
+            return false;
+        if (w->watch->progress && (left < 0 || left > TELL_MS))
+            left = TELL_MS;
+        n = poll(&p, 1, (int)left);
+        if (n > 0)
+            return true;
+        if (n < 0 && errno != EINTR)
+            return false;
+        tell(w);
+    }
+}
+
 /* Exactly len bytes, by the deadline; false: none come any more. */
-static bool take(int fd, void *data, size_t len, int64_t deadline_ms)
+static bool take(const struct waiting *w, void *data, size_t len)
 {
     char *at = data;
     ssize_t n;
 
     while (len > 0) {
-        struct pollfd p = {.fd = fd, .events = POLLIN};
-        int64_t left = deadline_ms < 0 ? -1 : deadline_ms - now_ms();
-
-        if (deadline_ms >= 0 && left <= 0)
+        if (!wait_for(w))
             return false;
-        if (poll(&p, 1, (int)left) <= 0) {
-            if (errno == EINTR)
-                continue;
-            return false;
-        }
-        n = read(fd, at, len);
+        n = read(w->fd, at, len);
         if (n <= 0)
             return false;
         at += n;
@@ -76,19 +109,18 @@ static bool take(int fd, void *data, size_t len, int64_t deadline_ms)
     return true;
 }
 
-static void listen_to(int fd, void (*each)(void *ctx, struct td_str key),
-                      void *ctx, int64_t deadline_ms)
+static void listen_to(const struct waiting *w)
 {
     uint8_t head[2];
     char key[UINT16_MAX];
 
-    while (take(fd, head, sizeof(head), deadline_ms)) {
+    while (take(w, head, sizeof(head))) {
         size_t len = (size_t)head[0] << 8 | head[1];
 
-        if (!take(fd, key, len, deadline_ms))
+        if (!take(w, key, len))
             return;
-        if (each)
-            each(ctx, (struct td_str){key, len});
+        if (w->watch->damaged)
+            w->watch->damaged(w->watch->ctx, (struct td_str){key, len});
     }
 }
 
@@ -119,10 +151,13 @@ static void judge(struct td_lmdb_walk *walk, int status, bool in_time)
 }
 
 static bool walk_in_child(struct td_lmdb_walk *shared, const char *dir,
-                          void (*each)(void *ctx, struct td_str key), void *ctx,
-                          int wait_ms)
+                          const struct td_lmdb_watch *watch, int wait_ms)
 {
-    int64_t deadline_ms = wait_ms < 0 ? -1 : now_ms() + wait_ms;
+    struct waiting w = {
+        .watch = watch,
+        .walk = shared,
+        .deadline_ms = wait_ms < 0 ? -1 : now_ms() + wait_ms,
+    };
     int pipe_fd[2];
     bool in_time;
     pid_t pid;
@@ -131,21 +166,23 @@ static bool walk_in_child(struct td_lmdb_walk *shared, const char *dir,
         return false;
     pid = fork();
     if (pid == 0)
-        in_child(shared, dir, pipe_fd[1], each != NULL);
+        in_child(shared, dir, pipe_fd[1], watch->damaged != NULL);
     close(pipe_fd[1]);
     if (pid > 0) {
-        listen_to(pipe_fd[0], each, ctx, deadline_ms);
-        in_time = deadline_ms < 0 || now_ms() < deadline_ms;
+        w.fd = pipe_fd[0];
+        listen_to(&w);
+        in_time = wait_ms < 0 || now_ms() < w.deadline_ms;
         judge(shared, reap(pid), in_time);
+        tell(&w);
     }
     close(pipe_fd[0]);
     return pid > 0;
 }
 
 bool td_lmdb_walk_apart(struct td_lmdb_walk *out, const char *dir,
-                        void (*each)(void *ctx, struct td_str key), void *ctx,
-                        int wait_ms)
+                        const struct td_lmdb_watch *watch, int wait_ms)
 {
+    static const struct td_lmdb_watch nobody;
     struct td_lmdb_walk *shared =
         mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
              MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -153,7 +190,7 @@ bool td_lmdb_walk_apart(struct td_lmdb_walk *out, const char *dir,
 
     if (shared == MAP_FAILED)
         return false;
-    walked = walk_in_child(shared, dir, each, ctx, wait_ms);
+    walked = walk_in_child(shared, dir, watch ? watch : &nobody, wait_ms);
     *out = *shared;
     munmap(shared, sizeof(*shared));
     return walked;
@@ -208,9 +245,8 @@ static void check_log(const struct td_lock *lock, const char *dir,
     td_store_log_close(&log);
 }
 
-tidings_err td_lmdb_verify(const char *dir,
-                           void (*each)(void *ctx, struct td_str key),
-                           void *ctx, struct td_lmdb_damage *out, char *why)
+tidings_err td_lmdb_verify(const char *dir, const struct td_lmdb_watch *watch,
+                           struct td_lmdb_damage *out, char *why)
 {
     struct td_lock *lock = NULL;
     struct td_lmdb_walk walk;
@@ -218,7 +254,7 @@ tidings_err td_lmdb_verify(const char *dir,
 
     if (err)
         return err;
-    if (td_lmdb_walk_apart(&walk, dir, each, ctx, -1)) {
+    if (td_lmdb_walk_apart(&walk, dir, watch, -1)) {
         check_mark(lock, &walk);
         check_log(lock, dir, &walk);
         *out = walk.damage;

@@ -195,6 +195,7 @@ static bool pages_once(struct walk *w, MDB_val k, MDB_val v)
                         page);
         w->leaf = page;
         w->leaf_pages++;
+        w->out->pages_read++;
     }
     if (is_inline(w, k, v))
         return true;
@@ -274,6 +275,7 @@ static bool pages_of_value(struct walk *w, MDB_val v)
                     "length",
                     number);
     w->overflow_pages += count;
+    w->out->pages_read += count;
     return true;
 }
 
@@ -374,6 +376,8 @@ static bool enter(struct walk *w, const char *dir)
         rc = mdb_dbi_open(w->txn, NULL, 0, &w->dbi);
     if (!rc)
         td_lmdb_format_id(w->txn, w->dbi, w->out->id);
+    if (!rc && !mdb_stat(w->txn, w->dbi, &tree))
+        w->out->pages = tree.ms_leaf_pages + tree.ms_overflow_pages;
     return rc == 0 || TORN(w, "data.mdb: %s", mdb_strerror(rc));
 }
 

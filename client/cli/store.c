@@ -3,6 +3,7 @@
 
 #include "client/cli/ask.h"
 #include "client/cli/out.h"
+#include "client/cli/progress.h"
 
 static int put_json(const char *dir, const struct tidings_store_report *report)
 {
@@ -49,9 +50,18 @@ static void put_text(const char *dir, const struct tidings_store_report *report)
         td_complain("%s is damaged: %s", dir, report->first);
 }
 
+static void on_progress(void *arg, uint64_t done, uint64_t total)
+{
+    struct td_progress *bar = arg;
+
+    td_progress_part(bar, (double)done / (double)total,
+                     "%" PRIu64 " of %" PRIu64 " pages", done, total);
+}
+
 int td_cli_store_verify(const struct td_settings *settings)
 {
     struct tidings_store_report report;
+    struct td_progress bar;
     const char *dir;
     tidings_err err;
     int code = td_names(settings, "store verify", "DIR");
@@ -59,7 +69,9 @@ int td_cli_store_verify(const struct td_settings *settings)
     if (code != TD_EXIT_DONE)
         return code;
     dir = settings->words[0];
-    err = tidings_store_verify(&report, dir);
+    td_progress_start(&bar);
+    err = tidings_store_verify(&report, dir, on_progress, &bar);
+    td_progress_wipe();
     if (err)
         return td_refused(settings, err, dir);
     if (settings->json)

@@ -3,13 +3,18 @@
 
     TIDINGS_BIN=build/bin tests/system/test_cli_terminal.py [-v] [TestCase.test_name]
 """
+import json
 import os
 import pty
 import re
 import select
+import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
+import unittest
 
 import cli
 from cli import DONE, TIDINGS, WAIT_S, WithBroker, WithStreams
@@ -69,6 +74,17 @@ class Terminal:
         return text, out
 
 
+def child_of(pid):
+    """The process that another has forked; None when there is none."""
+    try:
+        with open("/proc/%d/task/%d/children" % (pid, pid),
+                  encoding="utf-8") as file:
+            children = file.read().split()
+    except OSError: # it is gone
+        return None
+    return int(children[0]) if children else None
+
+
 class OnTerminal(Terminal, WithBroker):
     def publish(self):
         self.check(DONE, "pub", "short", "1", "-a",
@@ -101,6 +117,70 @@ class OnTerminal(Terminal, WithBroker):
         self.assertEqual(out, b"")
         self.assertRegex(text, r"\r\[#+ *\] +\d+ %  \d+ of 100 ")
         self.assertRegex(text, r"100 events in \d+\.\d\d s, \d+/s\r\n$")
+
+
+class Verifying(Terminal, unittest.TestCase):
+    """A folder is checked in a child process. It is stopped again and again, so
+    that this takes long enough for a bar."""
+
+    def setUp(self):
+        if not os.path.exists("/proc/self/task/%d/children" % os.getpid()):
+            self.skipTest("the kernel does not tell who is whose child")
+        self.dir = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, self.dir)
+        broker = cli.Broker("tcp://127.0.0.1:*", "--data", self.dir)
+        try:
+            done = cli.run("pub", "a", json.dumps("x" * 4000), "--count",
+                           "10000", "--confirm", "os",
+                           env=cli.environment(TIDINGS_URL=broker.url))
+            self.assertEqual(done.returncode, DONE, done.err)
+            broker.signal(signal.SIGTERM)
+            self.assertEqual(broker.ended(), 0)
+        finally:
+            broker.end()
+
+    def read_some(self, leader):
+        if not select.select([leader], [], [], 0.1)[0]:
+            return ""
+        try:
+            return os.read(leader, 65536).decode()
+        except OSError: # EIO: the other end is closed
+            return ""
+
+    def slowly(self, process, leader):
+        """What is shown until there is a bar, or the child is gone."""
+        text = ""
+        child = cli.until(lambda: child_of(process.pid) or
+                          process.poll() is not None)
+        while child is not True and "[" not in text:
+            try:
+                os.kill(child, signal.SIGSTOP)
+                text += self.read_some(leader)
+                os.kill(child, signal.SIGCONT)
+            except ProcessLookupError:
+                break
+        return text
+
+    def verify(self):
+        leader, follower = self.open_terminal()
+        try:
+            with subprocess.Popen(
+                    [TIDINGS, "store", "verify", self.dir],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                    stderr=follower, env=cli.environment()) as process:
+                os.close(follower)
+                text = self.slowly(process, leader) + self.read_all(leader)
+                self.assertIn(b"sound: ", process.stdout.read())
+                self.assertEqual(process.wait(timeout=WAIT_S), DONE)
+            return text
+        finally:
+            os.close(leader)
+
+    def test_a_long_check_shows_progress(self):
+        # the child may be through before it is seen
+        text = cli.until(self.verify)
+        self.assertRegex(text or "", r"\r\[#* *\] +\d+ %  \d+ of \d+ pages ")
+        self.assertTrue(text.endswith("\r\x1b[K"), text)
 
 
 class StreamsOnTerminal(Terminal, WithStreams):

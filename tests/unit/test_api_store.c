@@ -63,17 +63,27 @@ static void publish(tidings_bus *bus, int events)
     assert_ok(tidings_flush(bus, WAIT_MS));
 }
 
+static void note_progress(void *arg, uint64_t done, uint64_t total)
+{
+    uint64_t *left = arg;
+
+    *left = total - done;
+}
+
 static void test_store_is_sound(void **state)
 {
+    uint64_t left = UINT64_MAX;
     struct folder *f = *state;
     struct tidings_store_report report;
     tidings_bus *bus = open_bus(f);
 
     publish(bus, 100);
-    assert_int_equal(tidings_store_verify(&report, f->dir), TIDINGS_EEXIST);
+    assert_int_equal(tidings_store_verify(&report, f->dir, NULL, NULL),
+                     TIDINGS_EEXIST);
     assert_non_null(strstr(tidings_detail(), f->dir));
     assert_ok(tidings_close(bus));
-    assert_ok(tidings_store_verify(&report, f->dir));
+    assert_ok(tidings_store_verify(&report, f->dir, note_progress, &left));
+    assert_int_equal(left, 0);
     assert_true(report.records > 0);
     assert_int_equal(report.damaged, 0);
     assert_false(report.broken);
@@ -99,7 +109,7 @@ static void test_store_is_damaged(void **state)
     for (off_t at = 20000; at < 900000 && at < st.st_size; at += 4096)
         assert_int_equal(pwrite(fd, &zero, 1, at + 2000), 1);
     close(fd);
-    assert_ok(tidings_store_verify(&report, f->dir));
+    assert_ok(tidings_store_verify(&report, f->dir, NULL, NULL));
     assert_true(report.damaged > 0 || report.broken);
     assert_true(report.first[0] != '\0');
 }
@@ -194,11 +204,14 @@ static void test_store_is_none(void **state)
     struct tidings_store_report report;
 
     (void)state;
-    assert_int_equal(tidings_store_verify(&report, "/nonexistent/x"),
-                     TIDINGS_ENOTFOUND);
+    assert_int_equal(
+        tidings_store_verify(&report, "/nonexistent/x", NULL, NULL),
+        TIDINGS_ENOTFOUND);
     assert_true(tidings_detail()[0] != '\0');
-    assert_int_equal(tidings_store_verify(&report, ""), TIDINGS_EINVAL);
-    assert_int_equal(tidings_store_verify(NULL, "/tmp"), TIDINGS_EINVAL);
+    assert_int_equal(tidings_store_verify(&report, "", NULL, NULL),
+                     TIDINGS_EINVAL);
+    assert_int_equal(tidings_store_verify(NULL, "/tmp", NULL, NULL),
+                     TIDINGS_EINVAL);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)

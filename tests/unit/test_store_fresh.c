@@ -235,7 +235,7 @@ static void leave(enum td_level level)
 
     for (int i = 0; i < TRIES; i++) {
         commit_and_die(level);
-        assert_ok(td_lmdb_verify(rig.dir, NULL, NULL, &damage, why));
+        assert_ok(td_lmdb_verify(rig.dir, NULL, &damage, why));
         assert_false(damage.tree);
         if (damage.records == 1) /* the format */
             return;
@@ -275,7 +275,7 @@ static void test_fresh_survives_its_process(void **state)
     leave(TD_LEVEL_OS);
     assert_int_equal(look(), LEFT);
     assert_int_equal(look(), LEFT);
-    assert_ok(td_lmdb_verify(rig.dir, NULL, NULL, &damage, why));
+    assert_ok(td_lmdb_verify(rig.dir, NULL, &damage, why));
     assert_int_equal(damage.records, 1 + LEFT);
 }
 
@@ -349,7 +349,7 @@ static void test_fresh_says_when_the_log_is_damaged(void **state)
         for (size_t i = 0; i < TD_ARRAY_LEN(copies); i++)
             copy_put(&copies[i]);
         log[at] ^= 4;
-        assert_ok(td_lmdb_verify(rig.dir, NULL, NULL, &damage, why));
+        assert_ok(td_lmdb_verify(rig.dir, NULL, &damage, why));
         n = look();
         refused += n < 0;
         assert_row_at("flip", at, n < 0 || n >= LEFT - 1);
@@ -400,7 +400,7 @@ static void test_fresh_says_when_the_log_is_missing(void **state)
         free(log.data);
         if (log.len == 0)
             remove_file("log");
-        assert_ok(td_lmdb_verify(rig.dir, NULL, NULL, &damage, why));
+        assert_ok(td_lmdb_verify(rig.dir, NULL, &damage, why));
         assert_row(rows[i].what, damage.tree);
         assert_non_null(strstr(damage.first, "log is missing"));
         for (int again = 0; again < 2; again++) {

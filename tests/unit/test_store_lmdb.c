@@ -450,27 +450,61 @@ static void test_lmdb_verify_tells_what_is_damaged(void **state)
 {
     struct td_lmdb_damage damage;
     char keys[64] = "";
+    const struct td_lmdb_watch watch = {.damaged = note_key, .ctx = keys};
 
     (void)state;
     put("a", "wellwell");
     put("b", "unharmed");
     put_large("c", 6000);
-    assert_err(td_lmdb_verify(rig.dir, NULL, NULL, &damage, why),
-               TIDINGS_EEXIST);
+    assert_err(td_lmdb_verify(rig.dir, NULL, &damage, why), TIDINGS_EEXIST);
     td_rig_close(&rig);
-    assert_ok(td_lmdb_verify(rig.dir, note_key, keys, &damage, why));
+    assert_ok(td_lmdb_verify(rig.dir, &watch, &damage, why));
     if (damage.tree || damage.damaged)
         fail_msg("%s", damage.first);
     assert_int_equal(damage.records, 4); /* and the format */
     overwrite("wellwell", "wellwelk");
     overwrite("largexxxxx", "largexyxxx");
-    assert_ok(td_lmdb_verify(rig.dir, note_key, keys, &damage, why));
+    assert_ok(td_lmdb_verify(rig.dir, &watch, &damage, why));
     assert_false(damage.tree);
     assert_int_equal(damage.damaged, 2);
     assert_string_equal(keys, "ac");
     assert_non_null(strstr(damage.first, "61 "));
-    assert_err(td_lmdb_verify("/nowhere", NULL, NULL, &damage, why),
+    assert_err(td_lmdb_verify("/nowhere", NULL, &damage, why),
                TIDINGS_ENOTFOUND);
+}
+
+struct told {
+    unsigned calls;
+    uint64_t done;
+    uint64_t total;
+};
+
+static void note_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    struct told *told = ctx;
+
+    assert_true(done >= told->done && done <= total && total > 0);
+    *told = (struct told){told->calls + 1, done, total};
+}
+
+static void test_lmdb_verify_tells_how_far_it_is(void **state)
+{
+    struct told told = {0};
+    const struct td_lmdb_watch watch = {.progress = note_progress,
+                                        .ctx = &told};
+    struct td_lmdb_damage damage;
+
+    (void)state;
+    put_large("a", 100000);
+    for (char key[] = "k"; key[0] < 'z'; key[0]++)
+        put(key, "a small one");
+    td_rig_close(&rig);
+    overwrite("largexxxxx", "largexyxxx");
+    assert_ok(td_lmdb_verify(rig.dir, &watch, &damage, why));
+    assert_int_equal(damage.damaged, 1);
+    assert_true(told.calls > 0);
+    assert_int_equal(told.done, told.total);
+    assert_true(told.total > 100000 / 4096);
 }
 
 /* What LMDB does with its pages adds up, whatever was done. */
@@ -495,7 +529,7 @@ static void test_lmdb_verify_finds_nothing_in_a_sound_folder(void **state)
                 put_large(key, 900u * (unsigned)i);
         }
         td_rig_close(&rig);
-        assert_ok(td_lmdb_verify(rig.dir, NULL, NULL, &damage, why));
+        assert_ok(td_lmdb_verify(rig.dir, NULL, &damage, why));
         if (damage.tree || damage.damaged)
             fail_msg("%s", damage.first);
         td_rig_open(&rig);
@@ -564,6 +598,7 @@ int main(void)
         TEST(test_lmdb_does_not_fill_up_a_file_too_long),
         TEST(test_lmdb_refuses_an_older_state),
         TEST(test_lmdb_verify_tells_what_is_damaged),
+        TEST(test_lmdb_verify_tells_how_far_it_is),
         TEST(test_lmdb_verify_finds_nothing_in_a_sound_folder),
         TEST(test_lmdb_read_of_a_file_cut_short_is_an_error),
     };

@@ -483,6 +483,10 @@ struct tidings_store_report {
  * Check a data folder that no broker has open: every record's checksum, in a
  * child process, so that nothing in it can end this one. Changes nothing.
  *
+ * @param progress  called on this thread, about ten times a second and at the
+ *                  end, with how much of the folder was read: done of total
+ *                  pages, never more. NULL: nobody looks.
+ * @param arg       is handed to progress.
  * @return TIDINGS_OK       it was read; *out says whether it is sound.
  *         TIDINGS_EEXIST   a broker has it open; the detail names its process.
  *         TIDINGS_EVERSION a newer program wrote it; the detail names both.
@@ -490,8 +494,9 @@ struct tidings_store_report {
  *         TIDINGS_EIO      it cannot be read.
  *         TIDINGS_EINVAL, TIDINGS_ENOMEM
  */
-TIDINGS_API tidings_err tidings_store_verify(struct tidings_store_report *out,
-                                             const char *dir);
+TIDINGS_API tidings_err tidings_store_verify(
+    struct tidings_store_report *out, const char *dir,
+    void (*progress)(void *arg, uint64_t done, uint64_t total), void *arg);
 
 #ifdef __cplusplus
 }
