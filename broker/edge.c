@@ -323,6 +323,7 @@ tidings_err td_edge_new(struct td_edge **out,
 {
     struct td_edge *edge = calloc(1, sizeof(*edge));
     tidings_err err = TIDINGS_ENOMEM;
+    uint64_t seed;
 
     why[0] = '\0';
     if (!edge)
@@ -347,8 +348,12 @@ tidings_err td_edge_new(struct td_edge **out,
             goto out;
     }
 
+    if (!port_random(NULL, &seed, sizeof(seed)))
+        seed = options->epoch;
+
     const struct td_engine_options engine = {
         .epoch = options->epoch,
+        .seed = seed,
         .memory_bytes = options->memory_bytes,
         .session_bytes = options->session_bytes,
         .grace_ms = options->grace_ms,

@@ -308,13 +308,19 @@ static void *broker_main(void *arg)
 
 /* ---- opening and closing ---- */
 
+static uint64_t draw(void)
+{
+    uint64_t drawn = 0;
+
+    if (getrandom(&drawn, sizeof(drawn), GRND_NONBLOCK) != sizeof(drawn))
+        drawn = (uint64_t)now_ms();
+    return drawn;
+}
+
 static uint64_t new_epoch(void)
 {
-    uint64_t epoch = 0;
+    uint64_t epoch = draw() & INT64_MAX;
 
-    if (getrandom(&epoch, sizeof(epoch), GRND_NONBLOCK) != sizeof(epoch))
-        epoch = (uint64_t)now_ms();
-    epoch &= INT64_MAX;
     return epoch ? epoch : 1;
 }
 
@@ -380,6 +386,7 @@ static tidings_err broker_new(struct td_embed **out, const char *name,
 {
     struct td_engine_options options = {
         .epoch = new_epoch(),
+        .seed = draw(),
         .version = TD_VERSION,
         .trusted = true,
         .port = {.send = port_send, .unix_us = port_unix_us},

@@ -39,6 +39,8 @@ struct td_port {
 
 struct td_engine_options {
     uint64_t epoch;       /* of this life of the broker, not 0, below 2^63 */
+    uint64_t seed;        /* unguessable: of tables of what peers name, so that
+                             nobody can choose names that meet in them */
     size_t memory_bytes;  /* all queues together; 0: TD_MEMORY_BYTES */
     size_t session_bytes; /* those of one session; 0: TD_SESSION_BYTES */
     int64_t grace_ms; /* a session away is kept so long; 0: TD_GRACE_MS, below

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 #define FIRST_CAP 16u
 
@@ -25,11 +26,9 @@ void td_lasts_fini(struct td_lasts *l)
 
 static uint32_t *bucket_of(const struct td_lasts *l, const uint8_t *hash)
 {
-    uint64_t bits;
+    uint64_t bits = XXH3_64bits_withSeed(hash, TD_LAST_HASH_BYTES, l->seed);
 
-    memcpy(&bits, hash, sizeof(bits));
-    bits = (bits ^ l->seed) * 0x9e3779b97f4a7c15u;
-    return &l->buckets[(bits >> 32) & (l->cap - 1)];
+    return &l->buckets[bits & (l->cap - 1)];
 }
 
 uint32_t td_last_find(const struct td_lasts *l,

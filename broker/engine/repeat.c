@@ -187,16 +187,6 @@ static bool sift_run(struct sieve *s, const struct td_run *run,
     return true;
 }
 
-static uint64_t random_seed(struct td_engine *e)
-{
-    const struct td_port *port = &e->options.port;
-    uint64_t seed = 0;
-
-    if (port->random)
-        (void)port->random(port->ctx, &seed, sizeof(seed));
-    return seed;
-}
-
 bool td_repeat_sift(struct td_engine *e, struct td_stream *stream,
                     const struct td_batch *batch, const uint8_t *data)
 {
@@ -207,8 +197,6 @@ bool td_repeat_sift(struct td_engine *e, struct td_stream *stream,
     struct td_dedup *d = &stream->dedup;
 
     td_dedup_trim(d, &stream->kept, s.now_ms);
-    if (d->ones.len == 0)
-        d->seed = random_seed(e);
     if (d->ones.len == 0 || d->stale)
         td_repeat_wake(e);
     td_fifo_pop(&e->streams.repeats, e->streams.repeats.len);
@@ -321,8 +309,6 @@ tidings_err td_repeat_load(struct td_engine *e, struct td_stream *stream,
         return TIDINGS_EIO;
     if (d->ones.len > 0 && td_dedup_nth(d, d->ones.len - 1)->sequence >= first)
         return TIDINGS_EIO; /* this one lies, or the one before it */
-    if (d->ones.len == 0)
-        d->seed = random_seed(e);
     if (!td_dedup_add_row(d, first))
         return TIDINGS_ENOMEM;
     for (uint32_t i = 0; i < len; i++) {

@@ -80,7 +80,8 @@ static void stream_free(struct td_stream *stream)
 }
 
 /* options: as a map. TIDINGS_EIO: they are none. */
-static tidings_err stream_new(struct td_stream **out, struct td_str options)
+static tidings_err stream_new(const struct td_engine *e, struct td_stream **out,
+                              struct td_str options)
 {
     struct td_stream *stream = calloc(1, sizeof(*stream));
     tidings_err err = TIDINGS_EIO;
@@ -100,6 +101,7 @@ static tidings_err stream_new(struct td_stream **out, struct td_str options)
                !td_stream_options_read(&stream->options, text)) {
         td_dedup_init(&stream->dedup, stream->options.dedup_ms,
                       stream->options.dedup_events);
+        stream->dedup.seed = stream->lasts.seed = e->options.seed;
         *out = stream;
         return TIDINGS_OK;
     }
@@ -121,7 +123,7 @@ tidings_err td_stream_load(struct td_engine *e, uint32_t id,
                            struct td_str options)
 {
     struct td_stream *stream;
-    tidings_err err = stream_new(&stream, options);
+    tidings_err err = stream_new(e, &stream, options);
 
     if (err)
         return err;
@@ -169,7 +171,8 @@ static tidings_err add(struct td_engine *e,
 
     td_stream_options_pack(&map, options);
     if (!map.failed)
-        stream_new(&stream, (struct td_str){(const char *)map.data, map.len});
+        stream_new(e, &stream,
+                   (struct td_str){(const char *)map.data, map.len});
     td_buf_fini(&map);
     if (!stream)
         return TIDINGS_ENOMEM;

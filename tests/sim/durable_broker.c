@@ -64,6 +64,7 @@ void dur_broker_start(struct dur *d)
     struct dur_broker *b = &d->broker;
     struct td_engine_options options = {
         .epoch = ++b->epoch,
+        .seed = b->epoch,
         .version = "sim",
         .grace_ms = 3000,
         .port = {.send = port_send,

@@ -63,6 +63,7 @@ void forget(struct fixture *f)
 void start(struct fixture *f, struct td_engine_options options)
 {
     options.epoch = 77;
+    options.seed = 88;
     options.version = "1.2.3";
     options.port.send = port_send;
     options.port.random = options.grace_ms > 0 ? port_random : NULL;

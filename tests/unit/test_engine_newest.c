@@ -518,6 +518,20 @@ static void test_last_has_no_time(void **state)
     call(s, "pub", "stream.add", KEYED);
 }
 
+/* Who publishes cannot choose what meets in a table, before or after. */
+static void test_tables_of_streams_have_the_seed(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    call(s, "pub", "stream.add", "{\"name\" \"k\" \"patterns\" [\"k\"]}");
+    for (int life = 0; life < 2; life++) {
+        assert_int_equal(td_stream_by_id(s->f->engine, 2)->lasts.seed, 88);
+        assert_int_equal(td_stream_by_id(s->f->engine, 2)->dedup.seed, 88);
+        kill_broker(s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -542,6 +556,7 @@ int main(void)
         TEST_STREAM(test_key_is_one_in_a_keyed_stream),
         TEST_STREAM(test_conditions_that_are_none_end_the_session),
         TEST_STREAM(test_last_has_no_time),
+        TEST_STREAM(test_tables_of_streams_have_the_seed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

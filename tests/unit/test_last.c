@@ -12,7 +12,7 @@
 static void hash_of(uint8_t out[TD_LAST_HASH_BYTES], uint32_t name)
 {
     memset(out, 0, TD_LAST_HASH_BYTES);
-    memcpy(out + 12, &name, sizeof(name)); /* they differ behind the bucket */
+    memcpy(out + 12, &name, sizeof(name)); /* most of it is the same */
     out[0] = (uint8_t)(name % 7);
 }
 
@@ -91,6 +91,48 @@ static void test_last_keeps_names_in_order(void **state)
     assert_int_equal(l.seed, 12345);
 }
 
+#define MEET 2048u
+
+/* The bucket of each of those names. */
+static void buckets_of(uint32_t buckets[MEET + 1], uint64_t seed)
+{
+    struct td_lasts l = {.seed = seed};
+
+    for (uint32_t name = 0; name < MEET; name++)
+        assert_int_equal(enter(&l, name), name + 1);
+    for (uint32_t i = 0; i < l.cap; i++) {
+        uint32_t chain = 0;
+
+        for (uint32_t at = l.buckets[i]; at; at = td_last_at(&l, at)->chain) {
+            buckets[at] = i;
+            chain++;
+        }
+        assert_true(chain < 16);
+    }
+    td_lasts_fini(&l);
+}
+
+/* Names that meet in one table are apart in one with another seed. */
+static void test_last_mixes_names_with_its_seed(void **state)
+{
+    uint32_t one[MEET + 1];
+    uint32_t other[MEET + 1];
+    uint32_t met = 0;
+    uint32_t again = 0;
+
+    (void)state;
+    buckets_of(one, 1);
+    buckets_of(other, 2);
+    for (uint32_t a = 1; a <= MEET; a++) {
+        for (uint32_t b = 1; b < a; b++) {
+            met += one[a] == one[b];
+            again += one[a] == one[b] && other[a] == other[b];
+        }
+    }
+    assert_true(met > 200);
+    assert_true(again < met / 20);
+}
+
 static void test_last_sorts_what_was_loaded(void **state)
 {
     struct td_lasts l = {0};
@@ -164,6 +206,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_last_keeps_names_in_order),
+        cmocka_unit_test(test_last_mixes_names_with_its_seed),
         cmocka_unit_test(test_last_sorts_what_was_loaded),
         cmocka_unit_test(test_last_has_room_for_so_many),
         cmocka_unit_test(test_last_without_memory_is_as_it_was),
