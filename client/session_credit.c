@@ -312,4 +312,6 @@ void td_client_on_gap(struct td_client *c, const struct td_frame *f)
     else
         port->status(port->ctx, TIDINGS_GAP, TIDINGS_EFULL, text, sub,
                      gap.events);
+    if (sub->streamed && td_bytes_equal(gap.reason, td_str_of("deleted")))
+        td_client_sub_over(c, sub);
 }

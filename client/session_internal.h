@@ -69,6 +69,8 @@ struct td_csub *td_client_sub_find(struct td_client *c, uint64_t number);
 void td_client_sub_dirty(struct td_client *c, struct td_csub *sub, bool dirty);
 /* The link is lost, the session perhaps. */
 void td_client_subs_lost(struct td_client *c);
+/* The broker has ended it for good: it is not asked for again. */
+void td_client_sub_over(struct td_client *c, struct td_csub *sub);
 /* The broker has them still: resumed. */
 void td_client_subs_resumed(struct td_client *c);
 /* The broker has none of them. */

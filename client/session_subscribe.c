@@ -250,6 +250,19 @@ void td_client_unsubscribe(struct td_client *c, struct td_csub *sub)
     }
 }
 
+void td_client_sub_over(struct td_client *c, struct td_csub *sub)
+{
+    if (sub->state != TD_CSUB_LIVE)
+        return;
+    td_client_sub_dirty(c, sub, false);
+    td_client_sub_settles(c, sub, false);
+    td_settling_reset(&sub->settling);
+    sub->state = TD_CSUB_REFUSED;
+    sub->code = TIDINGS_ECLOSED;
+    snprintf(sub->text, sizeof(sub->text), "its %s was deleted",
+             sub->durable ? "group" : "stream");
+}
+
 void td_client_forget(struct td_client *c, struct td_csub *sub)
 {
     struct td_csub **at;

@@ -372,6 +372,32 @@ static void test_durable_settles_again_over_the_next_link(void **state)
     expect_rows(f, 1, "[[1 1 3 3 0 \"\"]]");
 }
 
+/* Its group was deleted: it does not make it anew, and has nothing to settle. */
+static void test_durable_ends_with_its_group(void **state)
+{
+    const struct td_settle ack = {.verb = TD_ACK, .first = 1, .last = 1};
+    struct fixture *f = *state;
+    struct td_csub *sub;
+
+    greet(f, WELCOME);
+    sub = join(f, &mails);
+    assert_ok(deliver_spans(f, sub, 1, 8, "[[8 1 1]]"));
+    assert_ok(give(f, "[10 1 0 \"deleted\"]"));
+    assert_int_equal(sub->state, TD_CSUB_REFUSED);
+    assert_err(sub->code, TIDINGS_ECLOSED);
+    assert_string_equal(sub->text, "its group was deleted");
+    assert_err(td_client_settle(&f->client, sub, 1, &ack), TIDINGS_ENOTFOUND);
+    assert_ok(deliver_spans(f, sub, 9, 1, "[[1 9 1]]")); /* was on its way */
+    lose(f);
+    forget(f);
+    greet(f, WELCOME);
+    assert_null(find(f, TD_SUBSCRIBE, 0));
+    assert_null(find(f, TD_SETTLE, 0));
+    td_client_unsubscribe(&f->client, sub);
+    assert_int_equal(sub->state, TD_CSUB_ENDED);
+    assert_null(find(f, TD_UNSUBSCRIBE, 0));
+}
+
 static void test_durable_forgets_with_the_session(void **state)
 {
     const struct td_settle ack = {.verb = TD_ACK, .first = 1, .last = 1};
@@ -577,6 +603,7 @@ int main(void)
         TEST(test_durable_gives_back_what_waits),
         TEST(test_durable_splits_what_does_not_fit_a_frame),
         TEST(test_durable_settles_again_over_the_next_link),
+        TEST(test_durable_ends_with_its_group),
         TEST(test_durable_forgets_with_the_session),
         TEST(test_durable_tells_which_sequences_were_lost),
         TEST(test_live_gap_has_no_sequences),

@@ -354,7 +354,8 @@ struct tidings_fetched {
  *         TIDINGS_ETIMEDOUT  none came.
  *         TIDINGS_EUNREACH   none came, and there is no link.
  *         TIDINGS_ENOTSUP    the subscription has a handler.
- *         TIDINGS_ECLOSED    the subscription has ended.
+ *         TIDINGS_ECLOSED    the subscription has ended, or its group or stream
+ *                            was deleted.
  *         TIDINGS_EINVAL, TIDINGS_EFORKED; what the broker said when it refused
  *         to renew the subscription.
  * Threads: any, several at once; each event goes to one of them. Also inside a
