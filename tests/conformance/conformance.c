@@ -427,11 +427,11 @@ static suite *const live[] = {
 
 /* With data or, as far as that goes, with streams in memory. */
 static suite *const kept[] = {
-    conf_run_stored,    conf_run_groups, conf_run_policies, conf_run_settle,
-    conf_run_fetch,     conf_run_dead,   conf_run_named,    conf_run_newest,
-    conf_run_expect,    conf_run_lists,  conf_run_readers,  conf_run_repeats,
-    conf_run_retention, conf_run_again,  conf_run_schedule, conf_run_expiry,
-    conf_run_race,      conf_run_hold,
+    conf_run_stored,  conf_run_groups,     conf_run_policies, conf_run_settle,
+    conf_run_fetch,   conf_run_fetch_ends, conf_run_dead,     conf_run_named,
+    conf_run_newest,  conf_run_expect,     conf_run_lists,    conf_run_readers,
+    conf_run_repeats, conf_run_retention,  conf_run_again,    conf_run_schedule,
+    conf_run_expiry,  conf_run_race,       conf_run_hold,
 };
 
 int main(int argc, char **argv)

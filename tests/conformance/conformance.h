@@ -154,6 +154,7 @@ int conf_run_settle(void);
 int conf_run_race(void);
 int conf_run_hold(void);
 int conf_run_fetch(void);
+int conf_run_fetch_ends(void);
 int conf_run_dead(void);
 int conf_run_named(void);
 int conf_run_expect(void);

@@ -421,38 +421,6 @@ static void test_fetch_goes_on_with_the_next_broker(void **state)
     work_until(sub, 21, 10); /* others, whose acks were not written, too */
 }
 
-static void test_pull_refuses_what_makes_no_sense(void **state)
-{
-    struct conf *c = *state;
-    tidings_bus *bus = kept_open(c);
-    struct tidings_sub_options o = {.pull = true};
-    struct hand *h = hand_new(c);
-    struct tidings_fetched got;
-    tidings_sub *sub;
-    struct kept k;
-    size_t n;
-
-    kept_add(&k, bus);
-    assert_err(tidings_subscribe(&sub, bus, ">", NULL, NULL, &o),
-               TIDINGS_EINVAL);
-    o.stream = k.stream;
-    assert_err(tidings_subscribe(&sub, bus, ">", hand_take, h, &o),
-               TIDINGS_EINVAL);
-    o.workers = 2;
-    assert_err(tidings_subscribe(&sub, bus, ">", NULL, NULL, &o),
-               TIDINGS_EINVAL);
-    sub = hand_join(h, bus, &k, GROUP, NULL);
-    assert_err(tidings_fetch(&n, &got, sub, 1, 0), TIDINGS_ENOTSUP);
-    assert_err(tidings_fetch(&n, &got, NULL, 1, 0), TIDINGS_EINVAL);
-    sub = pull(bus, &k, "other");
-    assert_err(tidings_fetch(NULL, &got, sub, 1, 0), TIDINGS_EINVAL);
-    assert_err(tidings_fetch(&n, NULL, sub, 1, 0), TIDINGS_EINVAL);
-    assert_err(tidings_fetch(&n, &got, sub, 0, 0), TIDINGS_EINVAL);
-    assert_err(tidings_fetch(&n, &got, sub, 1, -1), TIDINGS_EINVAL);
-    assert_ok(tidings_unsubscribe(sub, CONF_MS));
-    assert_err(tidings_fetch(&n, &got, sub, 1, 0), TIDINGS_ECLOSED);
-}
-
 int conf_run_fetch(void)
 {
     const struct CMUnitTest tests[] = {
@@ -467,7 +435,6 @@ int conf_run_fetch(void)
         KEPT_TEST(test_what_nobody_waits_for_is_not_delivered),
         KEPT_TEST(test_drain_waits_for_what_was_fetched),
         KEPT_TEST(test_fetch_goes_on_with_the_next_broker),
-        KEPT_TEST(test_pull_refuses_what_makes_no_sense),
     };
 
     return cmocka_run_group_tests_name("fetch", tests, NULL, NULL);
