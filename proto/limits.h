@@ -98,6 +98,8 @@
                                         next: 128 KiB of bits */
 #define TD_GAP_EVENTS_MAX 1048576u   /* in one gap of a compacted stream: groups
                                         pass over it in bits like those */
+#define TD_RETAIN_HOLES_MAX 4096u    /* ranges that were gone before retention came,
+                                        until groups have passed them: 64 KiB */
 #define TD_ACK_WAIT_MS 30000
 #define TD_ACK_WAIT_MS_MAX (24 * 3600 * 1000)
 #define TD_MAX_DELIVER 10u

@@ -91,21 +91,44 @@ static void overtake(struct td_consumer *c, uint64_t from, uint64_t lost)
     c->overtaken += lost;
 }
 
+static void add_range(struct td_lost *to, uint64_t first, uint64_t end)
+{
+    const struct td_lost more = {end - first, first, end - 1};
+
+    if (first < end)
+        add_lost(to, &more);
+}
+
+/* All but what compaction had taken before. */
+static void add_stored(struct td_lost *to, const struct td_stream *stream,
+                       uint64_t first, uint64_t end)
+{
+    for (uint32_t i = 0; i < stream->holes.len; i++) {
+        const struct td_hole *hole = td_fifo_nth(&stream->holes, i);
+
+        if (hole->last < first)
+            continue;
+        if (hole->first >= end)
+            break;
+        add_range(to, first, hole->first);
+        first = hole->last + 1;
+    }
+    add_range(to, first, end);
+}
+
 /* Those from the cursor on, up to a sequence, that are not settled. */
 static struct td_lost open_before(const struct td_consumer *c, uint64_t end)
 {
     struct td_lost lost = {0};
+    uint64_t at = c->cursor;
 
-    if (!td_consumer_is_durable(c) && c->cursor < end)
-        return (struct td_lost){end - c->cursor, c->cursor, end - 1};
-    for (uint64_t at = c->cursor; at < end;) {
+    if (!td_consumer_is_durable(c))
+        add_stored(&lost, c->stream, at, end);
+    while (td_consumer_is_durable(c) && at < end) {
         uint64_t next = least(end, td_settled_next(&c->settled, at));
-        uint64_t open = td_settled_gap(&c->settled, next, end - next);
-        const struct td_lost more = {open, next, next + open - 1};
 
-        if (open > 0)
-            add_lost(&lost, &more);
-        at = next + open;
+        at = next + td_settled_gap(&c->settled, next, end - next);
+        add_stored(&lost, c->stream, next, at);
     }
     return lost;
 }

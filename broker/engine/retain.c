@@ -45,6 +45,49 @@ static bool is_old(struct td_engine *e, const struct td_stream *stream,
     return max > 0 && td_engine_unix_ms(e) - stored_ms >= (int64_t)max;
 }
 
+/* ---- holes ---- */
+
+/* Where the consumer that is furthest behind looks for what it has lost. */
+static uint64_t lowest_cursor(const struct td_stream *stream)
+{
+    const struct td_consumer *c;
+    uint64_t lowest = stream->head.next;
+
+    DL_FOREACH2(stream->consumers, c, stream_next)
+    {
+        if (!c->locating && c->cursor < lowest)
+            lowest = c->cursor;
+    }
+    return lowest;
+}
+
+/* The oldest record goes, up to a sequence: what compaction has taken of it
+ * nobody loses now. Without memory it counts as lost. */
+static void note_hole(struct td_stream *stream, uint64_t end)
+{
+    struct td_fifo *holes = &stream->holes;
+    struct td_hole *hole = td_fifo_back(holes);
+    uint64_t first = stream->oldest.first;
+    uint64_t lowest;
+
+    if (!stream->oldest.gone || end <= first)
+        return;
+    if (hole && first <= hole->last + 1) {
+        hole->last = end - 1 > hole->last ? end - 1 : hole->last;
+        return;
+    }
+    lowest = lowest_cursor(stream);
+    while (holes->len > 0 &&
+           (((struct td_hole *)td_fifo_nth(holes, 0))->last < lowest ||
+            holes->len >= TD_RETAIN_HOLES_MAX))
+        td_fifo_pop(holes, 1);
+    hole = td_fifo_push(holes);
+    if (hole)
+        *hole = (struct td_hole){first, end - 1};
+}
+
+/* ---- what goes ---- */
+
 /* Nothing before that sequence is kept. */
 static void skip_to(struct td_engine *e, struct td_stream *stream, uint64_t end)
 {
@@ -72,6 +115,7 @@ static void trim(struct td_engine *e, struct td_stream *stream)
     head->bytes -= oldest->bytes < head->bytes ? oldest->bytes : head->bytes;
     if (td_stream_is_on_disk(stream))
         td_commit_delete(e, &key);
+    note_hole(stream, oldest->first + oldest->events);
     skip_to(e, stream, oldest->first + oldest->events);
 }
 
@@ -101,9 +145,11 @@ static void on_oldest(struct td_engine *e, void *owner,
     if (record->damaged || !td_record_read(record->value, &head)) {
         head.events = 1; /* how far it went nobody knows */
         head.stored_ms = 0;
+        head.gone = false;
     }
     stream->oldest.first = first;
     stream->oldest.events = head.events;
+    stream->oldest.gone = head.gone;
     stream->oldest.bytes = record->value.len;
     stream->oldest.stored_ms = head.stored_ms;
 }
@@ -135,6 +181,7 @@ static bool find_oldest(struct td_engine *e, struct td_stream *stream)
     if (entry && entry->first == oldest->from) {
         oldest->first = entry->first;
         oldest->events = entry->events;
+        oldest->gone = false;
         oldest->bytes = entry->bytes;
         oldest->stored_ms = entry->stored_ms;
         return true;
@@ -153,16 +200,29 @@ static bool is_hidden(const struct td_stream *stream)
     return stream->oldest.first + stream->oldest.events <= stream->head.first;
 }
 
-/* Those beyond max_events are hidden, and go with the last of their record. */
+/* Those beyond max_events are hidden, and go with the last of their record. In
+ * a stream that is compacted one record after the other, so that it is known
+ * what was in them. */
 static void hide(struct td_engine *e, struct td_stream *stream)
 {
+    const struct td_oldest *oldest = &stream->oldest;
     struct td_stream_state *head = &stream->head;
     uint64_t max = stream->options.max_events;
+    uint64_t first = head->next - max;
 
     if (max == 0 || stream->options.on_full != TD_DISCARD_OLD ||
         head->next - head->first <= max)
         return;
-    head->first = head->next - max;
+    if (stream->options.compact) {
+        if (!find_oldest(e, stream))
+            return;
+        if (oldest->first + oldest->events < first)
+            first = oldest->first + oldest->events;
+        note_hole(stream, first);
+    }
+    if (first <= head->first)
+        return;
+    head->first = first;
     stream->hidden = true;
     td_stream_dirty(e, stream);
     td_consumers_wake(e, stream);
@@ -187,8 +247,8 @@ static bool is_done(struct td_engine *e, struct td_stream *stream)
 
 static void retain(struct td_engine *e, struct td_stream *stream)
 {
-    hide(e, stream);
     for (uint32_t n = 0; n < TRIM_RECORDS_MAX; n++) {
+        hide(e, stream);
         if (is_done(e, stream))
             return;
         trim(e, stream);

@@ -73,6 +73,7 @@ struct td_stream *td_stream_of(struct td_engine *e, struct td_route *route)
 static void stream_free(struct td_stream *stream)
 {
     td_entries_fini(stream);
+    td_fifo_fini(&stream->holes);
     td_dedup_fini(&stream->dedup);
     td_lasts_fini(&stream->lasts);
     td_buf_fini(&stream->text);
@@ -90,6 +91,7 @@ static tidings_err stream_new(const struct td_engine *e, struct td_stream **out,
     if (!stream)
         return TIDINGS_ENOMEM;
     stream->entries.size = sizeof(struct td_entry);
+    stream->holes.size = sizeof(struct td_hole);
     stream->head.first = stream->head.next = stream->head.indexed = 1;
     stream->kept = stream->head;
     stream->oldest.from = 1;

@@ -47,6 +47,7 @@ struct td_oldest {
     uint64_t from; /* it begins here or later */
     uint64_t first;
     uint32_t events; /* 0: it is not known */
+    bool gone;       /* they are: compaction */
     size_t bytes;
     int64_t stored_ms;
 };
@@ -73,6 +74,7 @@ struct td_stream {
     uint64_t row_ticket;           /* where those were written */
     struct td_stream *dirty_next;
     struct td_oldest oldest;
+    struct td_fifo holes; /* td_hole: among what retention has taken last */
     struct td_read *trim; /* it is being read … */
     uint64_t trim_to;     /* … from what begins before this */
     int64_t failed_ms;    /* a read of it failed: none is asked before then */

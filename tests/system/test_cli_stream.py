@@ -213,6 +213,26 @@ class Groups(WithStreams):
                                     "1", "--yes").out,
                          "stream %s keeps 1 event, from 1 on\n" % name)
 
+    def test_what_retention_took_is_named_once(self):
+        name = self.stream("--max-events", "10")
+        self.check(DONE, "group", "add", name, "g")
+        self.check(DONE, "pub", name + ".a", "1", "--count", "30",
+                   "--confirm", "disk")
+        member = self.sub("--stream", name, "--group", "g", "--count", "10",
+                          ">")
+        self.assertEqual(member.ended(), DONE)
+        self.assertIn("tidings: lost 20 events, sequences 1 to 20 of %s: "
+                      "retention was faster than group g" % name,
+                      member.all["err"])
+        self.check(DONE, "pub", name + ".a", "1", "--confirm", "disk")
+        member = self.sub("--stream", name, "--group", "g", "--count", "1",
+                          ">")
+        self.assertEqual(member.ended(), DONE)
+        self.assertFalse([l for l in member.all["err"] if "lost" in l])
+        self.assertIn("lost 1 event, sequence 21 of %s: retention was faster "
+                      "than this reader\n" % name,
+                      self.check(DONE, "tail", name, "--start", "21").err)
+
     def test_sub_takes_as_many_as_it_is_to_count(self):
         name = self.stream()
         self.check(DONE, "group", "add", name, "g")
@@ -272,7 +292,7 @@ class Groups(WithStreams):
                 lambda: self.group_row(name, "g")["next"]), 11 - lag, start)
             self.assertEqual(self.group_row(name, "g")["lag"], lag, start)
         done = self.check(USAGE, "group", "seek", name, "g")
-        self.assertIn("--start", done.err)
+        self.assertIn("--start: new, all, last, a sequence or a time", done.err)
 
     def test_delete_wants_to_be_sure(self):
         name = self.stream()

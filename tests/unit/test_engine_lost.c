@@ -292,6 +292,100 @@ static void test_what_is_far_behind_is_forgotten(void **state)
     assert_int_equal(c->settled.above, 0);
 }
 
+/* ---- what compaction had taken before ---- */
+
+/* Stream k, with group g at its beginning; of 1 to 5 are 2, 4 and 5 left, and
+ * of 6 to 1105, which are of one key, the last records alone. */
+static void begin_compacted(struct streams *s, const char *bound)
+{
+    static const char *const keys[] = {"x", "y", "x", "z", "x"};
+    static const char *w[50];
+    struct piece piece = {"k.a", 5, 2000, 1, keys};
+    char options[200];
+
+    hello(s->f, "pub");
+    snprintf(options, sizeof(options),
+             "{\"name\" \"k\" \"patterns\" [\"k.>\"] \"keyed\" true "
+             "\"compact\" true %s}",
+             bound);
+    call(s, "pub", "stream.add", options);
+    call(s, "pub", "group.add", "{\"stream\" \"k\" \"group\" \"g\"}");
+    publish(s->f, "pub", DISK, &piece, 1);
+    for (size_t i = 0; i < TD_ARRAY_LEN(w); i++)
+        w[i] = "w";
+    for (uint64_t n = 6; n < 1106; n += 50) {
+        piece = (struct piece){"k.a", 50, 10, n, w};
+        publish(s->f, "pub", DISK, &piece, 1);
+        settle_down(s);
+    }
+    pass(s->f, 10);
+    settle_down(s);
+}
+
+static void join_compacted(struct streams *s)
+{
+    hello(s->f, "sub");
+    consume(s, "sub", 1, ">", "k", "g", "");
+}
+
+static void wait_ms(struct streams *s, int64_t ms)
+{
+    for (; ms > 0; ms -= 4000) { /* heard of often enough */
+        pass(s->f, 4000);
+        settle_down(s);
+        give(s->f, "pub", "[11 1]");
+    }
+}
+
+static void test_holes_are_not_lost_with_age(void **state)
+{
+    struct streams *s = *state;
+    uint64_t stored;
+
+    begin_compacted(s, "\"max_age_ms\" 20000");
+    kill_broker(s);
+    hello(s->f, "pub");
+    hello(s->f, "all");
+    consume(s, "all", 1, ">", "k", NULL, "\"start\" \"all\"");
+    stored = events_to(s->f, "all");
+    assert_true(stored < 500);
+    wait_ms(s, 32000);
+    join_compacted(s);
+    check_gap(s, "sub", 0, stored, 2, 1105);
+    assert_int_equal(gaps_to(s, "sub"), 1);
+    assert_int_equal(events_to(s->f, "sub"), 0);
+}
+
+static void test_holes_are_not_lost_with_others(void **state)
+{
+    struct streams *s = *state;
+
+    begin_compacted(s, "\"max_events\" 1200");
+    for (uint64_t n = 1106; n < 1306; n += 50)
+        put(s, "pub", "k.v", 50, n, DISK);
+    join_compacted(s);
+    check_gap(s, "sub", 0, 3, 2, 5);
+    assert_int_equal(gaps_to(s, "sub"), 1);
+    assert_int_equal(s->f->engine->streams.consumers->stream->kept.first, 106);
+    assert_true(events_to(s->f, "sub") < 500); /* of 1200 sequences */
+}
+
+static void test_readers_do_not_lose_holes(void **state)
+{
+    struct streams *s = *state;
+
+    begin_compacted(s, "\"max_events\" 1200");
+    hello(s->f, "sub");
+    givef(s->f, "sub",
+          "[5 1 1 \">\" {\"events\" 0 \"bytes\" 100000000 \"stream\" \"k\""
+          " \"start\" 3}]");
+    settle_down(s);
+    for (uint64_t n = 1106; n < 1306; n += 50)
+        put(s, "pub", "k.v", 50, n, DISK);
+    check_gap(s, "sub", 0, 2, 4, 5);
+    assert_int_equal(gaps_to(s, "sub"), 1);
+}
+
 /* ---- links ---- */
 
 /* A GAP that went with its link is told over the next one. */
@@ -377,6 +471,9 @@ int main(void)
         TEST_STREAM(test_what_a_member_has_may_be_settled),
         TEST_STREAM(test_what_a_member_had_is_told_after_a_kill),
         TEST_STREAM(test_what_is_far_behind_is_forgotten),
+        TEST_STREAM(test_holes_are_not_lost_with_age),
+        TEST_STREAM(test_holes_are_not_lost_with_others),
+        TEST_STREAM(test_readers_do_not_lose_holes),
         TEST_STREAM(test_it_is_told_again_when_a_link_was_lost),
         cmocka_unit_test(test_rows_of_losses_are_checked),
     };
