@@ -121,6 +121,20 @@ static void trim(struct td_engine *e, struct td_stream *stream)
 
 /* ---- what is not known is read ---- */
 
+/* Damage: nothing is there. */
+static void lose(struct td_engine *e, struct td_stream *stream)
+{
+    uint64_t from = stream->head.first;
+
+    if (from < stream->trim_to)
+        td_log(&e->options.log, TD_LOG_ERROR, "RECORD-DAMAGED",
+               "stream %.*s, sequences %llu to %llu cannot be read",
+               (int)stream->options.name.len, stream->options.name.data,
+               (unsigned long long)from,
+               (unsigned long long)(stream->trim_to - 1));
+    skip_to(e, stream, stream->trim_to);
+}
+
 static void on_oldest(struct td_engine *e, void *owner,
                       const struct td_store_answer *answer)
 {
@@ -137,11 +151,12 @@ static void on_oldest(struct td_engine *e, void *owner,
     }
     if (stream->options.max_age_ms > 0)
         stream->trim_ms = e->now_ms; /* it is looked at at once */
-    if (answer->records_len == 0 ||
-        !td_place_read_two(record->key, TD_TABLE_RECORD, &id, &first)) {
-        skip_to(e, stream, stream->trim_to); /* damage: nothing is there */
+    if (answer->records_len == 0) {
+        lose(e, stream);
         return;
     }
+    if (!td_place_read_two(record->key, TD_TABLE_RECORD, &id, &first))
+        first = stream->oldest.from; /* its key is damaged */
     if (record->damaged || !td_record_read(record->value, &head)) {
         head.events = 1; /* how far it went nobody knows */
         head.stored_ms = 0;

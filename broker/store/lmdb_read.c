@@ -73,11 +73,14 @@ static bool follows(const struct td_store_job *job, struct td_str key)
     return job->backwards ? order < 0 : order > 0;
 }
 
-/* Records of the range, still in LMDB's map. */
+/* Records of the range, still in LMDB's map. A key that was damaged does not say
+ * where the range ends: it is passed over, and since the search may have ended
+ * at it too early, so is what lies before the range. */
 static tidings_err gather(struct reading *r)
 {
     struct td_store_job *job = r->job;
     MDB_cursor_op step = job->backwards ? MDB_PREV : MDB_NEXT;
+    bool astray = false;
     MDB_val k;
     MDB_val v;
     int rc = seek(r->cursor, job, &k, &v);
@@ -90,10 +93,17 @@ static tidings_err gather(struct reading *r)
 
         if (v.mv_size >= TD_RECORD_HEAD_BYTES)
             size -= TD_RECORD_HEAD_BYTES;
-        if (!follows(job, key))
+        if (!follows(job, key)) {
+            if (astray && job->answer.records_len == 0)
+                continue;
             return TIDINGS_EIO;
-        if (!within(job, key))
-            return TIDINGS_OK;
+        }
+        if (!within(job, key)) {
+            if (td_record_check(key, str_of(v)))
+                return TIDINGS_OK;
+            astray = true;
+            continue;
+        }
         if (job->answer.records_len &&
             (job->answer.records_len >= job->records_max ||
              size > job->bytes_max || r->bytes > job->bytes_max - size)) {

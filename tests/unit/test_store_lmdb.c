@@ -348,6 +348,29 @@ static void test_lmdb_serves_around_damaged_values(void **state)
     td_store_answer_free(answer);
 }
 
+/* C05: one whose key was damaged to be behind the range that it was in hides no
+ * other. */
+static void test_lmdb_serves_around_a_damaged_key(void **state)
+{
+    static const char *const from[] = {"r", "ra1", "rb1"};
+
+    (void)state;
+    put("q", "0");
+    put("ra1", "1");
+    put("rb1", "2");
+    put("rc1", "3");
+    put("t", "4");
+    td_rig_close(&rig);
+    overwrite("ra1", "za1");
+    td_rig_open(&rig);
+    for (size_t i = 0; i < TD_ARRAY_LEN(from); i++)
+        assert_string_equal(
+            td_rig_text(&rig, from[i], "s", false, UINT32_MAX, SIZE_MAX),
+            "rb1=2 rc1=3");
+    assert_string_equal(
+        td_rig_text(&rig, "t", "u", false, UINT32_MAX, SIZE_MAX), "t=4");
+}
+
 static void test_lmdb_refuses_a_damaged_tree(void **state)
 {
     tidings_err err = TIDINGS_OK;
@@ -593,6 +616,7 @@ int main(void)
         TEST(test_lmdb_folder_has_an_id),
         TEST(test_lmdb_notices_an_unclean_stop),
         TEST(test_lmdb_serves_around_damaged_values),
+        TEST(test_lmdb_serves_around_a_damaged_key),
         TEST(test_lmdb_refuses_a_damaged_tree),
         TEST(test_lmdb_refuses_a_file_cut_short),
         TEST(test_lmdb_does_not_fill_up_a_file_too_long),
