@@ -354,6 +354,50 @@ static void test_names_asked_for_wrongly(void **state)
     assert_int_equal(delete_name(s), TIDINGS_ENOTSUP);
 }
 
+/* An allocation of the engine fails while a name is deleted; whether one did. */
+static bool delete_starved(struct streams *s, unsigned engine_call,
+                           size_t allocation)
+{
+    const struct td_frame *reply;
+    uint64_t left;
+
+    hold(s, "=a/1", 0);
+    leave(s, "=a/1");
+    hello(s->f, "op");
+    s->f->starved = false;
+    s->f->starved_call = s->f->calls + engine_call;
+    s->f->starved_allocation = allocation;
+    give(s->f, "op", "[15 8 \"producer.delete\" " NAME_A "]");
+    settle_down(s);
+    s->f->starved_call = 0;
+    reply =
+        find(s->f, "op", TD_REPLY, 0) ? frame(s->f, "op", TD_REPLY, 0) : NULL;
+    hello(s->f, "look");
+    left = count(call(s, "look", "producer.list", "{}"), "producers_total");
+    assert_true(left <= 1);
+    if (reply && reply->u.reply.code == TIDINGS_OK)
+        assert_int_equal(left, 0);
+    kill_broker(s);
+    hello(s->f, "look");
+    assert_int_equal(
+        count(call(s, "look", "producer.list", "{}"), "producers_total"), left);
+    return s->f->starved;
+}
+
+static void test_names_without_memory(void **state)
+{
+    struct streams *s = *state;
+    uint32_t failures = 0;
+
+    for (unsigned engine_call = 1; engine_call <= 3; engine_call++) {
+        size_t n = 0;
+
+        while (delete_starved(s, engine_call, ++n))
+            failures++;
+    }
+    assert_true(failures > 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -370,6 +414,7 @@ int main(void)
         TEST_STREAM(test_names_are_taken_while_they_are_deleted),
         TEST_STREAM(test_names_make_room_for_others),
         TEST_STREAM(test_names_asked_for_wrongly),
+        TEST_STREAM(test_names_without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
