@@ -283,8 +283,18 @@ uint32_t td_lease_alike(const struct td_sub *sub, const struct td_piece *piece);
 /* Where a piece of such events stands. */
 void td_lease_span(const struct td_sub *sub, const struct td_piece *piece,
                    struct td_span *out);
-void td_lease_settle(struct td_engine *e, struct td_session *s,
-                     const struct td_frame *f);
+/* Of deliveries that have failed, or are never to be again. */
+struct td_failure {
+    uint64_t delay_ms; /* 0: the backoff */
+    bool term;
+    struct td_str reason;
+};
+
+void td_lease_fail(struct td_engine *e, const struct td_sub *sub,
+                   const struct td_lease *lease, const struct td_failure *f);
+/* It is given back, and that is no failure. */
+void td_lease_release(struct td_engine *e, const struct td_sub *sub,
+                      const struct td_lease *lease);
 /* The member ends: what it has not settled has failed; or, where it ends in
  * order, is given back. */
 void td_lease_clear(struct td_engine *e, struct td_sub *sub, bool orderly);
@@ -301,6 +311,10 @@ void td_consumer_done(struct td_engine *e, struct td_consumer *c,
 /* The same, but its dead letter stays. */
 void td_consumer_settled(struct td_engine *e, struct td_consumer *c,
                          uint64_t sequence, uint32_t count);
+
+/* settle.c */
+void td_lease_settle(struct td_engine *e, struct td_session *s,
+                     const struct td_frame *f);
 
 /* bury.c: dead letters */
 /* The first event of a retry, whose bytes the piece has, becomes one. */
