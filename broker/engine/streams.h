@@ -195,6 +195,22 @@ void td_retain_anew(struct td_stream *stream);
 void td_retain_purge(struct td_engine *e, struct td_stream *stream,
                      uint64_t before);
 
+/* load_row.c */
+struct td_load_table {
+    enum td_table table;
+    const char *name;
+    /* TIDINGS_EIO: it cannot be read, and is left out. */
+    tidings_err (*row)(struct td_engine *e, struct td_str key,
+                       struct td_str value);
+};
+
+#define TD_LOAD_TABLES 12u
+
+extern const struct td_load_table td_load_tables[TD_LOAD_TABLES]; /* in order */
+
+/* A row is damaged, and its key perhaps not: what hangs on it is not relied on. */
+void td_load_lose(struct td_engine *e, struct td_str key);
+
 /* load.c */
 /* Begins to read the store; more of it goes on with its answers. */
 void td_load_begin(struct td_engine *e);
