@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker/engine/bits.h"
+
 #define GONE_FIRST 8u
 #define NUMBER_MAX (UINT64_MAX / TD_CHUNK_EVENTS)
 
@@ -53,71 +55,6 @@ static void remember_gone(struct td_settled_set *s, uint64_t number)
         s->gone_cap = cap;
     }
     s->gone[s->gone_len++] = number;
-}
-
-/* ---- words ---- */
-
-static uint32_t ones(uint64_t word)
-{
-    return (uint32_t)__builtin_popcountll(word);
-}
-
-/* Bits from and up to, but without, the second; of one word. */
-static uint64_t mask(uint32_t from, uint32_t to)
-{
-    return (UINT64_MAX << from) & (UINT64_MAX >> (64 - to));
-}
-
-/* The bits of a chunk from one on up to another, word by word: which of them
- * are in this one. */
-static uint64_t mask_of(uint32_t word, uint32_t from, uint32_t to)
-{
-    uint32_t start = word * 64;
-
-    return mask(from > start ? from - start : 0,
-                to - start < 64 ? to - start : 64);
-}
-
-static uint32_t ones_in(const struct td_chunk *chunk, uint32_t from,
-                        uint32_t to)
-{
-    uint32_t n = 0;
-
-    for (uint32_t w = from / 64; w * 64 < to; w++)
-        n += ones(chunk->bits[w] & mask_of(w, from, to));
-    return n;
-}
-
-/* Returns how many were not set. */
-static uint32_t set(struct td_chunk *chunk, uint32_t from, uint32_t to)
-{
-    uint32_t n = 0;
-
-    for (uint32_t w = from / 64; w * 64 < to; w++) {
-        uint64_t bits = mask_of(w, from, to);
-
-        n += ones(bits & ~chunk->bits[w]);
-        chunk->bits[w] |= bits;
-    }
-    return n;
-}
-
-/* The first bit from this one on that is set, or is not; TD_CHUNK_EVENTS:
- * none. */
-static uint32_t first_bit(const struct td_chunk *chunk, uint32_t from,
-                          bool is_set)
-{
-    uint64_t flip = is_set ? 0 : UINT64_MAX;
-    uint64_t seen = UINT64_MAX << (from % 64);
-
-    for (uint32_t w = from / 64; w < TD_CHUNK_WORDS; w++) {
-        uint64_t word = (chunk->bits[w] ^ flip) & seen;
-
-        if (word)
-            return w * 64 + (uint32_t)__builtin_ctzll(word);
-        seen = UINT64_MAX;
-    }
-    return TD_CHUNK_EVENTS;
 }
 
 /* ---- the floor ---- */
@@ -183,7 +120,8 @@ static void move(struct td_settled_set *s, uint64_t floor)
     chunk = floor > start ? find(s, number) : NULL;
     if (chunk) {
         uint32_t from = s->floor > start ? (uint32_t)(s->floor - start) : 0;
-        uint32_t passed = ones_in(chunk, from, (uint32_t)(floor - start));
+        uint32_t passed =
+            td_bits_ones_in(chunk, from, (uint32_t)(floor - start));
 
         s->above -= passed;
         chunk->settled -= passed;
@@ -248,7 +186,7 @@ static uint64_t mark(struct td_settled_set *s, uint64_t first, uint64_t end)
         uint32_t to = end - first < TD_CHUNK_EVENTS - from
                           ? from + (uint32_t)(end - first)
                           : TD_CHUNK_EVENTS;
-        uint32_t n = set(chunk, from, to);
+        uint32_t n = td_bits_set(chunk, from, to);
 
         if (n > 0) {
             chunk->settled += n;
@@ -309,7 +247,7 @@ uint64_t td_settled_next(const struct td_settled_set *s, uint64_t sequence)
         const struct td_chunk *chunk = find(s, number);
 
         if (chunk && chunk->settled < TD_CHUNK_EVENTS)
-            from = first_bit(chunk, from, false);
+            from = td_bits_first(chunk, from, false);
         else if (chunk)
             from = TD_CHUNK_EVENTS;
         if (from < TD_CHUNK_EVENTS)
@@ -355,12 +293,12 @@ uint64_t td_settled_gap(const struct td_settled_set *s, uint64_t sequence,
         return limit;
     chunk = find(s, number);
     if (chunk)
-        from = first_bit(chunk, from, true);
+        from = td_bits_first(chunk, from, true);
     if (!chunk || from == TD_CHUNK_EVENTS) {
         chunk = chunk_from(s, number + 1, (sequence + limit) / TD_CHUNK_EVENTS);
         if (!chunk)
             return limit;
-        from = first_bit(chunk, 0, true);
+        from = td_bits_first(chunk, 0, true);
     }
     gap = chunk->number * TD_CHUNK_EVENTS + from - sequence;
     return gap < limit ? gap : limit;
@@ -414,7 +352,7 @@ bool td_settled_load(struct td_settled_set *s, uint64_t number,
     if (number == floor_number)
         from = (uint32_t)(s->floor % TD_CHUNK_EVENTS);
     s->above -= chunk->settled;
-    chunk->settled = ones_in(chunk, from, TD_CHUNK_EVENTS);
+    chunk->settled = td_bits_ones_in(chunk, from, TD_CHUNK_EVENTS);
     s->above += chunk->settled;
     chunk->stored = true;
     move_on(s);
