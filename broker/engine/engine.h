@@ -4,7 +4,7 @@
  * opens no socket, file or thread and reads no clock; what it needs of the
  * world is in struct td_port. One thread owns it. Data flows one way:
  *
- *   td_engine_message -> publish.c -> route.c -> group.c -> deal.c -> deliver.c -> send
+ *   message.c -> publish.c -> router.c -> group.c -> deal.c -> deliver.c -> send
  *
  * and what is to be sent leaves in td_engine_flush(), once for each turn of
  * the loop around it, so that load makes batches. */

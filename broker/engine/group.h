@@ -118,7 +118,7 @@ struct td_group {
                                      and in the trie */
     struct td_sub *members;       /* list by group_, in order of joining */
     uint32_t members_len;
-    uint32_t route_class; /* publish.c, during one batch … */
+    uint32_t route_class; /* router.c, during one batch … */
     uint64_t route_stamp; /* … this one */
     enum td_share share;
     enum td_policy policy;
