@@ -140,6 +140,7 @@ int conf_run_publish(void);
 int conf_run_subscribe(void);
 int conf_run_handler(void);
 int conf_run_workers(void);
+int conf_run_workers_end(void);
 int conf_run_figures(void);
 int conf_run_loop(void);
 int conf_run_end(void);
