@@ -19,6 +19,7 @@
  *   durable_operator.c who declares streams and groups, and redrives
  *   durable_book.c     what is true of streams
  *   durable_schedule.c … of what waits for its time
+ *   durable_purge.c    … of what operators purge
  *   durable_names.c    … of the newest of each name
  *   durable_expiry.c   … of what expires
  *   durable_marks.c    … and of groups
@@ -79,6 +80,8 @@
     X(READ_BACK, "what is not in memory is read")                              \
     X(MEMORY_STREAM, "a stream in memory takes events")                        \
     X(BACKLOG, "a stream with retention drops what is old")                    \
+    X(PURGED, "events of a stream are purged")                                 \
+    X(PURGED_DEAD, "dead letters are purged")                                  \
     X(NAMED, "a producer begins where its name has come to")                   \
     X(NAMED_FENCED, "… and is fenced")                                         \
     X(NAMED_ZOMBIE, "… and publishes all the same")                            \

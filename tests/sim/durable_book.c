@@ -69,7 +69,7 @@ static void check_id(struct dur *d, struct dur_stream *s,
     if (event->id == 0)
         return;
     DUR_CHECK(d,
-              !other || !known ||
+              !other || !known || s->ids[event->id] < s->purging ||
                   d->now_ms - other->at_ms > TD_DEDUP_MS - SLOWEST_MS,
               "stream %s: %llu has the id of %llu", s->name, (ull)s->len + 1,
               (ull)s->ids[event->id]);
@@ -370,6 +370,8 @@ void dur_book_crashed(struct dur *d, enum dur_end how)
         DUR_CHECK(d, state.next > s->len || how == DUR_POWER,
                   "stream %s: %llu were written, %llu are left", s->name,
                   (ull)s->len, (ull)state.next - 1);
+        DUR_CHECK(d, state.first >= s->purged,
+                  "stream %s: what was purged is there again", s->name);
         take_back(d, s, state.next, how);
         read_disk(d, s);
         read_all(d, s);
@@ -405,7 +407,7 @@ void dur_book_final(struct dur *d)
                   !event->told || event->err || event->cut || event->at > 0 ||
                       event->repeat || event->level == TD_LEVEL_MEMORY ||
                       event->due_ms > 0 ||
-                      d->streams[event->stream].max_events > 0,
+                      dur_may_vanish(&d->streams[event->stream]),
                   "producer %u, %llu was confirmed and is nowhere",
                   event->producer, (ull)event->sequence);
         DUR_CHECK(d, !event->cut || event->at == 0, "the book is wrong");

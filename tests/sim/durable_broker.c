@@ -167,6 +167,7 @@ void dur_broker_end(struct dur *d, enum dur_end how)
     b->loaded = false;
     b->restart_ms = d->now_ms + sim_between(&d->random, 1, 1500);
     lose_links(d);
+    dur_purge_crashed(d);
     dur_book_crashed(d, how);
     dur_marks_crashed(d);
 }

@@ -169,7 +169,7 @@ static bool has_reason(struct dur *d, struct dur_group *g,
         return true;
     if (!mark->dead && !mark->termed && mark->total < g->max_deliver)
         return false;
-    if (!s->memory && !is_dead_written(d, g, sequence))
+    if (!s->memory && g->purges == 0 && !is_dead_written(d, g, sequence))
         return false;
     mark->dead = true;
     dur_seen(d, DUR_SEEN_DEAD);
@@ -191,7 +191,7 @@ static void settled_now(struct dur *d, struct dur_group *g,
               "group %s: %llu is settled, and nobody has said so after %u "
               "deliveries",
               g->name, (ull)sequence, mark->total);
-    dur_expiry_settled(d, g, event, !reason);
+    dur_expiry_settled(d, g, event, !reason && g->looked_at);
     mark->settled = true;
     mark->sent = false;
     mark->last = 0;
@@ -239,6 +239,7 @@ void dur_marks_read(struct dur *d)
             continue;
         g->id = c->id;
         read_group(d, g, c);
+        g->looked_at = true;
         dur_expiry_check(d, g, c);
         if (c->count.expired > 0)
             dur_seen(d, DUR_SEEN_EXPIRED);
@@ -286,6 +287,7 @@ void dur_marks_crashed(struct dur *d)
         struct dur_group *g = &d->groups[i];
 
         g->lapsed = g->doubtful = 0;
+        g->looked_at = false;
         if (d->streams[g->stream].memory) {
             g->len = g->low = g->floor = g->above = 0;
             g->id = 0;

@@ -106,7 +106,7 @@ static const struct dur_group *pack_group(struct dur *d, msgpack_packer *pk,
     return g;
 }
 
-static void pack_redrive(struct dur *d, msgpack_packer *pk)
+static void pack_dead(struct dur *d, msgpack_packer *pk)
 {
     pack_group(d, pk, 0);
 }
@@ -139,8 +139,11 @@ static const struct {
     void (*heard)(struct dur *d, struct td_str options);
     void (*told)(struct dur *d, tidings_err code);
 } calls[] = {
-    {"dlq.redrive", pack_redrive, NULL, NULL},
-    {"dlq.redrive", pack_redrive, NULL, NULL},
+    {"dlq.redrive", pack_dead, NULL, NULL},
+    {"dlq.redrive", pack_dead, NULL, NULL},
+    {"dlq.purge", pack_dead, dur_purge_dead_heard, dur_purge_dead_told},
+    {"stream.purge", dur_purge_stream, dur_purge_stream_heard,
+     dur_purge_stream_told},
     {"group.pause", pack_pause, NULL, NULL},
     {"group.seek", pack_seek, dur_marks_sought, dur_marks_told},
     {"schedule.cancel", dur_schedule_cancel, dur_schedule_asked,

@@ -128,7 +128,7 @@ static void left(struct dur *d, struct dur_event *event)
         dur_seen(d, DUR_SEEN_CANCELLED);
         return;
     }
-    DUR_CHECK(d, d->streams[event->stream].max_events > 0,
+    DUR_CHECK(d, dur_may_vanish(&d->streams[event->stream]),
               "schedule: producer %u, %llu waits no more, and is not stored",
               event->producer, (ull)event->sequence);
 }
@@ -201,7 +201,7 @@ void dur_schedule_told(struct dur *d, const struct td_confirmed *told,
               "schedule: %llu is confirmed at another level", (ull)number);
     DUR_CHECK(d,
               event->waits || event->at > 0 || event->cancelled || event->cut ||
-                  d->streams[event->stream].max_events > 0,
+                  dur_may_vanish(&d->streams[event->stream]),
               "producer %u, %llu is confirmed, and does not wait",
               event->producer, (ull)sequence);
     if (event->promised < level)
@@ -261,7 +261,7 @@ void dur_schedule_final(struct dur *d)
         DUR_CHECK(d,
                   event->due_ms == 0 || !event->told || event->err ||
                       event->cut || event->at > 0 || event->cancelled ||
-                      d->streams[event->stream].max_events > 0,
+                      dur_may_vanish(&d->streams[event->stream]),
                   "schedule: producer %u, %llu was confirmed and is nowhere",
                   event->producer, (ull)event->sequence);
     }

@@ -96,12 +96,17 @@ static void check_count(struct dur *d, struct dur_group *g,
                         const struct td_consumer *c, struct dur_mark *mark,
                         uint64_t sequence, uint64_t deliveries)
 {
+    const struct td_redriven *redriven = td_redriven_find(c, sequence);
+
     DUR_CHECK(d,
               deliveries <= g->max_deliver + d->crashes + g->returns ||
                   dur_marks_returned(d, g, c),
               "group %s: %llu is delivered %llu times", g->name, (ull)sequence,
               (ull)deliveries);
-    if (td_redriven_find(c, sequence)) {
+    if (redriven) {
+        DUR_CHECK(d, redriven->number == 0 || redriven->number != mark->purged,
+                  "group %s: %llu is redriven, and its dead letter was purged",
+                  g->name, (ull)sequence);
         mark->redriven = true;
         dur_seen(d, DUR_SEEN_REDRIVEN);
         return;
@@ -193,6 +198,9 @@ static void check_batch(struct dur *d, struct td_sub *sub,
                           !dur_event_at(d, s, sequence),
                       "stream %s: %llu is sent, and stands under %llu", s->name,
                       (ull)sequence, (ull)event->at);
+            if (!td_redriven_find(c, sequence) && *tag > tags->last)
+                dur_purge_sent(d, s, sequence,
+                               g ? g->since_ms : tags->since_ms);
             dur_expiry_sent(d, c, event, sequence,
                             g ? g->since_ms : tags->since_ms);
             if (g)

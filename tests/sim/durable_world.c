@@ -8,7 +8,7 @@
 
 #define HEAL_MS       300000 /* from the last fault until all is at rest */
 #define SWEEP_MS      130000 /* until old tombstones were looked for */
-#define TURNS_AT_ONCE 5000   /* more than a process could do in no time */
+#define TURNS_AT_ONCE 20000  /* more than a process could do in no time */
 
 const char *const dur_seen_texts[DUR_SEEN_END] = {
 #define DUR_SEEN_TEXT(name, text) text,
@@ -232,6 +232,7 @@ static void free_all(struct dur *d)
     free(d->numbered);
     free(d->waiting);
     free(d->waited);
+    free(d->letters);
     td_buf_fini(&d->attrs);
     free(d);
 }

@@ -158,11 +158,19 @@ struct dur_stream {
     bool keyed;
     bool compact;
     int64_t tombstone_ms;
-    struct dur_place *at;                  /* sequence n is n - 1 here */
+    struct dur_place *at; /* sequence n is n - 1 here */
+    uint64_t purging;     /* what is before this may be purged … */
+    uint64_t purged;      /* … and this is, for good, … */
+    int64_t purged_ms;    /* … since then */
     uint64_t newest[DUR_TYPES + DUR_KEYS]; /* of each name */
     uint64_t len;
     uint64_t cap;
     uint64_t last[DUR_LIVES][DUR_TYPES]; /* of each producer */
+};
+
+struct dur_letter {
+    uint64_t number;
+    uint64_t sequence;
 };
 
 /* What has become of an event in a group. */
@@ -173,11 +181,12 @@ struct dur_mark {
     bool settled;  /* the broker counts it so */
     bool dead;
     bool redriven;
-    bool old_ack;   /* believed by a broker that crashed */
-    bool sent;      /* by this broker */
-    uint8_t last;   /* which delivery the last was; at first the failures that
+    uint64_t purged; /* the number of a dead letter that was; 0: none */
+    bool old_ack;    /* believed by a broker that crashed */
+    bool sent;       /* by this broker */
+    uint8_t last;    /* which delivery the last was; at first the failures that
                        this broker has read */
-    uint16_t total; /* by all of them */
+    uint16_t total;  /* by all of them */
 };
 
 struct dur_group {
@@ -200,12 +209,14 @@ struct dur_group {
     uint64_t sought; /* it was once sent here: those before it may be settled */
     uint64_t
         newest_to; /* … and may pass over what was not the last before this */
-    bool seeking;  /* … and it is not known whether that is written … */
     int64_t since_ms; /* … when that was */
-    uint64_t
-        lapsed; /* settled since the broker started as they had expired … */
+    bool seeking;     /* … and it is not known whether that is written, … */
+    uint32_t returns; /* … as it was not, so often */
+    uint32_t purges;  /* of its dead letters */
+    bool looked_at;   /* since the broker started: what had been settled then
+                         is no news any more */
+    uint64_t lapsed;  /* settled by this broker, as they had expired … */
     uint64_t doubtful; /* … or perhaps for another reason */
-    uint32_t returns;  /* … as it was not, so often */
 };
 
 /* ---- broker ---- */
@@ -305,6 +316,21 @@ void dur_named_run(struct dur_client *client);
 /* An event is stored, or waits, under its number; or is lost. */
 void dur_named_stored(struct dur *d, const struct dur_event *event);
 void dur_named_lost(struct dur *d, const struct dur_event *event);
+
+/* ---- what is purged ---- */
+
+/* An operator purges; the broker hears it; and how that went is told. */
+void dur_purge_stream(struct dur *d, msgpack_packer *pk);
+void dur_purge_stream_heard(struct dur *d, struct td_str options);
+void dur_purge_stream_told(struct dur *d, tidings_err code);
+void dur_purge_dead_heard(struct dur *d, struct td_str options);
+void dur_purge_dead_told(struct dur *d, tidings_err code);
+void dur_purge_crashed(struct dur *d);
+/* Events of it may be gone before the book has seen them. */
+bool dur_may_vanish(const struct dur_stream *s);
+/* It is sent to whoever has been fed from since_ms on. */
+void dur_purge_sent(struct dur *d, const struct dur_stream *s,
+                    uint64_t sequence, int64_t since_ms);
 
 /* ---- what expires ---- */
 
@@ -525,6 +551,11 @@ struct dur {
     uint32_t *waited; /* … and that were when it was read before */
     uint64_t waited_len;
     uint64_t waited_cap;
+    struct dur_stream *purging; /* by an operator; NULL: none is */
+    struct dur_group *purging_dead;
+    struct dur_letter *letters; /* of that group, when it began */
+    uint64_t letters_len;
+    uint64_t letters_cap;
     uint64_t cancelling; /* the number that an operator cancels; 0: none */
 };
 

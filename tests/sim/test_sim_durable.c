@@ -1,6 +1,6 @@
 /* Runs the simulation of durability over many seeds.
  *
- *     TIDINGS_SIM_SEEDS=5000 test_sim_durable    how many; default 250, fewer
+ *     TIDINGS_SIM_SEEDS=5000 test_sim_durable    how many; default 200, fewer
  *                                         with a sanitizer, 5000 with
  *                                         TIDINGS_LONG=1
  *     TIDINGS_SIM_FIRST=501 test_sim_durable     beginning with another than 1
@@ -11,7 +11,7 @@
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define SEEDS 50
 #else
-#define SEEDS 250
+#define SEEDS 200
 #endif
 
 int main(void)
@@ -21,7 +21,7 @@ int main(void)
         .run = dur_run,
         .seen_texts = dur_seen_texts,
         .seen_len = DUR_SEEN_END,
-        .seen_from = 250,
+        .seen_from = 200,
         .seeds = SEEDS,
         .seeds_long = 5000,
     };
