@@ -268,15 +268,74 @@ static void test_much_is_cut_out(void **state)
     check_first(s, "all", (const uint64_t[]){2, 4, 6, 8, 10, 0});
 }
 
-/* The events that a pass waits for, and then nothing more finds room. */
-static void fill_up(struct streams *s, uint64_t next)
+/* The events that a pass waits for, committed; nothing more is. */
+static void put_last(struct streams *s, uint64_t next)
 {
     hold_store(s);
     publish(s->f, "pub", DISK, &(struct piece){"k.a", 50, 10, next, NULL}, 1);
     flush(s->f);
     assert_int_equal(td_model_commit(s->model, 1), 1);
+}
+
+/* … and nothing more finds room. */
+static void fill_up(struct streams *s, uint64_t next)
+{
+    put_last(s, next);
     td_model_limit(s->model, 1, 0);
     let_store(s);
+}
+
+/* What is in the store, and what that adds to each record. */
+static uint64_t room_taken(const struct streams *s)
+{
+    const struct td_records *map = &s->model->current->map;
+
+    return map->bytes + (uint64_t)map->len * 31;
+}
+
+/* Whatever the size of events, and however many of a record are newest. */
+static void check_room(struct streams *s, uint32_t size, uint32_t names)
+{
+    static char name[300][12];
+    const char *keys[50];
+    uint32_t random = size + names;
+    uint64_t next = 1;
+    uint64_t before;
+
+    begin_compact(s);
+    for (; next <= 1000; next += 50) {
+        for (uint32_t i = 0; i < 50; i++) {
+            uint32_t n;
+
+            random = random * 1664525u + 1013904223u;
+            n = (random >> 8) % names;
+            snprintf(name[n], sizeof(name[n]), "%u", (unsigned)n);
+            keys[i] = name[n];
+        }
+        put_keys(s, keys, 50, size, next);
+    }
+    put_last(s, next);
+    before = room_taken(s);
+    let_store(s);
+    settle_down(s);
+    assert_true(room_taken(s) <= before);
+    if (size >= 200 || names <= 3)
+        assert_true(room_taken(s) < before / 2);
+}
+
+static void test_compaction_never_takes_room(void **state)
+{
+    static const uint32_t rows[][2] = {{1, 3},    {1, 30},   {1, 300},
+                                       {30, 30},  {30, 300}, {100, 3},
+                                       {100, 60}, {200, 30}, {800, 300}};
+
+    for (uint32_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        if (i > 0) {
+            teardown_streams(state);
+            assert_int_equal(setup_streams(state), 0);
+        }
+        check_room(*state, rows[i][0], rows[i][1]);
+    }
 }
 
 /* What is gone as a whole makes room; what would be written anew has to wait. */
@@ -347,10 +406,7 @@ static void test_a_pass_that_failed_waits(void **state)
     put_keys(s, x, 1, 10, 2);
     for (next = 3; next < 1000; next += 50)
         put_keys(s, fifty_of("w"), 50, 10, next);
-    hold_store(s);
-    publish(s->f, "pub", DISK, &(struct piece){"k.a", 50, 10, next, NULL}, 1);
-    flush(s->f);
-    assert_int_equal(td_model_commit(s->model, 1), 1);
+    put_last(s, next);
     for (int i = 0; i < 3 && td_model_writes(s->model) == 0; i++) {
         flush(s->f);
         td_model_serve(s->model, 1);
@@ -571,6 +627,7 @@ int main(void)
         TEST_STREAM(test_little_is_left_where_it_is),
         TEST_STREAM(test_much_is_cut_out),
         TEST_STREAM(test_a_tombstone_waits_for_what_is_left),
+        TEST_STREAM(test_compaction_never_takes_room),
         TEST_STREAM(test_a_full_store_is_only_made_smaller),
         TEST_STREAM(test_a_pass_that_failed_waits),
         TEST_STREAM(test_the_last_of_a_type_is_a_tombstone),
