@@ -14,6 +14,8 @@
 #define EVENTS 512 /* of a stream, more than there are */
 #define KEPT   24  /* of the second one */
 #define DEADS  100
+#define BATCH  20u /* of the stream that is compacted, … */
+#define NAMES  3u  /* … which has so many names */
 
 /* Images; with TIDINGS_LONG=1 10,000. Each opening forks, which sanitizers make
  * slow. */
@@ -140,6 +142,49 @@ static void publish_some(struct history *h, struct fact *fact)
     see(h, fact);
 }
 
+/* Beside that, with each step: an event of a producer with a name, one for
+ * later, and some of a stream that is compacted, of three names in turn. */
+static void publish_aside(struct history *h, unsigned step)
+{
+    static const char *const kept[NAMES] = {"kept.a", "kept.b", "kept.c"};
+    struct streams *s = h->s;
+    const struct piece named = {"named", 1, 10, step, NULL};
+    const struct piece later = {"later", 1, 10, step, NULL};
+    const struct piece some = {kept[step % NAMES], BATCH, 10,
+                               1 + (step - 1) * BATCH, NULL};
+
+    publish(s->f, "=a/1", OS, &named, 1);
+    publish_if(s->f, "slow", OS, &later, 1, "{\"after_ms\" 20}");
+    publish(s->f, "keys", OS, &some, 1);
+    settle_down(s);
+    forget(s->f);
+}
+
+static void begin_aside(struct history *h)
+{
+    struct streams *s = h->s;
+
+    hello(s->f, "slow");
+    hello(s->f, "keys");
+    hello_with(s->f, "=a/1", "{\"producer\" \"a\"}");
+    settle_down(s);
+    call(s, "pub", "stream.add",
+         "{\"name\" \"named\" \"patterns\" [\"named\"]}");
+    call(s, "pub", "stream.add",
+         "{\"name\" \"later\" \"patterns\" [\"later\"]}");
+    call(s, "pub", "stream.add",
+         "{\"name\" \"kept\" \"patterns\" [\"kept.>\"] \"keyed\" true "
+         "\"compact\" true}");
+}
+
+static uint64_t events_of_kept(struct streams *s)
+{
+    hello(s->f, "kept");
+    consume(s, "kept", 1, ">", "kept", NULL, "\"start\" \"all\"");
+    assert_int_equal(missed_by(s->f, "kept", NULL), 0);
+    return events_to(s->f, "kept");
+}
+
 static void make_history(struct history *h)
 {
     struct streams *s = h->s;
@@ -149,6 +194,7 @@ static void make_history(struct history *h)
     hello(s->f, "sub");
     call(s, "pub", "stream.add",
          "{\"name\" \"newest\" \"patterns\" [\"newest.>\"] \"max_events\" 24}");
+    begin_aside(h);
     consume(s, "sub", 1, ">", "events", "g",
             "\"start\" \"all\" \"max_deliver\" 2 \"backoff_ms\" 10 "
             "\"backoff_max_ms\" 10");
@@ -158,11 +204,13 @@ static void make_history(struct history *h)
     for (unsigned i = 1; i <= STEPS; i++) {
         h->fact[i] = h->fact[i - 1];
         settle_some(h, &h->fact[i]);
+        publish_aside(h, i);
         publish_some(h, &h->fact[i]);
         td_disk_mark(i);
     }
     h->fact[STEPS + 1] = h->fact[STEPS];
     assert_true(h->fact[STEPS].last[NEWEST] > 2 * KEPT);
+    assert_true(events_of_kept(s) < STEPS * BATCH); /* it was compacted */
 }
 
 /* ---- what is found ---- */
@@ -287,6 +335,77 @@ static void check_group(const struct history *h, unsigned least, unsigned most,
                    dead[i]);
 }
 
+static uint64_t last_of(struct streams *s, const char *stream)
+{
+    struct td_str result = call(s, "pub", "stream.list", "{}");
+    uint64_t n = count(result, "streams_total");
+
+    for (uint32_t i = 0; i < n; i++) {
+        struct td_str row = row_of(result, "streams", i);
+        struct td_str name;
+
+        if (td_map_str(row, "name", &name) && is_text(name, stream))
+            return count(row, "last");
+    }
+    fail_msg("stream %s is gone", stream);
+    return 0;
+}
+
+static void check_step(const char *what, uint64_t is, unsigned step)
+{
+    if (is != step && is != step + 1)
+        fail_msg("%s is at step %u, not %u", what, (unsigned)is, step);
+}
+
+/* A name goes on behind what is stored. */
+static void check_name(struct streams *s, unsigned step)
+{
+    const struct td_frame *f;
+
+    hello_with(s->f, "=a/2", "{\"producer\" \"a\"}");
+    settle_down(s);
+    f = frame(s->f, "=a/2", TD_WELCOME, 0);
+    assert_int_equal(count(f->u.welcome.limits, "term"), 2);
+    check_step("name", count(f->u.welcome.limits, "stored"), step);
+    assert_int_equal(
+        last_of(s, "named"),
+        count(frame(s->f, "=a/2", TD_WELCOME, 0)->u.welcome.limits, "stored"));
+}
+
+/* What was accepted for later waits, or is stored; then all of it is stored. */
+static void check_later(struct streams *s, unsigned step)
+{
+    uint64_t stored = last_of(s, "later");
+    uint64_t waits =
+        count(call(s, "pub", "schedule.list", "{}"), "scheduled_total");
+
+    check_step("schedule", stored + waits, step);
+    pass(s->f, 100);
+    settle_down(s);
+    assert_int_equal(last_of(s, "later"), stored + waits);
+    assert_int_equal(
+        count(call(s, "pub", "schedule.list", "{}"), "scheduled_total"), 0);
+}
+
+/* Whatever compaction has done, the last of each name are there. */
+static void check_kept(struct streams *s, unsigned step)
+{
+    uint64_t batches = last_of(s, "kept") / BATCH;
+    uint64_t names = batches < NAMES ? batches : NAMES;
+    struct td_span span;
+
+    check_step("compacted stream", batches, step);
+    assert_int_equal(last_of(s, "kept") % BATCH, 0);
+    hello(s->f, "last");
+    consume(s, "last", 1, ">", "kept", NULL, "\"start\" \"last\"");
+    assert_int_equal(events_to(s->f, "last"), names);
+    for (uint32_t i = 0; i < names; i++) {
+        assert_true(span_to(s, "last", i, &span));
+        assert_int_equal(span.sequence, (batches - names + 1 + i) * BATCH);
+    }
+    assert_true(events_of_kept(s) >= names);
+}
+
 /* The last step is published once more, and the one that never came. */
 static void check_again(const struct history *h, unsigned step)
 {
@@ -323,6 +442,9 @@ static void cut(const struct history *h, const struct td_images *synced,
     hello(h->s->f, "pub");
     step = find_step(h, least, most);
     check_group(h, least, most, h->fact[step].last[ALL]);
+    check_name(h->s, step);
+    check_later(h->s, step);
+    check_kept(h->s, step);
     check_again(h, step);
     end_streams(h->s);
     rig.store = NULL;
