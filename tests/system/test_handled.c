@@ -1,5 +1,5 @@
 /* Members of durable groups as processes that crash, hang and come back, and
- * publishers whose confirms are lost (FAULTS D02, D05 to D07, D10). */
+ * publishers whose confirms are lost (FAULTS D02, D05, D06, D07, D10). */
 #include "tests/support/operate.h"
 #include "tests/system/system.h"
 

@@ -1,5 +1,5 @@
 /* Hostile and careless clients against a real broker (FAULTS W01..W22, W26;
- * with a data folder, D12..D15).
+ * with a data folder, D12, D13, D14, D15).
  * hostile_client.py sends and judges the answers; after each of its cases two
  * good clients of the library must still reach each other. */
 #include "tests/system/system.h"

@@ -1,6 +1,6 @@
 /* A broker with a data folder, killed again and again under load, sometimes
  * while it recovers; and members of a durable group that are killed as well
- * (FAULTS C01, C02, C18, D03 to D05). */
+ * (FAULTS C01, C02, C18, D03, D04, D05). */
 #include "tests/system/confirmed.h"
 
 #include <poll.h>

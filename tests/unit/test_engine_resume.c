@@ -81,6 +81,7 @@ static void test_engine_goes_on_where_the_link_was_lost(void **state)
 }
 
 /* Who does not show the token changes nothing. */
+/* D23 */
 static void test_engine_gives_no_session_without_its_token(void **state)
 {
     static const char *const rows[] = {
