@@ -187,6 +187,8 @@ static uint64_t missed_by(struct dur *d, const struct dur_sub *sub,
     const struct dur_stream *s = &d->streams[sub->stream];
     uint64_t missed = 0;
 
+    if (sub->newest && dur_may_vanish(s))
+        return 0; /* a name whose last event is deleted is forgotten */
     for (uint64_t n = sub->last + 1; n < sequence; n++)
         missed += !dur_may_be_gone(d, s, n) &&
                   !dur_has_expired(d, dur_event_at(d, s, n)) &&
