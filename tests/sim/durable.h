@@ -94,6 +94,9 @@
     X(EXPIRES, "an event expires before a group comes to it")                  \
     X(EXPIRES_ON_WAY, "… or on its way")                                       \
     X(EXPIRES_REDRIVEN, "… or is dead, and delivered all the same")            \
+    X(LOST_ALL, "a group is told of events in a row that it lost")             \
+    X(LOST_SOME, "… or among others")                                          \
+    X(LOST_BEFORE, "… under an earlier broker")                                \
     X(SCHEDULED, "an event waits for its time")                                \
     X(SCHEDULED_CRASH, "… while a broker crashes")                             \
     X(FIRED, "an event that waited is stored")                                 \

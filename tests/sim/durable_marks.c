@@ -241,6 +241,7 @@ void dur_marks_read(struct dur *d)
         read_group(d, g, c);
         g->looked_at = true;
         dur_expiry_check(d, g, c);
+        dur_lost_check(d, g, c);
         if (c->count.expired > 0)
             dur_seen(d, DUR_SEEN_EXPIRED);
         if (c->count.timed_out > 0)
@@ -288,6 +289,7 @@ void dur_marks_crashed(struct dur *d)
 
         g->lapsed = g->doubtful = 0;
         g->looked_at = false;
+        g->told_id = 0;
         if (d->streams[g->stream].memory) {
             g->len = g->low = g->floor = g->above = 0;
             g->id = 0;

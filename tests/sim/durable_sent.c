@@ -265,6 +265,8 @@ void dur_sent(struct dur *d, struct dur_link *link, const void *control,
                  why);
         return;
     }
+    if (f.op == TD_GAP && session)
+        dur_lost_sent(d, session, &f);
     if (f.op != TD_DELIVER || !session || !body)
         return;
     parts = td_reader_of(f.u.deliver.parts.data, f.u.deliver.parts.len);

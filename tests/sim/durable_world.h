@@ -216,7 +216,10 @@ struct dur_group {
     bool looked_at;   /* since the broker started: what had been settled then
                          is no news any more */
     uint64_t lapsed;  /* settled by this broker, as they had expired … */
-    uint64_t doubtful; /* … or perhaps for another reason */
+    uint64_t doubtful;    /* … or perhaps for another reason */
+    uint64_t told;        /* events, that it lost … */
+    uint32_t told_id;     /* … since it had this id under this broker … */
+    uint64_t told_before; /* … but for what it had lost or been told before */
 };
 
 /* ---- broker ---- */
@@ -331,6 +334,15 @@ bool dur_may_vanish(const struct dur_stream *s);
 /* It is sent to whoever has been fed from since_ms on. */
 void dur_purge_sent(struct dur *d, const struct dur_stream *s,
                     uint64_t sequence, int64_t since_ms);
+
+/* ---- what retention takes ---- */
+
+/* A GAP as it leaves the broker. */
+void dur_lost_sent(struct dur *d, struct td_session *session,
+                   const struct td_frame *f);
+/* What a group has lost is told, or will be. */
+void dur_lost_check(struct dur *d, struct dur_group *g,
+                    const struct td_consumer *c);
 
 /* ---- what expires ---- */
 
