@@ -117,10 +117,13 @@ static void hold(struct td_bus *b, struct td_bus_sub *sub, int64_t now_ms)
     int64_t wait_ms = (int64_t)sub->csub->ack_wait_ms;
     struct td_at at[TD_WORKERS_MAX];
     unsigned at_len;
+    bool stuck;
 
     if (sub->held && now_ms - sub->held_ms >= wait_ms)
         give_back(b, sub, passed(sub, now_ms));
-    if (is_stuck(b, sub, now_ms, wait_ms))
+    stuck = is_stuck(b, sub, now_ms, wait_ms);
+    td_client_stick(&b->client, sub->csub, stuck);
+    if (stuck)
         give_back(b, sub, sub->csub->received);
     if (sub->csub->state != TD_CSUB_LIVE)
         return;

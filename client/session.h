@@ -70,7 +70,12 @@ struct td_csub {
     uint64_t told_bytes;
     struct td_csub *dirty_prev;
     struct td_csub *dirty_next;
-    uint64_t window_events; /* as asked for, like what follows below */
+    uint64_t window_events; /* as asked for, like what follows below; or … */
+    bool paced;             /* … it follows the handler: session_pace.c */
+    bool idled;             /* since it was looked at, nothing waited */
+    bool stuck;             /* it has as much as it gets */
+    uint64_t paced_handled; /* of settling, when it was looked at last … */
+    int64_t paced_ms;       /* … which was then */
     uint64_t window_bytes;
     bool weighed;    /* its group, live or of such a policy, deals by what its
                         members have not taken */
@@ -93,7 +98,8 @@ struct td_csub {
     char stream[TD_STREAM_NAME_BYTES_MAX + 1]; /* "": live events */
     struct tidings_start start;
     bool pulls;        /* it has no credit but what td_client_want() says */
-    uint64_t limit;    /* … which is this, a total */
+    uint64_t limit;    /* … which is this, a total; or of one that is paced the
+                          highest that was told */
     uint64_t position; /* of a reader: the sequence that comes next; 0: it has
                           not had any */
     struct td_settling settling;
@@ -404,6 +410,10 @@ void td_client_hold(struct td_client *c, struct td_csub *sub,
 void td_client_give_back(struct td_client *c, struct td_csub *sub,
                          uint64_t last, const struct td_at *at,
                          unsigned at_len);
+/* Handlers have got on: the window follows them. */
+void td_client_pace(struct td_client *c, struct td_csub *sub, int64_t now_ms);
+/* No more is to come, or it may again: a handler that others wait for is late. */
+void td_client_stick(struct td_client *c, struct td_csub *sub, bool stuck);
 /* Sends what is settled; false: there was nothing. It is sent by itself within
  * a millisecond, or when half a window has come together. */
 bool td_client_send_settled(struct td_client *c);

@@ -20,12 +20,12 @@ static bool has_row(const struct td_csub *sub)
 
 static void append_row(struct td_client *c, struct td_csub *sub)
 {
-    const struct td_credit row = {sub->number, sub->taken,
-                                  sub->pulls ? sub->limit
-                                             : sub->taken + sub->window_events,
+    const struct td_credit row = {sub->number, sub->taken, td_client_limit(sub),
                                   sub->taken_bytes + sub->window_bytes};
 
     td_credit_append(&c->scratch, &row);
+    if (sub->paced)
+        sub->limit = row.events_limit;
     sub->told = sub->taken;
     sub->told_bytes = sub->taken_bytes;
 }
@@ -65,6 +65,9 @@ static void credit_later(struct td_client *c)
  * once that they are done with all they have. */
 static bool is_credit_due(const struct td_csub *sub)
 {
+    if (sub->paced &&
+        td_client_limit(sub) - sub->limit >= (sub->window_events + 1) / 2)
+        return true;
     return sub->taken - sub->told >= (sub->window_events + 1) / 2 ||
            sub->taken_bytes - sub->told_bytes >= sub->window_bytes / 2 ||
            (sub->weighed && sub->taken == sub->received);

@@ -7,6 +7,7 @@
  * session_confirm.c    … and confirmed
  * session_subscribe.c  subscriptions beginning and ending
  * session_credit.c     deliveries, gaps, and credit for them
+ * session_pace.c       how many events a member of a durable group has
  * session_settle.c     what has become of deliveries of durable groups
  * session_question.c   STATS, PING and CALL */
 #ifndef TD_CLIENT_SESSION_INTERNAL_H
@@ -87,6 +88,12 @@ tidings_err td_client_on_deliver(struct td_client *c, const struct td_frame *f,
                                  struct td_body *body,
                                  struct td_deliveries *out);
 void td_client_on_gap(struct td_client *c, const struct td_frame *f);
+
+/* session_pace.c */
+/* Which of its events may be delivered, a total. */
+uint64_t td_client_limit(const struct td_csub *sub);
+/* The most that are ever delivered and not taken. */
+uint64_t td_client_window_max(const struct td_csub *sub);
 
 /* session_settle.c */
 

@@ -42,7 +42,7 @@ static void send_later(struct td_client *c, struct td_csub *sub)
 static void settled(struct td_client *c, struct td_csub *sub)
 {
     send_later(c, sub);
-    if (sub->taken == sub->settling.taken)
+    if (sub->taken == sub->settling.taken && !sub->paced)
         return;
     sub->taken = sub->settling.taken;
     sub->taken_bytes = sub->settling.taken_bytes;
@@ -83,8 +83,11 @@ tidings_err td_client_settle(struct td_client *c, struct td_csub *sub,
 void td_client_settle_later(struct td_client *c, struct td_csub *sub,
                             uint64_t incarnation, uint64_t first, uint64_t last)
 {
-    if (is_settled_here(c, sub, incarnation))
-        td_settling_later(&sub->settling, first, last);
+    if (!is_settled_here(c, sub, incarnation))
+        return;
+    td_settling_later(&sub->settling, first, last);
+    if (sub->paced)
+        td_client_sub_taken(c, sub);
 }
 
 void td_client_progress(struct td_client *c, struct td_csub *sub, uint64_t tag)
@@ -204,7 +207,7 @@ void td_client_settle_again(struct td_client *c)
         if (!sub->durable || !can_tell(sub))
             continue;
         td_settling_again(&sub->settling,
-                          sub->pulls ? UINT64_MAX : sub->window_events,
+                          sub->pulls ? UINT64_MAX : td_client_window_max(sub),
                           c->next_request + 1);
         td_client_sub_settles(c, sub, td_settling_has_unsent(&sub->settling));
         asks = true;

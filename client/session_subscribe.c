@@ -43,7 +43,9 @@ static uint64_t or_default(uint64_t value, uint64_t fallback)
 static void take_options(struct td_csub *sub,
                          const struct tidings_sub_options *o)
 {
-    sub->window_events = or_default(o->window_events, TD_WINDOW_EVENTS);
+    sub->paced = o->group && o->stream && !o->pull && !o->window_events;
+    sub->window_events = or_default(
+        o->window_events, sub->paced ? TD_WINDOW_EVENTS_MIN : TD_WINDOW_EVENTS);
     sub->window_bytes = or_default(o->window_bytes, TD_WINDOW_BYTES);
     sub->queue_events = o->queue_events;
     sub->queue_bytes = o->queue_bytes;
@@ -150,7 +152,8 @@ static void send_subscribe(struct td_client *c, struct td_csub *sub)
     sub->request = ++c->next_request;
     sub->received = sub->missed = 0;
     sub->taken = sub->taken_bytes = sub->told = sub->told_bytes = 0;
-    sub->limit = 0;
+    sub->limit = sub->paced ? sub->window_events : 0;
+    sub->paced_handled = 0;
     td_client_sub_dirty(c, sub, false);
     td_client_sub_settles(c, sub, false);
     td_settling_reset(&sub->settling);

@@ -139,7 +139,12 @@ static uint64_t *total_of(struct td_settling *s, uint64_t verb)
                                 : &s->termed;
 }
 
-/* All of first..last are unsettled. */
+void td_settling_handled(struct td_settling *s, uint64_t first, uint64_t last)
+{
+    s->handled +=
+        last - first + 1 - td_bits_count(s, TD_BITS_LATER, first, last);
+}
+
 bool td_settling_settle_run(struct td_settling *s, const struct td_settle *how,
                             uint64_t first, uint64_t last)
 {
@@ -149,6 +154,7 @@ bool td_settling_settle_run(struct td_settling *s, const struct td_settle *how,
     } else if (!td_settling_add_row(s, how, first, last)) {
         return false;
     }
+    td_settling_handled(s, first, last);
     td_bits_set(s, TD_BITS_SETTLED, first, last, true);
     *total_of(s, how->verb) += last - first + 1;
     return true;
@@ -178,12 +184,17 @@ tidings_err td_settling_settle(struct td_settling *s,
 
 void td_settling_later(struct td_settling *s, uint64_t first, uint64_t last)
 {
+    uint64_t end;
+
     if (first <= s->taken)
         first = s->taken + 1;
     if (last > s->received)
         last = s->received;
-    if (first <= last)
-        td_bits_set(s, TD_BITS_LATER, first, last, true);
+    for (; td_bits_run(s, TD_BITS_SETTLED, &first, &end, last, false);
+         first = end) {
+        td_settling_handled(s, first, end - 1);
+        td_bits_set(s, TD_BITS_LATER, first, end - 1, true);
+    }
 }
 
 bool td_settling_is_open(const struct td_settling *s, uint64_t tag)

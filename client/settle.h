@@ -45,6 +45,7 @@ struct td_settling {
     uint64_t received;    /* the highest tag delivered */
     uint64_t taken;       /* all up to it are settled … */
     uint64_t taken_bytes; /* … and of whole parts up to it */
+    uint64_t handled;     /* are settled, or will be by somebody */
     uint64_t floor;       /* all up to it are settled and sent: no bits */
     uint64_t *bits[TD_BITS];
     uint64_t words;               /* of each; a power of two */

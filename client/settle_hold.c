@@ -98,6 +98,7 @@ uint64_t td_settling_lose(struct td_settling *s, uint64_t first, uint64_t last)
 /* No row: the broker knows. */
 static void forget_run(struct td_settling *s, uint64_t first, uint64_t last)
 {
+    td_settling_handled(s, first, last);
     td_bits_set(s, TD_BITS_SETTLED, first, last, true);
 }
 

@@ -28,6 +28,8 @@ bool td_settling_add_row(struct td_settling *s, const struct td_settle *how,
 /* All of first..last are unsettled; false: no memory. */
 bool td_settling_settle_run(struct td_settling *s, const struct td_settle *how,
                             uint64_t first, uint64_t last);
+/* Some unsettled ones are about to be, or to be said to be later. */
+void td_settling_handled(struct td_settling *s, uint64_t first, uint64_t last);
 /* After some were settled. */
 void td_settling_advance(struct td_settling *s);
 

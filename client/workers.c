@@ -77,6 +77,17 @@ static void free_dead(struct td_job *dead)
     }
 }
 
+/* With both locks. */
+static void pace(struct td_pool *pool, int64_t now_us)
+{
+    struct td_csub *csub = pool->sub->csub;
+
+    if (!csub || !pool->outcomes)
+        return;
+    td_client_pace(&pool->bus->client, csub, now_us / 1000);
+    pool->window_events = csub->window_events;
+}
+
 /* With the pool's lock, which is let go meanwhile. */
 static void tell_bus(struct td_pool *pool, int64_t now_us)
 {
@@ -89,6 +100,7 @@ static void tell_bus(struct td_pool *pool, int64_t now_us)
     pthread_mutex_lock(b->lock);
     pthread_mutex_lock(&pool->lock);
     settle(pool);
+    pace(pool, now_us);
     done = pool->done;
     memset(&pool->done, 0, sizeof(pool->done));
     dead = pool->dead;
@@ -210,8 +222,9 @@ static struct td_pool *pool_alloc(struct td_bus *b, struct td_bus_sub *sub,
     pool->bus = b;
     pool->sub = td_bus_sub_ref(sub);
     pool->keyed = o->order == TIDINGS_KEY_ORDER;
-    pool->window_events =
-        o->window_events ? o->window_events : TD_WINDOW_EVENTS;
+    pool->window_events = o->window_events ? o->window_events
+                          : sub->durable   ? TD_WINDOW_EVENTS_MIN
+                                           : TD_WINDOW_EVENTS;
     pool->window_bytes = o->window_bytes ? o->window_bytes : TD_WINDOW_BYTES;
     pthread_mutex_init(&pool->lock, NULL);
     return pool;

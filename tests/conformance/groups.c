@@ -109,7 +109,8 @@ static void test_what_a_leaving_member_holds_goes_to_another(void **state)
 
     kept_add(&k, bus);
     h[0]->closed = true;
-    hand_join(h[0], leaving, &k, GROUP, NULL);
+    hand_join(h[0], leaving, &k, GROUP,
+              &(struct tidings_sub_options){.window_events = 100});
     kept_publish(&k, bus, 1, 100);
     assert_true(hand_wait(h[0], 1, CONF_MS));
     assert_true(until_waiting(leaving, 99));

@@ -9,6 +9,7 @@
 /* A member speaks three times in it, whatever else the machine has to do. */
 #define WAIT_MS (CONF_SLOW > 1 ? 2400 : 600)
 #define EVENTS  15u
+#define BACKLOG 160u
 
 static void add_group(tidings_bus *bus, const struct kept *k)
 {
@@ -113,11 +114,43 @@ static void test_what_waits_for_a_stuck_handler_goes_to_others(void **state)
     assert_true(figure(bus, &k, "released") >= EVENTS - 1);
 }
 
+static tidings_err work_a_little(struct hand *h, const struct hand_call *call)
+{
+    (void)h;
+    (void)call;
+    poll(NULL, 0, 5);
+    return TIDINGS_OK;
+}
+
+/* One that joins a backlog has its share of it. */
+static void test_a_second_member_helps_with_a_backlog(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = kept_open(c);
+    struct hand *h[2] = {hand_new(c), hand_new(c)};
+    uint64_t share;
+    struct kept k;
+
+    kept_add(&k, bus);
+    add_group(bus, &k);
+    kept_publish(&k, bus, 1, BACKLOG);
+    h[0]->answer = h[1]->answer = work_a_little;
+    hand_join(h[0], bus, &k, GROUP, NULL);
+    assert_true(hand_wait(h[0], 20, CONF_MS)); /* it is well under way */
+    hand_join(h[1], conf_open(c, NULL), &k, GROUP, NULL);
+    check_all_went_well(bus, &k, BACKLOG);
+    share = hand_count(h[1]);
+    if (share < BACKLOG / 4)
+        fail_msg("its share is %llu of %u", (unsigned long long)share, BACKLOG);
+    assert_int_equal(hand_count(h[0]) + share, BACKLOG);
+}
+
 int conf_run_hold(void)
 {
     static const struct CMUnitTest tests[] = {
         KEPT_TEST(test_what_waits_is_not_late),
         KEPT_TEST(test_what_waits_for_a_stuck_handler_goes_to_others),
+        KEPT_TEST(test_a_second_member_helps_with_a_backlog),
     };
 
     return cmocka_run_group_tests_name("hold", tests, NULL, NULL);

@@ -45,7 +45,10 @@ static void publish_keys(const struct kept *k, tidings_bus *bus, uint64_t first,
 static tidings_sub *join(struct hand *h, tidings_bus *bus, const struct kept *k,
                          enum tidings_group_policy policy)
 {
-    const struct tidings_sub_options options = {.group_policy = policy};
+    const struct tidings_sub_options options = {
+        .group_policy = policy,
+        .window_events = EVENTS, /* the policy decides, and not who is quick */
+    };
 
     return hand_join(h, bus, k, GROUP, &options);
 }

@@ -48,7 +48,12 @@ static tidings_err on_event(void *arg, const struct tidings_event *event)
 
 int main(int argc, char **argv)
 {
-    struct tidings_sub_options options = {.timeout_ms = CONNECT_MS};
+    struct tidings_sub_options options = {
+        .timeout_ms = CONNECT_MS,
+        /* It never has all that it may: what more is sent to it when it was
+         * killed tells the broker so at once. */
+        .window_events = 32768,
+    };
     char byte;
 
     if (argc < 5 || argc > 6)

@@ -318,7 +318,8 @@ static void check_keys(struct fixture *f, const struct tidings_sub_options *o)
 
 static void test_durable_key_that_failed_waits_for_its_turn(void **state)
 {
-    const struct tidings_sub_options o = {.group_policy = TIDINGS_BY_KEY};
+    const struct tidings_sub_options o = {.group_policy = TIDINGS_BY_KEY,
+                                          .window_events = 100};
     struct fixture *f = *state;
     struct tidings_sub_info info;
     uint64_t tag = 100;
@@ -337,8 +338,8 @@ static void test_durable_key_that_failed_waits_for_its_turn(void **state)
 
 static void test_durable_key_waits_with_workers(void **state)
 {
-    const struct tidings_sub_options o = {.group_policy = TIDINGS_BY_KEY,
-                                          .workers = 3};
+    const struct tidings_sub_options o = {
+        .group_policy = TIDINGS_BY_KEY, .window_events = 100, .workers = 3};
 
     check_keys(*state, &o);
 }
@@ -423,9 +424,10 @@ static tidings_err leave(void *arg, const struct tidings_event *event)
 
 static void test_durable_handler_may_leave(void **state)
 {
+    const struct tidings_sub_options o = {.window_events = 100};
     struct fixture *f = *state;
 
-    join(f, leave);
+    join_with(f, leave, &o, false);
     broker_deliver(f->broker, 100);
     assert_true(broker_wait_settled(f->broker, 100));
     for (uint64_t tag = 1; tag <= 100; tag++)

@@ -313,9 +313,61 @@ static void test_durable_gives_back_what_waits(void **state)
     assert_int_equal(sub->settling.acked, 5);
 }
 
-static void test_durable_splits_what_does_not_fit_a_frame(void **state)
+/* ---- how much a member has ---- */
+
+/* Handled so long after what was handled before. */
+static void handle(struct fixture *f, struct td_csub *sub, uint64_t events,
+                   int64_t ms)
+{
+    uint64_t first = sub->settling.handled + 1;
+
+    say(f, sub, TD_ACK, first, first + events - 1);
+    f->now += ms;
+    td_client_pace(&f->client, sub, f->now);
+}
+
+static void test_durable_window_follows_the_handler(void **state)
 {
     const struct tidings_sub_options o = {.stream = "events", .group = "g"};
+    struct fixture *f = *state;
+    struct td_csub *sub;
+
+    greet(f, WELCOME);
+    sub = join(f, &o);
+    assert_int_equal(sub->window_events, TD_WINDOW_EVENTS_MIN);
+    for (unsigned tag = 1; tag <= 1000; tag += 10)
+        assert_ok(deliver_spans(f, sub, tag, 10, "[[10 1 1]]"));
+    td_client_pace(&f->client, sub, f->now); /* since then */
+    handle(f, sub, 16, 10);
+    assert_int_equal(sub->window_events, 32);
+    assert_int_equal(sub->limit, 48);
+    handle(f, sub, 16, 10);
+    assert_int_equal(sub->window_events, 32); /* half of it */
+    handle(f, sub, 16, 10);
+    assert_int_equal(sub->window_events, 64);
+    handle(f, sub, 64, 300);
+    assert_int_equal(sub->window_events, 64);
+    handle(f, sub, 40, 500); /* it has become slower … */
+    assert_int_equal(sub->window_events, 20);
+    assert_int_equal(sub->limit, 152 + 64); /* … what is told stays */
+    handle(f, sub, 1, 5000);
+    assert_int_equal(sub->window_events, TD_WINDOW_EVENTS_MIN);
+    td_client_settle_later(&f->client, sub, 1, 154, 1000); /* all that came */
+    assert_int_equal(sub->limit, 1000 + TD_WINDOW_EVENTS_MIN);
+    td_client_pace(&f->client, sub, f->now + 60000);
+    assert_ok(deliver_spans(f, sub, 1001, 10, "[[10 1001 1]]"));
+    td_client_stick(&f->client, sub, true);
+    say(f, sub, TD_ACK, 1001, 1010);
+    assert_int_equal(sub->limit, 1000 + TD_WINDOW_EVENTS_MIN);
+    td_client_stick(&f->client, sub, false);
+    assert_int_equal(sub->limit, 1010 + sub->window_events);
+    assert_int_equal(sub->taken, 153); /* what is settled is another matter */
+}
+
+static void test_durable_splits_what_does_not_fit_a_frame(void **state)
+{
+    const struct tidings_sub_options o = {
+        .window_events = 8192, .stream = "events", .group = "g"};
     struct fixture *f = *state;
     struct td_csub *sub;
     uint32_t rows = 0;
@@ -601,6 +653,7 @@ int main(void)
         TEST(test_durable_gives_back_at_the_end),
         TEST(test_durable_says_what_is_in_hand),
         TEST(test_durable_gives_back_what_waits),
+        TEST(test_durable_window_follows_the_handler),
         TEST(test_durable_splits_what_does_not_fit_a_frame),
         TEST(test_durable_settles_again_over_the_next_link),
         TEST(test_durable_ends_with_its_group),
