@@ -4,8 +4,6 @@
 
 #include "broker/store/model_inside.h"
 
-#include <string.h>
-
 static bool is_known(const struct dur *d, const struct dur_event *event)
 {
     return dur_is_known(d, &d->streams[event->stream], event->producer,
@@ -145,7 +143,8 @@ void dur_schedule_left(struct dur *d)
 void dur_schedule_crashed(struct dur *d)
 {
     /* what a power cut has taken back is not known by its number any more */
-    memset(d->numbered, 0, d->numbered_len * sizeof(*d->numbered));
+    for (uint64_t i = 0; i < d->numbered_len; i++)
+        d->numbered[i] = 0;
     dur_schedule_read(d);
     if (d->waiting_len > 0)
         dur_seen(d, DUR_SEEN_SCHEDULED_CRASH);
