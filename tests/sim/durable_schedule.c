@@ -163,7 +163,9 @@ void dur_schedule_survived(struct dur *d, enum dur_end how)
         struct dur_event *event = dur_event_nth(d, d->waited[i]);
 
         if (how != DUR_POWER || event->waits || event->at > 0 ||
-            event->uncertain)
+            event->uncertain ||
+            dur_may_vanish(
+                &d->streams[event->stream])) /* it was stored, and deleted */
             continue;
         DUR_CHECK(d, !dur_is_safe(event, how),
                   "schedule: producer %u, %llu was confirmed and is lost",
