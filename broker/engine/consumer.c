@@ -30,8 +30,11 @@ bool td_consumer_is_paused(struct td_engine *e, const struct td_consumer *c)
 uint64_t td_consumer_lag(const struct td_consumer *c)
 {
     uint64_t next = c->stream->kept.next;
+    uint64_t fed = c->group->queue.events;
 
-    return next > c->cursor ? next - c->cursor : 0;
+    if (c->group->named)
+        fed += c->group->named->dealt.events;
+    return fed + (next > c->cursor ? next - c->cursor : 0);
 }
 
 uint64_t td_consumer_in_flight(const struct td_consumer *c)

@@ -85,6 +85,7 @@ struct td_consumer {
     uint64_t overtaken;      /* expired before their turn, and not logged … */
     uint64_t overtaken_from; /* … from this sequence on */
     int64_t overtaken_ms;    /* not logged again before */
+    uint64_t sifted; /* the queue has nothing that is gone below this one */
     bool hungry;             /* in the list */
     struct td_consumer *hungry_prev;
     struct td_consumer *hungry_next;

@@ -143,12 +143,87 @@ static void pass_to(struct td_engine *e, struct td_consumer *c, uint64_t first)
     td_consumer_dirty(e, c);
 }
 
+static void lose(struct td_engine *e, struct td_consumer *c,
+                 const struct td_piece *piece)
+{
+    uint64_t first = piece->item->sequence + piece->index;
+    const struct td_lost lost = {piece->events, first,
+                                 first + piece->events - 1};
+
+    if (td_consumer_is_durable(c))
+        overtake(c, first, lost.events);
+    td_consumer_expire(e, c, &lost);
+    td_consumer_done(e, c, first, piece->events);
+}
+
+/* Of a piece: how many events from its front on are gone, or are not, as the
+ * first is. A dead letter's event is its own. */
+static uint32_t alike(const struct td_consumer *c, const struct td_piece *piece,
+                      bool *gone)
+{
+    uint64_t first = piece->item->sequence + piece->index;
+    uint64_t end = c->stream->kept.first;
+
+    *gone = first < end && !td_redriven_find(c, first);
+    if (first >= end)
+        return piece->events;
+    return c->redriven ? 1 : (uint32_t)least(end - first, piece->events);
+}
+
+/* holds: keys of what is in it are a member's. False: no memory. */
+static bool sift_queue(struct td_engine *e, struct td_consumer *c,
+                       struct td_queue *q, bool holds)
+{
+    if (td_queue_reserve(q, 1))
+        return false;
+    for (uint32_t n = q->len; n > 0; n--) {
+        struct td_piece left = *td_queue_front(q);
+        struct td_item *item = left.item;
+
+        item->refs++;
+        td_queue_pop(q);
+        while (left.events > 0) {
+            struct td_piece front = left;
+            struct td_piece rest = {0};
+            bool gone;
+
+            if (!td_piece_cut(&left, alike(c, &left, &gone), UINT64_MAX,
+                              UINT32_MAX, &front, &rest))
+                front = left, rest = (struct td_piece){0}; /* it lies */
+            if (gone && holds)
+                td_deal_forget(c->group, &front, 0);
+            if (gone)
+                lose(e, c, &front);
+            else
+                td_queue_push(q, &front); /* there was room for it */
+            left = rest;
+        }
+        td_item_unref(item);
+    }
+    return true;
+}
+
+/* What was read, and is gone from the stream, is not delivered any more. */
+static void sift(struct td_engine *e, struct td_consumer *c)
+{
+    struct td_group *g = c->group;
+    bool all = sift_queue(e, c, &g->queue, false);
+
+    for (struct td_sub *sub = g->members; sub && g->named && all;
+         sub = sub->group_next)
+        all = sift_queue(e, c, &sub->own, g->share == TD_BY_KEY);
+    if (all)
+        c->sifted = c->stream->kept.first;
+}
+
 void td_overtaken_catch_up(struct td_engine *e, struct td_consumer *c)
 {
     uint64_t from = c->cursor;
     uint64_t first = c->stream->kept.first;
     struct td_lost lost;
 
+    if (c->sifted < first)
+        sift(e, c);
     if (c->locating || c->cursor >= first)
         return;
     if (c->cursor < c->newest_to) /* what is gone is no name's newest */

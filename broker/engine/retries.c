@@ -58,21 +58,7 @@ static void feed_first(struct td_engine *e, struct td_consumer *c,
     td_retries_shift(&c->retries, piece.events);
 }
 
-static void give_up(struct td_engine *e, struct td_consumer *c, uint32_t events)
-{
-    struct td_retry *retry = td_retries_first(&c->retries);
-    uint64_t sequence = retry->sequence;
-    struct td_lost lost;
-
-    events = events < retry->count ? events : retry->count;
-    if (c->redriven) /* the next one may have a dead letter */
-        events = 1;
-    lost = (struct td_lost){events, sequence, sequence + events - 1};
-    td_consumer_expire(e, c, &lost);
-    td_retries_shift(&c->retries, events);
-    td_consumer_done(e, c, sequence, events);
-}
-
+/* Its event is not there any more; if it is dead, its end is told all the same. */
 static void pass_over(struct td_engine *e, struct td_consumer *c)
 {
     const struct td_retry *retry = td_retries_first(&c->retries);
@@ -82,6 +68,25 @@ static void pass_over(struct td_engine *e, struct td_consumer *c)
         td_bury_nothing(e, c, retry);
     td_retries_shift(&c->retries, 1);
     td_consumer_done(e, c, sequence, 1);
+}
+
+static void give_up(struct td_engine *e, struct td_consumer *c, uint32_t events)
+{
+    struct td_retry *retry = td_retries_first(&c->retries);
+    uint64_t sequence = retry->sequence;
+    struct td_lost lost;
+
+    if (retry->dead) {
+        pass_over(e, c);
+        return;
+    }
+    events = events < retry->count ? events : retry->count;
+    if (c->redriven) /* the next one may have a dead letter */
+        events = 1;
+    lost = (struct td_lost){events, sequence, sequence + events - 1};
+    td_consumer_expire(e, c, &lost);
+    td_retries_shift(&c->retries, events);
+    td_consumer_done(e, c, sequence, events);
 }
 
 /* ---- reading ---- */
@@ -101,8 +106,9 @@ static void on_record(struct td_engine *e, void *owner,
         return;
     }
     td_consumer_ready(e, c);
-    if (!retry || retry->sequence != c->retry_sequence)
-        return;
+    if (!retry || retry->sequence != c->retry_sequence ||
+        retry->sequence < c->stream->kept.first)
+        return; /* it has gone meanwhile: the next turn sees to it */
     if (answer->records_len > 0 &&
         td_feed_is_gone(&answer->records[0], &first, &events)) {
         pass_over(e, c); /* a newer one has its name */

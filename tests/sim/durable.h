@@ -76,7 +76,6 @@
     X(SOUGHT, "a group is sent elsewhere")                                     \
     X(SOUGHT_BACK, "… and is back, as that could not be written")              \
     X(EXPIRED, "retention overtakes a group")                                  \
-    X(EXPIRED_SENT, "… what it had been fed is delivered still")               \
     X(READ_BACK, "what is not in memory is read")                              \
     X(MEMORY_STREAM, "a stream in memory takes events")                        \
     X(BACKLOG, "a stream with retention drops what is old")                    \

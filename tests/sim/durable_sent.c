@@ -114,11 +114,9 @@ static void check_count(struct dur *d, struct dur_group *g,
     DUR_CHECK(d, !mark->accepted || dur_marks_returned(d, g, c),
               "group %s: %llu is acked and delivered again", g->name,
               (ull)sequence);
-    /* It was fed before retention has passed it: it is delivered still. */
-    if (sequence < c->stream->kept.first) {
-        dur_seen(d, DUR_SEEN_EXPIRED_SENT);
-        return;
-    }
+    DUR_CHECK(d, sequence >= c->stream->kept.first,
+              "group %s: %llu is gone from the stream and delivered", g->name,
+              (ull)sequence);
     DUR_CHECK(d, !td_settled_has(&c->settled, sequence),
               "group %s: %llu is settled and delivered again", g->name,
               (ull)sequence);

@@ -274,6 +274,66 @@ static void test_what_a_member_had_is_told_after_a_kill(void **state)
     assert_int_equal(events_to(s->f, "sub"), 4);
 }
 
+static uint64_t lag(struct streams *s)
+{
+    return count(row_of(call(s, "pub", "group.list", "{}"), "groups", 0),
+                 "lag");
+}
+
+/* Read for a member that has no credit for it: not delivered once it is gone,
+ * whether that member goes on or another comes. */
+static void test_what_was_read_ahead_is_not_delivered(void **state)
+{
+    static const char *const groups[] = {"{" G "}",
+                                         "{" G " \"group_policy\" \"key\"}",
+                                         "{" G " \"group_policy\" \"single\"}"};
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(groups); i++) {
+        struct streams *s = *state;
+
+        begin_with(s, groups[i]);
+        hello(s->f, "sub");
+        givef(s->f, "sub",
+              "[5 1 1 \">\" {\"events\" 2 \"bytes\" 100000000 " G "}]");
+        settle_down(s);
+        assert_int_equal(events_to(s->f, "sub"), 2);
+        assert_row_at("lag", i, lag(s) == 7);
+        purge(s, 8);
+        assert_row_at("lag", i, lag(s) == 2);
+        settle(s, "sub", TD_ACK, 1, 2);
+        givef(s->f, "sub", "[9 1 [[1 2 10 100000000]]]");
+        settle_down(s);
+        assert_row_at("delivered", i, events_to(s->f, "sub") == 4);
+        check_gap(s, "sub", 0, 5, 3, 7);
+        assert_int_equal(expired(s), 5);
+        assert_int_equal(lag(s), 0);
+        teardown_streams(state);
+        setup_streams(state);
+    }
+}
+
+/* It has failed for good, and there is nothing left to bury. */
+static void test_a_dead_event_that_expired_is_counted(void **state)
+{
+    struct streams *s = *state;
+    struct td_consumer *c;
+    struct td_str row;
+
+    begin_alone(s);
+    join(s, "sub");
+    purge(s, 10);
+    settle(s, "sub", TD_TERM, 1, 1);
+    write_all(s);
+    row = row_of(call(s, "pub", "group.list", "{}"), "groups", 0);
+    assert_int_equal(count(row, "termed"), 1);
+    assert_int_equal(count(row, "dead"), 0); /* letters */
+    assert_int_equal(count(row, "expired"), 0);
+    assert_int_equal(count(row, "waiting"), 0);
+    c = s->f->engine->streams.consumers->prev;
+    assert_int_equal(c->count.dead, 1);
+    assert_int_equal(c->settled.floor, 2);
+}
+
 /* The state of a group stays small, whatever retention does. */
 static void test_what_is_far_behind_is_forgotten(void **state)
 {
@@ -470,6 +530,8 @@ int main(void)
         TEST_STREAM(test_a_retry_that_expired_is_told),
         TEST_STREAM(test_what_a_member_has_may_be_settled),
         TEST_STREAM(test_what_a_member_had_is_told_after_a_kill),
+        TEST_STREAM(test_what_was_read_ahead_is_not_delivered),
+        TEST_STREAM(test_a_dead_event_that_expired_is_counted),
         TEST_STREAM(test_what_is_far_behind_is_forgotten),
         TEST_STREAM(test_holes_are_not_lost_with_age),
         TEST_STREAM(test_holes_are_not_lost_with_others),
