@@ -266,8 +266,8 @@ class RealStreams(cli.WithStreams):
         name = self.stream()
         for group in ("killed", "stopped", "left"):
             self.check(DONE, "group", "add", name, group, "--ack-wait",
-                       "300ms", "--max-deliver", "2", "--backoff", "100ms",
-                       "--group-policy", "key")
+                       "300ms", "--max-deliver", "1", "--group-policy",
+                       "key")
         members = {group: self.sub("--stream", name, "--group", group, ">")
                    for group in ("killed", "stopped", "left")}
         members["stopped"].signal(signal.SIGSTOP)
