@@ -25,8 +25,14 @@ static unsigned look(struct td_bus *b, struct td_bus_sub *sub, struct td_at *at)
 static void watch_dispatcher(struct td_bus *b, int64_t now_ms)
 {
     uint64_t calls = b->running ? td_call_get(&b->running->call.passed) : 0;
-    bool idle = !td_has_notices(b) || (b->running && b->running->progress);
+    bool idle;
 
+    if (b->running)
+        idle = b->running->progress;
+    else if (b->dispatching) /* the cursor is the dispatcher's */
+        idle = !td_notices_any(&b->notices);
+    else
+        idle = !td_has_notices(b);
     td_watch(&b->watch, idle, b->steps + calls, now_ms);
 }
 

@@ -97,8 +97,8 @@ struct td_csub {
     char group[TD_GROUP_BYTES_MAX + 1];        /* "": none */
     char stream[TD_STREAM_NAME_BYTES_MAX + 1]; /* "": live events */
     struct tidings_start start;
-    bool pulls;        /* it has no credit but what td_client_want() says */
-    uint64_t limit;    /* … which is this, a total; or of one that is paced the
+    bool pulls;     /* it has no credit but what td_client_want() says */
+    uint64_t limit; /* … which is this, a total; or of one that is paced the
                           highest that was told */
     uint64_t position; /* of a reader: the sequence that comes next; 0: it has
                           not had any */
