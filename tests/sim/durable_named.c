@@ -114,10 +114,11 @@ static void publish_again(struct dur_client *client)
     struct dur *d = client->d;
     struct dur_producer *p = producer_of(client);
     uint64_t back = sim_below(&d->random, AGAIN_MAX + 1);
-    uint64_t n = p->base > back ? p->base - back : 0;
+    uint64_t stored = p->base;
+    uint64_t n = stored > back ? stored - back : 0;
     bool any = false;
 
-    for (uint64_t base = p->base; n < base; n++) {
+    for (; n < stored; n++) {
         uint32_t number = n < p->name->len ? p->name->stored[n] : 0;
         struct dur_event *event = dur_event_nth(d, number);
 
@@ -130,7 +131,11 @@ static void publish_again(struct dur_client *client)
         event->told = false;
         event->again = true;
         if (!dur_publish_one(client, number))
-            return;
+            break;
+    }
+    while (p->base + p->len < stored) { /* these are others' */
+        p->log = dur_grow(p->log, p->len, &p->cap, sizeof(*p->log));
+        p->log[p->len++] = (struct dur_number){0};
     }
 }
 

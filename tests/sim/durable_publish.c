@@ -169,6 +169,8 @@ void dur_publish_later(struct dur_client *client)
         event->sequence += i;
         event->due_ms = due_ms;
         packings[i] = packing_of(d, first + i, &rooms[i]);
+        if (d->producers[client->producer].name)
+            packings[i].sequence = event->sequence;
     }
     if (td_client_pack_apart(&client->c, packings, len, &apart)) {
         d->events_len -= len;
