@@ -230,6 +230,9 @@ const struct td_option_row td_option_rows[] = {
     {"policy", 'P', "POLICY", SUB | BENCH, td_set_policy,
      "when the queue at the broker is full: block, the\n"
      "default, drop_oldest or drop_newest"},
+    {"window-events", 0, "N", SUB | BENCH, td_set_window_events,
+     "most events on their way to it; default 32768, of a\n"
+     "durable group as its handler goes"},
     {"queue-events", 0, "N", SUB | BENCH, td_set_queue_events,
      "bound of the queue at the broker; default 65536"},
     {"queue-bytes", 0, "SIZE", SUB | BENCH, td_set_queue_bytes,

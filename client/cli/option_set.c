@@ -141,14 +141,25 @@ const char *td_set_group_policy(struct td_settings *settings, const char *value)
     return NULL;
 }
 
-const char *td_set_queue_events(struct td_settings *settings, const char *value)
+static const char *read_events(size_t *out, const char *value)
 {
     uint64_t n;
 
     if (td_read_whole(&n, value) || n > SIZE_MAX)
         return "a whole number above 0";
-    settings->sub.queue_events = (size_t)n;
+    *out = (size_t)n;
     return NULL;
+}
+
+const char *td_set_window_events(struct td_settings *settings,
+                                 const char *value)
+{
+    return read_events(&settings->sub.window_events, value);
+}
+
+const char *td_set_queue_events(struct td_settings *settings, const char *value)
+{
+    return read_events(&settings->sub.queue_events, value);
 }
 
 const char *td_set_queue_bytes(struct td_settings *settings, const char *value)

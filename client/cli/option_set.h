@@ -21,6 +21,8 @@ const char *td_set_policy(struct td_settings *settings, const char *value);
 const char *td_set_group(struct td_settings *settings, const char *value);
 const char *td_set_group_policy(struct td_settings *settings,
                                 const char *value);
+const char *td_set_window_events(struct td_settings *settings,
+                                 const char *value);
 const char *td_set_queue_events(struct td_settings *settings,
                                 const char *value);
 const char *td_set_queue_bytes(struct td_settings *settings, const char *value);

@@ -208,7 +208,8 @@ class WithStreams(WithBroker):
         before = sum(row["dead"] for row in rows if row["group"] == group)
         self.check(DONE, "group", "add", stream, group, "--max-deliver", "1",
                    "--ack-wait", "100ms")
-        member = self.sub("--stream", stream, "--group", group, ">")
+        member = self.sub("--stream", stream, "--group", group, ">",
+                          "--window-events", str(count))
         member.signal(signal.SIGSTOP)
         self.check(DONE, "pub", stream + end, '{"n": 1}', "--count",
                    str(count), "--confirm", "disk", "-a", "subject=s", "--key",

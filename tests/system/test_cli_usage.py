@@ -181,6 +181,7 @@ class CommandLine(unittest.TestCase):
             (["sub", "a", "--group", "g", "--group-policy", "any"], "random"),
             (["sub", "a", "--group-policy", "key"], "--group"),
             (["sub", "a", "--queue-events", "0"], "whole number"),
+            (["sub", "a", "--window-events", "0"], "whole number"),
             (["sub", "a", "--queue-bytes", "1T"], "8M"),
             (["sub", "a", "--queue-bytes", "99999999999G"], "fewer"),
             (["ping", "host"], "--url"),

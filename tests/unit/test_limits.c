@@ -88,6 +88,8 @@ static const struct {
     {"# s", TD_BLOCK_WINDOW_MS / 1000},
     {"# ms", TD_BLOCK_MS},
     {"# ms", TD_LAZY_MS},
+    {"# ms", TD_WINDOW_MS},
+    {"#", TD_WINDOW_EVENTS_MIN},
     {"# s", TD_GREETING_MS / 1000},
     {"# s", TD_GRACE_MS / 1000},
     {"# ms", TD_RETRY_MIN_MS},
