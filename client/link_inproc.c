@@ -20,29 +20,43 @@ struct td_link {
     int wake_fd;
 };
 
-#define DATA "?data="
+#define DATA "data="
 
-/* NAME, or NAME?data=DIR: *data is the folder, NULL: there is none. */
+/* What follows NAME: nothing, or ?data=DIR; '&' would begin a second option. */
+static tidings_err read_options(const char *rest, const char *options,
+                                const char **data)
+{
+    const char *name = options + 1;
+    const char *second = strchr(options, '&');
+    bool has_data = *options && strncmp(name, DATA, strlen(DATA)) == 0;
+
+    *data = has_data ? name + strlen(DATA) : NULL;
+    if (!*options || (has_data && **data && !second))
+        return TIDINGS_OK;
+    if (has_data && !second)
+        return td_fail(TIDINGS_EINVAL, "inproc://%s: DIR is empty", rest);
+    if (has_data)
+        name = second + 1;
+    return td_fail(TIDINGS_EINVAL,
+                   "inproc://%s: no option \"%.*s\": the only one is data=DIR, "
+                   "with no '&' in DIR",
+                   rest, (int)strcspn(name, "=&"), name);
+}
+
 static tidings_err read_url(const char *rest, char name[NAME_MAX_BYTES + 1],
                             const char **data)
 {
     size_t len = strcspn(rest, "?");
-    const char *options = rest + len;
-    bool has_data = strncmp(options, DATA, strlen(DATA)) == 0 &&
-                    options[strlen(DATA)] != '\0';
 
     if (len < 1 || len > NAME_MAX_BYTES ||
         strspn(rest, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                     "0123456789_.-") != len ||
-        (*options && !has_data))
+                     "0123456789_.-") != len)
         return td_fail(TIDINGS_EINVAL,
-                       "inproc://%s: a name is 1 to %d of [A-Za-z0-9_.-], "
-                       "and the only option is ?data=DIR",
-                       rest, NAME_MAX_BYTES);
+                       "inproc://%s: a name is 1 to %d of [A-Za-z0-9_.-]", rest,
+                       NAME_MAX_BYTES);
     memcpy(name, rest, len);
     name[len] = '\0';
-    *data = has_data ? options + strlen(DATA) : NULL;
-    return TIDINGS_OK;
+    return read_options(rest, rest + len, data);
 }
 
 static void inproc_close(struct td_link *link)

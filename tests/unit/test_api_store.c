@@ -214,6 +214,35 @@ static void test_store_is_none(void **state)
                      TIDINGS_EINVAL);
 }
 
+/* An option that is not known is refused by name, and nothing is made. */
+static void test_store_refuses_unknown_options(void **state)
+{
+    static const struct {
+        const char *options;
+        const char *says;
+    } rows[] = {
+        {"?data=/nonexistent/x&y=1", "\"y\""},
+        {"?data=/nonexistent/x&data=/y", "\"data\""},
+        {"?y=1&data=/nonexistent/x", "\"y\""},
+        {"?y", "\"y\""},
+        {"?Data=/x", "\"Data\""},
+        {"?", "\"\""},
+        {"?data", "\"data\""},
+        {"?data=", "empty"},
+    };
+    char url[96];
+
+    (void)state;
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        tidings_bus *bus = NULL;
+
+        snprintf(url, sizeof(url), "inproc://s%s", rows[i].options);
+        assert_int_equal(tidings_open(&bus, url, NULL), TIDINGS_EINVAL);
+        assert_null(bus);
+        assert_non_null(strstr(tidings_detail(), rows[i].says));
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -224,6 +253,7 @@ int main(void)
         TEST(test_store_takes_lists_and_conditions),
         TEST(test_store_refuses_lists),
         TEST(test_store_is_none),
+        TEST(test_store_refuses_unknown_options),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -282,12 +282,17 @@ struct tidings_options {
  *                                  opened under one NAME shares it, and it
  *                                  lives while one is open.
  *                                  NAME: 1..64 of [A-Za-z0-9_.-].
+ *                 inproc://NAME?data=DIR  one that keeps streams in the folder
+ *                                  DIR, which is made if it is not there; no
+ *                                  '&' in DIR.
  *                 ipc:///PATH      tidingsd on this machine.
  *                 tcp://HOST:PORT  tidingsd.
  * @param options  borrowed during the call; NULL: the defaults.
  * @return TIDINGS_OK       open; perhaps not yet connected.
  *         TIDINGS_EINVAL   URL or an option; tidings_detail() names it.
  *         TIDINGS_ENOTSUP  a scheme that this build does not have.
+ *         TIDINGS_EEXIST   another broker has DIR open, or NAME is open with
+ *                          another folder or none; the detail says which.
  *         TIDINGS_ELIMIT   1024 buses are open in this process.
  *         TIDINGS_ENOMEM, TIDINGS_EIO  nothing was opened.
  */
@@ -375,10 +380,12 @@ tidings_publish_event(tidings_bus *bus, const struct tidings_event *event);
  * @return TIDINGS_OK         taken by the broker, not necessarily delivered;
  *                            stored where a confirm was asked.
  *         TIDINGS_ETIMEDOUT  not all of it; it is still being sent.
- *         TIDINGS_ENOSTREAM, TIDINGS_EFULL, TIDINGS_EIO  all is answered, but
- *                            since the last flush some events without a
- *                            callback of their own were not stored; the first
- *                            reason, and the detail says how many.
+ *         TIDINGS_ENOSTREAM, TIDINGS_EFULL, TIDINGS_EIO, TIDINGS_ECONFLICT
+ *                            all is answered, but since the last flush some
+ *                            events without a callback of their own were not
+ *                            stored; the first reason, and the detail says
+ *                            how many. ECONFLICT: see struct
+ *                            tidings_confirm.
  *         TIDINGS_ECLOSED, TIDINGS_EFORKED, TIDINGS_EINVAL
  * Threads: any; inside a handler as well.
  */
@@ -523,6 +530,8 @@ struct tidings_sub_options {
  *         TIDINGS_EINVAL     pattern or an option; nothing is subscribed.
  *         TIDINGS_ELIMIT     1024 subscriptions on this bus, or as many in the
  *                            broker, or members in the group, as it allows.
+ *         TIDINGS_ENOTFOUND  the broker has no stream of options.stream's
+ *                            name, or keeps none; nothing is subscribed.
  *         TIDINGS_EUNREACH   no broker within timeout_ms; nothing subscribed.
  *         TIDINGS_ETIMEDOUT  connected, but no answer; nothing subscribed.
  *         TIDINGS_EFULL, TIDINGS_EIO  a durable group that it begins cannot be
