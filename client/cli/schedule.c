@@ -109,6 +109,26 @@ int td_cli_schedule_list(const struct td_settings *settings)
     return code == TD_EXIT_DONE ? td_flush_out() : code;
 }
 
+static int put_cancelled(uint64_t number)
+{
+    tidings_writer *w = tidings_writer_new();
+    struct tidings_value map;
+    const void *bytes;
+    size_t len;
+    tidings_err err;
+    int code;
+
+    tidings_put_map(w, 1);
+    tidings_put_string(w, "cancelled");
+    tidings_put_uint(w, number);
+    err = tidings_writer_bytes(w, &bytes, &len);
+    if (!err)
+        err = tidings_value_read(&map, bytes, len);
+    code = err ? td_complain_err(err, "schedule cancel") : td_row_json(map);
+    tidings_writer_free(w);
+    return code == TD_EXIT_DONE ? td_flush_out() : code;
+}
+
 int td_cli_schedule_cancel(const struct td_settings *settings)
 {
     const char *wanted;
@@ -132,5 +152,7 @@ int td_cli_schedule_cancel(const struct td_settings *settings)
     err = tidings_schedule_cancel(a.bus, number, td_timeout_ms(settings));
     snprintf(what, sizeof(what), "scheduled event %.40s", settings->words[0]);
     td_ask_close(&a);
-    return err ? td_refused(settings, err, what) : TD_EXIT_DONE;
+    if (err)
+        return td_refused(settings, err, what);
+    return settings->json ? put_cancelled(number) : TD_EXIT_DONE;
 }

@@ -38,7 +38,8 @@ void td_status_tell(struct td_status *s, const struct tidings_status *status)
                     status->count, td_plural(status->count, " was", "s were"));
         break;
     case TIDINGS_GROUP_FULL:
-        td_complain("the group is full: others have not settled theirs");
+        td_complain("the group is full: nothing more comes until some of "
+                    "what its members have is settled");
         break;
     case TIDINGS_GAP:            /* on_gap says it */
     case TIDINGS_HANDLER_FAILED: /* ours never do */

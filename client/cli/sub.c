@@ -272,7 +272,10 @@ static int not_subscribed(const struct td_settings *settings, tidings_err err,
     if (err != TIDINGS_EINVAL && err != TIDINGS_ENOTSUP &&
         err != TIDINGS_ELIMIT && err != TIDINGS_ENOTFOUND)
         return td_complain_err(err, pattern);
-    td_complain("%s: %s", pattern, td_why(err)); /* refused as it stands */
+    if (err == TIDINGS_ENOTFOUND && settings->sub.stream)
+        td_complain("stream %s: %s", settings->sub.stream, td_why(err));
+    else
+        td_complain("%s: %s", pattern, td_why(err)); /* refused as it stands */
     return TD_EXIT_USAGE;
 }
 

@@ -61,6 +61,9 @@ class Schedule(WithStreams):
         number = self.later(name + ".a", "--after", "1h")
         self.assertEqual(self.check(DONE, "schedule", "cancel",
                                     str(number)).out, "")
+        number = self.later(name + ".a", "--after", "1h")
+        done = self.check(DONE, "schedule", "cancel", str(number), "--json")
+        self.assertEqual(json.loads(done.out), {"cancelled": number})
         done = self.check(USAGE, "schedule", "cancel", str(number))
         self.assertIn("published or cancelled, or never was", done.err)
         self.assertEqual(self.waiting(name + ".*"), [])

@@ -130,6 +130,12 @@ class Groups(WithStreams):
     def show(self, stream, group):
         return self.check(DONE, "group", "show", stream, group).out
 
+    def test_sub_names_the_stream_that_is_not_there(self):
+        for args in ([], ["--group", "g"]):
+            done = self.check(USAGE, "sub", ">", "--stream", "nosuch", *args)
+            self.assertEqual(done.err,
+                             "tidings: stream nosuch: no such stream\n")
+
     def test_a_group_is_added_with_its_options(self):
         name = self.stream()
         self.check(DONE, "group", "add", name, "g", "-p", name + ".a",

@@ -64,6 +64,14 @@ class CommandLine(unittest.TestCase):
                 self.assertIn(option, of_one)
         self.assertEqual(general, self.check(DONE, "help").out)
 
+    def test_help_has_its_commands_in_columns(self):
+        rows = self.check(DONE, "--help").out.split("Commands:\n")[1]
+        rows = rows.split("\n\n")[0].splitlines()
+        self.assertGreater(len(rows), 10)
+        for row in rows:
+            self.assertRegex(row, r"^  [a-z]+ +.* [a-z]")
+            self.assertRegex(row[10:11] + row[24:26], r"^  [a-z]$", row)
+
     def test_help_documents_exit_codes_and_fits_80_columns(self):
         for args in [[]] + [[name] for name in COMMANDS]:
             text = self.check(DONE, *args, "--help").out
