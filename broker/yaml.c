@@ -13,6 +13,10 @@
 /* As many streams as a broker may have, with as many patterns, are 4 MiB. */
 #define FILE_BYTES_MAX (8u << 20)
 
+/* Lists and maps within each other: what is known has 5. libyaml looks at each
+ * of those that are open for each word, while the broker waits. */
+#define DEPTH_MAX 16u
+
 bool td_yaml_complain(const struct td_yaml *y, size_t line, char *why,
                       const char *format, ...)
 {
@@ -106,6 +110,62 @@ static bool check_nodes(struct td_yaml *y, char *why)
     return true;
 }
 
+static bool has_anchor(const yaml_event_t *e)
+{
+    switch (e->type) {
+    case YAML_SCALAR_EVENT:
+        return e->data.scalar.anchor;
+    case YAML_SEQUENCE_START_EVENT:
+        return e->data.sequence_start.anchor;
+    case YAML_MAPPING_START_EVENT:
+        return e->data.mapping_start.anchor;
+    default:
+        return false;
+    }
+}
+
+/* One word of the file; *depth of what is open. */
+static bool check_event(struct td_yaml *y, const yaml_event_t *e,
+                        unsigned *depth, char *why)
+{
+    size_t line = e->start_mark.line + 1;
+
+    *depth += e->type == YAML_SEQUENCE_START_EVENT ||
+              e->type == YAML_MAPPING_START_EVENT;
+    *depth -=
+        e->type == YAML_SEQUENCE_END_EVENT || e->type == YAML_MAPPING_END_EVENT;
+    if (*depth > DEPTH_MAX)
+        return td_yaml_complain(y, line, why,
+                                "more than %u lists and maps within each other",
+                                DEPTH_MAX);
+    if (has_anchor(e)) /* each is compared with all before it */
+        return td_yaml_complain(y, line, why, "no anchors and aliases here");
+    return true;
+}
+
+/* What would take libyaml long to load is refused before it is. What is no YAML
+ * is left to the loading, which says so. */
+static bool check_shape(struct td_yaml *y, char *why)
+{
+    yaml_parser_t parser;
+    yaml_event_t event;
+    unsigned depth = 0;
+    bool ok = true;
+    bool more = true;
+
+    if (!yaml_parser_initialize(&parser))
+        return td_yaml_complain(y, 0, why, "%s", strerror(ENOMEM));
+    yaml_parser_set_input_string(&parser, (const unsigned char *)y->text,
+                                 y->len);
+    while (ok && more && yaml_parser_parse(&parser, &event)) {
+        ok = check_event(y, &event, &depth, why);
+        more = event.type != YAML_STREAM_END_EVENT;
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    return ok;
+}
+
 static bool read_document(struct td_yaml *y, char *why)
 {
     yaml_document_t more;
@@ -144,7 +204,7 @@ bool td_yaml_read(struct td_yaml *y, const char *path, char *why)
         close(fd);
     if (wrong)
         return td_yaml_complain(y, 0, why, "%s", wrong);
-    return read_document(y, why);
+    return check_shape(y, why) && read_document(y, why);
 }
 
 void td_yaml_fini(struct td_yaml *y)

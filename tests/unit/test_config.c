@@ -192,7 +192,8 @@ static const struct {
     {"data: \"a\\0b\"\n", 1, "NUL"},
     {"data: x\n---\ndata: y\n", 2, "second document"},
     {"? [a]\n: b\n", 1, "key"},
-    {"data: &a x\nlog_level: *a\n", 2, "alias"},
+    {"data: &a x\nlog_level: *a\n", 1, "alias"},
+    {"\ndata: *a\n", 2, "alias"},
     {"\nwords\n", 2, "MAPPING"},
     {"- a\n", 1, "MAPPING"},
     /* keys */
@@ -285,6 +286,34 @@ static void test_config_is_refused_with_line_and_reason(void **state)
     }
 }
 
+/* Of these libyaml would take minutes. */
+static void test_config_that_takes_long_is_refused(void **state)
+{
+    static const struct {
+        const char *unit;
+        const char *says;
+    } rows[] = {
+        {"[", "more than 16 lists and maps"},
+        {"{", "more than 16 lists and maps"},
+        {"{a: [", "more than 16 lists and maps"},
+        {"- ", "more than 16 lists and maps"},
+        {"- &a 1\n", "no anchors"},
+    };
+    struct file *f = *state;
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        FILE *file = fopen(f->path, "w");
+
+        assert_non_null(file);
+        for (unsigned k = 0; k < 200000; k++)
+            fputs(rows[i].unit, file);
+        assert_int_equal(fclose(file), 0);
+        assert_null(td_config_read(f->path, f->why));
+        assert_row(rows[i].unit, strstr(f->why, ":1: ") != NULL);
+        assert_row(f->why, strstr(f->why, rows[i].says) != NULL);
+    }
+}
+
 static void test_config_that_cannot_be_read_is_named(void **state)
 {
     struct file *f = *state;
@@ -350,6 +379,7 @@ int main(void)
         TEST(test_config_that_says_nothing_is_one),
         TEST(test_config_is_refused_with_line_and_reason),
         TEST(test_config_that_cannot_be_read_is_named),
+        TEST(test_config_that_takes_long_is_refused),
         TEST(test_config_of_any_shape_is_survived),
         TEST(test_config_runs_out_of_memory),
     };
