@@ -186,6 +186,7 @@ struct daemon {
     struct td_log log;
     struct td_edge *edge;
     struct signals signals;
+    bool wrong_file; /* which shows only when it is declared */
 };
 
 /* The command line and the file. NULL: *why. */
@@ -202,7 +203,8 @@ static struct td_config *read_config(struct td_options *out,
 }
 
 /* Streams and groups; and the stream that is always there. */
-static bool declare(struct daemon *d, struct td_config *config, char *why)
+static tidings_err declare(struct daemon *d, struct td_config *config,
+                           char *why)
 {
     static const struct td_declared none;
     const char *text;
@@ -211,13 +213,11 @@ static bool declare(struct daemon *d, struct td_config *config, char *why)
         td_edge_engine(d->edge), config ? td_config_declared(config) : &none,
         &at, &text);
 
-    if (!err)
-        return true;
-    if (config)
+    if (err && config)
         td_config_refuse_declared(config, at, text, why);
-    else
+    else if (err)
         snprintf(why, TD_CONFIG_WHY_BYTES, "%s", text);
-    return false;
+    return err;
 }
 
 static bool listens_alike(const struct td_options *a,
@@ -258,7 +258,7 @@ static void reload(void *ctx)
     while (read(d->signals.hup, &hup, sizeof(hup)) > 0)
         ;
     config = read_config(&options, d->given, why);
-    if (!config || !declare(d, config, why)) {
+    if (!config || declare(d, config, why)) {
         td_log(&d->log, TD_LOG_ERROR, "CONFIG", "nothing is changed: %s", why);
     } else {
         if (options.log_level > d->sink.level)
@@ -295,7 +295,9 @@ static bool start(struct daemon *d)
                 why[0] ? why : tidings_err_text(err));
         return false;
     }
-    if (!declare(d, d->config, why)) {
+    err = declare(d, d->config, why);
+    if (err) {
+        d->wrong_file = err == TIDINGS_ENOTFOUND;
         fprintf(stderr, "tidingsd: cannot start: %s\n", why);
         return false;
     }
@@ -313,6 +315,8 @@ static int run(struct daemon *d)
     if (started && err)
         fprintf(stderr, "tidingsd: stopped: %s\n", tidings_err_text(err));
     td_edge_free(d->edge);
+    if (d->wrong_file)
+        return 2;
     return err ? 1 : 0;
 }
 

@@ -186,7 +186,7 @@ static void test_config_that_differs_is_not_started(void **state)
                    1,
                    "tidings.yaml:4: stream orders: it is there with other "
                    "options: max_events differs");
-    check_gives_up(f, "groups:\n- {stream: nowhere, group: g}\n", 1,
+    check_gives_up(f, "groups:\n- {stream: nowhere, group: g}\n", 2,
                    "tidings.yaml:3: group g of stream nowhere: no such stream");
 }
 
