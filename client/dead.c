@@ -35,7 +35,7 @@ static tidings_err open(struct opened *o, struct td_str table,
         o->batches.events != 1)
         return TIDINGS_EPROTO;
     td_view_batch(&o->view, batch->source, batch->base_us);
-    td_view_run(&o->view, batch->runs[0].type);
+    td_view_run(&o->view, batch->runs[0].type, batch->runs[0].flags);
     td_view_at(&o->view, batch->producer.data, batch->runs[0].first);
     return td_view_open(&o->view, &at, at + body.len);
 }

@@ -84,7 +84,7 @@ static void enter_run(struct td_cursor *cur)
 
     if (cur->run == 0)
         td_view_batch(&cur->view, batch->source, batch->base_us);
-    td_view_run(&cur->view, run->type);
+    td_view_run(&cur->view, run->type, run->flags);
     td_view_at(&cur->view, batch->producer.data, run->first);
     cur->event = 0;
     cur->seen =

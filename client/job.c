@@ -70,6 +70,7 @@ static void add_runs(struct td_job *job, struct td_bus_sub *sub,
             struct td_job_run *to = &job->runs[job->runs_len];
 
             *to = (struct td_job_run){.type = run->type,
+                                      .flags = run->flags,
                                       .source = batch->source,
                                       .producer = batch->producer.data,
                                       .base_us = batch->base_us,

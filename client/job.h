@@ -21,6 +21,7 @@ struct td_job_run {
     uint64_t tag;       /* … and its number in the subscription */
     uint32_t count;     /* events from there on */
     bool keyed;         /* each has a key, and waits for the worker of that */
+    uint32_t flags;     /* enum td_run_flag */
     const uint8_t *p;   /* the next event */
     const uint8_t *end; /* of the run */
 };

@@ -100,7 +100,7 @@ static void set_view(struct td_pull *pull, const struct td_piece *piece)
 
     if (pull->run != run) {
         td_view_batch(&pull->view, run->source, run->base_us);
-        td_view_run(&pull->view, run->type);
+        td_view_run(&pull->view, run->type, run->flags);
         pull->run = run;
     }
     td_view_at(&pull->view, run->producer, piece->first);
@@ -142,8 +142,7 @@ static void pass_over(struct td_bus *b, struct td_bus_sub *sub,
                                    .reason = td_str_of("")};
 
     if (sub->durable)
-        td_client_settle(&b->client, sub->csub, piece->job->incarnation,
-                         &done);
+        td_client_settle(&b->client, sub->csub, piece->job->incarnation, &done);
     td_call_expired(&sub->call);
 }
 

@@ -22,9 +22,10 @@ void td_view_batch(struct td_view *v, struct td_str source, int64_t base_us)
     v->base_us = base_us;
 }
 
-void td_view_run(struct td_view *v, struct td_str type)
+void td_view_run(struct td_view *v, struct td_str type, uint32_t flags)
 {
     copy_text(v->type, type);
+    v->may_expire = flags & TD_RUN_EXPIRY;
 }
 
 void td_view_at(struct td_view *v, const char *producer, uint64_t sequence)
@@ -48,7 +49,7 @@ tidings_err td_view_open(struct td_view *v, const uint8_t **p,
     if (v->has_attrs || wire.attrs.len) /* also fields like subject */
         memset(event, 0, sizeof(*event));
     v->has_attrs = wire.attrs.len > 0;
-    v->expires = v->has_attrs && td_expiry_of(&v->expires_us, &wire);
+    v->expires = v->may_expire && td_expiry_of(&v->expires_us, &wire);
     event->type = v->type;
     event->id = v->id;
     event->source = v->source;

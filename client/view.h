@@ -15,8 +15,9 @@
 /* Zeroed memory is a view; it borrows from the delivery and from itself. */
 struct td_view {
     struct tidings_event event;
-    bool has_attrs; /* the event has, and so fields of its own */
-    bool expires;   /* … among them an expirytime: this moment */
+    bool has_attrs;  /* the event has, and so fields of its own */
+    bool may_expire; /* its run says so */
+    bool expires;    /* … and it has an expirytime: this moment */
     int64_t expires_us;
     int64_t base_us;
     struct td_event_scratch scratch;
@@ -29,7 +30,7 @@ void td_view_fini(struct td_view *v);
 
 /* What events have in common. */
 void td_view_batch(struct td_view *v, struct td_str source, int64_t base_us);
-void td_view_run(struct td_view *v, struct td_str type);
+void td_view_run(struct td_view *v, struct td_str type, uint32_t flags);
 
 /* The event of this sequence comes next, or the one after the last. */
 void td_view_at(struct td_view *v, const char *producer, uint64_t sequence);

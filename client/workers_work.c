@@ -111,7 +111,7 @@ static void set_view(struct td_worker *w, const struct td_piece *piece)
 
     if (w->run != run) {
         td_view_batch(&w->view, run->source, run->base_us);
-        td_view_run(&w->view, run->type);
+        td_view_run(&w->view, run->type, run->flags);
         w->run = run;
     }
     td_view_at(&w->view, run->producer, piece->first);

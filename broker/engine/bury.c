@@ -232,6 +232,9 @@ static struct td_item *item_of(struct td_engine *e,
         td_batches_read(&e->batches, row.table, row.body.len, &why) ||
         e->batches.len != 1 || e->batches.events != 1)
         return NULL;
+    e->batches.runs[0].flags &=
+        ~(uint32_t)TD_RUN_EXPIRY; /* somebody wants it */
+    e->batches.batch[0].wire = td_no_str;
     offset = (size_t)((const uint8_t *)row.body.data - bytes->data);
     item = td_item_new(&e->batches.batch[0], bytes, offset, &e->held_bytes);
     if (item)

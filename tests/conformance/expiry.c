@@ -143,6 +143,44 @@ static void test_events_may_expire_on_their_way(void **state)
     check_on_the_way(*state, 1);
 }
 
+static atomic_bool termed;
+
+static tidings_err term_first(struct hand *h, const struct hand_call *call)
+{
+    (void)h;
+    (void)call;
+    return atomic_exchange(&termed, true) ? TIDINGS_OK : TIDINGS_ETERM;
+}
+
+/* It expires among the dead letters: whoever redrives it wants it. */
+static void test_what_is_redriven_may_have_expired(void **state)
+{
+    struct conf *c = *state;
+    int64_t soon_us = SOON_MS * 1000;
+    tidings_bus *bus = kept_open(c);
+    struct hand *h = hand_new(c);
+    uint64_t dead = 0;
+    struct kept k;
+
+    if (!conf_has_data())
+        skip(); /* streams in memory keep none */
+    kept_add(&k, bus);
+    h->answer = term_first;
+    hand_join(h, bus, &k, GROUP, NULL);
+    for (; dead == 0; soon_us *= 2) { /* as long as the machine needs */
+        int64_t expires_us = wall_us() + soon_us;
+
+        atomic_store(&termed, false);
+        publish(bus, k.type, 9, expires_us);
+        assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
+        wait_until(expires_us);
+        dead = operate_group_figure(bus, k.stream, GROUP, "dead");
+    }
+    assert_int_equal(hand_count(h), 1);
+    assert_int_equal(operate_dead_all(bus, "dlq.redrive", k.stream, GROUP), 1);
+    assert_true(hand_wait(h, 2, CONF_MS));
+}
+
 static void test_live_events_may_expire_on_their_way(void **state)
 {
     const struct tidings_options own = {.own_loop = true};
@@ -176,6 +214,7 @@ int conf_run_expiry(void)
         KEPT_TEST(test_expirytimes_are_timestamps),
         KEPT_TEST(test_expired_events_are_not_delivered),
         KEPT_TEST(test_events_may_expire_on_their_way),
+        KEPT_TEST(test_what_is_redriven_may_have_expired),
         KEPT_TEST(test_live_events_may_expire_on_their_way),
     };
 
