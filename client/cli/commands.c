@@ -168,7 +168,8 @@ const struct td_command td_commands[] = {
      "A broker is asked. Each line is a CloudEvents JSON object with its id,\n"
      "source and time, and its sequence as \"streamsequence\". What FILE has\n"
      "already is gone on from: interrupted, the same command ends it, and\n"
-     "later it adds what is new.\n"
+     "later it adds what is new. The export of another stream is refused: its\n"
+     "last event is compared with the stream's.\n"
      "\n"
      "    tidings store export orders orders.jsonl\n",
      td_cli_store_export},

@@ -25,9 +25,12 @@ struct exporting {
     struct td_progress progress;
     const char *path;
     FILE *file;
-    bool made;       /* it was not there */
-    uint64_t before; /* sequence of the last event that was there; 0: none */
-    uint64_t unsaid; /* events that JSON cannot say */
+    bool made;                    /* it was not there */
+    struct tidings_event *newest; /* the last event that was there, or NULL */
+    uint64_t before;              /* its sequence; 0: none */
+    off_t end;                    /* of its line */
+    bool is_other;                /* the stream has another one in its place */
+    uint64_t unsaid;              /* events that JSON cannot say */
     bool failed;
 };
 
@@ -39,11 +42,9 @@ static int complain(const struct exporting *x, const char *what)
 
 /* ---- what is there ---- */
 
-/* Where the last whole line ends, 0: there is none; and its event's
- * sequence, 0: it has none. */
-static off_t read_end(const char *bytes, size_t len, uint64_t *sequence)
+/* Where the last whole line ends, 0: there is none; and its event. */
+static off_t read_end(struct exporting *x, const char *bytes, size_t len)
 {
-    struct tidings_event *event = NULL;
     size_t end = len;
     size_t first;
 
@@ -54,27 +55,23 @@ static off_t read_end(const char *bytes, size_t len, uint64_t *sequence)
     first = end - 1;
     while (first > 0 && bytes[first - 1] != '\n')
         first--;
-    if (!tidings_event_from_json(&event, bytes + first, end - 1 - first))
-        *sequence = td_stored_sequence(event);
-    tidings_free(event);
+    if (!tidings_event_from_json(&x->newest, bytes + first, end - 1 - first))
+        x->before = td_stored_sequence(x->newest);
     return (off_t)end;
 }
 
-/* Nothing is cut off what is no export. */
-static int go_on(struct exporting *x, int fd, off_t size)
+static int look_back(struct exporting *x, int fd, off_t size)
 {
     off_t len = size < END_BYTES_MAX ? size : END_BYTES_MAX;
     char *bytes = malloc((size_t)len);
     off_t end = 0;
 
     if (bytes && pread(fd, bytes, (size_t)len, size - len) == len)
-        end = read_end(bytes, (size_t)len, &x->before);
+        end = read_end(x, bytes, (size_t)len);
     free(bytes);
     if (x->before == 0)
         return complain(x, "is there, and does not end as an export does");
-    end += size - len;
-    if (ftruncate(fd, end) != 0 || lseek(fd, end, SEEK_SET) != end)
-        return complain(x, strerror(errno));
+    x->end = end + size - len;
     return TD_EXIT_DONE;
 }
 
@@ -91,7 +88,7 @@ static int open_file(struct exporting *x)
     if (size < 0)
         code = complain(x, strerror(errno));
     else if (size > 0)
-        code = go_on(x, fd, size);
+        code = look_back(x, fd, size);
     if (code == TD_EXIT_DONE && !(x->file = fdopen(fd, "w")))
         code = complain(x, strerror(errno));
     if (code != TD_EXIT_DONE && fd >= 0)
@@ -111,6 +108,73 @@ static int close_file(struct exporting *x)
     }
     x->file = NULL;
     return bad ? complain(x, strerror(error)) : TD_EXIT_DONE;
+}
+
+/* ---- going on from it ---- */
+
+static bool is_same(const struct tidings_event *a,
+                    const struct tidings_event *b)
+{
+    return strcmp(a->id, b->id) == 0 && strcmp(a->source, b->source) == 0 &&
+           strcmp(a->type, b->type) == 0;
+}
+
+static bool compare_one(void *arg, uint64_t sequence,
+                        const struct tidings_event *event)
+{
+    struct exporting *x = arg;
+
+    (void)sequence; /* the reading is of this one alone */
+    x->is_other = !is_same(event, x->newest);
+    return true;
+}
+
+/* Another stream, or one of the same name that was made anew, has another
+ * event there. Where the stream keeps none there any more it is not known. */
+static int check_stream(struct exporting *x)
+{
+    const struct tidings_start there = {.kind = TIDINGS_START_SEQUENCE,
+                                        .sequence = x->before};
+    struct td_settings settings = *x->reading.settings;
+    struct td_reading r = {.settings = &settings,
+                           .stream = x->reading.stream,
+                           .start = there,
+                           .until = there,
+                           .each = compare_one,
+                           .arg = x};
+    int code;
+
+    settings.durable.patterns_len = 0;
+    code = td_read(&r);
+    if (code != TD_EXIT_DONE)
+        return code;
+    if (!r.over) {
+        td_complain("interrupted; the same command goes on");
+        return TD_EXIT_FAILED;
+    }
+    if (x->is_other || r.end < x->before) {
+        td_complain("%s: is of another stream: its last event, sequence "
+                    "%" PRIu64 ", is not the one that %s has there",
+                    x->path, x->before, r.stream);
+        return TD_EXIT_FAILED;
+    }
+    if (r.count == 0)
+        td_complain("%s: its last event, sequence %" PRIu64 ", is no longer "
+                    "in %s: that it is of this stream is not checked",
+                    x->path, x->before, r.stream);
+    return TD_EXIT_DONE;
+}
+
+/* Nothing is cut off what is no export of this stream. */
+static int go_on(struct exporting *x)
+{
+    int fd = fileno(x->file);
+    int code = check_stream(x);
+
+    if (code == TD_EXIT_DONE &&
+        (ftruncate(fd, x->end) != 0 || lseek(fd, x->end, SEEK_SET) != x->end))
+        code = complain(x, strerror(errno));
+    return code;
 }
 
 /* ---- events ---- */
@@ -172,11 +236,22 @@ static int conclude(struct exporting *x, int code)
                     r->count, td_plural(r->count, "", "s"));
         return TD_EXIT_FAILED;
     }
-    if (r->settings->durable.until.kind == TIDINGS_START_DEFAULT &&
-        x->before > r->end)
-        return complain(x, "goes beyond the stream: it is of another");
     code = put_result(x);
     return x->unsaid && code == TD_EXIT_DONE ? TD_EXIT_FAILED : code;
+}
+
+static int export(struct exporting *x)
+{
+    struct td_reading *r = &x->reading;
+    int code = x->before ? go_on(x) : TD_EXIT_DONE;
+
+    if (x->before)
+        r->start = (struct tidings_start){.kind = TIDINGS_START_SEQUENCE,
+                                          .sequence = x->before + 1};
+    else if (r->start.kind == TIDINGS_START_DEFAULT)
+        r->start.kind = TIDINGS_START_ALL;
+    td_progress_start(&x->progress);
+    return conclude(x, code == TD_EXIT_DONE ? td_read(r) : code);
 }
 
 int td_cli_store_export(const struct td_settings *settings)
@@ -193,13 +268,8 @@ int td_cli_store_export(const struct td_settings *settings)
     x.reading.stream = settings->words[0];
     x.path = settings->words[1];
     code = open_file(&x);
-    if (code != TD_EXIT_DONE)
-        return code;
-    if (x.before)
-        x.reading.start = (struct tidings_start){.kind = TIDINGS_START_SEQUENCE,
-                                                 .sequence = x.before + 1};
-    else if (x.reading.start.kind == TIDINGS_START_DEFAULT)
-        x.reading.start.kind = TIDINGS_START_ALL;
-    td_progress_start(&x.progress);
-    return conclude(&x, td_read(&x.reading));
+    if (code == TD_EXIT_DONE)
+        code = export(&x);
+    tidings_free(x.newest);
+    return code;
 }

@@ -102,14 +102,52 @@ class Export(Files):
             with open(self.path, encoding="utf-8") as file:
                 self.assertEqual(file.read(), text)
 
-    def test_export_of_a_longer_stream_is_not_gone_on_from(self):
+    def test_export_is_not_gone_on_with_from_another_stream(self):
         name = self.stored()
+        self.check(DONE, "store", "export", name, self.path)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write('{"half')
+        with open(self.path, encoding="utf-8") as file:
+            text = file.read()
         other = self.id()[-20:].replace(".", "_")
         self.check(DONE, "stream", "add", other, "--pattern", other + ".>")
+        # shorter, as long, longer; one with the same id
+        for count, options in (("2", ()), ("1", ("-a", "id=own")), ("9", ())):
+            self.check(DONE, "pub", other + ".a", "{}", "--count", count,
+                       "--confirm", "disk", *options)
+            done = self.check(FAILED, "store", "export", other, self.path)
+            self.assertIn("is of another stream", done.err)
+            self.assertIn("sequence 3", done.err)
+            self.assertEqual(done.out, "")
+            with open(self.path, encoding="utf-8") as file:
+                self.assertEqual(file.read(), text)
+
+    def test_export_is_not_gone_on_with_from_a_stream_made_anew(self):
+        name = self.stored()
         self.check(DONE, "store", "export", name, self.path)
-        done = self.check(FAILED, "store", "export", other, self.path)
-        self.assertIn("it is of another", done.err)
-        self.assertEqual(len(self.lines()), 3)
+        whole = self.lines()
+        self.check(DONE, "stream", "delete", name, "--yes")
+        self.check(DONE, "stream", "add", name, "--pattern", name + ".>")
+        self.check(DONE, "pub", name + ".a", "{}", "--count", "5",
+                   "--confirm", "disk")
+        done = self.check(FAILED, "store", "export", name, self.path)
+        self.assertIn("is of another stream", done.err)
+        self.assertEqual(self.lines(), whole)
+
+    def test_export_goes_on_when_its_last_event_is_gone(self):
+        name = self.stored()
+        self.check(DONE, "store", "export", name, self.path)
+        self.check(DONE, "pub", name + ".c", "{}", "--count", "2", "--confirm",
+                   "disk")
+        self.check(DONE, "stream", "purge", name, "--before", "4", "--yes")
+        done = self.check(DONE, "store", "export", name, self.path, "--pattern",
+                          name + ".c", "--until", "4")
+        self.assertEqual(done.out, "exported 1 event, up to sequence 4\n")
+        self.assertIn("not checked", done.err)
+        done = self.check(DONE, "store", "export", name, self.path)
+        self.assertEqual(done.err, "")
+        self.assertEqual([json.loads(l)["streamsequence"]
+                          for l in self.lines()], list("12345"))
 
     def test_export_of_nothing_makes_no_file(self):
         done = self.check(USAGE, "store", "export", "nobody", self.path)
