@@ -179,7 +179,7 @@ const struct td_command td_commands[] = {
      "types numbers it anew. Live subscriptions get it too. Interrupted, or\n"
      "with more lines than before, the same command goes on: the first line\n"
      "gives FILE its name as a producer, under which nothing is stored twice.\n"
-     "With STREAM it ends if another stream takes what is in FILE.\n"
+     "With STREAM it ends before a line that this stream does not take.\n"
      "\n"
      "    tidings store import orders.jsonl orders\n",
      td_cli_store_import},

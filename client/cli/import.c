@@ -16,10 +16,10 @@
 #include "client/cli/progress.h"
 #include "client/cli/stop.h"
 #include "client/cli/stored.h"
+#include "client/cli/takes.h"
 #include "tidings/json.h"
 
-#define SLICE_MS 100  /* how soon a signal is heard while the bus is full */
-#define LOOK_US  1000 /* callbacks follow the flush at once */
+#define SLICE_MS 100 /* how soon a signal is heard while the bus is full */
 
 /* What confirms say; they come on a thread of the library. */
 struct outcome {
@@ -34,7 +34,8 @@ struct outcome {
 struct importing {
     const struct td_settings *settings;
     const char *path;
-    const char *stream; /* that is to take them; NULL: whichever does */
+    const char *stream;    /* that is to take them; NULL: whichever does */
+    struct td_takes takes; /* what it takes */
     struct td_lines lines;
     off_t size;
     uint64_t last; /* sequence of the last line */
@@ -76,34 +77,24 @@ static bool is_bad(struct importing *m)
     return bad;
 }
 
-static bool is_told(struct importing *m)
-{
-    const struct outcome *o = &m->outcome;
-    bool told;
-
-    pthread_mutex_lock(&m->outcome.lock);
-    told = o->imported + o->duplicates + o->refused >= m->done;
-    pthread_mutex_unlock(&m->outcome.lock);
-    return told;
-}
-
-/* What became of the first: it is known whether it goes where it should before
- * the others go. */
-static void wait_told(struct importing *m)
-{
-    int64_t end_us = td_clock_us() + (int64_t)td_timeout_ms(m->settings) * 1000;
-
-    tidings_flush(m->bus, td_timeout_ms(m->settings));
-    while (!is_told(m) && td_clock_us() < end_us && !td_stopped())
-        td_pause(LOOK_US);
-}
-
 /* ---- lines ---- */
 
 static int complain(const struct importing *m, const char *what)
 {
     td_complain("%s, line %" PRIu64 ": %s", m->path, m->lines.number, what);
     return TD_EXIT_FAILED;
+}
+
+/* Before it is stored where it should not be. */
+static int check_type(const struct importing *m, const char *type)
+{
+    char what[300];
+
+    if (!m->stream || td_takes_type(&m->takes, type))
+        return TD_EXIT_DONE;
+    snprintf(what, sizeof(what), "stream %.70s does not take %.180s", m->stream,
+             type);
+    return complain(m, what);
 }
 
 /* Its place in the stream it is from is no attribute of the event. */
@@ -147,7 +138,8 @@ static int import_line(struct importing *m, const char *line, size_t len)
         code = complain(m, sequence ? "its streamsequence does not rise"
                                     : "it has no streamsequence: `tidings pub "
                                       "--event` publishes such lines");
-    else if ((err = publish(m, event, sequence)))
+    else if ((code = check_type(m, event->type)) == TD_EXIT_DONE &&
+             (err = publish(m, event, sequence)))
         code = complain(m, td_why(err));
     if (code == TD_EXIT_DONE) {
         m->last = sequence;
@@ -178,8 +170,6 @@ static int import_lines(struct importing *m, const char *line, size_t len)
 
     while (code == TD_EXIT_DONE && next == TD_LINE && !is_bad(m)) {
         code = import_line(m, line, len);
-        if (code == TD_EXIT_DONE && m->done == 1 && m->stream)
-            wait_told(m);
         show(m);
         if (code == TD_EXIT_DONE)
             next = td_lines_next(&m->lines, &line, &len);
@@ -252,6 +242,18 @@ static void name_of(char out[40], const char *line, size_t len)
     snprintf(out, 40, "import-%016" PRIx64, hash);
 }
 
+static int ask_stream(struct importing *m)
+{
+    char what[100];
+    tidings_err err;
+
+    if (!m->stream)
+        return TD_EXIT_DONE;
+    err = td_takes_ask(&m->takes, m->settings, m->bus, m->stream);
+    snprintf(what, sizeof(what), "stream %.70s", m->stream);
+    return err ? td_refused(m->settings, err, what) : TD_EXIT_DONE;
+}
+
 static int import(struct importing *m, const char *line, size_t len)
 {
     char name[40];
@@ -269,10 +271,16 @@ static int import(struct importing *m, const char *line, size_t len)
     code = td_connect(&m->bus, m->settings, &options);
     if (code != TD_EXIT_DONE)
         return code;
+    code = ask_stream(m);
+    if (code != TD_EXIT_DONE) {
+        tidings_close(m->bus);
+        return code;
+    }
     td_progress_start(&m->progress);
     code = import_lines(m, line, len);
     err = flush(m);
     tidings_close(m->bus); /* after the last callback */
+    td_takes_fini(&m->takes);
     return conclude(m, code, err);
 }
 

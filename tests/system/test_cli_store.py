@@ -230,11 +230,34 @@ class Import(Files):
         self.assertEqual(done.out, "imported 3 events, 0 were there already\n")
 
     def test_import_into_a_stream_that_does_not_take_it(self):
-        self.exported()
+        name = self.exported()
         self.there(DONE, "stream", "add", "shop", "--pattern", "shop.>")
+        self.there(DONE, "stream", "add", "taken", "--pattern", name + ".>")
+        for stream in ("shop", "events"):
+            done = self.there(FAILED, "store", "import", self.path, stream)
+            self.assertIn("line 1: stream %s does not take" % stream, done.err)
+            self.check_there([])
+
+    def test_import_into_the_stream_that_takes_it(self):
+        name = self.exported()
+        self.there(DONE, "stream", "add", "shop", "--pattern", "shop.>",
+                   "--pattern", name + ".a")
         done = self.there(FAILED, "store", "import", self.path, "shop")
-        self.assertIn("stream events takes", done.err)
-        self.check_there(self.lines()[:1])
+        self.assertIn("line 3: stream shop does not take %s.b" % name,
+                      done.err)
+        self.assertEqual(self.there(DONE, "tail", "shop", "--json").out,
+                         "".join(line + "\n" for line in self.lines()[:2]))
+        self.check_there([])
+        self.there(DONE, "stream", "add", "more", "--pattern", name + ".b")
+        self.there(DONE, "store", "import", self.path)
+        self.check_there([])
+
+    def test_import_into_no_stream(self):
+        self.exported()
+        done = self.there(USAGE, "store", "import", self.path, "nobody")
+        self.assertIn("stream nobody: no such stream", done.err)
+        self.assertEqual(done.out, "")
+        self.check_there([])
 
     def test_import_says_which_line_is_wrong(self):
         name = self.exported()
