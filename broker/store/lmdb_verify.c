@@ -15,6 +15,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -245,13 +246,33 @@ static void check_log(const struct td_lock *lock, const char *dir,
     td_store_log_close(&log);
 }
 
+/* Nothing that a broker makes is in the folder, which is there. */
+static bool is_no_store(const char *dir)
+{
+    static const char *const files[] = {"data.mdb", "lock", "log"};
+    struct stat st;
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool none = fd >= 0;
+
+    for (size_t i = 0; none && i < sizeof(files) / sizeof(files[0]); i++)
+        none = fstatat(fd, files[i], &st, 0) != 0 && errno == ENOENT;
+    if (fd >= 0)
+        close(fd);
+    return none;
+}
+
 tidings_err td_lmdb_verify(const char *dir, const struct td_lmdb_watch *watch,
                            struct td_lmdb_damage *out, char *why)
 {
     struct td_lock *lock = NULL;
     struct td_lmdb_walk walk;
-    tidings_err err = td_lock_take(&lock, dir, false, why);
+    tidings_err err;
 
+    if (is_no_store(dir)) { /* and the lock's file is not left in it */
+        snprintf(why, TD_STORE_WHY_BYTES, "no store is in %.150s", dir);
+        return TIDINGS_ENOTFOUND;
+    }
+    err = td_lock_take(&lock, dir, false, why);
     if (err)
         return err;
     if (td_lmdb_walk_apart(&walk, dir, watch, -1)) {

@@ -201,9 +201,14 @@ static void test_store_refuses_lists(void **state)
 
 static void test_store_is_none(void **state)
 {
+    struct folder *f = *state;
     struct tidings_store_report report;
 
-    (void)state;
+    assert_int_equal(tidings_store_verify(&report, f->dir, NULL, NULL),
+                     TIDINGS_ENOTFOUND);
+    assert_non_null(strstr(tidings_detail(), "no store is in"));
+    assert_int_equal(rmdir(f->dir), 0); /* nothing was left in it */
+    assert_int_equal(mkdir(f->dir, 0700), 0);
     assert_int_equal(
         tidings_store_verify(&report, "/nonexistent/x", NULL, NULL),
         TIDINGS_ENOTFOUND);

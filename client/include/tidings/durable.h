@@ -491,7 +491,7 @@ struct tidings_store_report {
  * @return TIDINGS_OK       it was read; *out says whether it is sound.
  *         TIDINGS_EEXIST   a broker has it open; the detail names its process.
  *         TIDINGS_EVERSION a newer program wrote it; the detail names both.
- *         TIDINGS_ENOTFOUND there is no data folder.
+ *         TIDINGS_ENOTFOUND there is no data folder, or no store in it.
  *         TIDINGS_EIO      it cannot be read.
  *         TIDINGS_EINVAL, TIDINGS_ENOMEM
  */
