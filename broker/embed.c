@@ -493,6 +493,7 @@ tidings_err td_embed_verify(const char *dir,
     out->damaged = damage.damaged;
     out->tree = damage.tree;
     memcpy(out->first, damage.first, sizeof(out->first));
+    out->unlocked = damage.unlocked;
     return TIDINGS_OK;
 }
 

@@ -32,6 +32,7 @@ struct td_embed_damage {
     uint64_t damaged;
     bool tree;
     char first[256];
+    bool unlocked;
 };
 
 /* Walks a data folder that nobody has open; as td_lmdb_verify(). */

@@ -24,5 +24,6 @@ tidings_err tidings_store_verify(
     out->damaged = damage.damaged;
     out->broken = damage.tree;
     memcpy(out->first, damage.first, sizeof(out->first));
+    out->unlocked = damage.unlocked;
     return TIDINGS_OK;
 }

@@ -82,6 +82,7 @@ struct td_lmdb_damage {
     uint64_t damaged; /* of them: with a wrong checksum */
     bool tree;        /* the tree itself is damaged, so there may be more */
     char first[256];  /* what was found first, and where */
+    bool unlocked;    /* the folder may not be written: nobody was kept out */
 };
 
 /* Who looks on while a folder is walked; either may be NULL. */
@@ -95,7 +96,7 @@ struct td_lmdb_watch {
 
 /**
  * Walk a folder that nobody has open, in a child process. Writes nothing but
- * the file lock, if there is none.
+ * the file lock, if there is none and the folder may be written.
  *
  * @param watch  NULL: nobody looks.
  * @return TIDINGS_OK: it was walked, *out says what was found; or as

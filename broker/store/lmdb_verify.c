@@ -279,6 +279,7 @@ tidings_err td_lmdb_verify(const char *dir, const struct td_lmdb_watch *watch,
         check_mark(lock, &walk);
         check_log(lock, dir, &walk);
         *out = walk.damage;
+        out->unlocked = !td_lock_is_held(lock);
     } else {
         err = TIDINGS_EIO;
         snprintf(why, TD_STORE_WHY_BYTES, "cannot check %.150s: %s", dir,

@@ -45,11 +45,17 @@ static void in_parent(void)
     pthread_mutex_unlock(&all_lock);
 }
 
+static void close_file(const struct td_lock *lock)
+{
+    if (lock->fd >= 0)
+        close(lock->fd);
+}
+
 /* The lock is the open file's, which a child shares: it would live on in it. */
 static void in_child(void)
 {
     for (struct td_lock *lock = all; lock; lock = lock->next)
-        close(lock->fd);
+        close_file(lock);
     all = NULL;
     pthread_mutex_unlock(&all_lock);
 }
@@ -83,6 +89,11 @@ static bool write_mark(struct td_lock *lock, const char *text)
     snprintf(line, sizeof(line), "%-*s", LOCK_BYTES - 1, text);
     line[LOCK_BYTES - 1] = '\n';
     return pwrite(lock->fd, line, LOCK_BYTES, 0) == LOCK_BYTES;
+}
+
+bool td_lock_is_held(const struct td_lock *lock)
+{
+    return lock->fd >= 0;
 }
 
 bool td_lock_found_log(const struct td_lock *lock)
@@ -159,8 +170,15 @@ static bool is_listed(const struct stat *st)
     return false;
 }
 
-/* Opens and locks DIR/lock; held: by another process. */
-static tidings_err lock_file(struct td_lock *lock, const char *dir, char *why)
+static bool may_not_write(void)
+{
+    return errno == EROFS || errno == EACCES;
+}
+
+/* Opens and locks DIR/lock; held: by another process. Whoever only reads does
+ * without it where it cannot be: fd is -1. */
+static tidings_err lock_file(struct td_lock *lock, const char *dir, bool reads,
+                             char *why)
 {
     char path[4096];
     char text[LOCK_BYTES + 1];
@@ -168,6 +186,11 @@ static tidings_err lock_file(struct td_lock *lock, const char *dir, char *why)
 
     snprintf(path, sizeof(path), "%s/lock", dir);
     lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (lock->fd < 0 && reads && may_not_write()) {
+        lock->fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (lock->fd < 0 && (errno == ENOENT || may_not_write()))
+            return TIDINGS_OK;
+    }
     if (lock->fd < 0) {
         snprintf(why, TD_STORE_WHY_BYTES, "%.150s: %s", path, strerror(errno));
         return TIDINGS_EIO;
@@ -191,7 +214,8 @@ static tidings_err lock_file(struct td_lock *lock, const char *dir, char *why)
 }
 
 /* With all_lock held. */
-static tidings_err take(struct td_lock *lock, const char *dir, char *why)
+static tidings_err take(struct td_lock *lock, const char *dir, bool reads,
+                        char *why)
 {
     struct stat st;
     tidings_err err;
@@ -207,7 +231,7 @@ static tidings_err take(struct td_lock *lock, const char *dir, char *why)
     }
     lock->dev = st.st_dev;
     lock->ino = st.st_ino;
-    err = lock_file(lock, dir, why);
+    err = lock_file(lock, dir, reads, why);
     if (err)
         return err;
     lock->next = all;
@@ -233,11 +257,10 @@ tidings_err td_lock_take(struct td_lock **out, const char *dir, bool make,
         return TIDINGS_EIO;
     }
     pthread_mutex_lock(&all_lock);
-    err = take(lock, dir, why);
+    err = take(lock, dir, !make, why);
     pthread_mutex_unlock(&all_lock);
     if (err) {
-        if (lock->fd >= 0)
-            close(lock->fd);
+        close_file(lock);
         free(lock);
         return err;
     }
@@ -256,8 +279,9 @@ void td_lock_release(struct td_lock *lock)
         at = &(*at)->next;
     if (*at)
         *at = lock->next;
-    flock(lock->fd, LOCK_UN); /* also for a child that is only just made */
-    close(lock->fd);          /* before a fork could keep it */
+    if (lock->fd >= 0)
+        flock(lock->fd, LOCK_UN); /* also for a child that is only just made */
+    close_file(lock);             /* before a fork could keep it */
     pthread_mutex_unlock(&all_lock);
     free(lock);
 }

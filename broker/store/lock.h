@@ -22,13 +22,17 @@ enum td_lock_mark {
 /**
  * Lock a folder.
  *
- * @param make  the folder may be made; its parent must be there.
+ * @param make  the folder may be made; its parent must be there. false: it is
+ *              only read, without the lock where that may not be written.
  * @param why   at least TD_STORE_WHY_BYTES: on failure what is wrong.
  * @return TIDINGS_OK; TIDINGS_EEXIST: it is in use, why says by whom;
  *         TIDINGS_ENOTFOUND; TIDINGS_EIO; TIDINGS_ENOMEM.
  */
 tidings_err td_lock_take(struct td_lock **out, const char *dir, bool make,
                          char *why);
+
+/* false: nobody is kept out; the folder may not be written. */
+bool td_lock_is_held(const struct td_lock *lock);
 
 /* hash: of the meta pages then. */
 enum td_lock_mark td_lock_found(const struct td_lock *lock,

@@ -159,7 +159,9 @@ const struct td_command td_commands[] = {
 
     {"store verify", TD_CLI_STORE_VERIFY, "DIR", "check a data folder",
      "One that no broker has open; nothing in it is changed. Exit code 1 if\n"
-     "anything is damaged. With a bar on a terminal.\n"
+     "anything is damaged. With a bar on a terminal. Where the folder may not "
+     "be\n"
+     "written, it is read without its lock, and says so.\n"
      "\n"
      "    tidings store verify /var/lib/tidings\n",
      td_cli_store_verify},

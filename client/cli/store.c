@@ -14,7 +14,7 @@ static int put_json(const char *dir, const struct tidings_store_report *report)
     tidings_err err;
     int code;
 
-    tidings_put_map(w, 6);
+    tidings_put_map(w, 7);
     tidings_put_string(w, "folder");
     tidings_put_string(w, dir);
     tidings_put_string(w, "records");
@@ -27,6 +27,8 @@ static int put_json(const char *dir, const struct tidings_store_report *report)
     tidings_put_string(w, report->first);
     tidings_put_string(w, "sound");
     tidings_put_bool(w, !report->damaged && !report->broken);
+    tidings_put_string(w, "locked");
+    tidings_put_bool(w, !report->unlocked);
     err = tidings_writer_bytes(w, &bytes, &len);
     if (!err)
         err = tidings_value_read(&map, bytes, len);
@@ -74,6 +76,10 @@ int td_cli_store_verify(const struct td_settings *settings)
     td_progress_wipe();
     if (err)
         return td_refused(settings, err, dir);
+    if (report.unlocked)
+        td_complain("%s may not be written: read without its lock, which is "
+                    "right only if no broker has it open",
+                    dir);
     if (settings->json)
         code = put_json(dir, &report);
     else

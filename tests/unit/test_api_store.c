@@ -219,6 +219,51 @@ static void test_store_is_none(void **state)
                      TIDINGS_EINVAL);
 }
 
+/* Somebody who may only read: root may write anything. */
+static void become_reader(const struct folder *f, bool reader)
+{
+    static const char *const files[] = {"data.mdb", "lock", "log"};
+    char path[128];
+
+    if (!reader && geteuid() != getuid())
+        assert_int_equal(seteuid(getuid()), 0);
+    for (size_t i = 0; i < TD_ARRAY_LEN(files); i++) {
+        snprintf(path, sizeof(path), "%s/%s", f->dir, files[i]);
+        (void)!chmod(path, reader ? 0444 : 0600); /* not all are there */
+    }
+    assert_int_equal(chmod(f->dir, reader ? 0555 : 0700), 0);
+    if (reader && getuid() == 0)
+        assert_int_equal(seteuid(65534), 0);
+}
+
+/* A backup on a disk that may only be read. */
+static void test_store_may_only_be_read(void **state)
+{
+    struct folder *f = *state;
+    struct tidings_store_report report;
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/lock", f->dir);
+    for (int round = 0; round < 2; round++) {
+        tidings_bus *bus = open_bus(f);
+        tidings_err err;
+
+        publish(bus, 3);
+        assert_ok(tidings_close(bus));
+        if (round == 1) /* a copy without it */
+            assert_int_equal(unlink(path), 0);
+        become_reader(f, true);
+        err = tidings_store_verify(&report, f->dir, NULL, NULL);
+        become_reader(f, false);
+        assert_ok(err);
+        assert_false(report.broken);
+        assert_int_equal(report.damaged, 0);
+        assert_true(report.records > 3);
+        assert_int_equal(report.unlocked, round == 1);
+        assert_int_equal(access(path, F_OK) == 0, round == 0);
+    }
+}
+
 /* An option that is not known is refused by name, and nothing is made. */
 static void test_store_refuses_unknown_options(void **state)
 {
@@ -258,6 +303,7 @@ int main(void)
         TEST(test_store_takes_lists_and_conditions),
         TEST(test_store_refuses_lists),
         TEST(test_store_is_none),
+        TEST(test_store_may_only_be_read),
         TEST(test_store_refuses_unknown_options),
     };
 

@@ -478,11 +478,14 @@ struct tidings_store_report {
     uint64_t damaged; /* of them: with a wrong checksum */
     bool broken;      /* the store's own structure is: there may be more */
     char first[256];  /* what was found first, and where; "" */
+    bool unlocked;    /* the folder may not be written, and has no lock: was it
+                         in use meanwhile, this report may be wrong */
 };
 
 /**
  * Check a data folder that no broker has open: every record's checksum, in a
- * child process, so that nothing in it can end this one. Changes nothing.
+ * child process, so that nothing in it can end this one. Changes nothing. One
+ * that may not be written, a backup, is read as well.
  *
  * @param progress  called on this thread, about ten times a second and at the
  *                  end, with how much of the folder was read: done of total
