@@ -146,6 +146,7 @@ static void check_bytes_rejected(struct conf *c, enum tidings_storage storage)
     tidings_bus *bus = kept_open(c);
     tidings_err err = TIDINGS_OK;
     uint64_t stored = 0;
+    uint64_t full;
     struct kept k;
 
     add(&k, bus, storage,
@@ -156,16 +157,22 @@ static void check_bytes_rejected(struct conf *c, enum tidings_storage storage)
         stored++;
     assert_err(err, TIDINGS_EFULL);
     assert_in_range(stored, MAX_BYTES / DATA / 2, MAX_BYTES / DATA);
-    assert_true(figure(bus, &k, "bytes") <= MAX_BYTES);
+    full = figure(bus, &k, "bytes");
+    assert_true(full <= MAX_BYTES);
     assert_int_equal(figure(bus, &k, "last"), stored);
     check_read(c, bus, &k, 1, stored);
     assert_ok(operate(NULL, NULL, bus, "stream.purge",
                       (struct operate_option[]){
-                          {"name", k.stream, 0}, {"before", NULL, 11}, {0}}));
-    for (unsigned n = 1; n <= 10; n++) /* as many as went */
+                          {"name", k.stream, 0}, {"before", NULL, 12}, {0}}));
+    /* whole records go a little later, and with them their bytes */
+    assert_true(until_most(bus, &k, "bytes", full - full / stored * 11));
+    /* as many as went, but one: later numbers may take a byte more */
+    for (unsigned n = 1; n <= 10; n++, stored++)
         assert_ok(publish_large(&k, bus, DATA));
+    if (!publish_large(&k, bus, DATA))
+        stored++;
     assert_err(publish_large(&k, bus, DATA), TIDINGS_EFULL);
-    check_read(c, bus, &k, 11, stored + 10);
+    check_read(c, bus, &k, 12, stored);
 }
 
 static void test_streams_reject_more_bytes(void **state)
