@@ -53,6 +53,21 @@ int td_rows_json(const struct td_list *list)
     return code == TD_EXIT_DONE ? td_flush_out() : code;
 }
 
+int td_rows_table(const struct td_list *list, const char *const *columns,
+                  size_t columns_len,
+                  bool (*add)(void *arg, struct tidings_value row))
+{
+    struct td_table t = {0};
+    bool put;
+
+    for (size_t i = 0; i < columns_len; i++)
+        td_rows_column(&t, columns[i]);
+    td_list_each(list, add, &t);
+    put = td_table_put(&t, stdout, SIZE_MAX, "\n");
+    td_table_fini(&t);
+    return put ? td_flush_out() : TD_EXIT_FAILED;
+}
+
 /* ---- groups ---- */
 
 const char *td_rows_state(struct tidings_value group)
@@ -90,15 +105,9 @@ int td_rows_groups(const struct td_list *groups)
     static const char *const columns[] = {"stream",   "group", "takes",
                                           "#members", "#lag",  "#in flight",
                                           "#waiting", "#dead", "state"};
-    struct td_table t = {0};
-    bool put;
 
-    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
-        td_rows_column(&t, columns[i]);
-    td_list_each(groups, add_group, &t);
-    put = td_table_put(&t, stdout, SIZE_MAX, "\n");
-    td_table_fini(&t);
-    return put ? td_flush_out() : TD_EXIT_FAILED;
+    return td_rows_table(groups, columns, sizeof(columns) / sizeof(columns[0]),
+                         add_group);
 }
 
 /* ---- one of them ---- */

@@ -23,6 +23,12 @@ void td_rows_pair(struct td_table *t, struct tidings_value row,
 /** Each row as a line of JSON. @return the exit code */
 int td_rows_json(const struct td_list *list);
 
+/** All rows as a table: add puts the cells of one, its arg is the table.
+ *  @return the exit code */
+int td_rows_table(const struct td_list *list, const char *const *columns,
+                  size_t columns_len,
+                  bool (*add)(void *arg, struct tidings_value row));
+
 /** Rows of groups as a table. @return the exit code */
 int td_rows_groups(const struct td_list *groups);
 

@@ -80,15 +80,9 @@ static int put_table(const struct td_list *list)
     static const char *const columns[] = {"stream", "takes",   "storage",
                                           "#bytes", "#events", "#first",
                                           "#last",  "#groups", "newest"};
-    struct td_table t = {0};
-    bool put;
 
-    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++)
-        td_rows_column(&t, columns[i]);
-    td_list_each(list, add_row, &t);
-    put = td_table_put(&t, stdout, SIZE_MAX, "\n");
-    td_table_fini(&t);
-    return put ? td_flush_out() : TD_EXIT_FAILED;
+    return td_rows_table(list, columns, sizeof(columns) / sizeof(columns[0]),
+                         add_row);
 }
 
 int td_cli_stream_list(const struct td_settings *settings)
