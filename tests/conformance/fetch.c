@@ -6,21 +6,6 @@
 #define EVENTS 500u
 #define SHORT  50 /* ms: nothing is to come within it */
 
-static tidings_sub *pull(tidings_bus *bus, const struct kept *k,
-                         const char *group)
-{
-    const struct tidings_sub_options o = {
-        .stream = k->stream,
-        .group = group,
-        .pull = true,
-        .start = {.kind = TIDINGS_START_ALL},
-    };
-    tidings_sub *sub;
-
-    assert_ok(tidings_subscribe(&sub, bus, ">", NULL, NULL, &o));
-    return sub;
-}
-
 static uint64_t number_of(const struct tidings_fetched *got)
 {
     uint64_t n = 0;
@@ -90,7 +75,7 @@ static void test_fetch_brings_events_in_order(void **state)
     size_t n = 7;
 
     kept_add(&k, bus);
-    sub = pull(worker, &k, GROUP);
+    sub = kept_pull(worker, &k, GROUP);
     assert_err(tidings_fetch(&n, &got, sub, 1, SHORT), TIDINGS_ETIMEDOUT);
     assert_int_equal(n, 7);
     kept_publish(&k, bus, 1, EVENTS);
@@ -115,7 +100,7 @@ static void test_fetch_takes_no_more_than_that(void **state)
     size_t n = 0;
 
     kept_add(&k, bus);
-    sub = pull(bus, &k, GROUP);
+    sub = kept_pull(bus, &k, GROUP);
     kept_publish(&k, bus, 1, 20);
     assert_int_equal(operate_group_figure(bus, k.stream, GROUP, "in_flight"),
                      0);
@@ -169,7 +154,8 @@ static void test_fetched_events_are_the_callers(void **state)
     event.type = k.type;
     assert_ok(tidings_publish_event(bus, &event));
     assert_ok(tidings_flush(bus, CONF_MS));
-    assert_ok(tidings_fetch(&n, &got, pull(worker, &k, GROUP), 1, CONF_MS));
+    assert_ok(
+        tidings_fetch(&n, &got, kept_pull(worker, &k, GROUP), 1, CONF_MS));
     assert_ok(tidings_close(worker));
     conf_forget(c, worker);
     assert_string_equal(got.event->type, k.type);
@@ -184,7 +170,7 @@ static void test_fetched_events_are_the_callers(void **state)
                TIDINGS_ECLOSED);
     tidings_free(got.event);
     /* It was not settled: it is for another. */
-    assert_ok(tidings_fetch(&n, &got, pull(bus, &k, GROUP), 1, CONF_MS));
+    assert_ok(tidings_fetch(&n, &got, kept_pull(bus, &k, GROUP), 1, CONF_MS));
     assert_string_equal(got.event->id, "the-id");
     tidings_free(got.event);
 }
@@ -200,7 +186,7 @@ static void test_fetch_reads(void **state)
 
     kept_add(&k, bus);
     kept_publish(&k, bus, 1, 100);
-    sub = pull(bus, &k, NULL);
+    sub = kept_pull(bus, &k, NULL);
     for (uint64_t next = 1; next <= 100;) {
         assert_ok(tidings_fetch(&n, got, sub, 50, CONF_MS));
         for (size_t i = 0; i < n; i++)
@@ -257,7 +243,7 @@ static void test_threads_fetch_from_one_subscription(void **state)
 
     memset(seen, 0, sizeof(seen));
     kept_add(&k, bus);
-    sub = pull(worker, &k, GROUP);
+    sub = kept_pull(worker, &k, GROUP);
     for (int i = 0; i < 3; i++) {
         f[i] = (struct fetcher){.sub = sub, .seen = seen};
         assert_int_equal(pthread_create(&f[i].thread, NULL, fetch_all, &f[i]),
@@ -308,7 +294,7 @@ static void test_handlers_fetch(void **state)
     struct kept k;
 
     kept_add(&k, bus);
-    in.sub = pull(bus, &k, GROUP);
+    in.sub = kept_pull(bus, &k, GROUP);
     assert_ok(tidings_subscribe(NULL, bus, "go", fetch_inside, &in, NULL));
     kept_publish(&k, bus, 1, 1);
     assert_ok(tidings_publish(bus, "go", NULL, 0));
@@ -327,7 +313,7 @@ static void test_own_loops_fetch(void **state)
 
     kept_add(&k, bus);
     kept_publish(&k, bus, 1, 10);
-    work(pull(worker, &k, GROUP), 1, 10);
+    work(kept_pull(worker, &k, GROUP), 1, 10);
     assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
 }
 
@@ -344,7 +330,7 @@ static void test_fetch_without_waiting(void **state)
     size_t n = 0;
 
     kept_add(&k, bus);
-    sub = pull(bus, &k, GROUP);
+    sub = kept_pull(bus, &k, GROUP);
     kept_publish(&k, bus, 1, 10);
     while ((err = tidings_fetch(&n, got, sub, 2, 0)) == TIDINGS_ETIMEDOUT &&
            td_proc_now_ms() < end)
@@ -369,7 +355,7 @@ static void test_what_nobody_waits_for_is_not_delivered(void **state)
     size_t n = 0;
 
     kept_add(&k, bus);
-    assert_err(tidings_fetch(&n, &got, pull(worker, &k, GROUP), 1, SHORT),
+    assert_err(tidings_fetch(&n, &got, kept_pull(worker, &k, GROUP), 1, SHORT),
                TIDINGS_ETIMEDOUT);
     assert_ok(tidings_ping(&us, worker, CONF_MS)); /* the broker knows */
     hand_join(h, bus, &k, GROUP, NULL);
@@ -390,7 +376,7 @@ static void test_drain_waits_for_what_was_fetched(void **state)
     size_t n = 0;
 
     kept_add(&k, bus);
-    sub = pull(worker, &k, GROUP);
+    sub = kept_pull(worker, &k, GROUP);
     kept_publish(&k, bus, 1, 5);
     assert_ok(tidings_fetch(&n, &got, sub, 1, CONF_MS));
     assert_err(tidings_drain(worker, SHORT), TIDINGS_ETIMEDOUT);
@@ -398,7 +384,7 @@ static void test_drain_waits_for_what_was_fetched(void **state)
     assert_err(tidings_fetch(&n, &got, sub, 1, SHORT), TIDINGS_ECLOSED);
     assert_true(
         operate_group_until(bus, k.stream, GROUP, "released", 1, CONF_MS));
-    work_until(pull(bus, &k, GROUP), 1, 5);
+    work_until(kept_pull(bus, &k, GROUP), 1, 5);
 }
 
 /* The broker is killed, or closed: workers go on with the next one. */
@@ -412,7 +398,7 @@ static void test_fetch_goes_on_with_the_next_broker(void **state)
     if (!conf_has_data() || !conf_has_daemon())
         skip(); /* inproc ends with its members */
     kept_add(&k, bus);
-    sub = pull(bus, &k, GROUP);
+    sub = kept_pull(bus, &k, GROUP);
     kept_publish(&k, bus, 1, 20);
     work(sub, 1, 20);
     assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));

@@ -6,21 +6,6 @@
 #define GROUP "g"
 #define SHORT 50 /* ms: nothing is to come within it */
 
-static tidings_sub *pull(tidings_bus *bus, const struct kept *k,
-                         const char *group)
-{
-    const struct tidings_sub_options o = {
-        .stream = k->stream,
-        .group = group,
-        .pull = true,
-        .start = {.kind = TIDINGS_START_ALL},
-    };
-    tidings_sub *sub;
-
-    assert_ok(tidings_subscribe(&sub, bus, ">", NULL, NULL, &o));
-    return sub;
-}
-
 /* ---- asked wrongly ---- */
 
 static void test_pull_subscriptions_are_checked(void **state)
@@ -70,7 +55,7 @@ static void test_fetch_checks_its_arguments(void **state)
     size_t n = 7;
 
     kept_add(&k, bus);
-    sub = pull(bus, &k, GROUP);
+    sub = kept_pull(bus, &k, GROUP);
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++)
         assert_err(tidings_fetch(&n, &got, sub, rows[i].max_events,
                                  rows[i].timeout_ms),
@@ -97,7 +82,7 @@ static void test_fetch_in_vain_adds_nothing_up(void **state)
     size_t n = 0;
 
     kept_add(&k, bus);
-    sub = pull(bus, &k, GROUP);
+    sub = kept_pull(bus, &k, GROUP);
     for (int i = 0; i < 300; i++)
         assert_err(tidings_fetch(&n, got, sub, 2, 0), TIDINGS_ETIMEDOUT);
     kept_publish(&k, bus, 1, 20);
@@ -144,7 +129,7 @@ static void test_fetch_gives_an_event_to_one_of_two(void **state)
     struct kept k;
 
     kept_add(&k, bus);
-    sub = pull(bus, &k, GROUP);
+    sub = kept_pull(bus, &k, GROUP);
     for (uint64_t n = 1; n <= 2; n++) {
         uint64_t sum = 0;
 
@@ -184,7 +169,7 @@ static void check_end(struct conf *c, enum end how)
     size_t n = 0;
 
     kept_add(&k, bus);
-    sub = pull(member, &k, GROUP);
+    sub = kept_pull(member, &k, GROUP);
     kept_publish(&k, bus, 1, 1);
     assert_ok(tidings_fetch(&n, &got, sub, 1, CONF_MS));
     for (int i = 0; i < 2; i++)
@@ -214,7 +199,7 @@ static void check_end(struct conf *c, enum end how)
                 TIDINGS_OK);
     if (how == END_DELETE)
         return;
-    sub = pull(bus, &k, GROUP); /* it was given back */
+    sub = kept_pull(bus, &k, GROUP); /* it was given back */
     assert_ok(tidings_fetch(&n, &got, sub, 1, CONF_MS));
     assert_int_equal(got.delivery.sequence, 1);
     tidings_free(got.event);

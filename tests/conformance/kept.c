@@ -82,6 +82,21 @@ void kept_publish(const struct kept *k, tidings_bus *bus, uint64_t first,
     assert_ok(tidings_flush(bus, CONF_MS));
 }
 
+tidings_sub *kept_pull(tidings_bus *bus, const struct kept *k,
+                       const char *group)
+{
+    const struct tidings_sub_options o = {
+        .stream = k->stream,
+        .group = group,
+        .pull = true,
+        .start = {.kind = TIDINGS_START_ALL},
+    };
+    tidings_sub *sub;
+
+    assert_ok(tidings_subscribe(&sub, bus, ">", NULL, NULL, &o));
+    return sub;
+}
+
 void kept_publish_key(const struct kept *k, tidings_bus *bus, const char *key,
                       uint64_t n)
 {

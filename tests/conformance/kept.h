@@ -41,6 +41,10 @@ void kept_publish(const struct kept *k, tidings_bus *bus, uint64_t first,
 void kept_publish_key(const struct kept *k, tidings_bus *bus, const char *key,
                       uint64_t n);
 
+/* All of the stream is pulled; group NULL: by a reader. */
+tidings_sub *kept_pull(tidings_bus *bus, const struct kept *k,
+                       const char *group);
+
 /* A bus whose events are confirmed at the highest level there is. */
 tidings_bus *kept_open(struct conf *c);
 
