@@ -124,8 +124,11 @@
                                   each */
 #define TD_TOMBSTONE_MS (24 * 3600 * 1000) /* default tombstone_ms */
 #define TD_TOMBSTONE_MS_MAX 3153600000000u /* a century is for ever */
-#define TD_READ_BYTES (1u << 20)      /* of one read of a stream */
-#define TD_FEED_BYTES (2u << 20)      /* read for a group before it is delivered */
+/* Of one read of a stream: what is routed in one turn, which live events that
+ * come meanwhile wait for; more makes a replay faster and their p99 worse. */
+#define TD_READ_BYTES (1u << 18)
+#define TD_FEED_BYTES (2 * TD_READ_BYTES) /* read for a group, not delivered:
+                                             one is dealt, one is read */
 #define TD_PRODUCER_STORED_KEEP_MS (24 * 3600 * 1000) /* a stored producer */
 #define TD_NAMED_PRODUCERS_MAX 4096u /* remembered until deleted: 2.3 KiB */
 /* Of a deleted name: a higher one was made up, and is not counted on from. */
