@@ -64,7 +64,6 @@ static void broker_free(struct td_embed *b)
     if (b->wake_fd >= 0)
         close(b->wake_fd);
     free(b->data);
-    pthread_cond_destroy(&b->arrived);
     pthread_mutex_destroy(&b->lock);
     free(b);
 }
@@ -107,9 +106,6 @@ static tidings_err open_store(struct td_embed *b, const char *data, char *why)
     b->data = strdup(data);
     if (!b->data)
         return TIDINGS_ENOMEM;
-    b->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    if (b->wake_fd < 0)
-        return TIDINGS_EIO;
     return td_lmdb_open(&b->store, data, NULL, why);
 }
 
@@ -124,20 +120,17 @@ static tidings_err broker_new(struct td_embed **out, const char *name,
         .port = {.send = td_embed_port_send, .unix_us = port_unix_us},
     };
     struct td_embed *b = calloc(1, sizeof(*b));
-    pthread_condattr_t attr;
     tidings_err err = TIDINGS_OK;
 
     if (!b)
         return TIDINGS_ENOMEM;
-    b->wake_fd = -1;
+    b->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     strncpy(b->name, name, EMBED_NAME_MAX);
     td_embed_inbox_init(&b->inbox);
     pthread_mutex_init(&b->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&b->arrived, &attr);
-    pthread_condattr_destroy(&attr);
-    if (data)
+    if (b->wake_fd < 0)
+        err = TIDINGS_EIO;
+    if (!err && data)
         err = open_store(b, data, why);
     options.store = b->store;
     if (!err)

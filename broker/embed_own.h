@@ -32,11 +32,10 @@ struct td_embed {
     unsigned opens;
     char *data;               /* NULL: it keeps nothing */
     struct td_store *store;   /* with data */
-    int wake_fd;              /* with data: instead of arrived; else -1 */
+    int wake_fd;              /* written when it is asleep, or is to stop */
     struct td_engine *engine; /* its thread's alone */
     pthread_t thread;
     pthread_mutex_t lock; /* of what follows */
-    pthread_cond_t arrived;
     struct td_embed_inbox inbox;
     bool asleep;
     bool stop;

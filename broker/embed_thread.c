@@ -19,14 +19,6 @@ int64_t td_embed_now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static struct timespec timespec_of(int64_t ms)
-{
-    struct timespec t = {.tv_sec = (time_t)(ms / 1000),
-                         .tv_nsec = (long)(ms % 1000) * 1000000};
-
-    return t;
-}
-
 static void handle(struct td_embed *b, struct td_embed_message *m, int64_t now)
 {
     struct td_str key = {(const char *)&m->peer, sizeof(m->peer)};
@@ -41,51 +33,31 @@ static void handle(struct td_embed *b, struct td_embed_message *m, int64_t now)
     }
 }
 
-/* Where the store may wake it as well. Without the lock. */
-static void poll_both(struct td_embed *b, int64_t deadline_ms)
-{
-    struct pollfd fds[2] = {
-        {.fd = b->wake_fd, .events = POLLIN},
-        {.fd = b->store->face->fd(b->store), .events = POLLIN},
-    };
-    int64_t left =
-        deadline_ms == TD_NEVER ? -1 : deadline_ms - td_embed_now_ms();
-    uint64_t count;
-
-    if (deadline_ms != TD_NEVER && left < 0)
-        left = 0;
-    poll(fds, 2, left > INT32_MAX ? INT32_MAX : (int)left);
-    if (fds[0].revents && read(b->wake_fd, &count, sizeof(count)) < 0)
-        count = 0;
-}
-
 void td_embed_wake(struct td_embed *b)
 {
     const uint64_t one = 1;
 
-    if (b->wake_fd < 0)
-        pthread_cond_signal(&b->arrived);
-    else if (write(b->wake_fd, &one, sizeof(one)) < 0)
+    if (write(b->wake_fd, &one, sizeof(one)) < 0)
         return; /* the counter is full: it is awake already */
 }
 
-static bool wait_messages_or_store(struct td_embed *b, int64_t deadline_ms,
-                                   struct td_embed_message **out)
+/* Until it is woken, the store has something, or the deadline. */
+static void wait_input(struct td_embed *b, int64_t deadline_ms)
 {
-    bool more;
+    struct pollfd fds[2] = {{.fd = b->wake_fd, .events = POLLIN}};
+    int64_t left = -1;
+    uint64_t count;
 
-    pthread_mutex_lock(&b->lock);
-    b->asleep = !b->inbox.head && !b->stop;
-    if (b->asleep) {
-        pthread_mutex_unlock(&b->lock);
-        poll_both(b, deadline_ms);
-        pthread_mutex_lock(&b->lock);
-        b->asleep = false;
-    }
-    *out = td_embed_inbox_take(&b->inbox);
-    more = *out || !b->stop;
-    pthread_mutex_unlock(&b->lock);
-    return more;
+    if (b->store)
+        fds[1] = (struct pollfd){.fd = b->store->face->fd(b->store),
+                                 .events = POLLIN};
+    if (deadline_ms != TD_NEVER)
+        left = deadline_ms - td_embed_now_ms();
+    if (deadline_ms != TD_NEVER && left < 0)
+        left = 0;
+    poll(fds, b->store ? 2 : 1, left > INT32_MAX ? INT32_MAX : (int)left);
+    if (fds[0].revents && read(b->wake_fd, &count, sizeof(count)) < 0)
+        return; /* nothing was written after all */
 }
 
 /* Waits for messages until the deadline; false: it is time to end. */
@@ -94,19 +66,14 @@ static bool wait_messages(struct td_embed *b, int64_t deadline_ms,
 {
     bool more;
 
-    if (b->store)
-        return wait_messages_or_store(b, deadline_ms, out);
     pthread_mutex_lock(&b->lock);
-    b->asleep = true;
-    while (!b->inbox.head && !b->stop) {
-        struct timespec t = timespec_of(deadline_ms);
-
-        if (deadline_ms == TD_NEVER)
-            pthread_cond_wait(&b->arrived, &b->lock);
-        else if (pthread_cond_timedwait(&b->arrived, &b->lock, &t) != 0)
-            break;
+    b->asleep = !b->inbox.head && !b->stop;
+    if (b->asleep) {
+        pthread_mutex_unlock(&b->lock);
+        wait_input(b, deadline_ms);
+        pthread_mutex_lock(&b->lock);
+        b->asleep = false;
     }
-    b->asleep = false;
     *out = td_embed_inbox_take(&b->inbox);
     more = *out || !b->stop;
     pthread_mutex_unlock(&b->lock);
