@@ -304,6 +304,10 @@ void td_client_on_gap(struct td_client *c, const struct td_frame *f)
     }
     if (!is_wanted(sub) || (sub->state == TD_CSUB_ENDING && !sub->wants_rest))
         return; /* nobody wants it any more */
+    if (sub->streamed && td_bytes_equal(gap.reason, td_str_of("deleted"))) {
+        td_client_sub_over(c, sub);
+        return;
+    }
     if (!sub->streamed || gap.first == 0 || gap.last < gap.first)
         gap.first = gap.last = 0;
     put_in_words(text, sizeof(text), sub, &gap);
@@ -315,6 +319,4 @@ void td_client_on_gap(struct td_client *c, const struct td_frame *f)
     else
         port->status(port->ctx, TIDINGS_GAP, TIDINGS_EFULL, text, sub,
                      gap.events);
-    if (sub->streamed && td_bytes_equal(gap.reason, td_str_of("deleted")))
-        td_client_sub_over(c, sub);
 }

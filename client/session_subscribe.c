@@ -255,6 +255,8 @@ void td_client_unsubscribe(struct td_client *c, struct td_csub *sub)
 
 void td_client_sub_over(struct td_client *c, struct td_csub *sub)
 {
+    const struct td_client_port *port = &c->options.port;
+
     if (sub->state != TD_CSUB_LIVE)
         return;
     td_client_sub_dirty(c, sub, false);
@@ -264,6 +266,7 @@ void td_client_sub_over(struct td_client *c, struct td_csub *sub)
     sub->code = TIDINGS_ECLOSED;
     snprintf(sub->text, sizeof(sub->text), "its %s was deleted",
              sub->durable ? "group" : "stream");
+    port->status(port->ctx, TIDINGS_REFUSED, sub->code, sub->text, sub, 0);
 }
 
 void td_client_forget(struct td_client *c, struct td_csub *sub)

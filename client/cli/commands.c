@@ -25,6 +25,8 @@ const struct td_command td_commands[] = {
      "event that several match is printed once, in groups once for each. On a\n"
      "terminal: time, type, source, data; elsewhere time, type, id, source,\n"
      "data between tabs. What the broker dropped is told on standard error.\n"
+     "Exit code 1 when its --group, or the --stream that it reads, is "
+     "deleted.\n"
      "\n"
      "    tidings sub 'user.*' order.created\n"
      "    tidings sub --group mailers 'user.*'\n"

@@ -122,8 +122,10 @@ static int look_again(struct td_reading *r)
     struct row row = {0};
     tidings_err err = look(r, &row);
 
-    if (err == TIDINGS_ENOTFOUND)
-        return refused(r, err);
+    if (err == TIDINGS_ENOTFOUND) {
+        td_complain("stream %s was deleted", r->stream);
+        return TD_EXIT_FAILED;
+    }
     if (!err && !r->follow && row.first > r->end)
         r->over = true;
     return TD_EXIT_DONE;

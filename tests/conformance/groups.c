@@ -348,6 +348,34 @@ static void test_a_deleted_group_ends_its_members(void **state)
     assert_int_equal(hand_count(h), 30);
 }
 
+/* A subscription that ends without a word looks like one without events. */
+static void test_who_ends_with_a_stream_is_told(void **state)
+{
+    struct conf *c = *state;
+    struct tally *s = conf_tally(c);
+    const struct tidings_options o = {.on_status = tally_status,
+                                      .on_status_arg = s};
+    tidings_bus *bus = conf_open(c, &o);
+    struct hand *h = hand_new(c);
+    struct kept k;
+
+    kept_add(&k, bus);
+    hand_join(h, bus, &k, GROUP, NULL);
+    assert_ok(operate_group(bus, "group.delete", k.stream, GROUP, NULL, 0));
+    assert_true(tally_wait_status(s, TIDINGS_REFUSED, 1, CONF_MS));
+    assert_err(tally_now(s).status.err, TIDINGS_ECLOSED);
+    assert_string_equal(tally_now(s).status_text, "its group was deleted");
+    hand_join(h, bus, &k, GROUP, NULL);
+    kept_pull(bus, &k, GROUP);
+    hand_join(h, bus, &k, NULL, NULL);
+    assert_ok(operate(NULL, NULL, bus, "stream.delete",
+                      (struct operate_option[]){{"name", k.stream, 0}, {0}}));
+    assert_true(tally_wait_status(s, TIDINGS_REFUSED, 4, CONF_MS));
+    assert_err(tally_now(s).status.err, TIDINGS_ECLOSED);
+    assert_int_equal(tally_now(s).statuses[TIDINGS_REFUSED], 4);
+    assert_int_equal(tally_now(s).statuses[TIDINGS_GAP], 0);
+}
+
 static void test_groups_are_refused_in_the_same_words(void **state)
 {
     struct conf *c = *state;
@@ -450,6 +478,7 @@ int conf_run_groups(void)
         KEPT_TEST(test_groups_are_paused_until_a_time),
         KEPT_TEST(test_groups_are_sent_back_and_forth),
         KEPT_TEST(test_a_deleted_group_ends_its_members),
+        KEPT_TEST(test_who_ends_with_a_stream_is_told),
         KEPT_TEST(test_groups_are_refused_in_the_same_words),
         KEPT_TEST(test_loops_of_ones_own_settle),
         KEPT_TEST(test_workers_settle_in_order_of_keys_or_any),

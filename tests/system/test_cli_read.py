@@ -173,8 +173,9 @@ class Reading(WithStreams):
         self.publish(name)
         tail.line()
         self.check(DONE, "stream", "delete", name, "--yes")
-        self.assertIn(tail.ended(), (FAILED, USAGE))
-        self.assertTrue(tail.all["err"])
+        self.assertEqual(tail.ended(), FAILED)
+        self.assertIn("stream", tail.all["err"][-1])
+        self.assertIn("was deleted", tail.all["err"][-1])
 
     def test_what_it_prints_is_fit_for_a_terminal(self):
         name = self.stream()
@@ -209,6 +210,26 @@ class Reading(WithStreams):
         self.assertEqual(self.soon(
             lambda: self.group_row(name, "g"))["acked"], 10)
         self.assertEqual(self.group_row(name, "g")["dead"], 0)
+
+    def test_a_subscriber_ends_with_its_group_or_stream(self):
+        name = self.stream()
+        self.publish(name)
+        subs = [self.sub("--stream", name, "--group", "g", ">"),
+                self.sub("--stream", name, "--group", "g", "--count", "9",
+                         ">"),
+                self.sub("--stream", name, "--group", "stays", ">"),
+                self.sub("--stream", name, "--start", "all", ">")]
+        subs[3].line()
+        self.check(DONE, "group", "delete", name, "g", "--yes")
+        for sub in subs[:2]:
+            self.assertEqual(sub.ended(), FAILED)
+            self.assertIn("its group was deleted", sub.all["err"][-1])
+        self.check(DONE, "stream", "delete", name, "--yes")
+        for sub, what in ((subs[2], "group"), (subs[3], "stream")):
+            self.assertEqual(sub.ended(), FAILED)
+            self.assertEqual(sub.all["err"][1:], [
+                "tidings: the broker ended a subscription: its %s was deleted"
+                % what])
 
     # ---- pub ----
 

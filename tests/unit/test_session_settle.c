@@ -430,6 +430,7 @@ static void test_durable_ends_with_its_group(void **state)
     const struct td_settle ack = {.verb = TD_ACK, .first = 1, .last = 1};
     struct fixture *f = *state;
     struct td_csub *sub;
+    uint32_t told;
 
     greet(f, WELCOME);
     sub = join(f, &mails);
@@ -438,6 +439,11 @@ static void test_durable_ends_with_its_group(void **state)
     assert_int_equal(sub->state, TD_CSUB_REFUSED);
     assert_err(sub->code, TIDINGS_ECLOSED);
     assert_string_equal(sub->text, "its group was deleted");
+    assert_string_equal(text_of(f, TIDINGS_REFUSED), sub->text);
+    assert_false(was_told(f, TIDINGS_GAP)); /* nothing was missed */
+    told = f->status_len;
+    assert_ok(give(f, "[10 1 0 \"deleted\"]"));
+    assert_int_equal(f->status_len, told);
     assert_err(td_client_settle(&f->client, sub, 1, &ack), TIDINGS_ENOTFOUND);
     assert_ok(deliver_spans(f, sub, 9, 1, "[[1 9 1]]")); /* was on its way */
     lose(f);

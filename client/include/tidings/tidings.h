@@ -182,7 +182,10 @@ enum tidings_status_kind {
     TIDINGS_NEW_SESSION,    /* the same broker, after it gave up waiting for us:
                                live events may be missing */
     TIDINGS_GAP,            /* sub missed count events; text says why */
-    TIDINGS_REFUSED,        /* the broker refused to renew sub; it is over */
+    TIDINGS_REFUSED,        /* sub is over: the broker refused to renew it, or,
+                               with TIDINGS_ECLOSED, its durable group was
+                               deleted, or the stream that it reads; text says
+                               which */
     TIDINGS_HANDLER_FAILED, /* a handler of sub returned err; event_type and
                                event_id name the event */
     TIDINGS_BAD_EVENT,      /* an event for sub could not be read: skipped */
