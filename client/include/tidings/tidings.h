@@ -449,7 +449,8 @@ enum tidings_start_kind {
     TIDINGS_START_SEQUENCE, /* that one, or the next that is kept: what is
                                not any more is told as missed */
     TIDINGS_START_TIME,     /* what was stored at that time or later, to the
-                               precision of a batch */
+                               precision of a batch; a time to come is NEW, and
+                               is not waited for */
     TIDINGS_START_LAST /* first the newest event of each type, or in a keyed
                                stream of each partitionkey, in their order; then
                                all that is stored from now on */
