@@ -31,17 +31,40 @@ static void send_frame(struct stream_broker *b, const struct peer *p,
     td_buf_fini(&control);
 }
 
-static void welcome(struct stream_broker *b, const struct peer *p)
+/* Who knows what it had is taken up again where it was. */
+static void welcome(struct stream_broker *b, const struct peer *p,
+                    struct td_str options)
 {
+    static const uint8_t token[TD_TOKEN_BYTES] = {1};
     struct td_frame f = {.op = TD_WELCOME};
+    struct td_str known = {NULL, 0};
+    struct td_buf map = {0};
+    msgpack_packer pk;
 
+    td_map_find(options, "subscriptions", &known);
+    msgpack_packer_init(&pk, &map, td_buf_pack_write);
+    msgpack_pack_map(&pk, 3);
+    msgpack_pack_str(&pk, 5);
+    msgpack_pack_str_body(&pk, "token", 5);
+    msgpack_pack_bin(&pk, sizeof(token));
+    msgpack_pack_bin_body(&pk, token, sizeof(token));
+    msgpack_pack_str(&pk, 8);
+    msgpack_pack_str_body(&pk, "grace_ms", 8);
+    msgpack_pack_uint32(&pk, WAIT_MS);
+    msgpack_pack_str(&pk, 7);
+    msgpack_pack_str_body(&pk, "resumed", 7);
+    if (known.len > 0)
+        msgpack_pack_true(&pk);
+    else
+        msgpack_pack_false(&pk);
     f.u.welcome.version = TD_PROTOCOL_VERSION;
     f.u.welcome.epoch = 7;
     f.u.welcome.session = 1;
     f.u.welcome.events_limit = 1000;
     f.u.welcome.bytes_limit = 1 << 20;
-    f.u.welcome.limits = td_empty_map;
+    f.u.welcome.limits = (struct td_str){(const char *)map.data, map.len};
     send_frame(b, p, &f, NULL);
+    td_buf_fini(&map);
 }
 
 static void reply(struct stream_broker *b, const struct peer *p,
@@ -186,7 +209,7 @@ static void on_frame(struct stream_broker *b, const struct peer *p,
 
     switch (f->op) {
     case TD_HELLO:
-        welcome(b, p);
+        welcome(b, p, f->u.hello.options);
         break;
     case TD_SUBSCRIBE:
         b->subscription = f->u.subscribe.subscription;

@@ -1,6 +1,7 @@
 /* A broker with one stream, on a thread of its own, as far as a member of a
- * durable group can tell: it greets, delivers what it is told to, and keeps
- * what it hears of that. */
+ * durable group can tell: it greets, takes sessions up again, delivers what it
+ * is told to, and keeps what it hears of that. What is on its way when the link
+ * is lost is not sent again. */
 #ifndef TESTS_UNIT_STREAM_BROKER_H
 #define TESTS_UNIT_STREAM_BROKER_H
 
