@@ -61,19 +61,13 @@ static bool read_entries(struct td_config *c, char *why)
 
 /* ---- between entries ---- */
 
-/* The default stream gives way to all others. */
-static bool is_default(const struct td_stream_options *o)
-{
-    return td_bytes_equal(o->name, td_str_of(TD_STREAM_DEFAULT));
-}
-
 static bool check_overlap(struct td_config *c, uint32_t a, uint32_t b,
                           char *why)
 {
     const struct td_stream_options *mine = &c->streams[a];
     const struct td_stream_options *other = &c->streams[b];
 
-    if (is_default(mine) || is_default(other))
+    if (td_stream_is_default(mine) || td_stream_is_default(other))
         return true;
     for (uint32_t i = 0; i < mine->patterns_len; i++) {
         for (uint32_t k = 0; k < other->patterns_len; k++) {

@@ -199,12 +199,15 @@ bool td_config_stream(struct td_stream_options *out, struct td_buf *map,
 
     *why = (struct td_refused){NULL, NULL, NULL};
     ok = pack_fields(&rows, &pairs, raw, stream_fields, why);
-    pack_patterns(&rows, &pairs, raw);
+    if (raw->patterns_len > 0) /* none, or left out */
+        pack_patterns(&rows, &pairs, raw);
     ok = ok && finish(map, &rows, pairs, why);
     td_buf_fini(&rows);
     if (!ok)
         return false;
     text = td_stream_options_read(out, str_of(map));
+    if (!text)
+        text = td_stream_default_check(out);
     return !text || refuse(why, stream_fields, text);
 }
 

@@ -20,7 +20,7 @@ static const cyaml_schema_value_t text = {
 
 static const cyaml_schema_field_t stream_fields[] = {
     TEXT(td_raw_stream, NEEDED, name),
-    LIST(td_raw_stream, NEEDED, patterns, &text, ANY),
+    LIST(td_raw_stream, OPTIONAL, patterns, &text, ANY),
     TEXT(td_raw_stream, OPTIONAL, max_age),
     TEXT(td_raw_stream, OPTIONAL, max_bytes),
     TEXT(td_raw_stream, OPTIONAL, max_events),

@@ -110,6 +110,8 @@ tidings_err tidings_stream_add(tidings_bus *bus,
     for (size_t i = 0; i < options->patterns_len; i++)
         o.patterns[i] = str_or_empty(options->patterns[i]);
     o.patterns_len = (uint32_t)options->patterns_len;
+    if (o.patterns_len == 0 && td_stream_is_default(&o))
+        o.patterns[o.patterns_len++] = td_str_of(">");
     o.max_age_ms = options->max_age_ms;
     o.max_bytes = options->max_bytes;
     o.max_events = options->max_events;

@@ -61,8 +61,13 @@ static const char *read_patterns(struct td_stream_options *out,
     struct td_reader r;
     uint32_t count;
 
-    if (!td_map_find(map, "patterns", &list))
-        return "patterns is missing: give at least one";
+    if (!td_map_find(map, "patterns", &list)) {
+        out->patterns[0] = td_str_of(">");
+        out->patterns_len = 1;
+        return td_stream_is_default(out)
+                   ? NULL
+                   : "patterns is missing: give at least one";
+    }
     r = td_reader_of(list.data, list.len);
     if (!td_read_array(&r, &count))
         return "patterns is a list of str";
@@ -98,6 +103,22 @@ static const char *check_patterns(const struct td_str *patterns, uint32_t n)
         }
     }
     return NULL;
+}
+
+bool td_stream_is_default(const struct td_stream_options *o)
+{
+    return td_bytes_equal(o->name, td_str_of(TD_STREAM_DEFAULT));
+}
+
+const char *td_stream_default_check(const struct td_stream_options *o)
+{
+    if (!td_stream_is_default(o) ||
+        (o->patterns_len == 1 &&
+         td_bytes_equal(o->patterns[0], td_str_of(">"))))
+        return NULL;
+    return "patterns of the stream " TD_STREAM_DEFAULT
+           " are not chosen: it takes what no other takes. Leave them out, or "
+           "choose another name";
 }
 
 const char *td_stream_options_check(const struct td_stream_options *o)

@@ -37,12 +37,16 @@ struct td_stream_options {
 };
 
 /* Reads a scanned msgpack map, and checks everything above; what is left out
- * has its default, unknown keys are errors here. NULL, or a static text that
- * says which option and why. */
+ * has its default (of patterns the default stream alone has one), unknown keys
+ * are errors here. NULL, or a static text that says which option and why. */
 const char *td_stream_options_read(struct td_stream_options *out,
                                    struct td_str map);
 /* The same checks for options that came another way. */
 const char *td_stream_options_check(const struct td_stream_options *o);
+/* The one that gives way to all others, and takes what they do not. */
+bool td_stream_is_default(const struct td_stream_options *o);
+/* Its patterns say so. A text as above; not of what a store holds already. */
+const char *td_stream_default_check(const struct td_stream_options *o);
 /* A whole map, of all options; reading it gives the same. The rows of it alone
  * without its head, to be part of a larger one: td_stream_options_rows, which
  * are TD_STREAM_OPTIONS_ROWS pairs. */

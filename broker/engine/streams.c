@@ -47,7 +47,7 @@ static bool takes(const struct td_stream *stream, const char *type, size_t len)
 
 static bool is_default(const struct td_stream *stream)
 {
-    return td_str_is(stream->options.name, TD_STREAM_DEFAULT);
+    return td_stream_is_default(&stream->options);
 }
 
 struct td_stream *td_stream_of(struct td_engine *e, struct td_route *route)
@@ -143,7 +143,7 @@ tidings_err td_stream_load(struct td_engine *e, uint32_t id,
 static const char *find_overlap(struct td_engine *e,
                                 const struct td_stream_options *options)
 {
-    if (td_str_is(options->name, TD_STREAM_DEFAULT))
+    if (td_stream_is_default(options))
         return NULL;
     for (struct td_stream *s = e->streams.all; s; s = s->hh.next) {
         for (uint32_t i = 0; i < s->options.patterns_len && !is_default(s);
@@ -198,11 +198,14 @@ tidings_err td_stream_check(struct td_engine *e,
     const struct td_stream *there = td_stream_find(e, options->name);
 
     *text = "";
+    if (there && td_stream_options_equal(&there->options, options))
+        return TIDINGS_OK;
+    *text = td_stream_default_check(options);
+    if (*text)
+        return TIDINGS_EINVAL;
     if (there) {
         *text = "a stream of that name has other options";
-        return td_stream_options_equal(&there->options, options)
-                   ? TIDINGS_OK
-                   : TIDINGS_EEXIST;
+        return TIDINGS_EEXIST;
     }
     if (options->storage == TD_ON_DISK && !e->streams.store) {
         *text = "the broker has no data folder: start it with --data DIR, or "

@@ -154,7 +154,7 @@ static bool lists(struct fixture *f, const char *call, const char *name)
 static void test_config_declares_before_it_listens(void **state)
 {
     static const char text[] =
-        ORDERS "- {name: events, patterns: [user.>], max_events: 7}\n"
+        ORDERS "- {name: events, max_events: 7}\n"
                "- {name: live, patterns: [live.>], storage: memory}\n"
                "groups:\n"
                "- {stream: orders, group: billing, start: all}\n";
@@ -164,7 +164,7 @@ static void test_config_declares_before_it_listens(void **state)
     start_with(f, text);
     for (int round = 0; round < 2; round++) { /* the second finds them there */
         check_stream(f, "orders", "order.>", 100);
-        check_stream(f, "events", "user.>", 7); /* not the default one */
+        check_stream(f, "events", ">", 7); /* not as it is by default */
         assert_true(lists(f, "stream.list", "live"));
         assert_true(lists(f, "group.list", "billing"));
         sys_peer_close(&f->peer);
@@ -196,6 +196,9 @@ static void test_config_that_is_bad_is_not_started(void **state)
 
     check_gives_up(f, "\nlisen: []\n", 2, "tidings.yaml:3: Unexpected key");
     check_gives_up(f, "log_level: loud\n", 2, "tidings.yaml:2: log_level loud");
+    check_gives_up(f, "streams:\n- {name: events, patterns: [user.>]}\n", 2,
+                   "tidings.yaml:3: patterns of the stream events are not "
+                   "chosen");
 }
 
 static void test_config_is_checked_without_a_start(void **state)

@@ -80,6 +80,7 @@ static const char whole[] = "# all there is\n"
                             "    compact: true\n"
                             "    tombstone: 1h\n"
                             "  - {name: live, patterns: [l], storage: memory}\n"
+                            "  - {name: events, max_age: 90d}\n"
                             "groups:\n"
                             "  - stream: orders\n"
                             "    group: billing\n"
@@ -101,7 +102,7 @@ static void test_config_streams_land_in_their_members(void **state)
 
     assert_non_null(c);
     d = td_config_declared(c);
-    assert_int_equal(d->streams_len, 2);
+    assert_int_equal(d->streams_len, 3);
     assert_true(is(d->streams[0].name, "orders"));
     assert_int_equal(d->streams[0].patterns_len, 2);
     assert_true(is(d->streams[0].patterns[0], "order.>"));
@@ -123,6 +124,9 @@ static void test_config_streams_land_in_their_members(void **state)
     assert_int_equal(d->streams[1].on_full, TD_DISCARD_OLD);
     assert_int_equal(d->streams[1].storage, TD_IN_MEMORY);
     assert_false(d->streams[1].keyed);
+    assert_int_equal(d->streams[2].patterns_len, 1); /* of that one alone */
+    assert_true(is(d->streams[2].patterns[0], ">"));
+    assert_int_equal(d->streams[2].max_age_ms, 90 * 86400000LL);
     td_config_free(c);
 }
 
@@ -249,6 +253,8 @@ static const struct {
     {S "- name: t\n  patterns: [b.c, '*']\n", 6,
      "pattern * overlaps with a of stream s"},
     {S "- name: s\n  patterns: [b]\n", 5, "second stream s"},
+    {S "- name: events\n  patterns: [b]\n", 6, "takes what no other takes"},
+    {"streams:\n- name: events\n  patterns: ['>', $a]\n", 3, "$"},
     /* groups */
     {G "  start: soon\n", 4, "start soon: expected new, all"},
     {G "  start: 0\n", 4, "1 or more"},

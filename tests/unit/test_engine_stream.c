@@ -139,6 +139,11 @@ static void test_stream_is_chosen_by_type(void **state)
     assert_int_equal(call_code(s, "pub", "stream.add",
                                "{\"name\" \"p\" \"patterns\" [\"*.a\"]}"),
                      TIDINGS_EINVAL);
+    assert_int_equal(call_code(s, "pub", "stream.add",
+                               "{\"name\" \"events\" \"patterns\" [\"x\"]}"),
+                     TIDINGS_EINVAL);
+    assert_int_equal(call_code(s, "pub", "stream.add", "{\"name\" \"events\"}"),
+                     TIDINGS_OK);
 }
 
 /* One batch of these pieces, with options in the notation of mp.h. */

@@ -83,6 +83,7 @@ static const struct {
     {"{" S "\"patterns\" [" SIXTEEN "]}", NULL},
     {"{" S "\"patterns\" [\">\"]}", NULL},
     {"{" S "\"patterns\" [\"a.*\" \"a\" \"a.*.b\"]}", NULL},
+    {"{\"name\" \"events\"}", NULL},
     {"{" S P "\"max_age_ms\" " TOP "}", NULL},
     {"{" S P "\"max_bytes\" " TOP " \"max_events\" " TOP "}", NULL},
     {"{" S P "\"dedup_ms\" 0 \"dedup_events\" 1048576}", NULL},
@@ -226,6 +227,23 @@ static void test_stream_options_check_alone(void **state)
     assert_non_null(strstr(td_stream_options_check(&o), "storage"));
 }
 
+/* The default stream takes what no other takes, whoever declares it. */
+static void test_stream_options_of_the_default_one(void **state)
+{
+    struct td_stream_options o = {.patterns = {td_str_of("a"), td_str_of("b")},
+                                  .patterns_len = 2};
+
+    (void)state;
+    o.name = td_str_of("event");
+    assert_null(td_stream_default_check(&o));
+    o.name = td_str_of("events");
+    assert_non_null(strstr(td_stream_default_check(&o), "patterns"));
+    o.patterns_len = 1;
+    assert_non_null(strstr(td_stream_default_check(&o), "patterns"));
+    o.patterns[0] = td_str_of(">");
+    assert_null(td_stream_default_check(&o));
+}
+
 static void test_stream_options_there_and_back(void **state)
 {
     (void)state;
@@ -339,6 +357,7 @@ int main(void)
         cmocka_unit_test(test_stream_options_land_in_their_members),
         cmocka_unit_test(test_stream_options_are_checked),
         cmocka_unit_test(test_stream_options_check_alone),
+        cmocka_unit_test(test_stream_options_of_the_default_one),
         cmocka_unit_test(test_stream_options_there_and_back),
         cmocka_unit_test(test_stream_options_rows_are_as_many_as_they_say),
         cmocka_unit_test(test_stream_options_equal_looks_at_each),

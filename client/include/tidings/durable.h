@@ -379,8 +379,9 @@ enum tidings_storage { TIDINGS_STORE_DISK, TIDINGS_STORE_MEMORY };
 struct tidings_stream_options {
     const char *name;            /* 1..64 of [A-Za-z0-9_.-] */
     const char *const *patterns; /* what it takes; no other stream may take any
-                                    of it */
-    size_t patterns_len;         /* 1..16 */
+                                    of it. Of "events", which takes what no
+                                    other takes, ">" */
+    size_t patterns_len;         /* 1..16; of "events" also 0: that one */
     uint64_t max_age_ms;         /* older events are deleted; 0: never */
     uint64_t max_bytes;          /* more is deleted, or rejected; 0: no bound */
     uint64_t max_events;         /* the same */
