@@ -78,7 +78,7 @@ static void pack_group(struct td_engine *e, msgpack_packer *pk,
     td_pack_uint(pk, "stale", n->stale);
     td_pack_uint(pk, "expired", n->expired);
     td_pack_uint(pk, "expirytime", n->expirytime);
-    pack_bool(pk, "full", td_full_room(c) == 0);
+    pack_bool(pk, "full", td_full_is(c));
     pack_bool(pk, "paused", td_consumer_is_paused(e, c));
     td_pack_uint(pk, "paused_until_ms", (uint64_t)c->paused_until_ms);
 }

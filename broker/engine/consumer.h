@@ -86,7 +86,7 @@ struct td_consumer {
     uint64_t overtaken_from; /* … from this sequence on */
     int64_t overtaken_ms;    /* not logged again before */
     uint64_t sifted; /* the queue has nothing that is gone below this one */
-    bool hungry;             /* in the list */
+    bool hungry;     /* in the list */
     struct td_consumer *hungry_prev;
     struct td_consumer *hungry_next;
     uint64_t newest_to;  /* below it only the newest of each name; 0: all … */
@@ -253,7 +253,9 @@ void td_overtaken_tell_again(struct td_engine *e, struct td_sub *sub,
 /* full.c */
 /* How many more it may be fed until something is settled. */
 uint64_t td_full_room(const struct td_consumer *c);
-/* Tells of it when that is none. */
+/* That is none, and all that it was fed is with members, or was. */
+bool td_full_is(const struct td_consumer *c);
+/* Tells of it when it is. */
 void td_full_look(struct td_engine *e, struct td_consumer *c);
 
 /* again.c: what comes back. The reason is taken over by td_again() and

@@ -20,10 +20,22 @@ uint64_t td_full_room(const struct td_consumer *c)
     return room < TD_ACK_GAP_MAX - gap ? room : TD_ACK_GAP_MAX - gap;
 }
 
+/* What waits for a member's credit is not held up by the group. */
+bool td_full_is(const struct td_consumer *c)
+{
+    return td_full_room(c) == 0 && td_consumer_queued(c) == 0;
+}
+
+/* Without those that wait until members have credit. */
+static uint64_t begun(const struct td_consumer *c)
+{
+    return td_deal_has_room(c->group) ? c->out : c->out - td_consumer_queued(c);
+}
+
 /* So far that being full again is news. */
 static bool has_eased(const struct td_consumer *c)
 {
-    return c->out <= c->options.max_in_flight / 2 &&
+    return begun(c) <= c->options.max_in_flight / 2 &&
            (c->cursor < c->settled.floor ||
             c->cursor - c->settled.floor <= TD_ACK_GAP_MAX / 2);
 }
@@ -48,8 +60,7 @@ void td_full_look(struct td_engine *e, struct td_consumer *c)
 {
     if (c->full_told && has_eased(c))
         c->full_told = false;
-    if (c->full_told || td_full_room(c) > 0 ||
-        c->cursor >= c->stream->kept.next)
+    if (c->full_told || !td_full_is(c) || c->cursor >= c->stream->kept.next)
         return;
     if (e->now_ms < c->full_ms) {
         td_consumer_wake_at(e, c, c->full_ms);

@@ -227,7 +227,7 @@ static const char *state_of(struct td_engine *e, const struct td_consumer *c)
 {
     if (td_consumer_is_paused(e, c))
         return "paused";
-    if (td_full_room(c) == 0)
+    if (td_full_is(c))
         return "full";
     return c->group->members ? "running" : "idle";
 }

@@ -252,7 +252,7 @@ void dur_marks_read(struct dur *d)
             dur_seen(d, DUR_SEEN_REDELIVERED);
         if (c->paused)
             dur_seen(d, DUR_SEEN_PAUSED);
-        if (c->out >= c->options.max_in_flight)
+        if (td_full_is(c))
             dur_seen(d, DUR_SEEN_FULL_GROUP);
     }
 }

@@ -128,6 +128,74 @@ static void test_full_by_one_that_is_not_settled(void **state)
     assert_int_equal(events_to(s->f, "one"), TD_ACK_GAP_MAX + CHUNK);
 }
 
+/* A member with credit for two, in a group of four. */
+static void begin_small(struct streams *s, const char *policy)
+{
+    hello(s->f, "pub");
+    hello(s->f, "one");
+    givef(s->f, "one",
+          "[5 1 1 \">\" {\"events\" 2 \"bytes\" 100000000"
+          " \"stream\" \"events\" \"group\" \"g\" \"max_in_flight\" 4"
+          " \"group_policy\" \"%s\"}]",
+          policy);
+    put(s, "pub", "a", 20, 1, 0);
+    settle_down(s);
+}
+
+/* Of what it was delivered it has taken so many, and may have so many. */
+static void allow(struct streams *s, uint32_t taken, uint32_t limit)
+{
+    givef(s->f, "one", "[9 %u [[1 %u %u 100000000]]]", messages_to(s->f, "one"),
+          taken, limit);
+    settle_down(s);
+}
+
+/* What was read for members that have no credit fills no group. */
+static void test_full_is_what_members_have(void **state)
+{
+    static const char *const policies[] = {"round_robin", "least_pending",
+                                           "single", "key"};
+    struct streams *s = *state;
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(policies); i++) {
+        if (i > 0) {
+            teardown_streams(state);
+            setup_streams(state);
+            s = *state;
+        }
+        begin_small(s, policies[i]);
+        assert_int_equal(events_to(s->f, "one"), 2);
+        assert_false(is_full(s));
+        assert_int_equal(told_full(s, "one"), 0);
+        assert_true(
+            is_text(text_of(row_of(stats(s->f, "consumers", 0), "consumers", 0),
+                            "state"),
+                    "running"));
+        allow(s, 0, 4);
+        assert_int_equal(events_to(s->f, "one"), 4);
+        assert_row(policies[i], is_full(s) && told_full(s, "one") == 1);
+    }
+}
+
+/* What comes into the queue when all were settled does not hide that. */
+static void test_full_again_after_others_were_read(void **state)
+{
+    struct streams *s = *state;
+
+    begin_small(s, "round_robin");
+    allow(s, 0, 4);
+    allow(s, 0, 5);
+    settle(s, "one", TD_ACK, 1, 4); /* four more are read, and one is sent */
+    assert_int_equal(events_to(s->f, "one"), 5);
+    assert_false(is_full(s));
+    pass(s->f, 1200);
+    settle_down(s);
+    assert_int_equal(told_full(s, "one"), 1);
+    allow(s, 4, 8);
+    assert_true(is_full(s));
+    assert_int_equal(told_full(s, "one"), 2);
+}
+
 /* Operators see it in the counters as well. */
 static void test_full_shows_in_stats(void **state)
 {
@@ -181,6 +249,8 @@ int main(void)
         TEST_STREAM(test_full_is_told_again),
         TEST_STREAM(test_full_again_is_told_after_a_second),
         TEST_STREAM(test_full_by_one_that_is_not_settled),
+        TEST_STREAM(test_full_is_what_members_have),
+        TEST_STREAM(test_full_again_after_others_were_read),
         TEST_STREAM(test_full_shows_in_stats),
     };
 
