@@ -16,6 +16,7 @@
  *   durable_named.c    that has a name, and holds it alone
  *   durable_publish.c  what it publishes, and what is confirmed
  *   durable_member.c   what it is delivered, and what its handlers say
+ *   durable_fetch.c    … or what waits until it is fetched
  *   durable_operator.c who declares streams and groups, and redrives
  *   durable_book.c     what is true of streams
  *   durable_schedule.c … of what waits for its time
@@ -60,6 +61,10 @@
     X(NAKED, "an event is naked")                                              \
     X(RELEASED, "an event is released")                                        \
     X(TERMED, "an event is termed")                                            \
+    X(FETCHED, "an event is fetched")                                          \
+    X(HELD, "… or waits for that, and the broker is told")                     \
+    X(GIVEN_BACK, "… or goes back, as nobody fetches it in time")              \
+    X(HELD_LOST, "… or was taken away, as the broker was told too late")       \
     X(STALE, "a settlement comes too late")                                    \
     X(TIMED_OUT, "an event is not settled in time")                            \
     X(LOST, "an event is lost with its member")                                \

@@ -90,6 +90,8 @@ static void choose_work(struct dur *d)
     cf->polite = sim_chance(r, 600);
     cf->window = (uint64_t)(sim_chance(r, 500) ? sim_between(r, 1, 20) : 1000);
     cf->churn = (unsigned)sim_between(r, 20, 300);
+    cf->pulls = maybe(r, 600, (unsigned)sim_between(r, 100, 1000));
+    cf->fetches = (unsigned)sim_between(r, 10, 600);
     cf->expiries = maybe(r, 400, (unsigned)sim_between(r, 10, 500));
     if (d->streams[1].keyed)
         cf->empties = maybe(r, 700, (unsigned)sim_between(r, 10, 300));

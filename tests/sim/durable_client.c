@@ -62,6 +62,11 @@ static void port_gap(void *ctx, struct td_csub *csub, const struct td_gap *gap)
     dur_say(client->d, "client %u: %s", client->index, gap->text);
 }
 
+static void port_lost(void *ctx, struct td_csub *csub, uint64_t last)
+{
+    dur_fetch_lost(ctx, csub, last);
+}
+
 static void port_status(void *ctx, enum tidings_status_kind kind,
                         tidings_err err, const char *text, struct td_csub *csub,
                         uint64_t count)
@@ -92,6 +97,7 @@ void dur_client_start(struct dur *d, struct dur_client *client)
                  .close = port_close,
                  .send = port_send,
                  .gap = port_gap,
+                 .lost = port_lost,
                  .confirmed = port_confirmed,
                  .status = port_status},
     };
@@ -151,6 +157,7 @@ int64_t dur_client_next_ms(const struct dur_client *client)
         next = least(next, dur_pipe_next_ms(&client->link->down));
         next = least(next, client->link->tell_client_ms);
     }
+    next = least(next, dur_fetch_ms(client));
     return least(least(next, client->act_ms), dur_work_ms(client));
 }
 
@@ -203,6 +210,7 @@ static void act(struct dur_client *client)
     }
     if (d->ready)
         dur_member_act(client);
+    dur_fetch_act(client);
     client->act_ms =
         d->now_ms + 1 + sim_between(&d->random, 0, d->config.act_ms);
     if (d->healing)
@@ -225,6 +233,7 @@ void dur_client_run(struct dur_client *client)
     if (!client->up)
         return;
     dur_confirmed(client);
+    dur_fetch(client);
     dur_handle(client);
     if (client->act_ms <= d->now_ms)
         act(client);

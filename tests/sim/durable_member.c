@@ -24,12 +24,14 @@ void dur_subscribe(struct dur_client *client, uint32_t stream, uint32_t group)
     struct dur *d = client->d;
     const struct dur_group *g = group < READER ? &d->groups[group] : NULL;
     bool newest = !g && sim_chance(&d->random, 500);
+    bool pulls = g && sim_chance(&d->random, d->config.pulls);
     const struct tidings_sub_options options = {
         .window_events = d->config.window,
         .window_bytes = 2u << 20,
         .stream = d->streams[stream].name,
         .group = g ? g->name : NULL,
         .group_policy = g ? (enum tidings_group_policy)g->share : 0,
+        .pull = pulls,
         .start = {.kind = newest ? TIDINGS_START_LAST : TIDINGS_START_ALL},
     };
     struct dur_sub *sub = dur_sub_of(client, NULL);
@@ -45,8 +47,9 @@ void dur_subscribe(struct dur_client *client, uint32_t stream, uint32_t group)
     sub->stream = stream;
     sub->group = group;
     sub->newest = newest;
-    dur_say(d, "client %u subscribes to %s, group %s", client->index,
-            options.stream, g ? g->name : "none");
+    sub->pulls = pulls;
+    dur_say(d, "client %u subscribes to %s, group %s%s", client->index,
+            options.stream, g ? g->name : "none", pulls ? ", pulls" : "");
 }
 
 static void forget_ended(struct dur_client *client)
@@ -137,22 +140,14 @@ bool dur_reader_waits(const struct dur_client *client)
 
 /* ---- receiving ---- */
 
-static void add_work(struct dur_client *client, const struct dur_sub *sub,
-                     uint64_t tag, uint64_t sequence)
+void dur_work_begin(struct dur_client *client, struct dur_work *w)
 {
     struct dur *d = client->d;
     struct sim_random *r = &d->random;
+    const struct dur_group *g = &d->groups[w->group];
     const struct dur_event *event =
-        dur_event_at(d, &d->streams[sub->stream], sequence);
-    const struct dur_group *g = &d->groups[sub->group];
-    struct dur_work *w = dur_alloc(sizeof(*w));
+        dur_event_at(d, &d->streams[g->stream], w->sequence);
 
-    w->sub = sub->csub->number;
-    w->session = client->c.incarnation;
-    w->tag = tag;
-    w->sequence = sequence;
-    w->group = sub->group;
-    w->key = event ? event->key : 0;
     w->due_ms = d->now_ms;
     w->lapsed = event && dur_has_expired(d, event);
     if (w->lapsed)
@@ -161,6 +156,26 @@ static void add_work(struct dur_client *client, const struct dur_sub *sub,
         w->due_ms += sim_between(r, 0, d->config.handler_ms);
     if (!d->healing && sim_chance(r, d->config.lates))
         w->due_ms += g->ack_wait_ms;
+}
+
+static void add_work(struct dur_client *client, const struct dur_sub *sub,
+                     uint64_t tag, uint64_t sequence)
+{
+    struct dur *d = client->d;
+    const struct dur_event *event =
+        dur_event_at(d, &d->streams[sub->stream], sequence);
+    struct dur_work *w = dur_alloc(sizeof(*w));
+
+    w->sub = sub->csub->number;
+    w->session = client->c.incarnation;
+    w->tag = tag;
+    w->sequence = sequence;
+    w->group = sub->group;
+    w->key = event ? event->key : 0;
+    w->waits = sub->pulls;
+    w->due_ms = DUR_NEVER;
+    if (!w->waits)
+        dur_work_begin(client, w);
     DL_APPEND(client->work, w);
 }
 
@@ -367,7 +382,7 @@ static struct dur_work *due(struct dur_client *client)
 
     DL_FOREACH(client->work, w)
     {
-        if (w->due_ms <= client->d->now_ms || client->d->healing)
+        if (!w->waits && (w->due_ms <= client->d->now_ms || client->d->healing))
             return w;
     }
     return NULL;

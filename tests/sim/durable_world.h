@@ -74,6 +74,8 @@ struct dur_config {
     bool polite; /* what follows a key that failed is given back */
     uint64_t window;
     unsigned churn;
+    unsigned pulls;   /* per mille of memberships */
+    unsigned fetches; /* … of turns of those: a call of them begins or ends */
     unsigned expiries; /* … of events: they expire */
     unsigned empties;  /* … of events: tombstones */
     unsigned compact;  /* … of events: for a stream that is compacted */
@@ -436,6 +438,15 @@ struct dur_sub {
     bool newest;      /* it has asked for the last of each name */
     uint64_t epoch;   /* of the broker that it had it from */
     uint64_t session; /* incarnation */
+    /* of one that pulls */
+    bool pulls;
+    uint64_t asked;     /* events, by a call that waits */
+    int64_t fetched_ms; /* when nothing waited for a call */
+    int64_t hold_ms;    /* the broker is to be told what is in hand … */
+    int64_t held_ms;    /* … and was then, … */
+    uint64_t held;      /* … of all up to this tag */
+    uint64_t lost;      /* up to this tag it has taken away what waits; 0 */
+    uint64_t connects;  /* when it looked last */
 };
 
 /* An event with its handler. */
@@ -448,6 +459,7 @@ struct dur_work {
     uint64_t sequence;
     uint32_t group;
     uint8_t key;
+    bool waits;  /* to be fetched */
     bool lapsed; /* it came too late: nobody is to have it */
     int64_t due_ms;
 };
@@ -496,6 +508,18 @@ void dur_take(struct dur_client *client, const struct td_delivery *d);
 void dur_handle(struct dur_client *client);
 void dur_drop_work(struct dur_client *client);
 int64_t dur_work_ms(const struct dur_client *client);
+/* A handler begins with it. */
+void dur_work_begin(struct dur_client *client, struct dur_work *w);
+
+/* ---- members that pull ---- */
+
+void dur_fetch(struct dur_client *client);
+/* Now and then: somebody calls, or does not any more. */
+void dur_fetch_act(struct dur_client *client);
+/* The broker says that what waits was taken away, up to a tag. */
+void dur_fetch_lost(struct dur_client *client, const struct td_csub *csub,
+                    uint64_t last);
+int64_t dur_fetch_ms(const struct dur_client *client);
 
 /* ---- operator ---- */
 
