@@ -10,7 +10,8 @@
  *   durable_world.c    the loop, and the end
  *   durable_choose.c   what a seed makes of the world; what goes wrong
  *   durable_net.c      links
- *   durable_broker.c   the broker's process, and its store
+ *   durable_broker.c   the broker's process
+ *   durable_store.c    … and its store
  *   durable_client.c   a client's process around td_client
  *   durable_event.c    events, and how each is told from all others
  *   durable_named.c    that has a name, and holds it alone

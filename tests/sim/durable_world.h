@@ -252,6 +252,13 @@ void dur_broker_turn(struct dur *d);
 struct td_session *dur_broker_session(struct dur *d,
                                       const struct dur_link *link);
 
+/* ---- its store ---- */
+
+/* It commits and reads some of what waits, … */
+void dur_store_turn(struct dur *d);
+/* … and this says when it will, if something waits. */
+void dur_store_schedule(struct dur *d);
+
 /* ---- events: known by number, from 1 on ---- */
 
 uint32_t dur_event_new(struct dur *d, const struct dur_event *event);
