@@ -50,6 +50,11 @@
     X(COMMIT_IO, "a commit fails for good")                                    \
     X(NO_ROOM, "the disk is full but for the reserve")                         \
     X(READ_FAILED, "a read fails")                                             \
+    X(COMMIT_EACH, "each n-th commit fails")                                   \
+    X(COMMIT_NONE, "… or all do, for a while")                                 \
+    X(READ_EACH, "each n-th read fails")                                       \
+    X(READ_NONE, "… or all do, for a while")                                   \
+    X(LOAD_FAILED, "a broker cannot read its store, and starts anew")          \
     X(SLOW_STORE, "the store answers late")                                    \
     X(CONFIRMED_OS, "an event is confirmed at os")                             \
     X(CONFIRMED_DISK, "… and at disk")                                         \

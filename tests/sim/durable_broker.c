@@ -72,6 +72,7 @@ void dur_broker_start(struct dur *d)
     };
 
     b->store = options.store = td_model_open(d->model);
+    dur_store_opened(d);
     DUR_CHECK(d, b->store && !td_engine_new(&b->engine, &options, d->now_ms),
               "out of memory");
     b->restart_ms = DUR_NEVER;
@@ -157,8 +158,7 @@ void dur_broker_end(struct dur *d, enum dur_end how)
         stop(d);
     else
         crash(d, how);
-    td_model_fail(d->model, 0, TIDINGS_OK);
-    td_model_fail_read(d->model, 0, TIDINGS_OK);
+    dur_store_closed(d);
     b->engine = NULL;
     b->store = NULL;
     b->loaded = false;
@@ -192,7 +192,7 @@ int64_t dur_broker_next_ms(const struct dur *d)
         next = least(next, link->tell_broker_ms);
     }
     next = next < b->busy_ms ? b->busy_ms : next;
-    return least(next, least(b->store_ms, b->roomy_ms));
+    return least(next, least(b->store_ms, least(b->roomy_ms, b->well_ms)));
 }
 
 static void hand_over(struct dur *d, struct dur_link *link,
@@ -245,6 +245,11 @@ static void engine_turn(struct dur *d)
         handed = receive(d);
     b->wake_ms = td_engine_flush(b->engine, d->now_ms);
     if (!b->loaded && td_engine_is_loaded(b->engine, &err)) {
+        if (err && dur_store_did_fail(d)) {
+            dur_seen(d, DUR_SEEN_LOAD_FAILED);
+            dur_broker_end(d, DUR_KILL);
+            return;
+        }
         DUR_CHECK(d, !err, "the store cannot be read: %s",
                   tidings_err_text(err));
         DUR_CHECK(d, b->engine->streams.lost_states == 0,
@@ -275,13 +280,7 @@ void dur_broker_turn(struct dur *d)
     if (!b->engine) {
         dur_broker_start(d);
     } else {
-        if (b->roomy_ms <= d->now_ms) {
-            b->roomy_ms = DUR_NEVER;
-            td_model_limit(d->model, 0, 0);
-            dur_say(d, "the disk has room");
-        }
-        if (b->store_ms <= d->now_ms)
-            dur_store_turn(d);
+        dur_store_turn(d);
         engine_turn(d);
     }
     dur_store_schedule(d);

@@ -53,6 +53,22 @@ static void choose_group(struct dur *d, uint32_t index)
     g->backoff_ms = (uint32_t)sim_between(r, 1, 500);
 }
 
+/* A store that fails again and again, in its own way. */
+static void choose_store(struct dur *d)
+{
+    static const tidings_err errs[3] = {TIDINGS_EFULL, TIDINGS_ENOMEM,
+                                        TIDINGS_ELIMIT};
+    struct sim_random *r = &d->random;
+    struct dur_config *cf = &d->config;
+
+    cf->commit_err = errs[sim_below(r, 3)];
+    cf->read_err = sim_chance(r, 700) ? TIDINGS_EIO : TIDINGS_ENOMEM;
+    cf->commit_every = maybe(r, 150, (unsigned)sim_between(r, 2, 20));
+    cf->read_every = maybe(r, 150, (unsigned)sim_between(r, 2, 20));
+    cf->load_fails = maybe(r, 200, (unsigned)sim_between(r, 100, 600));
+    cf->ailing = maybe(r, 200, 2);
+}
+
 static void choose_faults(struct dur *d)
 {
     struct sim_random *r = &d->random;
@@ -74,6 +90,7 @@ static void choose_faults(struct dur *d)
         d->streams[2].memory) /* it goes with its broker */
         cf->kill = cf->power = cf->stop = cf->broken = 0;
     cf->commit_fails = maybe(r, 350, (unsigned)sim_between(r, 1, 60));
+    choose_store(d);
 }
 
 static void choose_work(struct dur *d)
@@ -213,10 +230,10 @@ static void fail_read(struct dur *d)
 static void happen(struct dur *d)
 {
     const struct dur_config *cf = &d->config;
-    const unsigned weights[] = {
-        cf->kill,   cf->power,      cf->stop, cf->link,
-        cf->silent, cf->client,     cf->slow, cf->disk_full,
-        cf->broken, cf->read_fails, 1};
+    const unsigned weights[] = {cf->kill,       cf->power,     cf->stop,
+                                cf->link,       cf->silent,    cf->client,
+                                cf->slow,       cf->disk_full, cf->broken,
+                                cf->read_fails, cf->ailing,    1};
     uint64_t sum = 0;
     uint64_t n;
     unsigned what = 0;
@@ -249,6 +266,9 @@ static void happen(struct dur *d)
         break;
     case 9:
         fail_read(d);
+        break;
+    case 10:
+        dur_store_ail(d);
         break;
     default:
         break; /* nothing, for once */

@@ -155,9 +155,7 @@ static void heal(struct dur *d)
     d->config.delay_max_ms = 1;
     d->config.turn_ms = d->config.store_ms = 0;
     d->broker.slow_until_ms = 0;
-    td_model_limit(d->model, 0, 0);
-    td_model_fail(d->model, 0, TIDINGS_OK);
-    td_model_fail_read(d->model, 0, TIDINGS_OK);
+    dur_store_heal(d);
     if (d->broker.broken)
         dur_broker_end(d, DUR_STOP);
     if (d->broker.store_ms != DUR_NEVER)
@@ -246,7 +244,7 @@ void dur_run(struct sim_result *out, uint64_t seed, bool verbose)
     d->verbose = verbose;
     d->random.state = seed * 0x2545f4914f6cdd1du + 1;
     d->fault_ms = d->broker.restart_ms = d->broker.roomy_ms = DUR_NEVER;
-    d->broker.store_ms = DUR_NEVER;
+    d->broker.store_ms = d->broker.well_ms = DUR_NEVER;
     d->model = td_model_new();
     if (!d->model)
         abort();

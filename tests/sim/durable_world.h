@@ -58,12 +58,17 @@ struct dur_config {
     int64_t faulty_ms;
     int64_t fault_every_ms;
     unsigned kill, power, stop, link, silent, client, slow, full, broken,
-        disk_full, read_fails; /* weights */
+        disk_full, read_fails, ailing; /* weights */
     int64_t delay_max_ms;
     int64_t turn_ms;
     int64_t store_ms; /* a commit takes up to so long */
     uint32_t group_max;
-    unsigned commit_fails; /* per mille of commits */
+    unsigned commit_fails;  /* per mille of commits */
+    uint32_t commit_every;  /* the n-th of them fails, 0: none does … */
+    uint32_t read_every;    /* … and of reads */
+    tidings_err commit_err; /* … with this … */
+    tidings_err read_err;   /* … or this */
+    unsigned load_fails;    /* per mille of starts */
     int64_t act_ms;
     uint32_t burst_max;
     unsigned keyed;
@@ -237,9 +242,11 @@ struct dur_broker {
     int64_t busy_ms;
     int64_t store_ms; /* when the store does something */
     int64_t slow_until_ms;
-    int64_t roomy_ms; /* the disk has room again */
-    bool broken;      /* the store has failed */
-    bool answered;    /* the next turn has something from it */
+    int64_t roomy_ms;  /* the disk has room again */
+    int64_t well_ms;   /* not everything fails any more */
+    uint32_t failures; /* of the model of the store, before it started */
+    bool broken;       /* the store has failed */
+    bool answered;     /* the next turn has something from it */
     uint32_t idle_turns;
     int64_t idle_at_ms;
 };
@@ -254,6 +261,13 @@ struct td_session *dur_broker_session(struct dur *d,
 
 /* ---- its store ---- */
 
+void dur_store_opened(struct dur *d);
+void dur_store_closed(struct dur *d);
+/* Since it was opened. */
+bool dur_store_did_fail(const struct dur *d);
+/* For a time no commit succeeds, or no read; and nothing fails any more. */
+void dur_store_ail(struct dur *d);
+void dur_store_heal(struct dur *d);
 /* It commits and reads some of what waits, … */
 void dur_store_turn(struct dur *d);
 /* … and this says when it will, if something waits. */
