@@ -41,7 +41,8 @@ void dur_expiry_sent(struct dur *d, const struct td_consumer *c,
                      const struct dur_event *event, uint64_t sequence,
                      int64_t since_ms)
 {
-    int64_t fed_ms = latest(event->at > 0 ? event->at_ms : 0,
+    /* one that was stored twice stands in two places */
+    int64_t fed_ms = latest(event->at == sequence ? event->at_ms : 0,
                             latest(d->broker.since_ms, since_ms));
 
     if (!dur_has_expired(d, event))
