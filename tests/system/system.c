@@ -1,5 +1,6 @@
 #include "tests/system/system.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -35,6 +36,15 @@ int sys_stop(struct td_proc *p, int signal_number)
     if (td_proc_exit_code(p) != 0)
         fail_msg("wait status %d: %s", p->status, td_proc_errors(p));
     return (int)(td_proc_now_ms() - start_ms);
+}
+
+bool sys_says(struct td_proc *p, const char *words)
+{
+    int64_t end = td_proc_now_ms() + SYS_WAIT_MS;
+
+    while (!strstr(td_proc_errors(p), words) && td_proc_now_ms() < end)
+        poll(NULL, 0, 5);
+    return strstr(td_proc_errors(p), words) != NULL;
 }
 
 /* ---- a bus of this process ---- */

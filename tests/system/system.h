@@ -36,6 +36,9 @@ void sys_kill(struct td_proc *p);
 /** Signal it; it must exit 0 within SYS_STOP_MS. Gives how long it took. */
 int sys_stop(struct td_proc *p, int signal_number);
 
+/** Whether these words are in its log, within SYS_WAIT_MS. */
+bool sys_says(struct td_proc *p, const char *words);
+
 /* ---- a bus of this process ---- */
 
 struct sys_peer {

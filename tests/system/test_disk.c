@@ -287,15 +287,6 @@ static void cut_short(struct fixture *f)
     assert_int_equal(truncate(path, CUT_BYTES), 0);
 }
 
-static bool says(struct td_proc *p, const char *words)
-{
-    int64_t end = td_proc_now_ms() + SYS_WAIT_MS;
-
-    while (!strstr(td_proc_errors(p), words) && td_proc_now_ms() < end)
-        poll(NULL, 0, 5);
-    return strstr(td_proc_errors(p), words) != NULL;
-}
-
 static void test_file_that_is_cut_short_gives_nothing_wrong(void **state)
 {
     const struct tidings_sub_options options = {.stream = STREAM,
@@ -313,7 +304,7 @@ static void test_file_that_is_cut_short_gives_nothing_wrong(void **state)
     cut_short(f);
     assert_ok(
         tidings_subscribe(NULL, f->bus, "kept", on_event, &reading, &options));
-    assert_true(says(&f->broker.proc, "STORE-READ-ONLY"));
+    assert_true(sys_says(&f->broker.proc, "STORE-READ-ONLY"));
     expect_store(f, "failed");
     assert_err(publish_one(f, LARGE + 1), TIDINGS_EIO);
     live_goes_on(f, 100);
@@ -324,7 +315,7 @@ static void test_file_that_is_cut_short_gives_nothing_wrong(void **state)
     assert_true(td_proc_start(&f->broker.proc, argv));
     assert_true(td_proc_wait(&f->broker.proc, SYS_WAIT_MS));
     assert_int_equal(td_proc_exit_code(&f->broker.proc), 1);
-    assert_true(says(&f->broker.proc, "is cut short"));
+    assert_true(sys_says(&f->broker.proc, "is cut short"));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
