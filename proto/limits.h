@@ -73,6 +73,7 @@
 #define TD_GRACE_MS 15000     /* a session away is kept so long (--grace) */
 #define TD_GRACE_MS_MAX 3600000
 #define TD_ADVISE_MS 1000     /* between advisories of a kind on one queue */
+#define TD_ROOM_TELL_MS 60000 /* between two lines that the disk is full */
 #define TD_LATE_MS 250        /* a broker called so late was stopped itself */
 #define TD_GREETING_MS 3000   /* connect and HELLO to WELCOME */
 #define TD_RETRY_MIN_MS 50    /* first reconnect */

@@ -105,6 +105,26 @@ void td_advise_full(struct td_engine *e, const struct td_consumer *c)
     td_buf_fini(&data);
 }
 
+/* ---- the store ---- */
+
+void td_advise_room(struct td_engine *e, bool full,
+                    const struct td_store_info *info)
+{
+    const char *type = full ? "$tidings.store.full" : "$tidings.store.ok";
+    struct td_buf data = {0};
+    msgpack_packer pk;
+
+    if (!is_wanted(e, type))
+        return;
+    msgpack_packer_init(&pk, &data, td_buf_pack_write);
+    msgpack_pack_map(&pk, 3);
+    td_pack_uint(&pk, "free_bytes", info->free_bytes);
+    td_pack_uint(&pk, "left_bytes", info->left_bytes);
+    td_pack_uint(&pk, "reserve_bytes", info->reserve_bytes);
+    publish(e, type, &data);
+    td_buf_fini(&data);
+}
+
 /* ---- queues ---- */
 
 static void remember(struct td_engine *e, struct td_trouble *t,

@@ -86,7 +86,9 @@ static void take_back(struct td_engine *e, tidings_err err)
     td_confirm_failed(e, err);
     td_operate_failed(e, err);
     td_holders_failed(e, err);
-    if (!st->broken) /* that is told once */
+    if (err == TIDINGS_EFULL)
+        td_room_lacked(e);
+    else if (!st->broken) /* that is told once */
         td_log(&e->options.log, TD_LOG_ERROR, "STORE-FAILED",
                "a commit failed: %s; nothing of it was confirmed",
                tidings_err_text(err));
@@ -131,7 +133,7 @@ void td_commit_answers(struct td_engine *e)
         else
             td_read_answered(e, answer);
         td_store_answer_free(answer);
-        td_commit_look_at_room(e);
+        td_room_look(e);
     }
     if (st->stuck && st->flown.len == 0)
         take_back(e, TIDINGS_ENOMEM);

@@ -185,38 +185,6 @@ static void give_up(struct td_engine *e)
     st->turn_bytes = 0;
 }
 
-void td_commit_look_at_room(struct td_engine *e)
-{
-    struct td_store_info info;
-
-    e->streams.store->face->info(e->streams.store, &info);
-    e->streams.no_room = info.free_bytes == 0;
-    if (info.failed && !e->streams.broken)
-        td_log(&e->options.log, TD_LOG_ERROR, "STORE-READ-ONLY",
-               "the data folder can be written no more: streams take nothing "
-               "until the broker is started anew; look at it with `tidings "
-               "store verify` first");
-    e->streams.broken = info.failed;
-}
-
-#define ROOM_MS 1000
-
-/* What is refused for want of room asks the store for nothing, and the store
- * looks anew when it commits: something has to be committed now and then. */
-int64_t td_commit_tick(struct td_engine *e)
-{
-    struct td_streams *st = &e->streams;
-
-    if (!st->no_room || st->broken)
-        return TD_NEVER;
-    if (e->now_ms >= st->room_ms) {
-        st->room_ms = e->now_ms + ROOM_MS;
-        if (st->flown.len == 0)
-            td_commit_ticket(e);
-    }
-    return st->room_ms;
-}
-
 /* A ticket was given out for what groups have to write, and they do not yet. */
 static bool waits(struct td_engine *e)
 {
@@ -256,5 +224,5 @@ void td_commit_flush(struct td_engine *e)
     st->store->face->submit(st->store, &st->txn, st->turn);
     st->turn = 0;
     st->turn_bytes = 0;
-    td_commit_look_at_room(e);
+    td_room_look(e);
 }

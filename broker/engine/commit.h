@@ -120,13 +120,19 @@ tidings_err td_commit_refuses(const struct td_engine *e);
 uint64_t td_commit_last(const struct td_engine *e);
 void td_commit_forget_producer(struct td_engine *e,
                                const struct td_producer *p);
-/* Looks whether there is room again; returns when to look next. */
-int64_t td_commit_tick(struct td_engine *e);
 /* Submits what the turn has written. */
 void td_commit_flush(struct td_engine *e);
-/* Whether the store has room, and can be written. */
-void td_commit_look_at_room(struct td_engine *e);
 bool td_commit_is_written(const struct td_engine *e, uint64_t ticket);
+
+/* room.c */
+/* Whether the store has room, and can be written. */
+void td_room_look(struct td_engine *e);
+/* A commit has failed for want of it. */
+void td_room_lacked(struct td_engine *e);
+/* The operator knows that there is none. */
+bool td_room_is_told(const struct td_engine *e);
+/* Looks whether there is room again, and tells; returns when to look next. */
+int64_t td_room_tick(struct td_engine *e);
 
 /* answers.c */
 /* Takes the store's answers. */

@@ -186,7 +186,7 @@ int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
     next = earlier(next, td_retain_tick(e));
     next = earlier(next, td_repeat_tick(e));
     next = earlier(next, td_newest_tick(e));
-    next = earlier(next, td_commit_tick(e));
+    next = earlier(next, td_room_tick(e));
     next = earlier(next, td_compact_tick(e));
     td_consumers_tick(e);
     td_feed_ready(e);

@@ -75,7 +75,18 @@ static void pack_schedule(const struct td_schedule *s, msgpack_packer *pk)
     td_pack_uint(pk, "unstored", s->unstored);
 }
 
-/* How the store is, in a word, what it found damaged, and what it has done. */
+/* How the store is, in a word. */
+static const char *store_word(const struct td_engine *e,
+                              const struct td_store_info *info)
+{
+    if (!e->streams.store)
+        return "none";
+    if (info->failed)
+        return "failed";
+    return info->free_bytes == 0 || td_room_is_told(e) ? "full" : "ok";
+}
+
+/* That, what it found damaged, and what it has done. */
 static void pack_store(const struct td_engine *e, msgpack_packer *pk)
 {
     struct td_store *store = e->streams.store;
@@ -83,11 +94,7 @@ static void pack_store(const struct td_engine *e, msgpack_packer *pk)
 
     if (store)
         store->face->info(store, &info);
-    td_pack_str(pk, "store",
-                td_str_of(!store                 ? "none"
-                          : info.failed          ? "failed"
-                          : info.free_bytes == 0 ? "full"
-                                                 : "ok"));
+    td_pack_str(pk, "store", td_str_of(store_word(e, &info)));
     td_pack_uint(pk, "store_damaged", info.damaged);
     td_pack_uint(pk, "store_used_bytes", info.used_bytes);
     td_pack_uint(pk, "store_file_bytes", info.file_bytes);

@@ -84,6 +84,15 @@ struct td_stream {
     int64_t trim_ms;      /* when to look at ages again */
 };
 
+/* Room on the disk: what was told of it. */
+struct td_room {
+    bool lacked;     /* a commit has failed for want of it */
+    bool told;       /* that there is none; that there is again, not yet */
+    int64_t look_ms; /* when to look again */
+    int64_t tell_ms; /* it is not told again before … */
+    int64_t back_ms; /* … nor that there is room */
+};
+
 extern const struct td_str td_no_str;
 
 struct td_streams {
@@ -112,9 +121,9 @@ struct td_streams {
                           ones before it are answered; 0: none */
     struct td_fifo flown; /* td_flown */
     size_t flown_bytes;
-    bool full;         /* too much is in flight: publishers get no credit */
-    bool no_room;      /* on the disk, but for the reserve … */
-    int64_t room_ms;   /* … and when to look again */
+    bool full;    /* too much is in flight: publishers get no credit */
+    bool no_room; /* on the disk, but for the reserve */
+    struct td_room room;
     bool broken;       /* the store has failed, and is read only */
     int64_t unread_ms; /* a read has failed: none is told again before then */
     int64_t again_ms;  /* after a commit that failed: until then groups write

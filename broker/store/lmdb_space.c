@@ -122,8 +122,11 @@ void td_lmdb_space(struct td_lmdb *s)
 
 void td_lmdb_space_left(struct td_lmdb *s)
 {
-    s->info.free_bytes =
-        more_than(s->room, s->options.reserve_bytes + td_lmdb_log_bytes(s));
+    uint64_t reserve = s->options.reserve_bytes;
+
+    s->info.left_bytes = more_than(s->room, td_lmdb_log_bytes(s));
+    s->info.free_bytes = more_than(s->info.left_bytes, reserve);
+    s->info.reserve_bytes = reserve;
 }
 
 /* An operation may change a page of every level, split one of them and the

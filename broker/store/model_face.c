@@ -60,10 +60,12 @@ static void model_info(const struct td_store *store, struct td_store_info *out)
     out->failed = o->failed;
     out->used_bytes = used;
     out->file_bytes = used;
-    out->free_bytes = UINT64_MAX / 2;
+    out->left_bytes = UINT64_MAX / 2;
     if (m->limit)
-        out->free_bytes =
-            used + m->reserve < m->limit ? m->limit - used - m->reserve : 0;
+        out->left_bytes = used < m->limit ? m->limit - used : 0;
+    out->free_bytes =
+        out->left_bytes > m->reserve ? out->left_bytes - m->reserve : 0;
+    out->reserve_bytes = m->reserve;
 }
 
 static void model_close(struct td_store *store)

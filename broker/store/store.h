@@ -115,11 +115,14 @@ void td_store_answer_free(struct td_store_answer *answer);
 /* ---- the store ---- */
 
 struct td_store_info {
-    uint64_t used_bytes;   /* pages in use */
-    uint64_t file_bytes;   /* of the folder */
-    uint64_t free_bytes;   /* what may still be written before the reserve;
+    uint64_t used_bytes; /* pages in use */
+    uint64_t file_bytes; /* of the folder */
+    uint64_t free_bytes; /* what may still be written before the reserve;
                               large values need pages in a row, so the last of
                               it may be of use to small ones alone */
+    uint64_t left_bytes; /* what may still be written at all */
+    /* kept for settlements, deletes and the shutdown */
+    uint64_t reserve_bytes;
     uint64_t commits;      /* that were kept */
     uint64_t transactions; /* in them */
     uint64_t commit_us;    /* time they took, syncs included */

@@ -222,7 +222,7 @@ static void make_room(struct fixture *f)
     assert_ok(err);
 }
 
-/* G16: again and again, and settlements are taken all the while. */
+/* C11, G16: again and again, and settlements are taken all the while. */
 static void test_folder_without_room_refuses_and_recovers(void **state)
 {
     const struct tidings_sub_options member = {
@@ -241,9 +241,11 @@ static void test_folder_without_room_refuses_and_recovers(void **state)
     for (int i = 0; i < cycles; i++) {
         fill_up(f);
         assert_true(refuses_quickly(f));
-        if (i == 0) /* it begins when the disk is full already */
+        if (i == 0) { /* it begins when the disk is full already */
+            assert_true(sys_says(&f->broker.proc, "STORE-FULL"));
             assert_ok(
                 tidings_subscribe(NULL, f->bus, ">", ack, &handled, &member));
+        }
         assert_true(reaches(&handled, (unsigned)last(f)));
         assert_true(operate_until_settled(f->bus, STREAM, GROUP, SYS_WAIT_MS));
         make_room(f);
@@ -251,6 +253,8 @@ static void test_folder_without_room_refuses_and_recovers(void **state)
     assert_true(operate_until_settled(f->bus, STREAM, GROUP, SYS_WAIT_MS));
     assert_int_equal(operate_group_figure(f->bus, STREAM, GROUP, "acked"),
                      last(f));
+    assert_true(sys_says(&f->broker.proc, "STORE-OK"));
+    assert_null(strstr(td_proc_errors(&f->broker.proc), "STORE-FAILED"));
     sys_stop(&f->broker.proc, SIGTERM);
 }
 

@@ -143,6 +143,10 @@ uint32_t messages_to(struct fixture *f, const char *peer);
 /* Their sequences, in order; returns how many, at most max. */
 uint32_t sequences_to(struct fixture *f, const char *peer, uint64_t *out,
                       uint32_t max);
+/* Advisories of a type to a peer that has nothing else; *last is the data of
+ * the last. */
+uint32_t advised(struct fixture *f, const char *peer, const char *type,
+                 struct td_str *last);
 /* Of all GAP with this reason (NULL: any) to the peer. */
 uint64_t missed_by(struct fixture *f, const char *peer, const char *reason);
 

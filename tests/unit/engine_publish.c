@@ -153,3 +153,33 @@ struct td_body *publish_one(struct fixture *f, const char *peer,
 
     return publish(f, peer, 0, &piece, 1);
 }
+
+/* ---- what the broker publishes ---- */
+
+uint32_t advised(struct fixture *f, const char *peer, const char *type,
+                 struct td_str *last)
+{
+    struct sent *s;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; (s = find(f, peer, TD_DELIVER, i)); i++) {
+        const struct td_batches *b = delivered(f, peer, i);
+        const uint8_t *p = s->body->data;
+        const uint8_t *end = p + s->body->len;
+
+        for (uint32_t r = 0; r < b->runs_len; r++) {
+            for (uint32_t k = 0; k < b->runs[r].count; k++) {
+                struct td_event event;
+
+                assert_true(td_event_open(&event, &p, end));
+                assert_true(
+                    td_scan(event.data.data, event.data.len, &td_scan_data));
+                if (!is_text(b->runs[r].type, type))
+                    continue;
+                n++;
+                *last = event.data;
+            }
+        }
+    }
+    return n;
+}

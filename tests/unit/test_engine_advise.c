@@ -4,34 +4,6 @@
 #define WATCH "{" ROOM "}"
 #define TINY  "{\"events\" 1 \"bytes\" 2000000 \"queue_events\" 4"
 
-/* Advisories of a type that "w" has got; *last is the data of the last. */
-static uint32_t told(struct fixture *f, const char *type, struct td_str *last)
-{
-    struct sent *s;
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; (s = find(f, "w", TD_DELIVER, i)); i++) {
-        const struct td_batches *b = delivered(f, "w", i);
-        const uint8_t *p = s->body->data;
-        const uint8_t *end = p + s->body->len;
-
-        for (uint32_t r = 0; r < b->runs_len; r++) {
-            for (uint32_t k = 0; k < b->runs[r].count; k++) {
-                struct td_event event;
-
-                assert_true(td_event_open(&event, &p, end));
-                assert_true(
-                    td_scan(event.data.data, event.data.len, &td_scan_data));
-                if (!is_text(b->runs[r].type, type))
-                    continue;
-                n++;
-                *last = event.data;
-            }
-        }
-    }
-    return n;
-}
-
 /* "w" watches, and nothing it has been told so far counts. */
 static void watch(struct fixture *f, const char *pattern)
 {
@@ -107,29 +79,29 @@ static void test_engine_advises_of_sessions(void **state)
     watch(f, "$tidings.>");
     hello(f, "x");
     flush(f);
-    assert_int_equal(told(f, "$tidings.session.up", &data), 1);
+    assert_int_equal(advised(f, "w", "$tidings.session.up", &data), 1);
     assert_int_equal(count(data, "session"), 2);
     assert_true(is_text(text_of(data, "name"), "x"));
     assert_false(flag_of(data, "resumed"));
     gone(f, "x");
     flush(f);
     flush(f);
-    assert_int_equal(told(f, "$tidings.session.down", &data), 1);
+    assert_int_equal(advised(f, "w", "$tidings.session.down", &data), 1);
     assert_int_equal(count(data, "session"), 2);
     assert_true(is_text(text_of(data, "name"), "x"));
     assert_true(flag_of(data, "away"));
     assert_true(is_text(text_of(data, "reason"), "the connection was lost"));
     hello_with(f, "x/2", "{\"token\" <c4 10 02*16> \"subscriptions\" []}");
     flush(f);
-    assert_int_equal(told(f, "$tidings.session.up", &data), 2);
+    assert_int_equal(advised(f, "w", "$tidings.session.up", &data), 2);
     assert_int_equal(count(data, "session"), 2);
     assert_true(flag_of(data, "resumed"));
     give(f, "x/2", "[14 0 \"\"]");
     flush(f);
     flush(f);
-    assert_int_equal(told(f, "$tidings.session.down", &data), 2);
+    assert_int_equal(advised(f, "w", "$tidings.session.down", &data), 2);
     assert_false(flag_of(data, "away"));
-    assert_int_equal(told(f, "$tidings.session.up", &data), 2);
+    assert_int_equal(advised(f, "w", "$tidings.session.up", &data), 2);
 }
 
 /* A session that is away is over when its grace is. */
@@ -145,7 +117,7 @@ static void test_engine_advises_twice_of_who_stays_away(void **state)
         pass(f, 500);
         give(f, "w", "[12 1]");
     }
-    assert_int_equal(told(f, "$tidings.session.down", &data), 2);
+    assert_int_equal(advised(f, "w", "$tidings.session.down", &data), 2);
     assert_false(flag_of(data, "away"));
     assert_int_equal(sessions(f), 1);
 }
@@ -164,7 +136,7 @@ static void test_engine_advises_of_what_is_slow(void **state)
     publish_one(f, "pub", "a.b", 9, 3, 1);
     flush(f);
     flush(f);
-    assert_int_equal(told(f, "$tidings.slow", &data), 1);
+    assert_int_equal(advised(f, "w", "$tidings.slow", &data), 1);
     assert_int_equal(count(data, "session"), 3);
     assert_true(is_text(text_of(data, "name"), "s"));
     assert_int_equal(count(data, "subscription"), 1);
@@ -196,7 +168,7 @@ static void test_engine_advises_of_drops_once_a_second(void **state)
         first += 3;
         f->now += 100;
         flush(f);
-        if (told(f, "$tidings.drop", &data) == 1) {
+        if (advised(f, "w", "$tidings.drop", &data) == 1) {
             events += count(data, "events");
             n++;
             assert_true(is_text(text_of(data, "reason"), "oldest"));
@@ -204,12 +176,12 @@ static void test_engine_advises_of_drops_once_a_second(void **state)
             assert_true(is_text(text_of(data, "group"), ""));
             read_all(f);
         } else {
-            assert_int_equal(told(f, "$tidings.drop", &data), 0);
+            assert_int_equal(advised(f, "w", "$tidings.drop", &data), 0);
         }
     }
     assert_true(n >= 5 && n <= (f->now - began) / TD_ADVISE_MS + 1);
     pass(f, 2 * TD_ADVISE_MS); /* and the rest, unasked */
-    if (told(f, "$tidings.drop", &data) == 1)
+    if (advised(f, "w", "$tidings.drop", &data) == 1)
         events += count(data, "events");
     assert_int_equal(events, 150);
     assert_int_equal(sub_of(f, "s", 1)->group->ledger.dropped[TD_DROP_OLDEST],
@@ -273,16 +245,16 @@ static void test_engine_advises_of_drops_before_the_end(void **state)
     publish_one(f, "pub", "a", 50, 3, 1);
     flush(f);
     flush(f);
-    assert_int_equal(told(f, "$tidings.drop", &data), 1);
+    assert_int_equal(advised(f, "w", "$tidings.drop", &data), 1);
     assert_int_equal(count(data, "events"), 45);
     publish_one(f, "pub", "a", 7, 3, 51);
     give(f, "s", "[6 1 1]");
     flush(f);
-    assert_int_equal(told(f, "$tidings.drop", &data), 2);
+    assert_int_equal(advised(f, "w", "$tidings.drop", &data), 2);
     assert_int_equal(count(data, "events"), 7);
     assert_int_equal(count(data, "subscription"), 1);
     pass(f, 3000);
-    assert_int_equal(told(f, "$tidings.drop", &data), 2);
+    assert_int_equal(advised(f, "w", "$tidings.drop", &data), 2);
     assert_null(f->engine->news);
 }
 

@@ -18,9 +18,9 @@ static void on_log(void *ctx, enum td_log_level level, const char *id,
 {
     (void)ctx;
     (void)text;
-    if (level != TD_LOG_ERROR)
-        return;
+    (void)level;
     told = told || strcmp(id, "STORE-FAILED") == 0 ||
+           strcmp(id, "STORE-FULL") == 0 ||
            strcmp(id, "STORE-READ-ONLY") == 0 || strcmp(id, "READ-FAILED") == 0;
 }
 
