@@ -1,5 +1,7 @@
 #include "client/outgoing.h"
 
+#include "proto/batch.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,19 +16,17 @@ struct td_outgoing *td_outgoing_new(uint32_t events, enum tidings_level level,
                                     size_t wire_len)
 {
     struct td_outgoing *out = malloc(sizeof(*out) + wire_len);
-    size_t words = words_of(events);
 
     if (!out)
         return NULL;
     memset(out, 0, sizeof(*out));
     if (level) {
-        out->told = calloc(2 * words, sizeof(*out->told));
+        out->told = calloc(words_of(events), sizeof(*out->told));
         if (!out->told) {
             free(out);
             return NULL;
         }
-        out->known = out->told + words;
-        out->left = out->unknown = events;
+        out->left = events;
     }
     out->events = events;
     out->level = level;
@@ -86,28 +86,16 @@ uint32_t td_outgoing_tell(struct td_outgoing *out, struct td_stretch s)
 {
     size_t from = (size_t)(s.from - td_outgoing_first(out));
     size_t to = (size_t)(s.to - td_outgoing_first(out));
-    uint32_t again = 0;
-    uint32_t fresh;
+    uint32_t fresh = 0;
 
     for (size_t i = from / WORD_BITS; i <= to / WORD_BITS; i++) {
         uint64_t mask = mask_of(i, from, to);
 
-        again += bits_of(out->known[i] & mask);
+        fresh += bits_of(mask & ~out->told[i]);
         out->told[i] |= mask;
-        out->known[i] |= mask;
     }
-    fresh = (uint32_t)(to - from + 1) - again;
-    out->left -= (uint32_t)(to - from + 1);
-    out->unknown -= fresh;
+    out->left -= fresh;
     return fresh;
-}
-
-void td_outgoing_again(struct td_outgoing *out)
-{
-    if (!out->level || out->left == out->events)
-        return;
-    out->left = out->events;
-    memset(out->told, 0, words_of(out->events) * sizeof(*out->told));
 }
 
 /* ---- waiters ---- */
@@ -177,4 +165,128 @@ struct td_str td_outgoing_type(const struct td_outgoing *out, uint64_t sequence)
             return at;
     }
     return type;
+}
+
+/* ---- sending it ---- */
+
+/* Big, and needed seldom. */
+struct cutting {
+    struct td_batches all;
+    struct td_run runs[TD_RUNS_MAX];
+    struct td_batch batch;
+};
+
+static bool is_whole(const struct td_outgoing *out)
+{
+    return !out->level || out->atomic || out->left == out->events;
+}
+
+uint32_t td_outgoing_events(const struct td_outgoing *out)
+{
+    return is_whole(out) ? out->events : out->left;
+}
+
+/* One more event is in the part; false: it goes with the next. */
+static bool add(struct cutting *c, const struct td_run *of, uint64_t sequence,
+                uint32_t bytes)
+{
+    struct td_batch *b = &c->batch;
+    struct td_run *run = b->runs_len ? &c->runs[b->runs_len - 1] : NULL;
+
+    /* runs are told apart by their types, which lie where they lay */
+    if (!run || run->type.data != of->type.data ||
+        run->first + run->count != sequence) {
+        if (b->runs_len == TD_RUNS_MAX)
+            return false;
+        run = &c->runs[b->runs_len++];
+        *run = *of;
+        run->first = sequence;
+        run->count = run->bytes = 0;
+    }
+    run->count++;
+    run->bytes += bytes;
+    b->events++;
+    b->bytes += bytes;
+    return true;
+}
+
+/* Those that are not confirmed, from out->at on. */
+static void cut(const struct td_outgoing *out, struct cutting *c, uint8_t *to,
+                struct td_portion *part)
+{
+    const uint8_t *p = out->body->data;
+    const uint8_t *end = p + out->body->len;
+
+    for (uint32_t i = 0; i < c->all.runs_len; i++) {
+        const struct td_run *run = &c->all.runs[i];
+
+        for (uint32_t n = 0; n < run->count; n++) {
+            uint64_t sequence = run->first + n;
+            const uint8_t *after = td_events_skip(p, end, 1);
+            uint32_t bytes = (uint32_t)(after - p);
+
+            if (sequence >= out->at &&
+                !td_outgoing_is_told(out,
+                                     (struct td_stretch){sequence, sequence})) {
+                if (!add(c, run, sequence, bytes)) {
+                    part->next = sequence;
+                    return;
+                }
+                memcpy(to, p, bytes);
+                to += bytes;
+                part->last = sequence;
+            }
+            p = after;
+        }
+    }
+}
+
+static bool cut_out(const struct td_outgoing *out, struct cutting *c,
+                    struct td_portion *part)
+{
+    const struct td_str wire = {(const char *)out->wire, out->wire_len};
+    const char *why;
+    uint8_t *to;
+
+    if (td_batches_read(&c->all, wire, out->body->len, &why))
+        return false; /* never: it was packed here */
+    part->body = td_body_new(out->body->len, &to);
+    if (!part->body)
+        return false;
+    c->batch = c->all.batch[0];
+    c->batch.runs = c->runs;
+    c->batch.runs_len = c->batch.events = c->batch.bytes = 0;
+    cut(out, c, to, part);
+    part->body->len = c->batch.bytes;
+    part->events = c->batch.events;
+    td_batches_begin(&part->table, 1);
+    td_batch_pack(&part->table, &c->batch);
+    part->wire =
+        (struct td_str){(const char *)part->table.data, part->table.len};
+    return !part->table.failed;
+}
+
+bool td_outgoing_part(struct td_outgoing *out, struct td_portion *part)
+{
+    struct cutting *c;
+    bool ok;
+
+    memset(part, 0, sizeof(*part));
+    if (is_whole(out)) {
+        part->wire = (struct td_str){(const char *)out->wire, out->wire_len};
+        part->body = td_body_ref(out->body);
+        part->events = out->events;
+        part->last = out->last;
+        return true;
+    }
+    c = malloc(sizeof(*c));
+    ok = c && cut_out(out, c, part);
+    free(c);
+    return ok;
+}
+
+void td_portion_fini(struct td_portion *part)
+{
+    td_body_unref(part->body);
+    td_buf_fini(&part->table);
 }

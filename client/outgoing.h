@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "proto/body.h"
+#include "proto/buf.h"
 #include "proto/limits.h"
 #include "proto/scan.h"
 #include "tidings/tidings.h"
@@ -60,10 +61,10 @@ struct td_outgoing {
     bool of_key; /* that of the events' key, not of the stream */
     struct td_due_option due;
     /* with a level: */
-    uint32_t left;    /* events not confirmed in this session */
-    uint32_t unknown; /* nor in an earlier one */
-    uint64_t *told;   /* a bit for each event: confirmed in this session … */
-    uint64_t *known;  /* … or ever; behind told */
+    uint32_t left;  /* events not confirmed, in this session or before */
+    uint64_t *told; /* a bit for each event: it is confirmed */
+    uint64_t at;    /* it is sent in parts: what is before was, in this session;
+                       0: nothing was */
     struct td_waiter *waiters; /* by sequence; those not called yet */
     size_t waiters_len;
     size_t wire_len;
@@ -87,15 +88,31 @@ struct td_stretch {
     uint64_t to;
 };
 
-/* Whether some of them were confirmed in this session. */
+/* Whether some of them are confirmed. */
 bool td_outgoing_is_told(const struct td_outgoing *out, struct td_stretch s);
 
-/* They are confirmed, none of them was in this session; returns how many were
- * in no earlier one either. */
+/* They are confirmed; returns how many were not before. */
 uint32_t td_outgoing_tell(struct td_outgoing *out, struct td_stretch s);
 
-/* A new session, which has confirmed none. */
-void td_outgoing_again(struct td_outgoing *out);
+/* What is to be sent of it at once: all of it; or, where some of it is
+ * confirmed, of the rest what one message takes. */
+struct td_portion {
+    struct td_str wire;
+    struct td_body *body;
+    uint32_t events;
+    uint64_t last; /* of its sequences */
+    uint64_t next; /* the next part begins there; 0: there is none */
+    struct td_buf table;
+};
+
+/* How many of its events are to be sent; one that is atomic always goes whole.
+ */
+uint32_t td_outgoing_events(const struct td_outgoing *out);
+
+/* The first that was not sent in this session. False: no memory. */
+bool td_outgoing_part(struct td_outgoing *out, struct td_portion *part);
+/* Of a zeroed one nothing happens. */
+void td_portion_fini(struct td_portion *part);
 
 /* Who is to be called for them, if they have not been; *len of them. */
 struct td_waiter *td_outgoing_waiters(const struct td_outgoing *out,

@@ -56,7 +56,11 @@ void td_publisher_sent(struct td_publisher *p)
 
 uint64_t td_publisher_sent_here(const struct td_publisher *p)
 {
-    return p->unsent ? td_outgoing_first(p->unsent) - 1 : p->sent;
+    const struct td_outgoing *next = p->unsent;
+
+    return !next      ? p->sent
+           : next->at ? next->at - 1
+                      : td_outgoing_first(next) - 1;
 }
 
 /* ---- letting go ---- */
@@ -119,7 +123,7 @@ uint32_t td_publisher_tell(struct td_publisher *p, struct td_outgoing *out,
 
 uint32_t td_publisher_give_up(struct td_publisher *p, struct td_outgoing *out)
 {
-    uint32_t unknown = out->level ? out->unknown : out->events;
+    uint32_t unknown = out->level ? out->left : out->events;
 
     if (p->untaken == out)
         p->untaken = out->next;
@@ -145,28 +149,15 @@ void td_publisher_called(struct td_publisher *p, size_t waiters)
 
 /* ---- again ---- */
 
-/* Confirmed whole, over several sessions, and taken. */
-static bool is_known(const struct td_publisher *p,
-                     const struct td_outgoing *out)
-{
-    return out->unknown == 0 && out->last <= p->taken;
-}
-
 uint64_t td_publisher_rewind(struct td_publisher *p)
 {
-    struct td_outgoing *next;
     uint64_t again = 0;
     uint64_t bytes = 0;
 
-    for (struct td_outgoing *out = p->head; out; out = next) {
-        next = out->next;
-        if (is_known(p, out)) {
-            let_go(p, out);
-            continue;
-        }
-        td_outgoing_again(out);
+    for (struct td_outgoing *out = p->head; out; out = out->next) {
+        out->at = 0;
         bytes += out->bytes;
-        again += out->was_sent ? out->events : 0;
+        again += out->was_sent ? td_outgoing_events(out) : 0;
     }
     p->unsent = p->head;
     p->unsent_bytes = bytes;

@@ -33,7 +33,7 @@ void td_publisher_fini(struct td_publisher *p);
  * nothing is held may they begin below what was taken. */
 void td_publisher_add(struct td_publisher *p, struct td_outgoing *list);
 
-/* The first unsent batch was sent. */
+/* The first unsent batch was sent, all of it. */
 void td_publisher_sent(struct td_publisher *p);
 
 /* The last sequence sent in this session; not less than the last let go. */
@@ -57,7 +57,7 @@ uint32_t td_publisher_tell(struct td_publisher *p, struct td_outgoing *out,
 uint64_t td_publisher_done(const struct td_publisher *p);
 
 /* Nobody will confirm it any more: it is let go. Returns how many of its events
- * were confirmed in no session. */
+ * were not confirmed. */
 uint32_t td_publisher_give_up(struct td_publisher *p, struct td_outgoing *out);
 
 /* What the broker has of a numbering that others have begun. */
@@ -66,8 +66,8 @@ void td_publisher_begin(struct td_publisher *p, uint64_t taken);
 /* So many waiters were called: they take no memory any more. */
 void td_publisher_called(struct td_publisher *p, size_t waiters);
 
-/* A new session: all that is held is unsent again. Returns how many events
- * will be sent a second time. */
+/* A new session: all that is held is unsent again, but for events that are
+ * confirmed. Returns how many will be sent a second time. */
 uint64_t td_publisher_rewind(struct td_publisher *p);
 
 #endif

@@ -1,5 +1,5 @@
 /* What becomes of what was published, where the broker was asked to say: each
- * event is confirmed once in a session, and told here once for all. */
+ * event is confirmed once, and told here once for all; it is not sent again. */
 #include "client/session_internal.h"
 
 #include <stdio.h>
@@ -56,7 +56,8 @@ static const char *wrong_with_part(const struct td_confirm *row,
     if (!row->code && row->level < (uint64_t)out->level &&
         row->level != TIDINGS_MEMORY)
         return "has confirmed less than was asked";
-    if (td_outgoing_is_told(out, part_of(row, out)))
+    /* What is atomic is sent again whole, and confirmed again. */
+    if (!out->atomic && td_outgoing_is_told(out, part_of(row, out)))
         return "has confirmed twice";
     return NULL;
 }

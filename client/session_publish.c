@@ -34,15 +34,15 @@ static bool asks(struct td_client *c, const struct td_outgoing *out)
     return true;
 }
 
-static bool send_batch(struct td_client *c, const struct td_outgoing *out)
+static bool send_part(struct td_client *c, const struct td_outgoing *out,
+                      const struct td_portion *part)
 {
     struct td_frame f = {.op = TD_PUBLISH};
     bool ask = asks(c, out);
 
     f.u.publish.flags = (ask ? TD_PUBLISH_ASK : 0) |
                         ((uint64_t)out->level << TD_PUBLISH_LEVEL_SHIFT);
-    f.u.publish.batches.data = (const char *)out->wire;
-    f.u.publish.batches.len = out->wire_len;
+    f.u.publish.batches = part->wire;
     if (out->atomic)
         f.u.publish.flags |= TD_PUBLISH_ATOMIC;
     if (out->expects || out->due.name) {
@@ -56,30 +56,42 @@ static bool send_batch(struct td_client *c, const struct td_outgoing *out)
         if (f.u.publish.options.len == 0)
             return false; /* no memory: the next tick tries again */
     }
-    if (!td_client_send(c, &f, out->body))
+    if (!td_client_send(c, &f, part->body))
         return false;
     if (ask)
-        c->asked = out->last;
+        c->asked = part->last;
     return true;
 }
 
-static bool has_credit(const struct td_client *c, const struct td_outgoing *out)
+static bool has_credit(const struct td_client *c, const struct td_portion *part)
 {
-    return c->events_out + out->events <= c->events_limit &&
-           c->bytes_out + out->bytes <= c->bytes_limit;
+    return c->events_out + part->events <= c->events_limit &&
+           c->bytes_out + part->body->len <= c->bytes_limit;
+}
+
+/* False: not now, for want of credit, memory or a link. */
+static bool send_next(struct td_client *c)
+{
+    struct td_publisher *p = &c->publisher;
+    struct td_portion part;
+    bool sent = td_outgoing_part(p->unsent, &part) && has_credit(c, &part) &&
+                send_part(c, p->unsent, &part);
+
+    if (sent) {
+        c->events_out += part.events;
+        c->bytes_out += part.body->len;
+        p->unsent->at = part.next;
+        if (!part.next)
+            td_publisher_sent(p);
+    }
+    td_portion_fini(&part);
+    return sent;
 }
 
 static void send_closed(struct td_client *c)
 {
-    struct td_publisher *p = &c->publisher;
-
-    while (p->unsent && has_credit(c, p->unsent)) {
-        if (!send_batch(c, p->unsent))
-            return;
-        c->events_out += p->unsent->events;
-        c->bytes_out += p->unsent->bytes;
-        td_publisher_sent(p);
-    }
+    while (c->publisher.unsent && send_next(c))
+        ;
 }
 
 static void guard(struct td_client *c, bool on)

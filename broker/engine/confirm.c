@@ -46,8 +46,9 @@ static bool goes_on(const struct td_confirm *a, const struct td_confirm *b)
     return a->count > 0 && a->first + a->count == b->first &&
            a->code == b->code && a->level == b->level &&
            a->duplicate == b->duplicate && a->stream.data == b->stream.data &&
-           (a->sequence == 0 ? b->sequence == 0
-                             : a->sequence + a->count == b->sequence);
+           (a->code || a->sequence == 0
+                ? a->sequence == b->sequence
+                : a->sequence + a->count == b->sequence);
 }
 
 static void add(struct td_engine *e, struct td_session *s,

@@ -92,6 +92,7 @@
     X(BACKLOG, "a stream with retention drops what is old")                    \
     X(PURGED, "events of a stream are purged")                                 \
     X(PURGED_DEAD, "dead letters are purged")                                  \
+    X(REST, "of a batch that was answered in part the rest is sent again")     \
     X(NAMED, "a producer begins where its name has come to")                   \
     X(NAMED_FENCED, "… and is fenced")                                         \
     X(NAMED_ZOMBIE, "… and publishes all the same")                            \

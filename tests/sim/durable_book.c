@@ -118,10 +118,7 @@ static void add_event(struct dur *d, struct dur_stream *s, uint32_t number,
               (ull)s->len + 1);
     DUR_CHECK(d, &d->streams[event->stream] == s,
               "stream %s takes what is another's", s->name);
-    /* a batch is sent again as a whole, if part of it was not answered */
-    DUR_CHECK(d,
-              !event->told || !event->err || !known ||
-                  d->producers[event->producer].resent,
+    DUR_CHECK(d, !event->told || !event->err || !known,
               "producer %u, %llu was refused (%s) and is stored",
               event->producer, (ull)event->sequence,
               tidings_err_name(event->err));

@@ -217,9 +217,21 @@ static void act(struct dur_client *client)
         client->act_ms = d->now_ms + 500;
 }
 
+/* A part of what is sent again was answered. */
+static void see_rest(const struct dur_client *client)
+{
+    const struct td_outgoing *out = client->c.publisher.head;
+
+    for (; out; out = out->next) {
+        if (out->was_sent && td_outgoing_events(out) < out->events)
+            dur_seen(client->d, DUR_SEEN_REST);
+    }
+}
+
 void dur_client_run(struct dur_client *client)
 {
     struct dur *d = client->d;
+    uint64_t resent = client->c.resent;
 
     if (!client->up) {
         dur_client_start(d, client);
@@ -227,8 +239,8 @@ void dur_client_run(struct dur_client *client)
     }
     td_client_tick(&client->c, d->now_ms);
     receive_all(client);
-    if (client->c.resent > 0)
-        d->producers[client->producer].resent = true;
+    if (client->c.resent > resent)
+        see_rest(client);
     dur_named_run(client);
     if (!client->up)
         return;

@@ -136,7 +136,6 @@ struct dur_producer {
     struct dur_number *log; /* its n-th is n - 1 here */
     uint64_t len;
     uint64_t cap;
-    bool resent;     /* it has sent something again */
     uint64_t unsure; /* the broker does not know what of it is stored, up to
                         here */
 };

@@ -178,6 +178,22 @@ static void test_stream_takes_what_is_expected(void **state)
     assert_int_equal(events_to(s->f, "sub"), 3);
 }
 
+/* Of several types, too: its client never knows half of it. */
+static void test_stream_refuses_a_batch_in_one_row(void **state)
+{
+    struct streams *s = *state;
+    const struct piece first = {"a", 2, 10, 1, NULL};
+    const struct piece pieces[] = {
+        {"a", 2, 10, 3, NULL}, {"b", 1, 10, 5, NULL}, {"a", 4, 10, 6, NULL}};
+    struct td_confirm row;
+
+    hello(s->f, "pub");
+    put_if(s, &first, 1, 0, NULL);
+    put_if(s, pieces, 3, 0, "{\"expect\" 1}");
+    check_confirm(s, 1, 3, 7, TIDINGS_ECONFLICT, 2, false);
+    assert_false(confirm_to(s, "pub", 2, &row));
+}
+
 /* D20 */
 static void test_stream_takes_all_or_nothing(void **state)
 {
@@ -521,6 +537,7 @@ int main(void)
         TEST_STREAM(test_stream_goes_on_when_there_is_room),
         TEST_STREAM(test_stream_is_chosen_by_type),
         TEST_STREAM(test_stream_takes_what_is_expected),
+        TEST_STREAM(test_stream_refuses_a_batch_in_one_row),
         TEST_STREAM(test_stream_takes_all_or_nothing),
         TEST_STREAM(test_stream_in_memory_says_so),
         TEST_STREAM(test_reader_reads_all),

@@ -22,16 +22,17 @@ static void test_confirm_is_asked_again_on_the_next_link(void **state)
     greet(f, "[2 1 7 1 4 1000 1000000 {" TOKEN " \"resumed\" true}]");
 
     assert_int_equal(events_of(frame(f, TD_PUBLISH, 0)->u.publish.batches), 1);
-    assert_int_equal(events_of(frame(f, TD_PUBLISH, 1)->u.publish.batches), 2);
+    assert_int_equal(events_of(frame(f, TD_PUBLISH, 1)->u.publish.batches), 1);
     assert_null(find(f, TD_PUBLISH, 2)); /* 4 was taken */
     for (uint32_t i = 0; i < 2; i++)
         assert_int_equal(frame(f, TD_PUBLISH, i)->u.publish.flags >>
                              TD_PUBLISH_LEVEL_SHIFT,
                          TIDINGS_DISK);
-    assert_int_equal(f->client.events_out, 3);
-    assert_int_equal(f->client.resent, 3);
+    assert_int_equal(f->client.events_out, 2);
+    assert_int_equal(f->client.resent, 2);
     assert_int_equal(done(f), 0);
-    assert_ok(confirm(f, "1 3 0 \"s\" 1 3 true"));
+    assert_ok(confirm(f, "1 1 0 \"s\" 1 3 true"));
+    assert_ok(confirm(f, "3 1 0 \"s\" 3 3 true"));
     assert_int_equal(done(f), 4);
     assert_int_equal(kept(f), 0);
     assert_int_equal(f->client.confirmed, 3);
@@ -63,8 +64,9 @@ static void test_confirm_may_come_from_another_broker(void **state)
     assert_int_equal(told.calls, 4);
 }
 
-/* Refused by one, stored by the next: told once, as it was first. */
-static void test_confirm_is_told_once_whatever_comes_next(void **state)
+/* D03: what was refused stays so: the next broker does not get to see it, nor
+ * may it confirm it. */
+static void test_confirm_as_refused_is_for_good(void **state)
 {
     struct fixture *f = *state;
 
@@ -76,14 +78,36 @@ static void test_confirm_is_told_once_whatever_comes_next(void **state)
     assert_ok(confirm(f, "3 1 3 \"s\" 0 0 false"));
     assert_int_equal(f->client.unstored, 1);
     lose(f);
-    resume(f);
-    td_client_ask(&f->client, 4);
+    reopen(f);
+    greet(f, "[2 1 8 1 0 1000 1000000 {}]"); /* it knows nothing */
+    assert_int_equal(f->client.events_out, 3);
+    assert_int_equal(count_of(f, TIDINGS_NEW_EPOCH), 3);
     forget(f);
-    assert_ok(confirm(f, "1 4 0 \"s\" 1 3 false"));
+    assert_ok(confirm(f, "1 2 0 \"s\" 1 3 false"));
+    assert_ok(confirm(f, "4 1 0 \"s\" 3 3 false"));
     assert_int_equal(f->client.unstored, 1);
-    assert_int_equal(f->client.confirmed, 3); /* 1, 2, 4 */
+    assert_int_equal(f->client.confirmed, 3);
     assert_false(was_told(f, TIDINGS_UNSTORED));
     assert_int_equal(done(f), 4);
+    assert_int_equal(kept(f), 0);
+    publish_many(f, 1, false); /* nothing waits for an answer that is over */
+    assert_int_equal(f->client.events_out, 4);
+}
+
+static void test_confirm_of_what_was_refused_is_a_breach(void **state)
+{
+    struct fixture *f = *state;
+
+    greet(f, GREETED);
+    publish_many(f, 1, false);
+    taken(f, 1);
+    publish_many(f, 3, false);
+    taken(f, 4);
+    assert_ok(confirm(f, "3 1 3 \"s\" 0 0 false"));
+    lose(f);
+    resume(f);
+    assert_err(confirm(f, "2 3 0 \"s\" 2 3 false"), TIDINGS_EPROTO);
+    assert_int_equal(f->client.confirmed, 0);
 }
 
 /* Confirmed whole before its TAKEN, which the link took along. */
@@ -161,8 +185,10 @@ static void test_confirm_of_what_cannot_be_is_a_breach(void **state)
         /* It is all asked again, and can be confirmed. */
         reopen(f);
         greet(f, "[2 1 7 1 6 1000 1000000 {" TOKEN "}]");
-        assert_row(rows[i], f->client.events_out == 6);
-        assert_ok(confirm(f, "2 6 0 \"s\" 1 3 false"));
+        assert_row(rows[i], f->client.events_out == (later ? 4 : 5));
+        if (!later)
+            assert_ok(confirm(f, "2 1 0 \"s\" 1 3 false"));
+        assert_ok(confirm(f, "4 4 0 \"s\" 3 3 false"));
         assert_row(rows[i], told.calls == 6);
         assert_row(rows[i], done(f) == 7 && kept(f) == 0);
         td_client_fini(&f->client);
@@ -237,9 +263,9 @@ static void test_confirm_without_memory_comes_again(void **state)
         assert_int_equal(f->client.state, TD_CLIENT_DOWN);
         reopen(f);
         greet(f, "[2 1 7 1 6 1000 1000000 {" TOKEN " \"resumed\" true}]");
-        assert_int_equal(f->client.events_out, n == 1 ? 6 : 5);
+        assert_int_equal(f->client.events_out, n == 1 ? 6 : 3);
         assert_ok(confirm(f, n == 1 ? "1 6 0 \"s\" 1 3 true"
-                                    : "2 5 0 \"s\" 2 3 true"));
+                                    : "4 3 0 \"s\" 4 3 true"));
         assert_int_equal(done(f), 6);
         assert_int_equal(kept(f), 0);
         assert_int_equal(told.calls, 6);
@@ -259,7 +285,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_confirm_is_asked_again_on_the_next_link),
         TEST(test_confirm_may_come_from_another_broker),
-        TEST(test_confirm_is_told_once_whatever_comes_next),
+        TEST(test_confirm_as_refused_is_for_good),
+        TEST(test_confirm_of_what_was_refused_is_a_breach),
         TEST(test_confirm_outlives_its_link),
         TEST(test_confirm_of_what_cannot_be_is_a_breach),
         TEST(test_confirm_before_the_greeting_is_a_breach),

@@ -101,7 +101,8 @@ struct tidings_publish_options {
  *
  * What is not confirmed is kept, within unconfirmed_events and
  * unconfirmed_bytes of the bus, and sent again when a link was lost; it is
- * stored once.
+ * stored once. What is confirmed, or refused, is not sent again: an event that
+ * on_confirm was told is not stored will not be.
  *
  * @param event    as for tidings_publish_event().
  * @param options  borrowed; NULL: as tidings_publish_event().
