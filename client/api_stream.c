@@ -92,9 +92,9 @@ static struct td_str str_or_empty(const char *s)
     return td_str_of(s ? s : "");
 }
 
-tidings_err tidings_stream_add(tidings_bus *bus,
-                               const struct tidings_stream_options *options,
-                               int timeout_ms)
+static tidings_err declare_stream(tidings_bus *bus, const char *call,
+                                  const struct tidings_stream_options *options,
+                                  int timeout_ms)
 {
     struct td_stream_options o = {0};
     struct td_buf packed = {0};
@@ -130,7 +130,21 @@ tidings_err tidings_stream_add(tidings_bus *bus,
     if (why)
         return td_fail(TIDINGS_EINVAL, "%s", why);
     td_stream_options_pack(&packed, &o);
-    return call_with(bus, "stream.add", &packed, timeout_ms);
+    return call_with(bus, call, &packed, timeout_ms);
+}
+
+tidings_err tidings_stream_add(tidings_bus *bus,
+                               const struct tidings_stream_options *options,
+                               int timeout_ms)
+{
+    return declare_stream(bus, "stream.add", options, timeout_ms);
+}
+
+tidings_err tidings_stream_set(tidings_bus *bus,
+                               const struct tidings_stream_options *options,
+                               int timeout_ms)
+{
+    return declare_stream(bus, "stream.set", options, timeout_ms);
 }
 
 tidings_err tidings_schedule_cancel(tidings_bus *bus, uint64_t number,

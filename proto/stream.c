@@ -58,10 +58,13 @@ static const char *read_patterns(struct td_stream_options *out,
                                  struct td_str map)
 {
     struct td_str list = {NULL, 0};
+    bool given = td_map_find(map, "patterns", &list);
     struct td_reader r;
     uint32_t count;
 
-    if (!td_map_find(map, "patterns", &list)) {
+    if (!given && out->patterns_len > 0)
+        return NULL; /* as they are */
+    if (!given) {
         out->patterns[0] = td_str_of(">");
         out->patterns_len = 1;
         return td_stream_is_default(out)
@@ -146,17 +149,13 @@ const char *td_stream_options_check(const struct td_stream_options *o)
     return check_patterns(o->patterns, o->patterns_len);
 }
 
-const char *td_stream_options_read(struct td_stream_options *out,
-                                   struct td_str map)
+const char *td_stream_options_change(struct td_stream_options *out,
+                                     struct td_str map)
 {
-    unsigned on_full = TD_DISCARD_OLD;
-    unsigned storage = TD_ON_DISK;
-    const char *why;
+    unsigned on_full = out->on_full;
+    unsigned storage = out->storage;
+    const char *why = check_keys(map);
 
-    memset(out, 0, sizeof(*out));
-    out->dedup_ms = TD_DEDUP_MS;
-    out->dedup_events = TD_DEDUP_EVENTS;
-    why = check_keys(map);
     if (why)
         return why;
     if (!td_map_str(map, "name", &out->name) ||
@@ -185,12 +184,22 @@ const char *td_stream_options_read(struct td_stream_options *out,
         return "keyed is true or false";
     if (!td_map_bool(map, "compact", &out->compact))
         return "compact is true or false";
-    out->tombstone_ms = TD_TOMBSTONE_MS;
     if (!td_map_uint(map, "tombstone_ms", &out->tombstone_ms))
         return TOMBSTONE_RANGE;
     out->on_full = (enum td_on_full)on_full;
     out->storage = (enum td_storage)storage;
     return td_stream_options_check(out);
+}
+
+const char *td_stream_options_read(struct td_stream_options *out,
+                                   struct td_str map)
+{
+    *out = (struct td_stream_options){
+        .dedup_ms = TD_DEDUP_MS,
+        .dedup_events = TD_DEDUP_EVENTS,
+        .tombstone_ms = TD_TOMBSTONE_MS,
+    };
+    return td_stream_options_change(out, map);
 }
 
 void td_stream_options_rows(struct td_buf *out,

@@ -41,6 +41,9 @@ struct td_stream_options {
  * are errors here. NULL, or a static text that says which option and why. */
 const char *td_stream_options_read(struct td_stream_options *out,
                                    struct td_str map);
+/* The same, but what is left out stays as it is in *o. */
+const char *td_stream_options_change(struct td_stream_options *o,
+                                     struct td_str map);
 /* The same checks for options that came another way. */
 const char *td_stream_options_check(const struct td_stream_options *o);
 /* The one that gives way to all others, and takes what they do not. */

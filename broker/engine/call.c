@@ -224,6 +224,32 @@ static void stream_add(struct td_engine *e, const struct td_asked *a)
     td_asked_done(e, a, undo);
 }
 
+static void stream_set(struct td_engine *e, const struct td_asked *a)
+{
+    struct td_stream_options wish;
+    struct td_stream *stream;
+    struct td_undo *undo;
+    const char *text;
+    tidings_err err;
+
+    if (!td_asked_stream(e, a, "name", &stream))
+        return;
+    wish = stream->options;
+    text = td_stream_options_change(&wish, a->options);
+    err = text ? TIDINGS_EINVAL : td_stream_may_change(e, stream, &wish, &text);
+    if (err) {
+        td_asked_fail(e, a, err, text);
+        return;
+    }
+    undo = td_asked_undo(e, a, TD_UNDO_BOUNDS);
+    if (!undo)
+        return;
+    undo->id = stream->id;
+    undo->bounds = stream->options;
+    td_stream_change(e, stream, &wish);
+    td_asked_done(e, a, undo);
+}
+
 static void pack_stream(struct td_engine *e, msgpack_packer *pk,
                         const struct td_stream *stream)
 {
@@ -318,6 +344,7 @@ static const struct {
     void (*call)(struct td_engine *e, const struct td_asked *a);
 } calls[] = {
     {"stream.add", stream_add},
+    {"stream.set", stream_set},
     {"stream.list", stream_list},
     {"stream.delete", stream_delete},
     {"stream.purge", stream_purge},

@@ -15,6 +15,7 @@ struct td_asked {
 
 enum td_undo_kind {
     TD_UNDO_STREAM, /* a stream was added */
+    TD_UNDO_BOUNDS, /* one has got other bounds */
     TD_UNDO_GROUP,  /* a group was */
     TD_UNDO_MEMBER, /* … has a member that began it, or came soon after */
     TD_UNDO_PAUSE,  /* … was paused or resumed */
@@ -31,7 +32,8 @@ struct td_undo {
     bool paused;
     int64_t paused_until_ms;
     struct td_placement place;
-    struct td_naming *naming; /* of a name; freed */
+    struct td_stream_options bounds; /* of a stream; nothing else of these */
+    struct td_naming *naming;        /* of a name; freed */
     struct td_stored stored;
 };
 

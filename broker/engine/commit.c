@@ -83,7 +83,9 @@ static void write_options(struct td_engine *e, struct td_stream *stream)
     struct td_place key = td_place_one(TD_TABLE_STREAM, stream->id);
 
     stream->dirty_row = false;
-    td_commit_put_twice(e, &key, &stream->text);
+    td_buf_reset(&e->streams.value);
+    td_stream_options_pack(&e->streams.value, &stream->options);
+    td_commit_put_twice(e, &key, &e->streams.value);
     td_commit_raise(e, TD_LEVEL_DISK);
     stream->row_ticket = e->streams.turn;
 }

@@ -4,62 +4,9 @@
 
 #include "broker/engine/internal.h"
 #include "broker/engine/pack.h"
-
-#include <stdio.h>
-#include <string.h>
+#include "proto/option.h"
 
 /* ---- looking ---- */
-
-static bool is_same(struct td_str a, struct td_str b)
-{
-    return a.len == b.len && memcmp(a.data, b.data, a.len) == 0;
-}
-
-/* The first option in which two streams differ. */
-static struct td_str find_difference(const struct td_stream_options *a,
-                                     const struct td_stream_options *b,
-                                     struct td_buf maps[2])
-{
-    struct td_str key = td_str_of("options");
-    struct td_reader r[2];
-    struct td_str values[2];
-    uint32_t pairs = 0;
-
-    td_stream_options_pack(&maps[0], a);
-    td_stream_options_pack(&maps[1], b);
-    for (int i = 0; i < 2; i++) {
-        r[i] = td_reader_of((const char *)maps[i].data, maps[i].len);
-        if (maps[i].failed || !td_read_map(&r[i], &pairs))
-            return key;
-    }
-    /* maps of one function: they have the same keys in the same order */
-    for (; pairs > 0; pairs--) {
-        for (int i = 0; i < 2; i++) {
-            if (!td_read_str(&r[i], &key) || !td_read_raw(&r[i], &values[i]))
-                return td_str_of("options");
-        }
-        if (!is_same(values[0], values[1]))
-            return key;
-    }
-    return td_str_of("options");
-}
-
-static tidings_err differs(struct td_engine *e,
-                           const struct td_stream_options *there,
-                           const struct td_stream_options *wish,
-                           const char **text)
-{
-    struct td_buf maps[2] = {{0}, {0}};
-    struct td_str key = find_difference(there, wish, maps);
-
-    snprintf(e->streams.text, sizeof(e->streams.text),
-             "it is there with other options: %.*s differs", (int)key.len,
-             key.data);
-    *text = e->streams.text;
-    td_buf_fini(&maps[0]);
-    td_buf_fini(&maps[1]);
-    return TIDINGS_EEXIST;
-}
 
 static tidings_err look_at_stream(struct td_engine *e,
                                   const struct td_stream_options *wish,
@@ -68,9 +15,7 @@ static tidings_err look_at_stream(struct td_engine *e,
     const struct td_stream *there = td_stream_find(e, wish->name);
 
     if (there)
-        return td_stream_options_equal(&there->options, wish)
-                   ? TIDINGS_OK
-                   : differs(e, &there->options, wish, text);
+        return td_stream_may_change(e, there, wish, text);
     ++*fresh;
     if (HASH_COUNT(e->streams.all) + *fresh > TD_STREAMS_MAX) {
         *text = "the broker has as many streams as it may have";
@@ -82,7 +27,7 @@ static tidings_err look_at_stream(struct td_engine *e,
 static bool is_declared(const struct td_declared *d, struct td_str stream)
 {
     for (uint32_t i = 0; i < d->streams_len; i++) {
-        if (is_same(d->streams[i].name, stream))
+        if (td_bytes_equal(d->streams[i].name, stream))
             return true;
     }
     return false;
@@ -138,6 +83,19 @@ static tidings_err look(struct td_engine *e, const struct td_declared *d,
 
 /* ---- doing ---- */
 
+static tidings_err have_stream(struct td_engine *e,
+                               const struct td_stream_options *wish,
+                               const char **text)
+{
+    struct td_stream *there = td_stream_find(e, wish->name);
+
+    if (!there)
+        return td_stream_add(e, wish, text);
+    if (!td_stream_options_equal(&there->options, wish))
+        td_stream_change(e, there, wish);
+    return TIDINGS_OK;
+}
+
 static tidings_err add_group(struct td_engine *e,
                              const struct td_declared_group *wish,
                              const char **text)
@@ -162,7 +120,7 @@ tidings_err td_engine_declare(struct td_engine *e, const struct td_declared *d,
     if (err)
         return err;
     for (*at = 0; *at < d->streams_len; ++*at) {
-        err = td_stream_add(e, &d->streams[*at], text);
+        err = have_stream(e, &d->streams[*at], text);
         if (err)
             return err;
     }

@@ -24,8 +24,9 @@ struct td_declared {
 
 /**
  * Have streams and groups be there, all of them or none, and then the default
- * stream; one of that name with other options is in the way. Streams of one
- * list may not overlap.
+ * stream. A stream that is there gets the bounds of the list; one that is
+ * another, or a group with other options, is in the way. Streams of one list may
+ * not overlap.
  *
  * @param at    on failure which of the list it is: streams, then groups; their
  *              number if it is none of them.

@@ -19,10 +19,16 @@ void td_dedup_init(struct td_dedup *d, uint64_t window_ms,
                    uint64_t window_events)
 {
     memset(d, 0, sizeof(*d));
-    d->window_ms = window_events ? window_ms : 0;
-    d->window_events = window_events;
+    td_dedup_set_window(d, window_ms, window_events);
     d->ones.size = sizeof(struct td_dedup_one);
     d->rows.size = sizeof(uint64_t);
+}
+
+void td_dedup_set_window(struct td_dedup *d, uint64_t window_ms,
+                         uint64_t window_events)
+{
+    d->window_ms = window_events ? window_ms : 0;
+    d->window_events = window_events;
 }
 
 static void let_go_of_slots(struct td_dedup *d)
@@ -234,7 +240,7 @@ void td_dedup_cut(struct td_dedup *d, uint64_t from)
 
 void td_dedup_take_back(struct td_dedup *d, uint64_t next)
 {
-    if (d->window_ms == 0)
+    if (d->window_ms == 0 && d->ones.len == 0 && d->rows.len == 0)
         return;
     td_dedup_cut(d, next);
     d->stale = true; /* perhaps: what was to be deleted is there still */

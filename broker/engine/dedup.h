@@ -41,6 +41,9 @@ struct td_dedup {
 
 void td_dedup_init(struct td_dedup *d, uint64_t window_ms,
                    uint64_t window_events);
+/* What is outside of it is let go when that is looked at next. */
+void td_dedup_set_window(struct td_dedup *d, uint64_t window_ms,
+                         uint64_t window_events);
 void td_dedup_fini(struct td_dedup *d); /* of a zeroed one nothing happens */
 
 /* The hash of a source, a NUL and an id. */

@@ -301,8 +301,11 @@ tidings_err td_repeat_load(struct td_engine *e, struct td_stream *stream,
         .stored_ms = row->stored_ms < now_ms ? row->stored_ms : now_ms};
     uint32_t place;
 
-    if (d->window_ms == 0)
+    if (d->window_ms == 0) { /* it had one, and the row is to go */
+        d->stale = true;
+        td_repeat_wake(e);
         return TIDINGS_OK;
+    }
     (void)td_dedup_row_nth(row, len - 1, &place);
     if (place >= TD_EVENTS_MAX || first > INT64_MAX ||
         (stream->stated && first + place >= stream->head.next))

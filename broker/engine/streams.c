@@ -203,10 +203,8 @@ tidings_err td_stream_check(struct td_engine *e,
     *text = td_stream_default_check(options);
     if (*text)
         return TIDINGS_EINVAL;
-    if (there) {
-        *text = "a stream of that name has other options";
-        return TIDINGS_EEXIST;
-    }
+    if (there)
+        return td_stream_is_other(e, there, options, text);
     if (options->storage == TD_ON_DISK && !e->streams.store) {
         *text = "the broker has no data folder: start it with --data DIR, or "
                 "ask for storage memory";

@@ -56,8 +56,9 @@ struct td_stream {
     UT_hash_handle hh; /* by name */
     bool hh_failed;
     uint32_t id;
-    struct td_buf text;               /* its options, as a map … */
-    struct td_stream_options options; /* … read: borrows text */
+    struct td_buf text; /* its options as they were at first, as a map … */
+    struct td_stream_options options; /* … read: borrows text; bounds may have
+                                         changed since */
     struct td_stream_state head;
     struct td_stream_state kept;
     struct td_lasts lasts; /* the last event of each name */
@@ -172,6 +173,24 @@ tidings_err td_stream_add(struct td_engine *e,
 tidings_err td_stream_load(struct td_engine *e, uint32_t id,
                            struct td_str options);
 void td_stream_delete(struct td_engine *e, struct td_stream *stream);
+
+/* change.c */
+/* Whether it differs from that in its bounds alone; TIDINGS_EEXIST: it does not,
+ * *text says in what. */
+tidings_err td_stream_may_change(struct td_engine *e,
+                                 const struct td_stream *stream,
+                                 const struct td_stream_options *wish,
+                                 const char **text);
+/* It differs from that: *text says in what. TIDINGS_EEXIST */
+tidings_err td_stream_is_other(struct td_engine *e,
+                               const struct td_stream *stream,
+                               const struct td_stream_options *wish,
+                               const char **text);
+/* Takes the bounds of these; retention and commits do the rest. */
+void td_stream_change(struct td_engine *e, struct td_stream *stream,
+                      const struct td_stream_options *bounds);
+
+/* streams.c */
 /* The first that is to be there in any case. */
 tidings_err td_stream_add_default(struct td_engine *e);
 void td_stream_dirty(struct td_engine *e, struct td_stream *stream);

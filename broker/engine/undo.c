@@ -33,6 +33,15 @@ static void stream_added(struct td_engine *e, struct td_undo *undo)
         td_stream_delete(e, stream);
 }
 
+/* Not what they have let go of meanwhile: ids that are in no window. */
+static void stream_changed(struct td_engine *e, struct td_undo *undo)
+{
+    struct td_stream *stream = td_stream_by_id(e, undo->id);
+
+    if (stream)
+        td_stream_change(e, stream, &undo->bounds);
+}
+
 /* Whoever has joined it meanwhile has made it too. */
 static void group_added(struct td_engine *e, struct td_undo *undo)
 {
@@ -89,9 +98,10 @@ static void name_deleted(struct td_engine *e, struct td_undo *undo)
 void td_undo(struct td_engine *e, struct td_undo *undo)
 {
     static void (*const how[])(struct td_engine * e, struct td_undo * undo) = {
-        [TD_UNDO_STREAM] = stream_added,  [TD_UNDO_GROUP] = group_added,
-        [TD_UNDO_MEMBER] = member_joined, [TD_UNDO_PAUSE] = group_paused,
-        [TD_UNDO_SEEK] = group_moved,     [TD_UNDO_NAME] = name_deleted,
+        [TD_UNDO_STREAM] = stream_added, [TD_UNDO_BOUNDS] = stream_changed,
+        [TD_UNDO_GROUP] = group_added,   [TD_UNDO_MEMBER] = member_joined,
+        [TD_UNDO_PAUSE] = group_paused,  [TD_UNDO_SEEK] = group_moved,
+        [TD_UNDO_NAME] = name_deleted,
     };
 
     how[undo->kind](e, undo);

@@ -54,11 +54,23 @@ struct td_bench_settings {
     bool durable;      /* through a stream */
 };
 
+/* Bits of bounds_given below: what "stream set" changes. */
+enum td_bound {
+    TD_BOUND_MAX_AGE = 1,
+    TD_BOUND_MAX_BYTES = 2,
+    TD_BOUND_MAX_EVENTS = 4,
+    TD_BOUND_DEDUP = 8,
+    TD_BOUND_DEDUP_EVENTS = 16,
+    TD_BOUND_ON_FULL = 32,
+    TD_BOUND_TOMBSTONE = 64
+};
+
 /* What the commands about streams alone are told; 0 and NULL: not given. */
 struct td_durable_settings {
     const char *patterns[TD_CLI_PATTERNS_MAX];
     size_t patterns_len;
     struct tidings_stream_options stream; /* bounds, on_full, storage, keyed */
+    unsigned bounds_given;                /* of enum td_bound */
     struct tidings_group_options group;   /* bounds, waits */
     struct tidings_start until;           /* a sequence or a time */
     uint64_t before;                      /* a sequence */
@@ -141,12 +153,13 @@ struct td_settings {
 #define TD_CLI_SCHEDULE_CANCEL TD_CLI_BIT(30)
 #define TD_CLI_PRODUCER_LIST   TD_CLI_BIT(31)
 #define TD_CLI_PRODUCER_DELETE TD_CLI_BIT(32)
+#define TD_CLI_STREAM_SET      TD_CLI_BIT(33)
 #define TD_CLI_SCHEDULE        (TD_CLI_SCHEDULE_LIST | TD_CLI_SCHEDULE_CANCEL)
 /* all of these */
 #define TD_CLI_DURABLE                                                         \
     (((TD_CLI_STORE_VERIFY - 1) & ~(TD_CLI_STREAM_ADD - 1)) |                  \
      TD_CLI_SCHEDULE | TD_CLI_STORE_EXPORT | TD_CLI_STORE_IMPORT |             \
-     TD_CLI_PRODUCER_LIST | TD_CLI_PRODUCER_DELETE)
+     TD_CLI_PRODUCER_LIST | TD_CLI_PRODUCER_DELETE | TD_CLI_STREAM_SET)
 
 struct td_command {
     const char *name; /* "pub", "stream add" */
@@ -166,6 +179,7 @@ int td_cli_top(const struct td_settings *settings);
 int td_cli_bench(const struct td_settings *settings);
 
 int td_cli_stream_add(const struct td_settings *settings);
+int td_cli_stream_set(const struct td_settings *settings);
 int td_cli_stream_list(const struct td_settings *settings);
 int td_cli_stream_show(const struct td_settings *settings);
 int td_cli_stream_purge(const struct td_settings *settings);

@@ -81,6 +81,14 @@ const struct td_command td_commands[] = {
      "\n"
      "    tidings stream add orders --pattern 'order.>' --max-age 30d\n",
      td_cli_stream_add},
+    {"stream set", TD_CLI_STREAM_SET, "NAME", "give a stream other bounds",
+     "What is not given stays as it is; none takes --max-age, --max-bytes or\n"
+     "--max-events away. What is beyond a smaller bound is deleted at once,\n"
+     "and groups are told how many they missed. Patterns, --storage, --keyed\n"
+     "and --compact are chosen once.\n"
+     "\n"
+     "    tidings stream set orders --max-age none --max-bytes 10G\n",
+     td_cli_stream_set},
     {"stream list", TD_CLI_STREAM_LIST, "", "list streams", "",
      td_cli_stream_list},
     {"stream show", TD_CLI_STREAM_SHOW, "NAME", "show a stream and its groups",

@@ -21,6 +21,7 @@
 #define REPLAY  TD_CLI_REPLAY
 #define EXPORT  TD_CLI_STORE_EXPORT
 #define NEW     TD_CLI_STREAM_ADD
+#define BOUND   (TD_CLI_STREAM_ADD | TD_CLI_STREAM_SET)
 #define ADD     TD_CLI_GROUP_ADD
 #define DLQ     (TD_CLI_DLQ_REDRIVE | TD_CLI_DLQ_PURGE)
 #define WATCH_S STRING(TD_CLI_WATCH_S)
@@ -126,25 +127,25 @@ const struct td_option_row td_option_rows[] = {
 
     {"pattern", 'p', "PATTERN", NEW, td_set_patterns,
      "take events of these types, once for each; required"},
-    {"max-age", 0, "TIME", NEW, td_set_max_age,
+    {"max-age", 0, "TIME", BOUND, td_set_max_age,
      "delete older events: 10m, 2h, 7d; default: never"},
-    {"max-bytes", 0, "SIZE", NEW, td_set_max_bytes,
+    {"max-bytes", 0, "SIZE", BOUND, td_set_max_bytes,
      "keep at most so many, with K, M, G; default: no bound"},
-    {"max-events", 0, "N", NEW, td_set_max_events,
+    {"max-events", 0, "N", BOUND, td_set_max_events,
      "keep at most so many; default: no bound"},
-    {"dedup", 0, "TIME", NEW, td_set_dedup,
+    {"dedup", 0, "TIME", BOUND, td_set_dedup,
      "an event with the source and the chosen id of one\n"
      "stored within it is not stored; 0: off, default 2m"},
-    {"dedup-events", 0, "N", NEW, td_set_dedup_events,
+    {"dedup-events", 0, "N", BOUND, td_set_dedup_events,
      "of the last so many with a chosen id; default 100000"},
-    {"on-full", 0, "WHAT", NEW, td_set_on_full,
+    {"on-full", 0, "WHAT", BOUND, td_set_on_full,
      "at a bound: discard_old, the default, or reject"},
     {"storage", 0, "WHERE", NEW, td_set_storage,
      "disk, the default, or memory: gone with the broker"},
     {"compact", 0, NULL, NEW, td_set_compact,
      "with --keyed: keep only the newest of each key; one\n"
      "without data is a tombstone, and goes too"},
-    {"tombstone", 0, "TIME", NEW, td_set_tombstone,
+    {"tombstone", 0, "TIME", BOUND, td_set_tombstone,
      "after so long; default 24h"},
     {"keyed", 0, NULL, NEW, td_set_keyed,
      "know the last event of each --key, for --start last\n"

@@ -227,6 +227,7 @@ const char *td_set_on_full(struct td_settings *settings, const char *value)
 
     if (word < 0)
         return "discard_old or reject";
+    settings->durable.bounds_given |= TD_BOUND_ON_FULL;
     settings->durable.stream.on_full = (enum tidings_on_full)word;
     return NULL;
 }
@@ -245,38 +246,62 @@ const char *td_set_storage(struct td_settings *settings, const char *value)
 
 /* ---- bounds and waits ---- */
 
+/* Says that it was given; true: there is to be none. */
+static bool is_none(struct td_settings *settings, enum td_bound bound,
+                    uint64_t *out, const char *value)
+{
+    settings->durable.bounds_given |= bound;
+    if (strcmp(value, "none") != 0)
+        return false;
+    *out = 0;
+    return true;
+}
+
 const char *td_set_max_age(struct td_settings *settings, const char *value)
 {
-    return td_read_duration(&settings->durable.stream.max_age_ms, value,
-                            AGE_MS_MAX);
+    uint64_t *ms = &settings->durable.stream.max_age_ms;
+
+    return is_none(settings, TD_BOUND_MAX_AGE, ms, value)
+               ? NULL
+               : td_read_duration(ms, value, AGE_MS_MAX);
 }
 
 const char *td_set_tombstone(struct td_settings *settings, const char *value)
 {
+    settings->durable.bounds_given |= TD_BOUND_TOMBSTONE;
     return td_read_duration(&settings->durable.stream.tombstone_ms, value,
                             AGE_MS_MAX);
 }
 
 const char *td_set_max_bytes(struct td_settings *settings, const char *value)
 {
-    size_t bytes;
-    const char *wanted = td_read_size(&bytes, value);
+    uint64_t *bytes = &settings->durable.stream.max_bytes;
+    const char *wanted;
+    size_t size;
 
+    if (is_none(settings, TD_BOUND_MAX_BYTES, bytes, value))
+        return NULL;
+    wanted = td_read_size(&size, value);
     if (!wanted)
-        settings->durable.stream.max_bytes = bytes;
+        *bytes = size;
     return wanted;
 }
 
 const char *td_set_max_events(struct td_settings *settings, const char *value)
 {
-    return td_read_whole(&settings->durable.stream.max_events, value);
+    uint64_t *events = &settings->durable.stream.max_events;
+
+    return is_none(settings, TD_BOUND_MAX_EVENTS, events, value)
+               ? NULL
+               : td_read_whole(events, value);
 }
 
 const char *td_set_dedup(struct td_settings *settings, const char *value)
 {
     uint64_t *ms = &settings->durable.stream.dedup_ms;
 
-    if (strcmp(value, "0") != 0)
+    if (!is_none(settings, TD_BOUND_DEDUP, ms, value) &&
+        strcmp(value, "0") != 0)
         return td_read_duration(ms, value, AGE_MS_MAX);
     *ms = TIDINGS_NO_DEDUP;
     return NULL;
@@ -286,6 +311,7 @@ const char *td_set_dedup_events(struct td_settings *settings, const char *value)
 {
     uint64_t *events = &settings->durable.stream.dedup_events;
 
+    settings->durable.bounds_given |= TD_BOUND_DEDUP_EVENTS;
     if (td_read_whole(events, value) || *events > DEDUP_MAX)
         return "1 to 1048576";
     return NULL;

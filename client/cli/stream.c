@@ -1,5 +1,6 @@
 /* tidings stream: what the broker keeps. */
 #include <inttypes.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "client/cli/ask.h"
@@ -208,25 +209,47 @@ static int show(struct td_ask *a, const char *name, bool groups)
     return code == TD_EXIT_DONE ? td_flush_out() : code;
 }
 
-int td_cli_stream_show(const struct td_settings *settings)
+/* code: what of the command line was wrong before. */
+static int on_stream(const struct td_settings *settings, int code,
+                     int (*run)(struct td_ask *a, const char *name))
 {
     struct td_ask a;
-    int code = td_names(settings, "stream show", "NAME");
 
     if (code == TD_EXIT_DONE)
         code = td_ask_open(&a, settings);
     if (code != TD_EXIT_DONE)
         return code;
-    code = show(&a, settings->words[0], true);
+    code = run(&a, settings->words[0]);
     td_ask_close(&a);
     return code;
 }
 
+static int show_all(struct td_ask *a, const char *name)
+{
+    return show(a, name, true);
+}
+
+int td_cli_stream_show(const struct td_settings *settings)
+{
+    return on_stream(settings, td_names(settings, "stream show", "NAME"),
+                     show_all);
+}
+
+static int add(struct td_ask *a, const char *name)
+{
+    const struct td_durable_settings *d = &a->settings->durable;
+    struct tidings_stream_options options = d->stream;
+    tidings_err err;
+
+    options.name = name;
+    options.patterns = d->patterns;
+    options.patterns_len = d->patterns_len;
+    err = tidings_stream_add(a->bus, &options, td_timeout_ms(a->settings));
+    return err ? refused(a, err, name) : show(a, name, false);
+}
+
 int td_cli_stream_add(const struct td_settings *settings)
 {
-    struct tidings_stream_options options = settings->durable.stream;
-    struct td_ask a;
-    tidings_err err;
     int code = td_names(settings, "stream add", "NAME");
 
     if (code == TD_EXIT_DONE && settings->durable.patterns_len == 0) {
@@ -234,20 +257,62 @@ int td_cli_stream_add(const struct td_settings *settings)
         td_advise("for example --pattern 'order.>'");
         return TD_EXIT_USAGE;
     }
-    if (code == TD_EXIT_DONE)
-        code = td_ask_open(&a, settings);
-    if (code != TD_EXIT_DONE)
-        return code;
-    options.name = settings->words[0];
-    options.patterns = settings->durable.patterns;
-    options.patterns_len = settings->durable.patterns_len;
-    err = tidings_stream_add(a.bus, &options, td_timeout_ms(settings));
-    if (err)
-        code = refused(&a, err, options.name);
-    else
-        code = show(&a, options.name, false);
-    td_ask_close(&a);
-    return code;
+    return on_stream(settings, code, add);
+}
+
+/* ---- other bounds ---- */
+
+#define BOUND(bit, of)                                                         \
+    {                                                                          \
+        bit, #of, offsetof(struct tidings_stream_options, of)                  \
+    }
+
+static const struct {
+    unsigned bit;
+    const char *key;
+    size_t at;
+} bounds[] = {
+    BOUND(TD_BOUND_MAX_AGE, max_age_ms),
+    BOUND(TD_BOUND_MAX_BYTES, max_bytes),
+    BOUND(TD_BOUND_MAX_EVENTS, max_events),
+    BOUND(TD_BOUND_DEDUP, dedup_ms),
+    BOUND(TD_BOUND_DEDUP_EVENTS, dedup_events),
+    BOUND(TD_BOUND_TOMBSTONE, tombstone_ms),
+};
+
+/* What was given, and nothing else. */
+static int set(struct td_ask *a, const char *name)
+{
+    const struct td_durable_settings *d = &a->settings->durable;
+    tidings_err err;
+
+    td_ask_map(a, 1 + (uint32_t)__builtin_popcount(d->bounds_given));
+    td_ask_string(a, "name", name);
+    for (size_t i = 0; i < sizeof(bounds) / sizeof(bounds[0]); i++) {
+        uint64_t n =
+            *(const uint64_t *)((const char *)&d->stream + bounds[i].at);
+
+        if (d->bounds_given & bounds[i].bit)
+            td_ask_uint(a, bounds[i].key, n == TIDINGS_NO_DEDUP ? 0 : n);
+    }
+    if (d->bounds_given & TD_BOUND_ON_FULL)
+        td_ask_string(a, "on_full",
+                      d->stream.on_full == TIDINGS_REJECT ? "reject"
+                                                          : "discard_old");
+    err = td_ask_call(a, "stream.set");
+    return err ? refused(a, err, name) : show(a, name, false);
+}
+
+int td_cli_stream_set(const struct td_settings *settings)
+{
+    int code = td_names(settings, "stream set", "NAME");
+
+    if (code == TD_EXIT_DONE && settings->durable.bounds_given == 0) {
+        td_complain("stream set wants what is to change");
+        td_advise("for example --max-age 7d, or --max-age none");
+        return TD_EXIT_USAGE;
+    }
+    return on_stream(settings, code, set);
 }
 
 /* ---- less of it ---- */
@@ -316,18 +381,11 @@ static int erase(struct td_ask *a, const char *name)
 static int destroy(const struct td_settings *settings, const char *command,
                    int (*run)(struct td_ask *a, const char *name))
 {
-    struct td_ask a;
     int code = td_names(settings, command, "NAME");
 
     if (code == TD_EXIT_DONE)
         code = td_sure(settings, command);
-    if (code == TD_EXIT_DONE)
-        code = td_ask_open(&a, settings);
-    if (code != TD_EXIT_DONE)
-        return code;
-    code = run(&a, settings->words[0]);
-    td_ask_close(&a);
-    return code;
+    return on_stream(settings, code, run);
 }
 
 int td_cli_stream_purge(const struct td_settings *settings)

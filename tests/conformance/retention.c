@@ -376,6 +376,87 @@ static void test_the_next_broker_keeps_the_same(void **state)
     check_read(c, bus, &full, 1, 10);
 }
 
+/* ---- other bounds ---- */
+
+/* What a smaller bound takes from a group it is told. */
+static void check_changes(struct conf *c, enum tidings_storage storage)
+{
+    tidings_bus *bus = kept_open(c);
+    const struct tidings_sub_options told = {
+        .start = {.kind = TIDINGS_START_ALL}, .on_gap = hand_gap};
+    struct tidings_group_options group = {.group = GROUP,
+                                          .start = {.kind = TIDINGS_START_ALL}};
+    struct tidings_stream_options options;
+    struct hand *h = hand_new(c);
+    const char *patterns[1];
+    struct kept k;
+
+    kept_name(&k);
+    options = kept_options(&k, patterns);
+    options.storage = storage;
+    assert_err(tidings_stream_set(bus, &options, CONF_MS), TIDINGS_ENOTFOUND);
+    assert_ok(tidings_stream_add(bus, &options, CONF_MS));
+    group.stream = k.stream;
+    assert_ok(tidings_group_add(bus, &group, CONF_MS));
+    for (uint64_t i = 1; i <= 10; i++)
+        kept_publish(&k, bus, i, 1);
+    options.max_events = 3;
+    assert_err(tidings_stream_add(bus, &options, CONF_MS), TIDINGS_EEXIST);
+    assert_ok(tidings_stream_set(bus, &options, CONF_MS));
+    assert_ok(tidings_stream_add(bus, &options, CONF_MS));
+    assert_true(until_most(bus, &k, "events", 3));
+    hand_join(h, bus, &k, GROUP, &told);
+    assert_true(hand_wait_missed(h, 7, CONF_MS));
+    assert_true(hand_wait(h, 3, CONF_MS));
+    assert_true(hand_saw_just(h, 8, 3));
+    options.max_events = 0;
+    options.on_full = TIDINGS_REJECT;
+    options.max_bytes = 1;
+    assert_ok(tidings_stream_set(bus, &options, CONF_MS));
+    assert_err(publish_large(&k, bus, 1), TIDINGS_EFULL);
+    options.max_bytes = 0;
+    assert_ok(tidings_stream_set(bus, &options, CONF_MS));
+    kept_publish(&k, bus, 11, 5);
+    assert_int_equal(figure(bus, &k, "events"), 8);
+    options.keyed = true;
+    options.max_events = 1;
+    assert_err(tidings_stream_set(bus, &options, CONF_MS), TIDINGS_EEXIST);
+    assert_int_equal(figure(bus, &k, "events"), 8);
+    options.dedup_events = UINT64_MAX;
+    assert_err(tidings_stream_set(bus, &options, CONF_MS), TIDINGS_EINVAL);
+    assert_err(tidings_stream_set(bus, NULL, CONF_MS), TIDINGS_EINVAL);
+}
+
+static void test_streams_get_other_bounds(void **state)
+{
+    kept_in_each_storage(*state, check_changes);
+}
+
+static void test_other_bounds_outlive_the_broker(void **state)
+{
+    struct conf *c = *state;
+    struct tidings_stream_options options;
+    const char *patterns[1];
+    tidings_bus *bus;
+    struct kept k;
+
+    if (!conf_has_data())
+        skip();
+    bus = kept_open(c);
+    kept_name(&k);
+    options = kept_options(&k, patterns);
+    assert_ok(tidings_stream_add(bus, &options, CONF_MS));
+    kept_publish(&k, bus, 1, 10);
+    options.max_events = 4;
+    assert_ok(tidings_stream_set(bus, &options, CONF_MS));
+    conf_restart(c);
+    if (!conf_has_daemon())
+        bus = kept_open(c);
+    assert_ok(tidings_stream_add(bus, &options, CONF_MS));
+    kept_publish(&k, bus, 11, 1);
+    assert_true(until_most(bus, &k, "events", 4));
+}
+
 int conf_run_retention(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +466,8 @@ int conf_run_retention(void)
         KEPT_TEST(test_streams_reject_whoever_comes_too_late),
         KEPT_TEST(test_streams_keep_so_long),
         KEPT_TEST(test_the_next_broker_keeps_the_same),
+        KEPT_TEST(test_streams_get_other_bounds),
+        KEPT_TEST(test_other_bounds_outlive_the_broker),
     };
 
     return cmocka_run_group_tests_name("retention", tests, NULL, NULL);

@@ -227,7 +227,8 @@ static void test_streams_are_refused_in_the_same_words(void **state)
     other = options;
     other.max_events = 7;
     check_refusal(bus, &other, TIDINGS_EEXIST,
-                  "a stream of that name has other options");
+                  "it is there with other options: max_events "
+                  "differs; stream.set changes it");
     other = options;
     other.name = k2.stream;
     patterns[0] = k.type;

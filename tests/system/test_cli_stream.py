@@ -61,6 +61,31 @@ class Streams(WithStreams):
                           "--max-events", "5")
         self.assertIn("stream %s: " % name, done.err)
 
+    def test_the_bounds_of_a_stream_change(self):
+        name = self.stream("--max-age", "7d", "--dedup", "1m")
+        self.check(DONE, "pub", name + ".a", "1", "--count", "9", "--confirm",
+                   "disk")
+        out = self.check(DONE, "stream", "set", name, "--max-events", "4").out
+        self.assertRegex(out, r"(?m)^max events +4$")
+        self.assertRegex(out, r"(?m)^max age +7 d 0 h$") # as it was
+        self.soon(lambda: self.rows("stream", "show", name)[0]["events"] == 4)
+        row = self.rows("stream", "set", name, "--max-age", "none", "--dedup",
+                        "0", "--on-full", "reject", "--max-bytes", "1M",
+                        "--dedup-events", "7", "--tombstone", "2h",
+                        "--max-events", "none")[0]
+        self.assertEqual([row[key] for key in (
+            "max_age_ms", "dedup_ms", "on_full", "max_bytes", "dedup_events",
+            "tombstone_ms", "max_events")],
+            [0, 0, "reject", 1 << 20, 7, 7200000, 0])
+        done = self.check(USAGE, "stream", "add", name, "-p", name + ".>")
+        self.assertIn("stream.set changes it", done.err)
+        for args, said in (([name], "what is to change"),
+                           ([name, "--storage", "disk"], "--storage"),
+                           ([name, "--max-events", "-1"], "max-events"),
+                           (["none", "--max-age", "1d"], "no such stream"),
+                           (["--max-age", "1d"], "NAME")):
+            self.assertIn(said, self.check(USAGE, "stream", "set", *args).err)
+
     def test_patterns_that_overlap_are_refused_with_both_names(self):
         name = self.stream()
         done = self.check(USAGE, "stream", "add", "other", "-p", name + ".a")

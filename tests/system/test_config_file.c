@@ -182,10 +182,10 @@ static void test_config_that_differs_is_not_started(void **state)
     sys_stop(&f->broker.proc, SIGTERM);
     check_gives_up(f,
                    "streams:\n- {name: new, patterns: [n]}\n"
-                   "- {name: orders, patterns: [order.>], max_events: 9}\n",
+                   "- {name: orders, patterns: [order.>], storage: memory}\n",
                    1,
                    "tidings.yaml:4: stream orders: it is there with other "
-                   "options: max_events differs");
+                   "options: storage differs");
     check_gives_up(f, "groups:\n- {stream: nowhere, group: g}\n", 2,
                    "tidings.yaml:3: group g of stream nowhere: no such stream");
 }
@@ -268,6 +268,34 @@ static void test_config_is_read_again_at_sighup(void **state)
     sys_stop(&f->broker.proc, SIGTERM);
 }
 
+/* The file says what the bounds are, at SIGHUP and at the next start. */
+static void test_config_changes_the_bounds_of_streams(void **state)
+{
+    struct fixture *f = *state;
+    const char *extra[] = {"--config", f->file, NULL};
+
+    start_with(f, ORDERS);
+    reload(f,
+           "streams:\n"
+           "- {name: orders, patterns: [order.>], max_events: 7}\n"
+           "- {name: events, max_events: 9}\n",
+           "is read: 2 streams");
+    check_stream(f, "orders", "order.>", 7);
+    check_stream(f, "events", ">", 9);
+    for (uint64_t bound = 7; bound <= 8; bound++) { /* the second time others */
+        sys_peer_close(&f->peer);
+        sys_stop(&f->broker.proc, SIGTERM);
+        if (bound == 8)
+            write_file(f, "streams:\n"
+                          "- {name: orders, patterns: [order.>], "
+                          "max_events: 8}\n");
+        sys_broker_restart(&f->broker, extra);
+        sys_peer_open(&f->peer, f->broker.endpoint[0], "");
+        check_stream(f, "orders", "order.>", bound);
+        check_stream(f, "events", ">", 9);
+    }
+}
+
 static void test_config_that_is_bad_changes_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -283,7 +311,7 @@ static void test_config_that_is_bad_changes_nothing(void **state)
     reload(f,
            "streams:\n"
            "- {name: new, patterns: [n.>]}\n"
-           "- {name: orders, patterns: [order.>], max_events: 101}\n",
+           "- {name: orders, patterns: [order.*], max_events: 101}\n",
            "tidings.yaml:4: stream orders: it is there with other options");
     assert_false(lists(f, "stream.list", "n.>"));
     assert_int_equal(unlink(f->file), 0);
@@ -325,6 +353,7 @@ int main(void)
         TEST(test_config_is_checked_without_a_start),
         TEST(test_config_gives_way_to_the_command_line),
         TEST(test_config_is_read_again_at_sighup),
+        TEST(test_config_changes_the_bounds_of_streams),
         TEST(test_config_that_is_bad_changes_nothing),
         TEST(test_config_says_what_needs_a_restart),
         TEST(test_sighup_ends_a_broker_without_a_file),

@@ -57,6 +57,25 @@ static void declare_ok(struct streams *s, const struct td_declared *d)
     settle_down(s);
 }
 
+static const struct td_stream *stream_of(struct streams *s, const char *name)
+{
+    const struct td_stream *stream =
+        td_stream_find(s->f->engine, td_str_of(name));
+
+    assert_non_null(stream);
+    return stream;
+}
+
+static uint64_t bound_of(struct streams *s, const char *name)
+{
+    return stream_of(s, name)->options.max_events;
+}
+
+static uint64_t kept_of(struct streams *s, const char *name)
+{
+    return stream_of(s, name)->kept.next - stream_of(s, name)->kept.first;
+}
+
 static void test_declared_streams_and_groups_are_kept(void **state)
 {
     struct td_stream_options list[] = {STREAM("a", "a.>"), STREAM("b", "b.>")};
@@ -103,23 +122,41 @@ static void test_what_differs_is_named_and_nothing_is_done(void **state)
     struct streams *s = *state;
 
     declare_ok(s, &first);
-    list[1].max_events = 7;
-    check_refused(s, &d, TIDINGS_EEXIST, 1, "max_events");
-    list[1].max_events = 0;
+    list[1].max_events = 7; /* and more than that */
     list[1].storage = TD_IN_MEMORY;
     check_refused(s, &d, TIDINGS_EEXIST, 1, "storage");
     list[1].storage = TD_ON_DISK;
     list[1].patterns[0] = td_str_of("a.*");
     check_refused(s, &d, TIDINGS_EEXIST, 1, "patterns");
     list[1].patterns[0] = td_str_of("a.>");
-    list[1].max_age_ms = 1;
-    check_refused(s, &d, TIDINGS_EEXIST, 1, "max_age_ms");
-    list[1].max_age_ms = 0;
     groups[0].options.max_deliver = 4;
     check_refused(s, &d, TIDINGS_EEXIST, 2, "max_deliver");
+    assert_int_equal(bound_of(s, "a"), 0);
     groups[0].given = 0; /* nobody asked for that */
     declare_ok(s, &d);
     assert_int_equal(streams_of(s), 3);
+}
+
+static void test_a_stream_gets_the_bounds_that_are_declared(void **state)
+{
+    struct td_stream_options list[] = {STREAM("a", "a.>")};
+    const struct td_declared d = {list, 1, NULL, 0};
+    struct streams *s = *state;
+
+    declare_ok(s, &d);
+    hello(s->f, "pub");
+    for (uint64_t i = 1; i <= 5; i++)
+        put(s, "pub", "a.b", 1, i, DISK);
+    settle_down(s);
+    list[0].max_events = 2;
+    declare_ok(s, &d);
+    assert_int_equal(kept_of(s, "a"), 2);
+    cut_power(s);
+    assert_int_equal(bound_of(s, "a"), 2);
+    assert_int_equal(kept_of(s, "a"), 2);
+    list[0].max_events = 0; /* left out: there is none */
+    declare_ok(s, &d);
+    assert_int_equal(bound_of(s, "a"), 0);
 }
 
 static void test_what_cannot_be_is_refused_whole(void **state)
@@ -161,6 +198,7 @@ int main(void)
         TEST_STREAM(test_declared_streams_and_groups_are_kept),
         TEST_STREAM(test_a_declared_group_is_before_what_comes_next),
         TEST_STREAM(test_what_differs_is_named_and_nothing_is_done),
+        TEST_STREAM(test_a_stream_gets_the_bounds_that_are_declared),
         TEST_STREAM(test_what_cannot_be_is_refused_whole),
         TEST_STREAM(test_bounds_change_while_it_runs),
     };

@@ -227,6 +227,35 @@ static void test_stream_options_check_alone(void **state)
     assert_non_null(strstr(td_stream_options_check(&o), "storage"));
 }
 
+/* What is left out stays, and what is refused is known by its text alone. */
+static void test_stream_options_change(void **state)
+{
+    struct td_stream_options o;
+    struct td_buf was = {0}, map = {0};
+
+    (void)state;
+    td_mp(&was,
+          "{" S P "\"max_events\" 7 \"on_full\" \"reject\" \"dedup_ms\" 0 "
+          "\"keyed\" true \"tombstone_ms\" 9}");
+    assert_null(td_stream_options_read(&o, td_mp_str(&was)));
+    td_mp(&map, "{" S "\"max_bytes\" 8 \"max_events\" 0}");
+    assert_null(td_stream_options_change(&o, td_mp_str(&map)));
+    assert_int_equal(o.max_bytes, 8);
+    assert_int_equal(o.max_events, 0);
+    assert_int_equal(o.on_full, TD_REJECT);
+    assert_int_equal(o.dedup_ms, 0);
+    assert_int_equal(o.dedup_events, TD_DEDUP_EVENTS);
+    assert_int_equal(o.tombstone_ms, 9);
+    assert_int_equal(o.patterns_len, 1);
+    assert_true(o.keyed);
+    td_buf_fini(&map);
+    td_mp(&map, "{" S "\"max_ages_ms\" 8}");
+    assert_non_null(
+        strstr(td_stream_options_change(&o, td_mp_str(&map)), "unknown"));
+    td_buf_fini(&map);
+    td_buf_fini(&was);
+}
+
 /* The default stream takes what no other takes, whoever declares it. */
 static void test_stream_options_of_the_default_one(void **state)
 {
@@ -357,6 +386,7 @@ int main(void)
         cmocka_unit_test(test_stream_options_land_in_their_members),
         cmocka_unit_test(test_stream_options_are_checked),
         cmocka_unit_test(test_stream_options_check_alone),
+        cmocka_unit_test(test_stream_options_change),
         cmocka_unit_test(test_stream_options_of_the_default_one),
         cmocka_unit_test(test_stream_options_there_and_back),
         cmocka_unit_test(test_stream_options_rows_are_as_many_as_they_say),

@@ -411,11 +411,32 @@ struct tidings_stream_options {
  *
  * @return TIDINGS_OK, TIDINGS_EINVAL (an option, or patterns that overlap with
  *         another stream's: the detail names both), TIDINGS_EEXIST (it is there
- *         with other options), TIDINGS_ENOTSUP (the broker keeps nothing: give
+ *         with other options: the detail names one; tidings_stream_set()), TIDINGS_ENOTSUP (the broker keeps nothing: give
  *         it a data folder), TIDINGS_ELIMIT, TIDINGS_EFULL, TIDINGS_EIO,
  *         and as tidings_call().
  */
 TIDINGS_API tidings_err tidings_stream_add(
+    tidings_bus *bus, const struct tidings_stream_options *options,
+    int timeout_ms);
+
+/**
+ * Give a stream that is there other bounds: max_age_ms, max_bytes, max_events,
+ * dedup_ms, dedup_events, on_full and tombstone_ms.
+ *
+ * They count from now on, and on the disk when this returns. What is beyond a
+ * smaller bound goes as if it had come to it: groups are told what they lost.
+ * What a narrower dedup window has let go of does not come back with a wider
+ * one.
+ *
+ * @param options  the whole declaration, as for tidings_stream_add(): a bound
+ *                 that is left out is taken away. tidings_call() "stream.set"
+ *                 changes one alone.
+ * @return TIDINGS_OK; TIDINGS_ENOTFOUND (there is no such stream);
+ *         TIDINGS_EEXIST (it has other patterns or storage, or is keyed or
+ *         compact otherwise: that is chosen once, and nothing was changed);
+ *         TIDINGS_EINVAL, TIDINGS_EFULL, TIDINGS_EIO, and as tidings_call().
+ */
+TIDINGS_API tidings_err tidings_stream_set(
     tidings_bus *bus, const struct tidings_stream_options *options,
     int timeout_ms);
 
