@@ -328,6 +328,19 @@ void conf_pause_us(long us)
     nanosleep(&t, NULL);
 }
 
+int64_t conf_unix_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+int64_t conf_unix_ms(void)
+{
+    return conf_unix_us() / 1000;
+}
+
 bool conf_is_long(void)
 {
     const char *asked = getenv("TIDINGS_LONG");

@@ -126,6 +126,9 @@ uint64_t conf_counter(tidings_bus *bus, const char *name);
 /* A number in 0..below-1 from a state that is advanced. */
 uint32_t conf_random(uint32_t *state, uint32_t below);
 void conf_pause_us(long us);
+/* The time of day. */
+int64_t conf_unix_us(void);
+int64_t conf_unix_ms(void);
 /* What the environment asks for with TIDINGS_LONG. */
 bool conf_is_long(void);
 

@@ -1,22 +1,12 @@
 /* Events that expire: before they are delivered, and on their way. */
-#include <time.h>
-
 #include "tests/conformance/kept.h"
 
 #define SOON_MS 150
 #define GROUP   "g"
 
-static int64_t wall_us(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 static void wait_until(int64_t us)
 {
-    while (wall_us() <= us)
+    while (conf_unix_us() <= us)
         conf_pause_us(1000);
 }
 
@@ -89,8 +79,8 @@ static void test_expired_events_are_not_delivered(void **state)
 
     kept_add(&k, bus);
     live = conf_subscribe(c, bus, k.pattern);
-    publish(bus, k.type, 9, wall_us() - 1000000);
-    publish(bus, k.type, 1, wall_us() + INT64_C(3600000000));
+    publish(bus, k.type, 9, conf_unix_us() - 1000000);
+    publish(bus, k.type, 1, conf_unix_us() + INT64_C(3600000000));
     publish(bus, k.type, 9, 0);
     kept_publish(&k, bus, 2, 1);
     hand_join(h, bus, &k, GROUP, &all);
@@ -114,7 +104,7 @@ static void check_on_the_way(struct conf *c, unsigned workers)
         .start = {.kind = TIDINGS_START_ALL}, .workers = workers};
     tidings_bus *bus = kept_open(c);
     struct hand *h = hand_new(c);
-    int64_t expires_us = wall_us() + SOON_MS * 1000;
+    int64_t expires_us = conf_unix_us() + SOON_MS * 1000;
     tidings_sub *sub;
     struct kept k;
 
@@ -168,7 +158,7 @@ static void test_what_is_redriven_may_have_expired(void **state)
     h->answer = term_first;
     hand_join(h, bus, &k, GROUP, NULL);
     for (; dead == 0; soon_us *= 2) { /* as long as the machine needs */
-        int64_t expires_us = wall_us() + soon_us;
+        int64_t expires_us = conf_unix_us() + soon_us;
 
         atomic_store(&termed, false);
         publish(bus, k.type, 9, expires_us);
@@ -188,7 +178,7 @@ static void test_live_events_may_expire_on_their_way(void **state)
     tidings_bus *bus = conf_open(c, NULL);
     tidings_bus *loop = conf_open(c, &own);
     struct tally *t = conf_tally(c);
-    int64_t expires_us = wall_us() + SOON_MS * 1000;
+    int64_t expires_us = conf_unix_us() + SOON_MS * 1000;
     int64_t end = td_proc_now_ms() + CONF_MS;
     struct tidings_info info = {0};
     size_t handled = 9;
@@ -197,7 +187,7 @@ static void test_live_events_may_expire_on_their_way(void **state)
     assert_ok(
         tidings_subscribe(&sub, loop, "expires.live", tally_event, t, NULL));
     publish(bus, "expires.live", 9, expires_us);
-    while (info.waiting == 0 && wall_us() <= expires_us)
+    while (info.waiting == 0 && conf_unix_us() <= expires_us)
         assert_ok(tidings_info(&info, loop));
     wait_until(expires_us);
     while (info_of(sub).expired == 0 && info.waiting > 0 &&

@@ -2,7 +2,6 @@
 #include "tests/conformance/kept.h"
 
 #include <poll.h>
-#include <time.h>
 
 #define EVENTS 1000u
 #define GROUP  "g"
@@ -273,20 +272,12 @@ static void test_paused_groups_wait_until_resumed(void **state)
     assert_false(operate_group_flag(bus, k.stream, GROUP, "paused"));
 }
 
-static int64_t unix_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static void test_groups_are_paused_until_a_time(void **state)
 {
     struct conf *c = *state;
     tidings_bus *bus = kept_open(c);
     struct hand *h = hand_new(c);
-    int64_t until_ms = unix_ms() + 300;
+    int64_t until_ms = conf_unix_ms() + 300;
     struct kept k;
 
     kept_add(&k, bus);
@@ -295,7 +286,7 @@ static void test_groups_are_paused_until_a_time(void **state)
                             (uint64_t)until_ms));
     kept_publish(&k, bus, 1, 10);
     assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
-    assert_true(unix_ms() >= until_ms);
+    assert_true(conf_unix_ms() >= until_ms);
     assert_true(hand_saw_just(h, 1, 10));
 }
 

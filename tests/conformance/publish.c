@@ -138,14 +138,6 @@ static const struct tidings_event *echo(struct echo *x,
 
 /* ---- defaults ---- */
 
-static int64_t unix_us(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 static bool is_generated_id(const char *id)
 {
     static const char digits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";
@@ -158,13 +150,13 @@ static void test_publish_sets_the_defaults(void **state)
 {
     struct echo *x = *state;
     const struct tidings_event bare = {.type = "defaults"};
-    int64_t before = unix_us();
+    int64_t before = conf_unix_us();
     const struct tidings_event *e = echo(x, &bare, 1);
 
     assert_string_equal(e->type, "defaults");
     assert_true(is_generated_id(e->id));
     assert_string_equal(e->source, "/echo");
-    assert_true(e->time_us >= before && e->time_us <= unix_us());
+    assert_true(e->time_us >= before && e->time_us <= conf_unix_us());
     assert_null(e->subject);
     assert_null(e->datacontenttype);
     assert_null(e->dataschema);

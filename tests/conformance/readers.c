@@ -1,17 +1,7 @@
 /* Readers, where they and groups begin, and what retention takes from them. */
 #include "tests/conformance/kept.h"
 
-#include <time.h>
-
 #define GROUP "g"
-
-static int64_t unix_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 /* ---- where to begin ---- */
 
@@ -21,7 +11,7 @@ static void publish_twice(struct kept *k, tidings_bus *bus, int64_t *between_ms)
     kept_add(k, bus);
     kept_publish(k, bus, 1, 10);
     conf_pause_us(3000); /* so that the times of both differ */
-    *between_ms = unix_ms();
+    *between_ms = conf_unix_ms();
     conf_pause_us(3000);
     kept_publish(k, bus, 11, 10);
 }

@@ -1,7 +1,5 @@
 /* Events that are published later: when they come, cancelling them, and a
  * broker that is killed while they wait. */
-#include <time.h>
-
 #include "tests/conformance/kept.h"
 
 #define SOON_MS  300
@@ -26,14 +24,6 @@ static void on_confirm(void *arg, const struct tidings_confirm *confirm)
         snprintf(a->stream, sizeof(a->stream), "%s", confirm->stream);
     }
     pthread_mutex_unlock(&a->lock);
-}
-
-static int64_t wall_ms(void)
-{
-    struct timespec t;
-
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 /* Events numbered from first on, and what was confirmed. */
@@ -146,8 +136,8 @@ static void test_times_are_moments_too_and_lists_wait_as_one(void **state)
         skip();
     kept_add(&k, bus);
     hand_join(h, bus, &k, NULL, &from_all);
-    assert_ok(schedule(bus, &k, 1, 3, wall_ms() - 1000, 0).first.err);
-    assert_ok(schedule(bus, &k, 4, 1, wall_ms() + SOON_MS, 0).first.err);
+    assert_ok(schedule(bus, &k, 1, 3, conf_unix_ms() - 1000, 0).first.err);
+    assert_ok(schedule(bus, &k, 4, 1, conf_unix_ms() + SOON_MS, 0).first.err);
     assert_true(hand_wait(h, 4, CONF_MS));
     assert_true(hand_saw_just(h, 1, 4));
 }
