@@ -2,7 +2,8 @@
 #include "tests/conformance/conformance.h"
 
 #include <sched.h>
-#include <stdlib.h>
+
+#include "tests/conformance/over.h"
 
 #define RACES  (1000 / CONF_SLOW)
 #define SLOW_S 17 /* longer than a silent client is kept */
@@ -422,88 +423,12 @@ static void test_slow_handler_keeps_the_link_alive(void **state)
 
 /* ---- unsubscribing ---- */
 
-struct one {
-    atomic_bool over; /* tidings_unsubscribe() has returned */
-    atomic_uint calls;
-    atomic_uint late;
-};
-
-static tidings_err note_call(void *arg, const struct tidings_event *event)
-{
-    struct one *o = arg;
-
-    (void)event;
-    atomic_fetch_add(&o->calls, 1);
-    sched_yield();
-    if (atomic_load(&o->over))
-        atomic_fetch_add(&o->late, 1);
-    return TIDINGS_OK;
-}
-
-struct spinner {
-    tidings_bus *bus;
-    const char *type;
-    atomic_bool stop;
-    tidings_err err;
-};
-
-static void *publish_until(void *arg)
-{
-    struct spinner *s = arg;
-
-    while (!atomic_load(&s->stop) && !s->err) {
-        s->err = tidings_publish(s->bus, s->type, "x", 1);
-        sched_yield();
-    }
-    return NULL;
-}
-
-static void race_unsubscribe(struct conf *c, tidings_bus *from, tidings_bus *to)
-{
-    struct spinner s = {.bus = from, .type = "race"};
-    struct one *ones = calloc(RACES, sizeof(*ones));
-    uint32_t random = 3;
-    unsigned calls = 0;
-    unsigned late = 0;
-    tidings_err err = TIDINGS_OK;
-    pthread_t thread;
-
-    (void)c;
-    assert_non_null(ones);
-    assert_int_equal(pthread_create(&thread, NULL, publish_until, &s), 0);
-    for (int i = 0; i < RACES && !err; i++) {
-        tidings_sub *sub;
-        unsigned want = conf_random(&random, 4);
-        int64_t end = td_proc_now_ms() + CONF_MS;
-
-        err = tidings_subscribe(&sub, to, "race", note_call, &ones[i], NULL);
-        while (!err && atomic_load(&ones[i].calls) < want &&
-               td_proc_now_ms() < end)
-            sched_yield();
-        if (!err)
-            err = tidings_unsubscribe(sub, CONF_MS);
-        atomic_store(&ones[i].over, true);
-    }
-    atomic_store(&s.stop, true);
-    pthread_join(thread, NULL);
-    tidings_drain(to, CONF_MS);
-    for (int i = 0; i < RACES; i++) {
-        calls += atomic_load(&ones[i].calls);
-        late += atomic_load(&ones[i].late);
-    }
-    free(ones);
-    assert_ok(err);
-    assert_ok(s.err);
-    assert_int_equal(late, 0);
-    assert_true(calls >= RACES / 2);
-}
-
 /* D22 */
 static void test_no_call_after_unsubscribe_returned(void **state)
 {
     struct conf *c = *state;
 
-    race_unsubscribe(c, conf_open(c, NULL), conf_open(c, NULL));
+    over_race(conf_open(c, NULL), conf_open(c, NULL), NULL, RACES, 4);
 }
 
 static void test_no_call_after_unsubscribe_on_the_same_bus(void **state)
@@ -511,7 +436,7 @@ static void test_no_call_after_unsubscribe_on_the_same_bus(void **state)
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
 
-    race_unsubscribe(c, bus, bus);
+    over_race(bus, bus, NULL, RACES, 4);
 }
 
 /* Its own handler may go on, but is not called again. */

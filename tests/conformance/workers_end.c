@@ -4,7 +4,8 @@
 
 #include <dirent.h>
 #include <sched.h>
-#include <stdlib.h>
+
+#include "tests/conformance/over.h"
 
 #define RACES (300 / CONF_SLOW)
 
@@ -242,86 +243,13 @@ static void test_threads_live_as_long_as_their_subscription(void **state)
     assert_true(threads_become(before));
 }
 
-struct one {
-    atomic_bool over; /* tidings_unsubscribe() has returned */
-    atomic_uint calls;
-    atomic_uint late;
-};
-
-static tidings_err note_call(void *arg, const struct tidings_event *event)
-{
-    struct one *o = arg;
-
-    (void)event;
-    atomic_fetch_add(&o->calls, 1);
-    sched_yield();
-    if (atomic_load(&o->over))
-        atomic_fetch_add(&o->late, 1);
-    return TIDINGS_OK;
-}
-
-struct spinner {
-    tidings_bus *bus;
-    atomic_bool stop;
-    tidings_err err;
-};
-
-static void *publish_until(void *arg)
-{
-    struct spinner *s = arg;
-
-    for (uint64_t n = 0; !atomic_load(&s->stop) && !s->err; n++) {
-        s->err = n % 2 ? tidings_publish(s->bus, "race", "x", 1)
-                       : workers_publish(s->bus, "race", n % 3 ? "a" : "b", n);
-        sched_yield();
-    }
-    return NULL;
-}
-
-static void race_unsubscribe(struct conf *c,
-                             const struct tidings_sub_options *o)
-{
-    struct spinner s = {.bus = conf_open(c, NULL)};
-    tidings_bus *to = conf_open(c, NULL);
-    struct one *ones = calloc(RACES, sizeof(*ones));
-    uint32_t random = 3;
-    unsigned calls = 0;
-    unsigned late = 0;
-    tidings_err err = TIDINGS_OK;
-    pthread_t thread;
-
-    assert_non_null(ones);
-    assert_int_equal(pthread_create(&thread, NULL, publish_until, &s), 0);
-    for (int i = 0; i < RACES && !err; i++) {
-        unsigned want = conf_random(&random, 8);
-        tidings_sub *sub;
-
-        err = tidings_subscribe(&sub, to, "race", note_call, &ones[i], o);
-        if (!err)
-            workers_reach(&ones[i].calls, want);
-        if (!err)
-            err = tidings_unsubscribe(sub, CONF_MS);
-        atomic_store(&ones[i].over, true);
-    }
-    atomic_store(&s.stop, true);
-    pthread_join(thread, NULL);
-    assert_ok(tidings_close(to));
-    conf_forget(c, to);
-    for (int i = 0; i < RACES; i++) {
-        calls += atomic_load(&ones[i].calls);
-        late += atomic_load(&ones[i].late);
-    }
-    free(ones);
-    assert_ok(err);
-    assert_ok(s.err);
-    assert_int_equal(late, 0);
-    assert_true(calls >= RACES);
-}
-
 static void test_no_worker_calls_after_unsubscribe_returned(void **state)
 {
-    race_unsubscribe(*state, &workers_any_order);
-    race_unsubscribe(*state, &workers_key_order);
+    struct conf *c = *state;
+    tidings_bus *from = conf_open(c, NULL);
+
+    over_race(from, conf_open(c, NULL), &workers_any_order, RACES, 8);
+    over_race(from, conf_open(c, NULL), &workers_key_order, RACES, 8);
 }
 
 static void test_unsubscribe_waits_for_running_workers(void **state)
@@ -384,11 +312,11 @@ static void test_close_ends_workers_at_any_moment(void **state)
         const struct tidings_options o = {.on_status = note_status,
                                           .on_status_arg = &t};
         tidings_bus *bus = conf_open(c, &o);
-        struct one one = {.calls = 0};
+        struct over one = {.calls = 0};
 
         assert_ok(tidings_subscribe(NULL, bus, "fail", fail_it, NULL,
                                     &workers_any_order));
-        assert_ok(tidings_subscribe(NULL, bus, "fail", note_call, &one,
+        assert_ok(tidings_subscribe(NULL, bus, "fail", over_note, &one,
                                     &workers_key_order));
         assert_ok(conf_publish_many(bus, "fail", 0, 200));
         conf_pause_us(conf_random(&random, 2000));
