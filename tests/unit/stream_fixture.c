@@ -126,6 +126,26 @@ void put(struct streams *s, const char *peer, const char *type, uint32_t count,
     settle_down(s);
 }
 
+void hello_term(struct streams *s, const char *peer, unsigned term)
+{
+    char options[64];
+
+    snprintf(options, sizeof(options), "{\"producer\" \"%c\" \"term\" %u}",
+             peer[1], term);
+    hello_with(s->f, peer, options);
+    settle_down(s);
+}
+
+void check_welcome(struct streams *s, const char *peer, uint64_t term,
+                   uint64_t stored)
+{
+    const struct td_frame *f = frame(s->f, peer, TD_WELCOME, 0);
+
+    assert_int_equal(count(f->u.welcome.limits, "term"), term);
+    assert_int_equal(count(f->u.welcome.limits, "stored"), stored);
+    assert_int_equal(f->u.welcome.taken, stored);
+}
+
 bool confirm_to(struct streams *s, const char *peer, uint32_t nth,
                 struct td_confirm *out)
 {
@@ -197,6 +217,18 @@ bool span_to(struct streams *s, const char *peer, uint32_t nth,
             return true;
     }
     return false;
+}
+
+void check_spans(struct streams *s, const char *peer, const uint64_t *expected)
+{
+    struct td_span span;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; span_to(s, peer, i, &span); i++) {
+        for (uint64_t k = 0; k < span.count; k++)
+            assert_int_equal(span.sequence + k, expected[n++]);
+    }
+    assert_int_equal(expected[n], 0);
 }
 
 void settle(struct streams *s, const char *peer, enum td_verb verb,

@@ -41,6 +41,12 @@ void settle_down(struct streams *s);
 /* A plain publish of one run of so many events, of 10 bytes each. */
 void put(struct streams *s, const char *peer, const char *type, uint32_t count,
          uint64_t first, uint64_t flags);
+/* The peer, which is called "=a/1" or so, comes for the producer's name "a", and
+ * says this term; 0: it has none. */
+void hello_term(struct streams *s, const char *peer, unsigned term);
+/* It was told this one, and what is stored under the name. */
+void check_welcome(struct streams *s, const char *peer, uint64_t term,
+                   uint64_t stored);
 /* The n-th row of all CONFIRM to the peer; false: there are fewer. */
 bool confirm_to(struct streams *s, const char *peer, uint32_t nth,
                 struct td_confirm *out);
@@ -52,6 +58,10 @@ void consume(struct streams *s, const char *peer, uint64_t number,
 /* The n-th span of all parts to the peer; false: there are fewer. */
 bool span_to(struct streams *s, const char *peer, uint32_t nth,
              struct td_span *out);
+/* The stream's sequences that the peer got, in order, are these; 0 ends them. */
+void check_spans(struct streams *s, const char *peer, const uint64_t *expected);
+#define GOT(s, peer, ...)                                                      \
+    check_spans(s, peer, (const uint64_t[]){__VA_ARGS__, 0})
 /* Settles tags of subscription 1. */
 void settle(struct streams *s, const char *peer, enum td_verb verb,
             uint64_t first, uint64_t last);

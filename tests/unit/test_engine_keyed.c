@@ -17,22 +17,6 @@ static void begin_keyed(struct streams *s)
     consume(s, "sub", 1, ">", "events", "g", "\"group_policy\" \"key\"");
 }
 
-/* The sequences that the peer got, in order, are these; 0 ends them. */
-static void check_got(struct streams *s, const char *peer,
-                      const uint64_t *expected)
-{
-    struct td_span span;
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; span_to(s, peer, i, &span); i++) {
-        for (uint64_t k = 0; k < span.count; k++)
-            assert_int_equal(span.sequence + k, expected[n++]);
-    }
-    assert_int_equal(expected[n], 0);
-}
-
-#define GOT(s, peer, ...) check_got(s, peer, (const uint64_t[]){__VA_ARGS__, 0})
-
 static void test_keyed_parks_a_key_that_failed(void **state)
 {
     static const char *const one[] = {"k"};

@@ -5,26 +5,6 @@
 
 #define A "{\"producer\" \"a\"}"
 
-static void hello_term(struct streams *s, const char *peer, unsigned term)
-{
-    char options[64];
-
-    snprintf(options, sizeof(options), "{\"producer\" \"a\" \"term\" %u}",
-             term);
-    hello_with(s->f, peer, options);
-    settle_down(s);
-}
-
-static void check_welcome(struct streams *s, const char *peer, uint64_t term,
-                          uint64_t stored)
-{
-    const struct td_frame *f = frame(s->f, peer, TD_WELCOME, 0);
-
-    assert_int_equal(count(f->u.welcome.limits, "term"), term);
-    assert_int_equal(count(f->u.welcome.limits, "stored"), stored);
-    assert_int_equal(f->u.welcome.taken, stored);
-}
-
 static void put_size(struct streams *s, const char *peer, uint32_t size,
                      uint32_t events, uint64_t first)
 {

@@ -3,27 +3,6 @@
 
 #define NAME_A "{\"name\" \"a\"}"
 
-/* Peers "=a/1" and so on are of the producer "a". */
-static void hold(struct streams *s, const char *peer, unsigned term)
-{
-    char options[64];
-
-    snprintf(options, sizeof(options), "{\"producer\" \"%c\" \"term\" %u}",
-             peer[1], term);
-    hello_with(s->f, peer, options);
-    settle_down(s);
-}
-
-static void check_welcome(struct streams *s, const char *peer, uint64_t term,
-                          uint64_t stored)
-{
-    const struct td_frame *f = frame(s->f, peer, TD_WELCOME, 0);
-
-    assert_int_equal(count(f->u.welcome.limits, "term"), term);
-    assert_int_equal(count(f->u.welcome.limits, "stored"), stored);
-    assert_int_equal(f->u.welcome.taken, stored);
-}
-
 /* It leaves, all of its events being confirmed. */
 static void leave(struct streams *s, const char *peer)
 {
@@ -77,8 +56,8 @@ static void test_names_are_listed(void **state)
 
     hello(s->f, "op");
     assert_int_equal(names(s), 0);
-    hold(s, "=a/1", 0);
-    hold(s, "=b/1", 0);
+    hello_term(s, "=a/1", 0);
+    hello_term(s, "=b/1", 0);
     put(s, "=a/1", "a.b", 3, 1, DISK);
     leave(s, "=b/1");
     pass(s->f, 1000);
@@ -109,7 +88,7 @@ static void test_names_come_in_pages(void **state)
     hello(s->f, "pub"); /* without a name: not among them */
     for (char c = 'a'; c <= 'h'; c++) {
         snprintf(peer, sizeof(peer), "=%c/1", c);
-        hold(s, peer, 0);
+        hello_term(s, peer, 0);
     }
     for (unsigned from = 0; from < 8; from++) {
         char options[32];
@@ -136,7 +115,7 @@ static void test_names_are_deleted_for_good(void **state)
     struct streams *s = *state;
 
     hello(s->f, "op");
-    hold(s, "=a/1", 0);
+    hello_term(s, "=a/1", 0);
     put(s, "=a/1", "a.b", 3, 1, DISK);
     leave(s, "=a/1");
     assert_int_equal(delete_name(s), TIDINGS_OK);
@@ -145,7 +124,7 @@ static void test_names_are_deleted_for_good(void **state)
     cut_power(s);
     hello(s->f, "op");
     assert_int_equal(names(s), 0);
-    hold(s, "=a/2", 0); /* as if it had never been, but for its terms */
+    hello_term(s, "=a/2", 0); /* as if it had never been, but for its terms */
     check_welcome(s, "=a/2", 2, 0);
     put(s, "=a/2", "a.b", 2, 1, DISK);
     assert_int_equal(
@@ -158,7 +137,7 @@ static void test_names_that_stored_nothing_are_deleted(void **state)
     struct streams *s = *state;
 
     hello(s->f, "op");
-    hold(s, "=a/1", 0);
+    hello_term(s, "=a/1", 0);
     leave(s, "=a/1");
     assert_int_equal(delete_name(s), TIDINGS_OK);
     kill_broker(s);
@@ -171,14 +150,14 @@ static void test_names_in_use_are_not_deleted(void **state)
     struct streams *s = *state;
 
     hello(s->f, "op");
-    hold(s, "=a/1", 0);
+    hello_term(s, "=a/1", 0);
     assert_int_equal(delete_name(s), TIDINGS_EEXIST);
     assert_true(was_told(s, "=a/1 has it"));
     gone(s->f, "=a/1"); /* away */
     settle_down(s);
     assert_int_equal(delete_name(s), TIDINGS_EEXIST);
     assert_true(was_told(s, "may come back"));
-    hold(s, "=a/2", 1);
+    hello_term(s, "=a/2", 1);
     check_welcome(s, "=a/2", 1, 0);
     assert_int_equal(names(s), 1);
 }
@@ -188,7 +167,7 @@ static void test_names_are_not_deleted_while_events_are_written(void **state)
     struct streams *s = *state;
 
     hello(s->f, "op");
-    hold(s, "=a/1", 0);
+    hello_term(s, "=a/1", 0);
     hold_store(s);
     put(s, "=a/1", "a.b", 3, 1, DISK);
     leave(s, "=a/1");
@@ -205,14 +184,14 @@ static void test_names_fence_those_of_before(void **state)
 
     hello(s->f, "op");
     for (char peer[] = "=a/1"; peer[3] <= '5'; peer[3]++)
-        hold(s, peer, 0);
+        hello_term(s, peer, 0);
     leave(s, "=a/5");
     assert_int_equal(delete_name(s), TIDINGS_OK);
     for (int broker = 0; broker < 2; broker++) {
-        hold(s, "=a/6", 0);
+        hello_term(s, "=a/6", 0);
         check_welcome(s, "=a/6", 6 + (unsigned)broker, 0);
         forget(s->f);
-        hold(s, "=a/3", 5);
+        hello_term(s, "=a/3", 5);
         assert_bye(s->f, "of before", "=a/3", TIDINGS_EFENCED);
         kill_broker(s);
     }
@@ -228,11 +207,11 @@ static void test_names_forget_terms_that_cannot_be(void **state)
                "{\"producer\" \"a\" \"term\" 9223372036854775807}");
     settle_down(s);
     leave(s, "=a/1");
-    hold(s, "=a/2", 0);
+    hello_term(s, "=a/2", 0);
     assert_bye(s->f, "no more terms", "=a/2", TIDINGS_ELIMIT);
     assert_int_equal(delete_name(s), TIDINGS_OK);
     forget(s->f);
-    hold(s, "=a/2", 0);
+    hello_term(s, "=a/2", 0);
     check_welcome(s, "=a/2", 1, 0);
 }
 
@@ -241,19 +220,19 @@ static void test_names_stay_when_they_cannot_be_deleted(void **state)
     struct streams *s = *state;
 
     hello(s->f, "op");
-    hold(s, "=a/1", 0);
+    hello_term(s, "=a/1", 0);
     put(s, "=a/1", "a.b", 3, 1, DISK);
     leave(s, "=a/1");
     td_model_fail(s->model, 1, TIDINGS_EFULL);
     assert_int_equal(delete_name(s), TIDINGS_EFULL);
     assert_true(was_told(s, "nothing was done"));
     assert_int_equal(names(s), 1);
-    hold(s, "=a/2", 0);
+    hello_term(s, "=a/2", 0);
     check_welcome(s, "=a/2", 2, 3);
     put(s, "=a/2", "a.b", 3, 1, DISK); /* stored before */
     cut_power(s);
     hello(s->f, "op");
-    hold(s, "=a/3", 0);
+    hello_term(s, "=a/3", 0);
     check_welcome(s, "=a/3", 3, 3);
 }
 
@@ -263,24 +242,24 @@ static void test_names_come_back_to_who_has_taken_them(void **state)
     struct streams *s = *state;
 
     hello(s->f, "op");
-    hold(s, "=a/1", 0);
+    hello_term(s, "=a/1", 0);
     put(s, "=a/1", "a.b", 3, 1, DISK);
     leave(s, "=a/1");
     hold_store(s);
     td_model_fail(s->model, 1, TIDINGS_EFULL);
     give(s->f, "op", "[15 8 \"producer.delete\" " NAME_A "]");
     settle_down(s);
-    hold(s, "=a/2", 0);
+    hello_term(s, "=a/2", 0);
     assert_null(find(s->f, "=a/2", TD_WELCOME, 0));
     let_store(s);
     assert_bye(s->f, "not kept", "=a/2", TIDINGS_EFULL);
     assert_true(was_told(s, "nothing was done"));
     assert_int_equal(names(s), 1);
     forget(s->f);
-    hold(s, "=a/3", 0);
+    hello_term(s, "=a/3", 0);
     check_welcome(s, "=a/3", 2, 3);
     kill_broker(s);
-    hold(s, "=a/4", 0);
+    hello_term(s, "=a/4", 0);
     check_welcome(s, "=a/4", 3, 3);
 }
 
@@ -290,17 +269,17 @@ static void test_names_are_taken_while_they_are_deleted(void **state)
     struct streams *s = *state;
 
     hello(s->f, "op");
-    hold(s, "=a/1", 0);
+    hello_term(s, "=a/1", 0);
     put(s, "=a/1", "a.b", 3, 1, DISK);
     leave(s, "=a/1");
     hold_store(s);
     give(s->f, "op", "[15 8 \"producer.delete\" " NAME_A "]");
-    hold(s, "=a/2", 0);
+    hello_term(s, "=a/2", 0);
     let_store(s);
     check_welcome(s, "=a/2", 2, 0);
     put(s, "=a/2", "a.b", 1, 1, DISK);
     kill_broker(s);
-    hold(s, "=a/3", 0);
+    hello_term(s, "=a/3", 0);
     check_welcome(s, "=a/3", 3, 1);
 }
 
@@ -309,15 +288,15 @@ static void test_names_make_room_for_others(void **state)
     struct streams *s = *state;
 
     hello(s->f, "op");
-    hold(s, "=a/1", 0);
+    hello_term(s, "=a/1", 0);
     leave(s, "=a/1");
     s->f->engine->names_len = TD_NAMED_PRODUCERS_MAX;
-    hold(s, "=b/1", 0);
+    hello_term(s, "=b/1", 0);
     assert_bye(s->f, "too many", "=b/1", TIDINGS_ELIMIT);
     assert_true(has(frame(s->f, "=b/1", TD_BYE, 0)->u.bye.text,
                     "tidings producer delete NAME"));
     assert_int_equal(delete_name(s), TIDINGS_OK);
-    hold(s, "=b/1", 0);
+    hello_term(s, "=b/1", 0);
     s->f->engine->names_len = 1;
     check_welcome(s, "=b/1", 2, 0);
 }
@@ -340,7 +319,7 @@ static void test_names_asked_for_wrongly(void **state)
     struct streams *s = *state;
 
     hello(s->f, "op");
-    hold(s, "=a/1", 0);
+    hello_term(s, "=a/1", 0);
     leave(s, "=a/1");
     hello(s->f, "=b/1"); /* that producer has no name */
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++)
@@ -361,7 +340,7 @@ static bool delete_starved(struct streams *s, unsigned engine_call,
     const struct td_frame *reply;
     uint64_t left;
 
-    hold(s, "=a/1", 0);
+    hello_term(s, "=a/1", 0);
     leave(s, "=a/1");
     hello(s->f, "op");
     s->f->starved = false;
