@@ -69,6 +69,8 @@
 /* ---- time ---- */
 #define TD_HEARTBEAT_MS 5000
 #define TD_DEAD_MS 15000      /* three heartbeats */
+#define TD_PROBE_MS 1000      /* a member that has events and was silent so long
+                                 is sent a PING: is its link closed? */
 #define TD_LAZY_MS 200        /* TAKEN and CREDIT nobody waits for */
 #define TD_GRACE_MS 15000     /* a session away is kept so long (--grace) */
 #define TD_GRACE_MS_MAX 3600000

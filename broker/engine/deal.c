@@ -172,18 +172,13 @@ static void want_level(struct td_engine *e, struct td_group *g,
     }
 }
 
-static bool has_unsettled(const struct td_sub *sub)
-{
-    return sub->leases ? sub->leases->events > 0 : td_sub_in_flight(sub) > 0;
-}
-
 /* Who has them all; NULL: nobody is there. Another only when nothing is left
  * that the former may be at work on. */
 static struct td_sub *the_one(struct td_group *g)
 {
     struct td_sub *sub = g->named->turn;
 
-    if (sub && (!sub->session->away || has_unsettled(sub)))
+    if (sub && (!sub->session->away || td_sub_has_unsettled(sub)))
         return sub;
     for (sub = g->members; sub && sub->session->away;)
         sub = sub->group_next;

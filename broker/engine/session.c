@@ -200,6 +200,26 @@ void td_session_hello(struct td_engine *e, struct td_str peer,
 
 /* ---- silence ---- */
 
+/* It has what other members of a group get when it is lost. */
+static bool is_waited_for(const struct td_session *s)
+{
+    for (const struct td_sub *sub = s->subs; sub; sub = sub->hh.next) {
+        if (sub->group->named && td_sub_has_unsettled(sub))
+            return true;
+    }
+    return false;
+}
+
+/* A link that was closed takes no PING, which tells that its process is gone.
+ * One that is only busy, or stopped, is asked and nothing else. */
+static void probe(struct td_engine *e, struct td_session *s)
+{
+    const struct td_frame ping = {.op = TD_PING};
+
+    if (e->now_ms - s->heard_ms >= TD_PROBE_MS && is_waited_for(s))
+        td_engine_send(e, s, &ping, NULL);
+}
+
 static void find_silent(struct td_engine *e, int64_t pause_ms)
 {
     struct td_session *s;
@@ -213,8 +233,12 @@ static void find_silent(struct td_engine *e, int64_t pause_ms)
             s->heard_ms = e->now_ms; /* heard of after the pause */
         if (s->away_ms > e->now_ms)
             s->away_ms = e->now_ms; /* lost after it: the list stays in order */
-        if (s->doomed || s->away || e->now_ms - s->heard_ms < TD_DEAD_MS)
+        if (s->doomed || s->away)
             continue;
+        if (e->now_ms - s->heard_ms < TD_DEAD_MS) {
+            probe(e, s);
+            continue;
+        }
         e->counters.silent++;
         td_session_lose(e, s, TIDINGS_ETIMEDOUT,
                         "nothing was heard of you for too long");

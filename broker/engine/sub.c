@@ -19,6 +19,11 @@ uint64_t td_sub_in_flight(const struct td_sub *sub)
     return sub->sent - sub->delivered;
 }
 
+bool td_sub_has_unsettled(const struct td_sub *sub)
+{
+    return sub->leases ? sub->leases->events > 0 : td_sub_in_flight(sub) > 0;
+}
+
 void td_sub_ready(struct td_engine *e, struct td_sub *sub)
 {
     struct td_session *s = sub->session;

@@ -65,6 +65,8 @@ void td_sub_end(struct td_engine *e, struct td_sub *sub, enum td_drop why);
 void td_sub_ready(struct td_engine *e, struct td_sub *sub);
 struct td_sub *td_sub_find(struct td_session *s, uint64_t number);
 uint64_t td_sub_in_flight(const struct td_sub *sub); /* events */
+/* Events that were sent to it and not settled, or of a live group not taken. */
+bool td_sub_has_unsettled(const struct td_sub *sub);
 
 /* deliver.c */
 void td_deliver(struct td_engine *e, struct td_sub *sub);

@@ -166,6 +166,31 @@ static void test_handled_killed_member_is_passed_over(void **state)
     assert_int_equal(figure(f, "acked"), 110);
 }
 
+/* D05: what it had goes to the other when its link is found closed: soon, though
+ * nothing more is sent to it, and its ack_wait is long. */
+static void test_handled_killed_member_is_looked_for(void **state)
+{
+    struct fixture *f = *state;
+    int64_t began;
+
+    start_with(f, "0",
+               (struct tidings_group_options){.ack_wait_ms = 600000,
+                                              .backoff_ms = 10,
+                                              .backoff_max_ms = 10});
+    start_member(f, 0);
+    start_member(f, 1);
+    assert_true(td_proc_freeze(&f->members[0], SYS_WAIT_MS));
+    publish(f, 1, 100);
+    assert_true(
+        operate_group_until(f->bus, STREAM, GROUP, "acked", 50, SYS_WAIT_MS));
+    td_proc_signal(&f->members[0], SIGKILL);
+    began = td_proc_now_ms();
+    assert_true(operate_until_settled(f->bus, STREAM, GROUP, 2 * SYS_WAIT_MS));
+    assert_true(td_proc_now_ms() - began < SYS_WAIT_MS / 2);
+    assert_int_equal(figure(f, "lost"), 50);
+    assert_int_equal(figure(f, "timed_out"), 0);
+}
+
 /* ---- one at a time ---- */
 
 /* The records of a group with policy single: all of one process, then all of
@@ -217,8 +242,8 @@ static void test_handled_single_is_taken_over(void **state)
     td_proc_signal(&f->members[0], SIGKILL);
     assert_true(td_proc_wait(&f->members[0], SYS_WAIT_MS));
     publish(f, EVENTS + 1, EVENTS);
-    /* if all of it was sent before the link was known to be lost, only its
-     * silence tells that it is gone */
+    /* if all of it was sent before the link was known to be lost, a PING
+     * tells that it is gone */
     assert_true(operate_until_settled(f->bus, STREAM, GROUP, 3 * SYS_WAIT_MS));
     assert_int_equal(count_turns(f, 2 * EVENTS), 2);
     assert_int_equal(figure(f, "timed_out"), 0);
@@ -355,6 +380,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_handled_poison_ends_in_the_dead_letters),
         TEST(test_handled_killed_member_is_passed_over),
+        TEST(test_handled_killed_member_is_looked_for),
         TEST(test_handled_single_is_taken_over),
         TEST(test_handled_hanging_member_is_overtaken),
         TEST(test_handled_lost_confirms_store_once),

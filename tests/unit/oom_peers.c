@@ -112,6 +112,8 @@ static void hear(struct oom_broker *b, struct oom_peer *p,
     case TD_PONG:
         p->ponged = true;
         return;
+    case TD_PING: /* it is looked for, and says nothing */
+        return;
     case TD_BYE:
         p->up = p->resumable = false;
         memset(p->subs, 0, sizeof(p->subs));
