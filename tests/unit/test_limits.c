@@ -116,6 +116,7 @@ static const struct {
     {"# KiB", KIB(TD_ATTRS_BYTES_MAX)},
     {"# h", TD_PRODUCER_STORED_KEEP_MS / 3600000},
     {"# MiB", MIB(TD_STORE_PENDING_BYTES)},
+    {"# MiB", MIB(TD_STORE_RESERVE)},
     {"#", TD_IN_FLIGHT},
     {"#", TD_IN_FLIGHT_MAX},
     {"#", TD_ACK_WAIT_MS},
