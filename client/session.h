@@ -71,6 +71,7 @@ struct td_csub {
     struct td_csub *dirty_prev;
     struct td_csub *dirty_next;
     uint64_t window_events; /* as asked for, like what follows below; or … */
+    uint64_t window_min;    /* … between this and the default … */
     bool paced;             /* … it follows the handler: session_pace.c */
     bool idled;             /* since it was looked at, nothing waited */
     bool stuck;             /* it has as much as it gets */
@@ -410,6 +411,8 @@ void td_client_hold(struct td_client *c, struct td_csub *sub,
 void td_client_give_back(struct td_client *c, struct td_csub *sub,
                          uint64_t last, const struct td_at *at,
                          unsigned at_len);
+/* The smallest window that follows that many handlers. */
+uint64_t td_client_window_min(unsigned workers);
 /* Handlers have got on: the window follows them. */
 void td_client_pace(struct td_client *c, struct td_csub *sub, int64_t now_ms);
 /* No more is to come, or it may again: a handler that others wait for is late. */

@@ -4,6 +4,14 @@
  * to be settled later does not wait for a handler, and does not count. */
 #include "client/session_internal.h"
 
+/* Each worker has one event in hand, and one is on its way to it. */
+uint64_t td_client_window_min(unsigned workers)
+{
+    uint64_t events = 2 * (uint64_t)workers;
+
+    return events > TD_WINDOW_EVENTS_MIN ? events : TD_WINDOW_EVENTS_MIN;
+}
+
 uint64_t td_client_window_max(const struct td_csub *sub)
 {
     return sub->paced ? TD_WINDOW_EVENTS : sub->window_events;
@@ -37,7 +45,7 @@ static void shrink(struct td_csub *sub, uint64_t events)
 {
     if (events < sub->window_events)
         sub->window_events =
-            events > TD_WINDOW_EVENTS_MIN ? events : TD_WINDOW_EVENTS_MIN;
+            events > sub->window_min ? events : sub->window_min;
 }
 
 /* A window that is handled in less time is too small. That it takes longer says

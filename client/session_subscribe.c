@@ -44,8 +44,9 @@ static void take_options(struct td_csub *sub,
                          const struct tidings_sub_options *o)
 {
     sub->paced = o->group && o->stream && !o->pull && !o->window_events;
+    sub->window_min = td_client_window_min(o->workers);
     sub->window_events = or_default(
-        o->window_events, sub->paced ? TD_WINDOW_EVENTS_MIN : TD_WINDOW_EVENTS);
+        o->window_events, sub->paced ? sub->window_min : TD_WINDOW_EVENTS);
     sub->window_bytes = or_default(o->window_bytes, TD_WINDOW_BYTES);
     sub->queue_events = o->queue_events;
     sub->queue_bytes = o->queue_bytes;

@@ -223,7 +223,7 @@ static struct td_pool *pool_alloc(struct td_bus *b, struct td_bus_sub *sub,
     pool->sub = td_bus_sub_ref(sub);
     pool->keyed = o->order == TIDINGS_KEY_ORDER;
     pool->window_events = o->window_events ? o->window_events
-                          : sub->durable   ? TD_WINDOW_EVENTS_MIN
+                          : sub->durable   ? td_client_window_min(o->workers)
                                            : TD_WINDOW_EVENTS;
     pool->window_bytes = o->window_bytes ? o->window_bytes : TD_WINDOW_BYTES;
     pthread_mutex_init(&pool->lock, NULL);

@@ -45,7 +45,8 @@
 #define TD_WINDOW_MS 250                /* of a durable group by default: what its
                                            handler does in it, so that others get
                                            the rest … */
-#define TD_WINDOW_EVENTS_MIN 16u        /* … at least, for the way there and back */
+#define TD_WINDOW_EVENTS_MIN 16u        /* … at least, for the way there and
+                                           back; more with many workers */
 #define TD_WINDOW_BYTES (4u << 20)      /* at least one TD_BODY_BYTES_MAX */
 #define TD_QUEUE_EVENTS 65536u          /* broker: default queue of a subscription */
 #define TD_QUEUE_BYTES (32u << 20)

@@ -364,6 +364,26 @@ static void test_durable_window_follows_the_handler(void **state)
     assert_int_equal(sub->taken, 153); /* what is settled is another matter */
 }
 
+/* However slow they are, each has an event, and one is on its way to it. */
+static void test_durable_window_has_room_for_every_worker(void **state)
+{
+    const struct tidings_sub_options o = {
+        .stream = "events", .group = "g", .workers = 64};
+    struct fixture *f = *state;
+    struct td_csub *sub;
+
+    greet(f, WELCOME);
+    sub = join(f, &o);
+    assert_int_equal(sub->window_events, 128);
+    assert_int_equal(sub->limit, 128);
+    for (unsigned tag = 1; tag <= 130; tag += 10)
+        assert_ok(deliver_spans(f, sub, tag, 10, "[[10 1 1]]"));
+    td_client_pace(&f->client, sub, f->now); /* since then */
+    handle(f, sub, 64, 1000);
+    assert_int_equal(sub->window_events, 128);
+    assert_int_equal(sub->limit, 64 + 128);
+}
+
 static void test_durable_splits_what_does_not_fit_a_frame(void **state)
 {
     const struct tidings_sub_options o = {
@@ -660,6 +680,7 @@ int main(void)
         TEST(test_durable_says_what_is_in_hand),
         TEST(test_durable_gives_back_what_waits),
         TEST(test_durable_window_follows_the_handler),
+        TEST(test_durable_window_has_room_for_every_worker),
         TEST(test_durable_splits_what_does_not_fit_a_frame),
         TEST(test_durable_settles_again_over_the_next_link),
         TEST(test_durable_ends_with_its_group),

@@ -467,8 +467,9 @@ struct tidings_sub_options {
     size_t window_events; /* most events in flight to this process; default
                              32768. By default of a member of a durable group:
                              what waits for its handler is as much as that does
-                             in about 250 ms, 16 to 32768, so that others who
-                             join find something to do */
+                             in about 250 ms, so that others who join find
+                             something to do: at least 16, and two for each
+                             of its workers; at most 32768 */
     size_t window_bytes;  /* default 4 MiB, at least 2 MiB */
     size_t queue_events;  /* most events waiting at the broker; default 65536,
                              at most 1048576 */
