@@ -76,10 +76,18 @@ static uint64_t pieces_back(struct td_engine *e, struct td_consumer *c,
                             const struct td_lease *lease,
                             const struct td_retry *retry)
 {
+    uint64_t end = lease->tag + lease->count;
     uint64_t tag = sub->flight_first + 1;
+    uint64_t before = lease->tag > tag ? lease->tag - tag : 0;
     uint64_t events = 0;
+    uint64_t skip;
+    uint32_t i;
 
-    for (uint32_t i = 0; i < sub->flight.len; i++) {
+    if (before >= sub->flight.events)
+        return 0;
+    i = td_queue_find(&sub->flight, before, &skip);
+    tag += before - skip;
+    for (; i < sub->flight.len && tag < end; i++) {
         const struct td_piece *piece = td_queue_nth(&sub->flight, i);
         struct td_piece part;
 

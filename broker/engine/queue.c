@@ -70,6 +70,7 @@ static bool joins(const struct td_piece *first, const struct td_piece *second)
 tidings_err td_queue_push(struct td_queue *q, const struct td_piece *piece)
 {
     struct td_piece *last = q->len > 0 ? piece_at(q, q->len - 1) : NULL;
+    uint32_t at;
 
     if (last && joins(last, piece)) {
         last->events += piece->events;
@@ -77,10 +78,12 @@ tidings_err td_queue_push(struct td_queue *q, const struct td_piece *piece)
         count(q, piece);
         return TIDINGS_OK;
     }
+    at = last ? last->at + last->events : 0;
     if (q->len == q->cap && td_queue_reserve(q, 1))
         return TIDINGS_ENOMEM;
     piece->item->refs++;
-    *piece_at(q, q->len++) = *piece;
+    *piece_at(q, q->len) = *piece;
+    piece_at(q, q->len++)->at = at;
     count(q, piece);
     return TIDINGS_OK;
 }
@@ -89,12 +92,14 @@ tidings_err td_queue_push_front(struct td_queue *q,
                                 const struct td_piece *piece)
 {
     struct td_piece *first = q->len > 0 ? piece_at(q, 0) : NULL;
+    uint32_t at = (first ? first->at : 0) - piece->events;
 
     if (first && joins(piece, first)) {
         struct td_piece both = *piece;
 
         both.events += first->events;
         both.bytes += first->bytes;
+        both.at = at;
         count(q, piece);
         *first = both;
         return TIDINGS_OK;
@@ -105,6 +110,7 @@ tidings_err td_queue_push_front(struct td_queue *q,
     q->head = (q->head - 1) & (q->cap - 1);
     q->len++;
     *piece_at(q, 0) = *piece;
+    piece_at(q, 0)->at = at;
     count(q, piece);
     return TIDINGS_OK;
 }
@@ -122,6 +128,25 @@ const struct td_piece *td_queue_back(const struct td_queue *q)
 const struct td_piece *td_queue_nth(const struct td_queue *q, uint32_t nth)
 {
     return piece_at(q, nth);
+}
+
+uint32_t td_queue_find(const struct td_queue *q, uint64_t before,
+                       uint64_t *skip)
+{
+    uint32_t at = td_queue_front(q)->at;
+    uint32_t low = 0;
+    uint32_t high = q->len;
+
+    while (high - low > 1) { /* places wrap, what is between two does not */
+        uint32_t middle = low + (high - low) / 2;
+
+        if (piece_at(q, middle)->at - at <= before)
+            low = middle;
+        else
+            high = middle;
+    }
+    *skip = before - (piece_at(q, low)->at - at);
+    return low;
 }
 
 void td_queue_pop(struct td_queue *q)
@@ -143,21 +168,27 @@ void td_queue_pop_back(struct td_queue *q)
     td_item_unref(piece->item);
 }
 
-static void set(struct td_queue *q, uint32_t nth, const struct td_piece *part)
+static void set(struct td_queue *q, uint32_t nth, const struct td_piece *part,
+                uint32_t at)
 {
-    discount(q, piece_at(q, nth));
-    *piece_at(q, nth) = *part;
+    struct td_piece *piece = piece_at(q, nth);
+
+    discount(q, piece);
+    *piece = *part;
+    piece->at = at;
     count(q, part);
 }
 
 void td_queue_set_front(struct td_queue *q, const struct td_piece *part)
 {
-    set(q, 0, part);
+    const struct td_piece *whole = td_queue_front(q);
+
+    set(q, 0, part, whole->at + whole->events - part->events);
 }
 
 void td_queue_set_back(struct td_queue *q, const struct td_piece *part)
 {
-    set(q, q->len - 1, part);
+    set(q, q->len - 1, part, td_queue_back(q)->at);
 }
 
 void td_queue_fini(struct td_queue *q)

@@ -45,6 +45,7 @@ struct td_piece {
     uint32_t events; /* at least 1 */
     uint32_t bytes;
     uint32_t index; /* its first event's place in the item */
+    uint32_t at;    /* in a queue: its first event's place, from any on */
 };
 
 struct td_piece td_piece_of(struct td_item *item); /* all of it */
@@ -101,10 +102,14 @@ tidings_err td_queue_push_front(struct td_queue *q,
 const struct td_piece *td_queue_front(const struct td_queue *q);
 const struct td_piece *td_queue_back(const struct td_queue *q);
 const struct td_piece *td_queue_nth(const struct td_queue *q, uint32_t nth);
+/* Which piece has the event that so many events of the queue stand before, and
+ * how many of the piece's do: *skip. The queue has that many. */
+uint32_t td_queue_find(const struct td_queue *q, uint64_t before,
+                       uint64_t *skip);
 void td_queue_pop(struct td_queue *q);
 void td_queue_pop_back(struct td_queue *q);
 
-/* Replaces the first piece, or the last, by a part of the same. */
+/* Replaces the first piece by its end, or the last by its front. */
 void td_queue_set_front(struct td_queue *q, const struct td_piece *part);
 void td_queue_set_back(struct td_queue *q, const struct td_piece *part);
 

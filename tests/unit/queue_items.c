@@ -90,6 +90,21 @@ void check_piece(const struct td_piece *piece, uint32_t first)
     assert_ptr_equal(p, end);
 }
 
+/* Each of its events, counted from the front, is found where it is. */
+static void check_places(const struct td_queue *q)
+{
+    uint64_t before = 0;
+
+    for (uint32_t i = 0; i < q->len; i++) {
+        for (uint32_t n = 0; n < td_queue_nth(q, i)->events; n++) {
+            uint64_t skip;
+
+            assert_int_equal(td_queue_find(q, before++, &skip), i);
+            assert_int_equal(skip, n);
+        }
+    }
+}
+
 void check_queue(const struct td_queue *q, uint32_t first, uint32_t count)
 {
     uint32_t next = first;
@@ -106,4 +121,5 @@ void check_queue(const struct td_queue *q, uint32_t first, uint32_t count)
     assert_int_equal(q->events, count);
     assert_int_equal(q->data, count * EVENT_BYTES);
     assert_int_equal(q->bytes, bytes);
+    check_places(q);
 }
