@@ -66,9 +66,7 @@ static void forget_places(struct td_engine *e, struct td_stream *stream)
 {
     struct td_consumer *c;
 
-    td_read_forget(stream->trim);
-    stream->trim = NULL;
-    stream->oldest.events = 0;
+    td_retain_unread(stream);
     td_entries_drop(stream, stream->compact.at);
     DL_FOREACH2(stream->consumers, c, stream_next)
     {

@@ -135,14 +135,30 @@ static void lose(struct td_engine *e, struct td_stream *stream)
     skip_to(e, stream, stream->trim_to);
 }
 
+/* What a record says of itself; it begins at from or later. */
+static struct td_oldest look_at(const struct td_record *record, uint64_t from)
+{
+    struct td_oldest out = {.from = from, .bytes = record->value.len};
+    struct td_record_head head;
+    uint32_t id;
+
+    if (!td_place_read_two(record->key, TD_TABLE_RECORD, &id, &out.first))
+        out.first = from; /* its key is damaged */
+    if (record->damaged || !td_record_read(record->value, &head)) {
+        out.events = 1; /* how far it went nobody knows */
+        return out;
+    }
+    out.events = head.events;
+    out.gone = head.gone;
+    out.stored_ms = head.stored_ms;
+    return out;
+}
+
 static void on_oldest(struct td_engine *e, void *owner,
                       const struct td_store_answer *answer)
 {
     struct td_stream *stream = owner;
-    const struct td_record *record = answer->records;
-    struct td_record_head head;
-    uint64_t first;
-    uint32_t id;
+    uint64_t from = stream->oldest.from;
 
     stream->trim = NULL;
     if (answer->err) {
@@ -155,20 +171,21 @@ static void on_oldest(struct td_engine *e, void *owner,
         lose(e, stream);
         return;
     }
-    if (!td_place_read_two(record->key, TD_TABLE_RECORD, &id, &first))
-        first = stream->oldest.from; /* its key is damaged */
-    if (record->damaged || !td_record_read(record->value, &head)) {
-        head.events = 1; /* how far it went nobody knows */
-        head.stored_ms = 0;
-        head.gone = false;
+    for (uint32_t i = 0; i < answer->records_len; i++) {
+        struct td_oldest found = look_at(&answer->records[i], from);
+        struct td_oldest *kept = i ? td_fifo_push(&stream->older) : NULL;
+
+        if (i == 0)
+            stream->oldest = found;
+        else if (kept)
+            *kept = found;
+        else
+            break; /* no memory: it is read again */
+        from = found.first + found.events;
     }
-    stream->oldest.first = first;
-    stream->oldest.events = head.events;
-    stream->oldest.gone = head.gone;
-    stream->oldest.bytes = record->value.len;
-    stream->oldest.stored_ms = head.stored_ms;
 }
 
+/* Many at once: who publishes does not wait, and so does not get ahead. */
 static void read_oldest(struct td_engine *e, struct td_stream *stream)
 {
     struct td_place from =
@@ -177,9 +194,34 @@ static void read_oldest(struct td_engine *e, struct td_stream *stream)
         td_place_two(TD_TABLE_RECORD, stream->id, stream->kept.next);
 
     stream->trim_to = stream->kept.next;
-    stream->trim = td_read_ask(e, &from, &to, false, 1, 1, on_oldest, stream);
+    stream->trim = td_read_ask(e, &from, &to, false, TRIM_RECORDS_MAX,
+                               TD_READ_BYTES, on_oldest, stream);
     if (!stream->trim)
         stream->failed_ms = e->now_ms + AGE_TICK_MS;
+}
+
+/* The next of those that were read with another. */
+static bool take_read(struct td_stream *stream)
+{
+    struct td_oldest next;
+
+    while (stream->older.len > 0) {
+        next = *(struct td_oldest *)td_fifo_nth(&stream->older, 0);
+        td_fifo_pop(&stream->older, 1);
+        if (next.from == stream->oldest.from) {
+            stream->oldest = next;
+            return true;
+        }
+    }
+    return false;
+}
+
+void td_retain_unread(struct td_stream *stream)
+{
+    td_read_forget(stream->trim);
+    stream->trim = NULL;
+    stream->oldest.events = 0;
+    td_fifo_pop(&stream->older, stream->older.len);
 }
 
 /* False: it has to be read first, or there is none. */
@@ -201,6 +243,8 @@ static bool find_oldest(struct td_engine *e, struct td_stream *stream)
         oldest->stored_ms = entry->stored_ms;
         return true;
     }
+    if (take_read(stream))
+        return true;
     if (!stream->trim && !td_compact_is_moving(e, stream) &&
         oldest->from < stream->kept.next && e->now_ms >= stream->failed_ms &&
         td_stream_is_on_disk(stream))
@@ -300,9 +344,8 @@ int64_t td_retain_tick(struct td_engine *e)
 
 void td_retain_anew(struct td_stream *stream)
 {
-    td_read_forget(stream->trim);
-    stream->trim = NULL;
-    stream->oldest = (struct td_oldest){.from = 1};
+    td_retain_unread(stream);
+    stream->oldest.from = 1;
     stream->hidden = true; /* perhaps */
 }
 

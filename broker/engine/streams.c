@@ -74,6 +74,7 @@ static void stream_free(struct td_stream *stream)
 {
     td_entries_fini(stream);
     td_fifo_fini(&stream->holes);
+    td_fifo_fini(&stream->older);
     td_dedup_fini(&stream->dedup);
     td_lasts_fini(&stream->lasts);
     td_buf_fini(&stream->text);
@@ -92,6 +93,7 @@ static tidings_err stream_new(const struct td_engine *e, struct td_stream **out,
         return TIDINGS_ENOMEM;
     stream->entries.size = sizeof(struct td_entry);
     stream->holes.size = sizeof(struct td_hole);
+    stream->older.size = sizeof(struct td_oldest);
     stream->head.first = stream->head.next = stream->head.indexed = 1;
     stream->kept = stream->head;
     stream->oldest.from = 1;

@@ -75,6 +75,7 @@ struct td_stream {
     uint64_t row_ticket;           /* where those were written */
     struct td_stream *dirty_next;
     struct td_oldest oldest;
+    struct td_fifo older; /* td_oldest: those after it, as far as read */
     struct td_fifo holes; /* td_hole: among what retention has taken last */
     struct td_read *trim; /* it is being read … */
     uint64_t trim_to;     /* … from what begins before this */
@@ -218,6 +219,8 @@ bool td_retain_admits(const struct td_stream *stream, uint64_t events,
                       uint64_t bytes);
 /* Deletes what is too old or too much; returns when to look again. */
 int64_t td_retain_tick(struct td_engine *e);
+/* What was read of the oldest records may not be so any more. */
+void td_retain_unread(struct td_stream *stream);
 /* What was to be deleted has not been. */
 void td_retain_anew(struct td_stream *stream);
 void td_retain_purge(struct td_engine *e, struct td_stream *stream,
