@@ -48,6 +48,13 @@ static bool read_kept(struct td_reader *list, struct kept *out)
            td_read_uint(list, &out->missed);
 }
 
+/* Whether it was a subscription of this session, which the broker has ended:
+ * its group or stream was deleted. */
+static bool has_been(const struct td_session *s, uint64_t number)
+{
+    return number > 0 && number <= s->streamed_last;
+}
+
 /* Whether all that the client claims can be; makes room for what goes back,
  * and marks what is listed. */
 static bool check_list(struct td_session *s, struct td_reader list,
@@ -62,6 +69,8 @@ static bool check_list(struct td_session *s, struct td_reader list,
         if (!read_kept(&list, &row))
             return false;
         sub = td_sub_find(s, row.number);
+        if (!sub && has_been(s, row.number))
+            continue;
         if (!sub || sub->want || row.received < sub->delivered ||
             row.received > sub->sent || row.received < sub->flight_first ||
             row.missed > sub->gap_told)
@@ -99,8 +108,24 @@ static void rewind_listed(struct td_engine *e, struct td_session *s,
         if (!sub->want)
             sub->events_limit = sub->sent; /* its client knows it no more */
     }
-    while (rows-- > 0 && read_kept(&list, &row))
-        rewind_sub(e, td_sub_find(s, row.number), &row);
+    while (rows-- > 0 && read_kept(&list, &row)) {
+        struct td_sub *sub = td_sub_find(s, row.number);
+
+        if (sub)
+            rewind_sub(e, sub, &row);
+    }
+}
+
+/* What was said of it while the link was lost was lost too. */
+static void tell_deleted(struct td_engine *e, struct td_session *s,
+                         struct td_reader list, uint32_t rows)
+{
+    struct kept row;
+
+    while (rows-- > 0 && read_kept(&list, &row)) {
+        if (!td_sub_find(s, row.number))
+            td_gaps_tell_deleted(e, s, row.number);
+    }
 }
 
 /* After the WELCOME: until then nothing may be sent, and now the session is
@@ -180,6 +205,7 @@ bool td_away_resume(struct td_engine *e, struct td_session *s,
     begin_again(e, s);
     rewind_listed(e, s, list, rows);
     td_session_welcome(e, s, true);
+    tell_deleted(e, s, list, rows);
     end_unlisted(e, s);
     td_advise_session(e, s, true, true);
     td_taken_wake_all(e, s);

@@ -73,8 +73,11 @@ static struct td_sub *sub_new(struct td_session *s, uint64_t number,
     sub->leases = leases ? calloc(1, sizeof(*sub->leases)) : NULL;
     if (!leases || sub->leases)
         HASH_ADD(hh, s->subs, number, sizeof(sub->number), sub);
-    if ((!leases || sub->leases) && !sub->hh_failed)
+    if ((!leases || sub->leases) && !sub->hh_failed) {
+        if (number > s->streamed_last)
+            s->streamed_last = number;
         return sub;
+    }
     free(sub->leases);
     free(sub);
     return NULL;

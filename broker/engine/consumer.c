@@ -367,11 +367,7 @@ void td_consumer_free(struct td_engine *e, struct td_consumer *c)
 
 static void end_member(struct td_engine *e, struct td_sub *sub)
 {
-    struct td_frame gap = {.op = TD_GAP};
-
-    gap.u.gap.subscription = sub->number;
-    gap.u.gap.reason = td_str_of("deleted");
-    td_engine_send(e, sub->session, &gap, NULL);
+    td_gaps_tell_deleted(e, sub->session, sub->number);
     td_sub_end(e, sub, TD_DROP_UNSUBSCRIBED);
 }
 

@@ -110,6 +110,16 @@ bool td_gaps_tell_expired(struct td_engine *e, struct td_sub *sub,
     return tell_reason(e, sub, lost, "expired");
 }
 
+void td_gaps_tell_deleted(struct td_engine *e, struct td_session *s,
+                          uint64_t subscription)
+{
+    struct td_frame f = {.op = TD_GAP};
+
+    f.u.gap.subscription = subscription;
+    f.u.gap.reason = td_str_of("deleted");
+    td_engine_send(e, s, &f, NULL);
+}
+
 void td_gaps_pong(struct td_engine *e, struct td_session *s, uint64_t token)
 {
     bool was_full = td_gaps_full(s);

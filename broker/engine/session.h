@@ -71,11 +71,12 @@ struct td_session {
     uint64_t gaps_token; /* … which had this token … */
     uint64_t gaps_read;  /* … and before the last that was answered */
     struct td_sub *subs;
-    struct td_block block; /* the budget of all its queues … */
-    uint32_t blocking;     /* … and how many of them hold publishers back */
-    size_t patterns_bytes; /* of all its subscriptions */
-    bool doomed;           /* ends, or is away, when the turn does */
-    bool keeps;            /* … is away */
+    uint64_t streamed_last; /* the highest number that one of a stream had */
+    struct td_block block;  /* the budget of all its queues … */
+    uint32_t blocking;      /* … and how many of them hold publishers back */
+    size_t patterns_bytes;  /* of all its subscriptions */
+    bool doomed;            /* ends, or is away, when the turn does */
+    bool keeps;             /* … is away */
     enum td_drop doom;
     const char *reason; /* static; for its advisory */
     char name[TD_NAME_BYTES_MAX + 1];

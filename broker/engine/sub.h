@@ -79,6 +79,9 @@ bool td_gaps_wait(const struct td_sub *sub); /* to be told */
 bool td_gaps_tell_expired(struct td_engine *e, struct td_sub *sub,
                           const struct td_lost *lost);
 bool td_gaps_full(const struct td_session *s);
+/* Its group or stream was deleted: it is over. */
+void td_gaps_tell_deleted(struct td_engine *e, struct td_session *s,
+                          uint64_t subscription);
 /* Its durable group is full. */
 void td_gaps_tell_full(struct td_engine *e, struct td_sub *sub);
 /* Tells the subscriber what was dropped since it was told last. */

@@ -142,6 +142,59 @@ static void test_join_may_end_before_it_fails(void **state)
     assert_int_equal(groups(s), 0);
 }
 
+/* ---- deleted while its member is away ---- */
+
+#define LIVE "{\"events\" 10 \"bytes\" 9000000}"
+
+/* D17: it is over, as its member is told, and the others of its session go on. */
+static void test_join_is_over_when_its_group_was_deleted(void **state)
+{
+    struct streams *s = *state;
+    const struct td_frame *gap;
+
+    begin_two(s);
+    consume(s, "sub", 1, ">", "events", "g", "");
+    givef(s->f, "sub", "[5 2 2 \"a\" " LIVE "]");
+    settle_down(s);
+    gone(s->f, "sub");
+    settle_down(s);
+    put(s, "pub", "a", 5, 4, DISK);
+    call(s, "pub", "group.delete", GROUP);
+    settle_down(s);
+    come_back(s->f, "sub/2", "[[1 0 0] [2 0 0]]");
+    settle_down(s);
+    assert_true(resumed(s->f, "sub/2"));
+    gap = frame(s->f, "sub/2", TD_GAP, 0);
+    assert_int_equal(gap->u.gap.subscription, 1);
+    assert_int_equal(gap->u.gap.events, 0);
+    assert_true(is_text(gap->u.gap.reason, "deleted"));
+    assert_int_equal(events_to(s->f, "sub/2"), 5);
+    assert_int_equal(groups(s), 0);
+}
+
+/* What it never had is a lie still. */
+static void test_join_that_never_was_is_not_resumed(void **state)
+{
+    static const char *const lists[] = {"[[1 0 0] [2 0 0]]", "[[0 0 0]]"};
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(lists); i++) {
+        struct streams *s;
+        void *own = NULL;
+
+        assert_int_equal(setup_streams(&own), 0);
+        s = own;
+        begin_two(s);
+        consume(s, "sub", 1, ">", "events", "g", "");
+        call(s, "pub", "group.delete", GROUP);
+        gone(s->f, "sub");
+        settle_down(s);
+        come_back(s->f, "sub/2", lists[i]);
+        assert_row(lists[i], !resumed(s->f, "sub/2"));
+        teardown_streams(&own);
+    }
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +204,8 @@ int main(void)
         TEST_STREAM(test_join_that_cannot_be_written_is_refused),
         TEST_STREAM(test_join_may_end_before_it_is_written),
         TEST_STREAM(test_join_may_end_before_it_fails),
+        TEST_STREAM(test_join_is_over_when_its_group_was_deleted),
+        cmocka_unit_test(test_join_that_never_was_is_not_resumed),
     };
 
     return cmocka_run_group_tests_name("engine_join", tests, NULL, NULL);
