@@ -134,6 +134,8 @@
 #define TD_FEED_BYTES (2 * TD_READ_BYTES) /* read for a group, not delivered:
                                              one is dealt, one is read */
 #define TD_PRODUCER_STORED_KEEP_MS (24 * 3600 * 1000) /* a stored producer */
+#define TD_HOLES_MAX 8u /* ranges of its sequences that were refused: 16 B each,
+                           written with each of its commits */
 #define TD_NAMED_PRODUCERS_MAX 4096u /* remembered until deleted: 2.3 KiB */
 /* Of a deleted name: a higher one was made up, and is not counted on from. */
 #define TD_TERM_GONE_MAX (UINT64_C(1) << 32)

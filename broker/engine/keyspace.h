@@ -154,8 +154,6 @@ bool td_dedup_row_read(struct td_str value, struct td_dedup_row *out);
 const uint8_t *td_dedup_row_nth(const struct td_dedup_row *row, uint32_t nth,
                                 uint32_t *place);
 
-#define TD_HOLES_MAX 8u
-
 struct td_hole {
     uint64_t first;
     uint64_t last;

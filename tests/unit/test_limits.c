@@ -77,6 +77,9 @@ static const struct {
     {"producers with a name; the name; events of which hashes are kept",
      "#; # B; #",
      {TD_NAMED_PRODUCERS_MAX, TD_PRODUCER_NAME_BYTES_MAX, TD_NAMED_HASHES}},
+    {"ranges of refused sequences that are remembered of a producer",
+     "#",
+     {TD_HOLES_MAX}},
 };
 
 /* What may stand in italics elsewhere on the page. */
@@ -138,6 +141,7 @@ static const struct {
     {"#", TD_DEDUP_EVENTS_MAX},
     {"#", TD_PRODUCER_NAME_BYTES_MAX},
     {"#", TD_NAMED_HASHES},
+    {"#", TD_HOLES_MAX},
 };
 
 /* 1234567 as "1,234,567"; without commas as "1234567". */
