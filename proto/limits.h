@@ -139,6 +139,8 @@
 #define TD_NAMED_PRODUCERS_MAX 4096u /* remembered until deleted: 2.3 KiB */
 /* Of a deleted name: a higher one was made up, and is not counted on from. */
 #define TD_TERM_GONE_MAX (UINT64_C(1) << 32)
+#define TD_FENCED_PEERS 64u  /* remembered, so that what is on its way from them
+                                is told from nonsense; 264 B each */
 #define TD_NAMED_HASHES 128u /* of the last events of a named producer: as many
                                 as a publisher may have unconfirmed, and try
                                 again after a crash, by and large */

@@ -76,6 +76,22 @@ tidings_err td_holder_check(const struct td_engine *e, const struct td_frame *f,
 
 /* ---- taking it ---- */
 
+/* What of it is on its way is told from nonsense. Without memory it is not. */
+static void fence(struct td_engine *e, struct td_session *s)
+{
+    struct td_fifo *all = &e->streams.fenced;
+    struct td_fenced *one;
+
+    if (all->len == TD_FENCED_PEERS)
+        td_fifo_pop(all, 1);
+    one = td_fifo_push(all);
+    if (one) {
+        one->len = s->peer_len;
+        memcpy(one->peer, s->peer, s->peer_len);
+    }
+    td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EFENCED, fenced);
+}
+
 /* What it has not stored is not taken either: the new holder numbers on from
  * there. */
 static void begin_term(struct td_engine *e, struct td_producer *p,
@@ -85,8 +101,7 @@ static void begin_term(struct td_engine *e, struct td_producer *p,
     uint64_t before = n->term ? n->term : e->gone_term;
 
     if (p->session)
-        td_session_doom(e, p->session, TD_DROP_SESSION_LOST, TIDINGS_EFENCED,
-                        fenced);
+        fence(e, p->session);
     n->written = false;
     n->term = claimed ? claimed : before + 1;
     if (!claimed)
@@ -107,6 +122,40 @@ bool td_holder_take(struct td_engine *e, struct td_producer *p,
         td_commit_raise(e, TD_LEVEL_DISK);
     }
     return true;
+}
+
+/* ---- who held it ---- */
+
+/* NULL: not lately. */
+static struct td_fenced *fenced_peer(const struct td_engine *e,
+                                     struct td_str peer)
+{
+    const struct td_fifo *all = &e->streams.fenced;
+
+    for (uint32_t i = all->len; i-- > 0;) {
+        struct td_fenced *one = td_fifo_nth(all, i);
+
+        if (one->len == peer.len && memcmp(one->peer, peer.data, peer.len) == 0)
+            return one;
+    }
+    return NULL;
+}
+
+bool td_holder_refuse(struct td_engine *e, struct td_str peer)
+{
+    if (!fenced_peer(e, peer))
+        return false;
+    e->counters.fenced++;
+    td_engine_bye(e, peer, TIDINGS_EFENCED, fenced);
+    return true;
+}
+
+void td_holder_forget(struct td_engine *e, struct td_str peer)
+{
+    struct td_fenced *one = fenced_peer(e, peer);
+
+    if (one)
+        one->len = 0; /* no peer has such an id */
 }
 
 /* ---- its WELCOME ---- */

@@ -33,6 +33,7 @@ struct td_counters {
     uint64_t bad_frames;
     uint64_t breaches;
     uint64_t silent;
+    uint64_t fenced; /* messages of who does not hold its name any more */
     uint64_t resumed;
     struct td_ledger all;  /* counted where it happens … */
     struct td_ledger gone; /* … and the ledgers of groups that have ended */

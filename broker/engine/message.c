@@ -116,6 +116,8 @@ static void refuse(struct td_engine *e, struct td_str peer,
 {
     if (s && s->away)
         return; /* its link is lost, and with it what was said over it */
+    if (!s && td_holder_refuse(e, peer))
+        return;
     e->counters.bad_frames++;
     if (s)
         td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EPROTO, why);

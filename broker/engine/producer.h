@@ -89,6 +89,17 @@ tidings_err td_holder_check(const struct td_engine *e, const struct td_frame *f,
  * fenced. False: no memory. */
 bool td_holder_take(struct td_engine *e, struct td_producer *p,
                     const struct td_claim *claim);
+/* A peer that held a name until lately, and has no session since. */
+struct td_fenced {
+    size_t len;
+    uint8_t peer[TD_PEER_BYTES_MAX];
+};
+
+/* What it sent before it heard of that is counted, and answered. False: the
+ * peer is none such. */
+bool td_holder_refuse(struct td_engine *e, struct td_str peer);
+/* The peer has greeted anew. */
+void td_holder_forget(struct td_engine *e, struct td_str peer);
 /* Its WELCOME waits until the store has its term. False: no memory. */
 bool td_holder_wait(struct td_engine *e, struct td_session *s);
 void td_holders_written(struct td_engine *e, uint64_t ticket);

@@ -116,6 +116,7 @@ static void begin(struct td_engine *e, struct td_str peer,
         return;
     }
     td_producer_attach(e, p, s);
+    td_holder_forget(e, peer);
     if (!p->naming || p->naming->written) {
         td_session_welcome(e, s, false);
         td_advise_session(e, s, true, false);
@@ -157,6 +158,7 @@ static void greet(struct td_engine *e, struct td_str peer,
     if (!td_map_bin(f->u.hello.options, "token", &token))
         token = (struct td_str){NULL, 0};
     e->counters.bad_frames += err == TIDINGS_EPROTO;
+    e->counters.fenced += err == TIDINGS_EFENCED;
     if (err)
         td_engine_bye(e, peer, err, text);
     else if (p && !claim.name.data && !td_producer_admits(p, token))

@@ -154,12 +154,13 @@ static void pack_totals(struct td_engine *e, msgpack_packer *pk)
     td_pack_uint(pk, "bad_frames", c->bad_frames);
     td_pack_uint(pk, "breaches", c->breaches);
     td_pack_uint(pk, "silent", c->silent);
+    td_pack_uint(pk, "fenced", c->fenced);
     pack_schedule(&e->streams.schedule, pk);
     pack_store(e, pk);
     pack_kept(e, pk);
 }
 
-#define TOTALS 34u
+#define TOTALS 35u
 
 static const char *read_options(struct td_str options, struct td_str *rows,
                                 uint64_t *from)

@@ -305,6 +305,7 @@ void td_streams_init(struct td_engine *e)
     st->carried_lasts.size = sizeof(struct td_carried_last);
     st->owed.size = sizeof(struct td_owed_confirm);
     st->welcomes.size = sizeof(struct td_owed_welcome);
+    st->fenced.size = sizeof(struct td_fenced);
     st->replies.size = sizeof(struct td_owed_reply);
     td_schedule_init(&st->schedule);
     if (st->store)
@@ -347,6 +348,7 @@ void td_streams_fini(struct td_engine *e)
     td_operate_fini(e);
     td_schedule_fini(&st->schedule);
     td_fifo_fini(&st->welcomes);
+    td_fifo_fini(&st->fenced);
     td_fifo_fini(&st->repeats);
     td_buf_fini(&st->value);
 }

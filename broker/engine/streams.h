@@ -149,6 +149,7 @@ struct td_streams {
     struct td_fifo replies;     /* td_owed_reply */
     struct td_schedule schedule;
     struct td_fifo welcomes; /* td_owed_welcome */
+    struct td_fifo fenced;   /* td_fenced, the oldest first */
     struct td_fifo repeats;  /* td_repeat: of the batch at hand, scratch */
     int64_t dedup_ms;        /* no window has to be looked at before */
     struct td_buf value;     /* scratch */

@@ -70,7 +70,7 @@ static void test_named_is_held_by_the_last_who_came(void **state)
     check_welcome(s, "=a/2", 2, 3);
     forget(s->f);
     put_size(s, "=a/1", 10, 1, 4); /* it has no session */
-    assert_bye(s->f, "without a session", "=a/1", TIDINGS_EPROTO);
+    assert_bye(s->f, "without a session", "=a/1", TIDINGS_EFENCED);
     forget(s->f);
     hello_term(s, "=a/1", 1);
     assert_bye(s->f, "with its old term", "=a/1", TIDINGS_EFENCED);
@@ -80,6 +80,52 @@ static void test_named_is_held_by_the_last_who_came(void **state)
     hello_term(s, "=a/2", 2);
     check_welcome(s, "=a/2", 2, 3);
     assert_int_equal(stored_events(s, "=a/2"), 3);
+}
+
+/* What it had sent is no nonsense; nor is what it says of itself from then on
+ * what it was. */
+static void test_named_frames_on_their_way_are_fenced(void **state)
+{
+    struct streams *s = *state;
+    const struct td_counters *c = &s->f->engine->counters;
+
+    hello_term(s, "=a/1", 0);
+    hello_term(s, "=a/2", 0);
+    put_size(s, "=a/1", 10, 3, 1);
+    give(s->f, "=a/1", "[14 0 \"\"]");
+    put_size(s, "=b/1", 10, 3, 1); /* a stranger */
+    assert_int_equal(c->fenced, 1);
+    assert_int_equal(c->bad_frames, 1);
+    hello_term(s, "=a/1", 1);
+    assert_int_equal(c->fenced, 2);
+    forget(s->f);
+    hello_term(s, "=a/1", 0); /* it takes the name back */
+    check_welcome(s, "=a/1", 3, 0);
+    put_size(s, "=a/2", 10, 1, 1);
+    assert_int_equal(c->fenced, 3);
+    give(s->f, "=a/1", "[14 0 \"\"]");
+    put_size(s, "=a/1", 10, 1, 1);
+    assert_int_equal(c->fenced, 3);
+    assert_int_equal(c->bad_frames, 2);
+}
+
+/* The oldest are forgotten. */
+static void test_named_fences_many(void **state)
+{
+    struct streams *s = *state;
+    const struct td_counters *c = &s->f->engine->counters;
+    char peer[16];
+
+    for (unsigned i = 0; i <= TD_FENCED_PEERS + 1; i++) {
+        snprintf(peer, sizeof(peer), "=a/%u", i);
+        hello_term(s, peer, 0);
+    }
+    put_size(s, "=a/0", 10, 1, 1);
+    assert_int_equal(c->fenced, 0);
+    assert_int_equal(c->bad_frames, 1);
+    put_size(s, "=a/1", 10, 1, 1);
+    put_size(s, "=a/64", 10, 1, 1);
+    assert_int_equal(c->fenced, 2);
 }
 
 /* A holder that is stopped is fenced while it is away, or silent. */
@@ -485,6 +531,8 @@ int main(void)
         TEST_STREAM(test_named_goes_on_where_it_was),
         TEST_STREAM(test_named_is_held_by_the_last_who_came),
         TEST_STREAM(test_named_fences_who_is_away),
+        TEST_STREAM(test_named_frames_on_their_way_are_fenced),
+        TEST_STREAM(test_named_fences_many),
         TEST_STREAM(test_named_reconnects_under_its_term),
         TEST_STREAM(test_named_believes_a_higher_term),
         TEST_STREAM(test_named_is_greeted_when_its_term_is_kept),

@@ -45,6 +45,7 @@ static void test_engine_stats_say_all(void **state)
     assert_int_equal(count(map, "bad_frames"), 0);
     assert_int_equal(count(map, "breaches"), 0);
     assert_int_equal(count(map, "silent"), 0);
+    assert_int_equal(count(map, "fenced"), 0);
     assert_true(is_text(text_of(map, "store"), "none"));
     for (size_t i = 0; i < TD_ARRAY_LEN(of_store); i++)
         assert_int_equal(count(map, of_store[i]), 0);
