@@ -1,6 +1,8 @@
 /* What is kept of a producer that has a name, beside what is stored of it: the
  * term of who holds the name, and hashes of its last events, by which an event
- * that comes again is told from another under the same sequence. Pure. */
+ * that comes again is told from another under the same sequence. Events whose
+ * transaction fails leave again, and do not bring back those that they pushed
+ * out: fewer are known then, and none wrongly. Pure. */
 #ifndef TD_NAMING_H
 #define TD_NAMING_H
 

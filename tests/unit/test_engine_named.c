@@ -293,6 +293,34 @@ static void test_named_remembers_its_last_events(void **state)
     CONFIRM("=a/1", 2, 3 * TD_NAMED_HASHES, 1, TIDINGS_ECONFLICT, false);
 }
 
+/* C11: what was to be stored has pushed out what is: that is not called another
+ * event; and what was not stored is, when it comes again. */
+static void test_named_knows_less_when_a_large_commit_fails(void **state)
+{
+    struct streams *s = *state;
+    uint32_t many = TD_NAMED_HASHES + 10;
+
+    hello_term(s, "=a/1", 0);
+    put_size(s, "=a/1", 10, 20, 1);
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    put_size(s, "=a/1", 10, TD_NAMED_HASHES - 10, 21); /* pushes out 10 */
+    CONFIRM("=a/1", 1, 21, TD_NAMED_HASHES - 10, TIDINGS_EFULL, false);
+    put_size(s, "=a/1", 11, 1, 10);
+    CONFIRM("=a/1", 2, 10, 1, TIDINGS_OK, true);
+    put_size(s, "=a/1", 11, 1, 11);
+    CONFIRM("=a/1", 3, 11, 1, TIDINGS_ECONFLICT, false);
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    put_size(s, "=a/1", 10, many, 21 + TD_NAMED_HASHES); /* … all */
+    forget(s->f);
+    put_size(s, "=a/1", 11, 1, 20);
+    CONFIRM("=a/1", 0, 20, 1, TIDINGS_OK, true);
+    put_size(s, "=a/1", 11, 1, 21);
+    CONFIRM("=a/1", 1, 21, 1, TIDINGS_OK, false);
+    put_size(s, "=a/1", 10, many, 21 + TD_NAMED_HASHES);
+    CONFIRM("=a/1", 2, 21 + TD_NAMED_HASHES, many, TIDINGS_OK, false);
+    assert_int_equal(stored_events(s, "=a/1"), 20 + 1 + many);
+}
+
 /* What was passed over is gone: it must not be called a duplicate. */
 static void test_named_numbers_may_be_left_out(void **state)
 {
@@ -541,6 +569,7 @@ int main(void)
         TEST_STREAM(test_named_is_sent_away_when_its_term_is_lost),
         TEST_STREAM(test_named_tells_duplicates_from_conflicts),
         TEST_STREAM(test_named_remembers_its_last_events),
+        TEST_STREAM(test_named_knows_less_when_a_large_commit_fails),
         TEST_STREAM(test_named_numbers_may_be_left_out),
         TEST_STREAM(test_named_stores_later_what_was_refused),
         TEST_STREAM(test_named_with_many_holes_goes_on_behind_what_is_stored),
