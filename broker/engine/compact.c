@@ -4,7 +4,8 @@
  * records of its own, and what is not becomes gaps, joined with those beside
  * them. Sequences stay as they
  * are, and each record names its predecessor, so that the one behind a change
- * is written anew with it. All of a page is in one transaction.
+ * is written anew with it. All of a page is in one transaction; the first record
+ * of the next page is put right with that one, or in the next pass (keyspace.h).
  *
  * While the store has no room only records of which nothing is left become gaps,
  * each of its own: nothing else is written anew.

@@ -34,8 +34,10 @@
  * table nor body.
  *
  * previous is the first sequence of the record before it, 0 for the first that
- * the stream ever had: so a record that is missing, or is another's, is
- * noticed by whoever reads on from its neighbour. */
+ * the stream ever had: for who looks at a damaged folder; the engine goes by
+ * first and events alone. In a stream that is compacted it may name what was
+ * there before a pass that is between two of its pages, or was cut off there, or
+ * had no room: the next pass puts that right. */
 #ifndef TD_KEYSPACE_H
 #define TD_KEYSPACE_H
 
