@@ -102,11 +102,13 @@ static struct td_confirmed *confirmed_new(const struct td_confirm *row,
     new->first = row->first;
     if (row->code == TIDINGS_ECONFLICT)
         new->sequence = row->sequence;
-    if (row->code)
+    if (row->code && row->code != TIDINGS_EFULL)
         return new;
-    new->level = (enum tidings_level)row->level;
-    new->duplicate = row->duplicate;
-    new->sequence = row->sequence;
+    if (!row->code) {
+        new->level = (enum tidings_level)row->level;
+        new->duplicate = row->duplicate;
+        new->sequence = row->sequence;
+    }
     snprintf(new->stream, sizeof(new->stream), "%.*s",
              (int)(row->stream.len > TD_STREAM_NAME_BYTES_MAX
                        ? TD_STREAM_NAME_BYTES_MAX
@@ -127,21 +129,33 @@ static void add_unasked(struct td_client *c, tidings_err err, const char *text,
     td_client_status(c, TIDINGS_UNSTORED, err, text, events);
 }
 
+/* What is full: a stream, or the disk. */
+static void say_why(char *out, size_t size, const struct td_confirm *row)
+{
+    int len = row->stream.len > TD_STREAM_NAME_BYTES_MAX
+                  ? (int)TD_STREAM_NAME_BYTES_MAX
+                  : (int)row->stream.len;
+
+    if (row->code != TIDINGS_EFULL)
+        snprintf(out, size, "%s", tidings_err_text((tidings_err)row->code));
+    else if (len > 0)
+        snprintf(out, size, "stream %.*s is full", len, row->stream.data);
+    else
+        snprintf(out, size, "the broker's disk is full");
+}
+
 /* The first of them is in this batch. */
 static void tell_unstored(struct td_client *c, const struct td_confirm *row,
                           struct td_str type, uint64_t events)
 {
-    tidings_err err = (tidings_err)row->code;
+    char why[sizeof(c->unasked.text) / 2];
     char text[sizeof(c->unasked.text)];
-    int stream = row->stream.len > TD_STREAM_NAME_BYTES_MAX
-                     ? (int)TD_STREAM_NAME_BYTES_MAX
-                     : (int)row->stream.len;
 
-    snprintf(text, sizeof(text), "%s: \"%.*s%s\"%s%.*s", tidings_err_text(err),
+    say_why(why, sizeof(why), row);
+    snprintf(text, sizeof(text), "%s: \"%.*s%s\"", why,
              type.len > 60 ? 60 : (int)type.len, type.data,
-             type.len > 60 ? "..." : "", stream ? ", stream " : "", stream,
-             row->stream.data);
-    add_unasked(c, err, text, events);
+             type.len > 60 ? "..." : "");
+    add_unasked(c, (tidings_err)row->code, text, events);
 }
 
 /* The row is right, and there is memory. */

@@ -2,6 +2,25 @@
  * it is told. */
 #include "broker/engine/taking.h"
 
+/* What is full: the stream, or the disk, which has no name here. */
+static const struct td_stream *full_one(const struct td_engine *e,
+                                        const struct td_stream *stream)
+{
+    if (td_stream_is_on_disk(stream) && td_commit_refuses(e))
+        return NULL;
+    return td_retain_is_full(stream) ? stream : NULL;
+}
+
+/* Whose name the row has. */
+static const struct td_stream *named(const struct td_engine *e,
+                                     const struct td_stream *stream,
+                                     tidings_err code)
+{
+    if (code == TIDINGS_EFULL && stream)
+        return full_one(e, stream);
+    return code ? NULL : stream;
+}
+
 /* A row for each run; they are joined where they go on. */
 static void tell(struct td_engine *e, const struct td_taking *t,
                  uint64_t ticket, tidings_err code, uint64_t sequence,
@@ -19,7 +38,7 @@ static void tell(struct td_engine *e, const struct td_taking *t,
 
         row.first = run->first;
         row.count = run->count;
-        td_confirm(e, t->session, ticket, code ? NULL : t->stream, &row);
+        td_confirm(e, t->session, ticket, named(e, t->stream, code), &row);
         if (!code && row.sequence > 0)
             row.sequence += run->count;
     }
@@ -128,8 +147,11 @@ tidings_err td_taking_record(struct td_engine *e, const struct td_taking *t)
     if (!err && !pack_head(e, t, entry.stored_ms))
         err = TIDINGS_EFULL;
     entry.bytes = (uint32_t)(e->streams.value.len + t->batch->bytes);
-    if (!err && !td_retain_admits(stream, entry.events, entry.bytes))
+    if (!err && !td_retain_admits(stream, entry.events, entry.bytes)) {
+        stream->refused_events = entry.events;
+        stream->refused_bytes = entry.bytes;
         err = TIDINGS_EFULL;
+    }
     if (err)
         return err;
     entry.item = item_of(e, t);

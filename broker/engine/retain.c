@@ -37,6 +37,12 @@ bool td_retain_admits(const struct td_stream *stream, uint64_t events,
            !is_over(stream, events, bytes);
 }
 
+bool td_retain_is_full(const struct td_stream *stream)
+{
+    return !td_retain_admits(stream, stream->refused_events,
+                             stream->refused_bytes);
+}
+
 static bool is_old(struct td_engine *e, const struct td_stream *stream,
                    int64_t stored_ms)
 {

@@ -34,12 +34,14 @@ static void tell(struct td_engine *e, struct td_session *s,
                  const struct td_confirm *as)
 {
     struct td_confirm row = *as;
+    /* it is full itself, or it is the disk, which has no name here */
+    bool full = row.code == TIDINGS_EFULL && !td_commit_refuses(e);
 
     for (uint32_t i = 0; i < batch->runs_len; i++) {
         row.first = batch->runs[i].first;
         row.count = batch->runs[i].count;
-        td_confirm(e, s, ticket, row.sequence ? &td_schedule_stream : NULL,
-                   &row);
+        td_confirm(e, s, ticket,
+                   row.sequence || full ? &td_schedule_stream : NULL, &row);
         row.sequence += row.sequence ? row.count : 0;
     }
 }

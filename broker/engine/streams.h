@@ -66,8 +66,10 @@ struct td_stream {
     struct td_fifo entries; /* td_entry: the newest records, in a row */
     uint32_t tail_len;      /* of them, from the end: those with an item */
     uint64_t tail_bytes;
-    struct td_dedup dedup; /* ids that publishers chose */
-    uint64_t repeats;      /* events not stored for theirs, since the start */
+    struct td_dedup dedup;   /* ids that publishers chose */
+    uint64_t repeats;        /* events not stored for theirs, since the start */
+    uint64_t refused_events; /* so many … */
+    uint64_t refused_bytes; /* … came last of what it rejected; 0: none did */
     struct td_consumer *consumers; /* list by stream_, readers too */
     uint32_t groups_len;           /* of those, durable groups */
     bool dirty;                    /* in the list: STATE is to be written … */
@@ -218,6 +220,8 @@ void td_entries_fini(struct td_stream *stream);
 /* Whether the stream may take so much more; false: it rejects. */
 bool td_retain_admits(const struct td_stream *stream, uint64_t events,
                       uint64_t bytes);
+/* It would still reject what it rejected last. */
+bool td_retain_is_full(const struct td_stream *stream);
 /* Deletes what is too old or too much; returns when to look again. */
 int64_t td_retain_tick(struct td_engine *e);
 /* What was read of the oldest records may not be so any more. */

@@ -16,20 +16,51 @@ bool td_confirms_asked(const struct td_settings *settings)
 
 /* ---- what is told ---- */
 
+void td_confirms_why(char out[TD_CONFIRMS_WHY_BYTES],
+                     const struct tidings_confirm *confirm)
+{
+    if (confirm->err == TIDINGS_EFULL && !*confirm->stream)
+        snprintf(out, TD_CONFIRMS_WHY_BYTES, "the broker's disk is full");
+    else if (confirm->err == TIDINGS_EFULL)
+        snprintf(out, TD_CONFIRMS_WHY_BYTES, "stream %s is full",
+                 confirm->stream);
+    else
+        snprintf(out, TD_CONFIRMS_WHY_BYTES, "%s",
+                 tidings_err_text(confirm->err));
+}
+
+void td_confirms_advise(tidings_err err, const char *stream)
+{
+    if (err != TIDINGS_EFULL)
+        return;
+    if (!*stream)
+        td_advise("room on that disk, or `tidings stream purge`, helps; "
+                  "`tidings stats` says how much there is");
+    else if (strcmp(stream, TIDINGS_SCHEDULE) == 0)
+        td_advise("again when some of it was published or cancelled");
+    else
+        td_advise("it rejects what is beyond its bounds: `tidings stream "
+                  "show %s` has them, `stream set` changes them, `stream "
+                  "purge` makes room",
+                  stream);
+}
+
 /* When the first is refused: a pipe may stay open for days. */
 static void complain(const struct td_confirms *c,
                      const struct tidings_confirm *confirm)
 {
     const struct td_durable_settings *d = &c->settings->durable;
     bool expects = d->expects || d->expects_key;
+    char why[TD_CONFIRMS_WHY_BYTES];
 
+    td_confirms_why(why, confirm);
     if (expects && confirm->err == TIDINGS_ECONFLICT)
         td_complain("1 event is not stored: the last sequence of the %s is "
                     "%" PRIu64,
                     d->expects_key ? "key" : "stream", confirm->sequence);
     else
-        td_complain("1 event is not stored: %s",
-                    tidings_err_text(confirm->err));
+        td_complain("1 event is not stored: %s", why);
+    td_confirms_advise(confirm->err, confirm->stream);
     if (d->expects_key && confirm->err == TIDINGS_EINVAL)
         td_advise("--expect-key wants a --key, and a stream added with "
                   "--keyed");

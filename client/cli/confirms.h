@@ -5,6 +5,7 @@
 #include "client/cli/cli.h"
 
 #define TD_CONFIRMS_STREAM_BYTES 65
+#define TD_CONFIRMS_WHY_BYTES    100
 
 /* Zeroed but for settings; written on a thread of the library, read when the
  * bus is closed. */
@@ -21,6 +22,13 @@ struct td_confirms {
     uint64_t last;
     bool apart; /* there is more between them */
 };
+
+/** Why an event is not stored, in words. */
+void td_confirms_why(char out[TD_CONFIRMS_WHY_BYTES],
+                     const struct tidings_confirm *confirm);
+
+/** What helps against that, on a line of its own, where something does. */
+void td_confirms_advise(tidings_err err, const char *stream);
 
 /** Whether they are confirmed at all. */
 bool td_confirms_asked(const struct td_settings *settings);

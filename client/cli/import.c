@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "client/cli/ask.h"
+#include "client/cli/confirms.h"
 #include "client/cli/connect.h"
 #include "client/cli/lines.h"
 #include "client/cli/out.h"
@@ -27,7 +28,9 @@ struct outcome {
     uint64_t imported;
     uint64_t duplicates;
     uint64_t refused;
-    tidings_err err; /* of the first that was refused */
+    tidings_err err;                     /* of the first that was refused … */
+    char why[TD_CONFIRMS_WHY_BYTES];     /* … in words … */
+    char full[TD_CONFIRMS_STREAM_BYTES]; /* … and what is full */
     char stream[80]; /* another than was asked for; "": none */
 };
 
@@ -54,8 +57,11 @@ static void on_confirm(void *arg, const struct tidings_confirm *confirm)
 
     pthread_mutex_lock(&o->lock);
     if (confirm->err) {
-        if (o->refused++ == 0)
+        if (o->refused++ == 0) {
             o->err = confirm->err;
+            td_confirms_why(o->why, confirm);
+            snprintf(o->full, sizeof(o->full), "%s", confirm->stream);
+        }
     } else if (confirm->duplicate) {
         o->duplicates++;
     } else {
@@ -208,6 +214,13 @@ static tidings_err flush(struct importing *m)
     return err;
 }
 
+static void complain_refused(const struct outcome *o)
+{
+    td_complain("%" PRIu64 " event%s not stored: %s", o->refused,
+                td_plural(o->refused, " is", "s are"), o->why);
+    td_confirms_advise(o->err, o->full);
+}
+
 /* err: of the flush, after which no confirm comes. */
 static int conclude(struct importing *m, int code, tidings_err err)
 {
@@ -219,9 +232,7 @@ static int conclude(struct importing *m, int code, tidings_err err)
                     "imported",
                     o->stream, m->path, m->stream);
     else if (o->refused)
-        td_complain("%" PRIu64 " event%s not stored: %s", o->refused,
-                    td_plural(o->refused, " is", "s are"),
-                    tidings_err_text(o->err));
+        complain_refused(o);
     else if (err)
         code = td_complain_err(err, "not all of it is stored");
     else if (code == TD_EXIT_DONE && td_stopped())

@@ -21,8 +21,11 @@ static void on_confirm(void *arg, const struct tidings_confirm *confirm)
     if (confirm->err == TIDINGS_ECLOSED)
         return; /* nobody knows; the flush has said so */
     l->duplicates += confirm->duplicate;
-    if (confirm->err && l->refused++ == 0)
+    if (confirm->err && l->refused++ == 0) {
         l->err = confirm->err;
+        td_confirms_why(l->why, confirm);
+        snprintf(l->stream, sizeof(l->stream), "%s", confirm->stream);
+    }
     if (confirm->sequence && !l->first)
         l->first = confirm->sequence;
     if (confirm->sequence)
@@ -76,8 +79,8 @@ int td_later_put(const struct td_later *l, bool quiet)
     if (!l->refused)
         return TD_EXIT_DONE;
     td_complain("%" PRIu64 " event%s not scheduled: %s", l->refused,
-                td_plural(l->refused, " is", "s are"),
-                tidings_err_text(l->err));
+                td_plural(l->refused, " is", "s are"), l->why);
+    td_confirms_advise(l->err, l->stream);
     if (l->err == TIDINGS_ENOTSUP)
         td_advise("only streams on disk can have events that wait");
     return l->err == TIDINGS_EFULL || l->err == TIDINGS_EIO ? TD_EXIT_FAILED

@@ -4,6 +4,7 @@
 #define TD_CLI_LATER_H
 
 #include "client/cli/cli.h"
+#include "client/cli/confirms.h"
 
 /* Zeroed; written on a thread of the library, read when the bus is closed. */
 struct td_later {
@@ -12,7 +13,9 @@ struct td_later {
                              none was */
     uint64_t last;
     uint64_t refused;
-    tidings_err err; /* why: of the first */
+    tidings_err err;                       /* why: of the first … */
+    char why[TD_CONFIRMS_WHY_BYTES];       /* … in words … */
+    char stream[TD_CONFIRMS_STREAM_BYTES]; /* … and what is full */
 };
 
 /** Whether events are to wait. */

@@ -147,6 +147,7 @@ static void check_bytes_rejected(struct conf *c, enum tidings_storage storage)
     tidings_err err = TIDINGS_OK;
     uint64_t stored = 0;
     uint64_t full;
+    char why[100];
     struct kept k;
 
     add(&k, bus, storage,
@@ -156,6 +157,8 @@ static void check_bytes_rejected(struct conf *c, enum tidings_storage storage)
     while (stored < EVENTS && !(err = publish_large(&k, bus, DATA)))
         stored++;
     assert_err(err, TIDINGS_EFULL);
+    snprintf(why, sizeof(why), "stream %s is full", k.stream);
+    assert_non_null(strstr(tidings_detail(), why));
     assert_in_range(stored, MAX_BYTES / DATA / 2, MAX_BYTES / DATA);
     full = figure(bus, &k, "bytes");
     assert_true(full <= MAX_BYTES);

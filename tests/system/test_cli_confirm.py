@@ -124,8 +124,10 @@ class Confirms(WithStreams):
         self.assertRegex(done.out, r"^confirmed \d of 5 events: disk, stream ")
         stored = int(done.out.split()[1])
         told = done.err.splitlines()
-        self.assertRegex(told[0], "^tidings: 1 event is not stored: .*full")
-        self.assertEqual(told[1:], ["tidings: %d events are not stored" %
+        self.assertEqual(told[0], "tidings: 1 event is not stored: stream %s "
+                         "is full" % name)
+        self.assertIn("`tidings stream show %s`" % name, told[1])
+        self.assertEqual(told[2:], ["tidings: %d events are not stored" %
                                     (5 - stored)][:stored < 4])
 
 

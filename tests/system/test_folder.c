@@ -186,6 +186,7 @@ static void fill_up(struct fixture *f)
 
     assert_ok(tidings_info(&then, f->bus));
     assert_err(publish(f, FULL_EVENTS, LARGE_BYTES), TIDINGS_EFULL);
+    assert_non_null(strstr(tidings_detail(), "the broker's disk is full"));
     assert_ok(tidings_info(&now, f->bus));
     assert_int_equal(now.confirmed - then.confirmed, last(f) - before);
     assert_int_equal(now.confirmed + now.unstored,

@@ -50,13 +50,18 @@ static void wait_ms(struct streams *s, int64_t ms)
     }
 }
 
-static uint64_t code_of_last(struct streams *s)
+static struct td_confirm last_row(struct streams *s)
 {
     struct td_confirm row = {0};
 
     for (uint32_t n = 0; confirm_to(s, "pub", n, &row); n++)
         ;
-    return row.code;
+    return row;
+}
+
+static uint64_t code_of_last(struct streams *s)
+{
+    return last_row(s).code;
 }
 
 /* One event after the other, until one is refused; returns its sequence. */
@@ -160,12 +165,70 @@ static void test_room_that_a_commit_lacks_is_told(void **state)
     check_store(s, "ok");
 }
 
+/* ---- what is full ---- */
+
+static void check_full(struct streams *s, const char *row, const char *stream)
+{
+    struct td_confirm last = last_row(s);
+
+    assert_row(row, last.code == TIDINGS_EFULL);
+    assert_row(row, last.sequence == 0);
+    assert_row(row, is_text(last.stream, stream));
+}
+
+/* A stream that rejects has a name in the confirm, the disk has none. */
+static void test_room_of_a_stream_is_told_from_that_of_the_disk(void **state)
+{
+    static const char *const storages[] = {"disk", "memory"};
+    struct streams *s = *state;
+    uint64_t n = 1;
+
+    hello(s->f, "pub");
+    for (size_t i = 0; i < TD_ARRAY_LEN(storages); i++) {
+        const char *storage = storages[i];
+        char text[160];
+
+        snprintf(text, sizeof(text),
+                 "{\"name\" \"%s\" \"patterns\" [\"%s.>\"] \"max_events\" 2 "
+                 "\"on_full\" \"reject\" \"storage\" \"%s\"}",
+                 storage, storage, storage);
+        call(s, "pub", "stream.add", text);
+        snprintf(text, sizeof(text), "%s.a", storage);
+        put(s, "pub", text, 3, n, DISK);
+        check_full(s, storage, storage);
+        put(s, "pub", text, 2, n + 3, DISK);
+        assert_row(storage, last_row(s).code == TIDINGS_OK);
+        put(s, "pub", text, 1, n + 5, DISK);
+        check_full(s, storage, storage);
+        n += 6;
+    }
+    td_model_limit(s->model, 1, 0);
+    put(s, "pub", "a", 1, n, DISK); /* so that it is known to be full */
+    check_full(s, "a commit", "");
+    put(s, "pub", "a", 1, n + 1, DISK);
+    check_full(s, "another stream", "");
+    put(s, "pub", "disk.a", 1, n + 2, DISK);
+    check_full(s, "both", "");
+    put(s, "pub", "memory.a", 1, n + 3, DISK);
+    check_full(s, "a stream in memory", "memory");
+    publish_if(s->f, "pub", DISK, &(struct piece){"a", 1, 10, n + 4, NULL}, 1,
+               "{\"after_ms\" 10}");
+    settle_down(s);
+    check_full(s, "what is to wait", "");
+    td_model_limit(s->model, 0, 0);
+    pass(s->f, 2000);
+    settle_down(s);
+    put(s, "pub", "disk.a", 1, n + 5, DISK);
+    check_full(s, "room on the disk", "disk");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST_STREAM(test_room_that_is_lacking_is_told_once),
         TEST_STREAM(test_room_that_comes_and_goes_is_told_once_a_minute),
         TEST_STREAM(test_room_that_a_commit_lacks_is_told),
+        TEST_STREAM(test_room_of_a_stream_is_told_from_that_of_the_disk),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -140,14 +140,38 @@ static void test_confirm_tells_what_was_not_stored(void **state)
     assert_int_equal(told.call[0].err, TIDINGS_ENOSTREAM);
     assert_ok(confirm(f, "2 1 3 \"events\" 0 0 false"));
     assert_string_equal(text_of(f, TIDINGS_UNSTORED),
-                        "queue is full; try again later: \"b\", stream "
-                        "events");
+                        "stream events is full: \"b\"");
     assert_int_equal(f->client.unasked.events, 4);
     assert_int_equal(f->client.unasked.err, TIDINGS_ENOSTREAM); /* the first */
     assert_ok(confirm(f, "1 1 999 \"\" 0 0 false")); /* of a later version */
     assert_int_equal(f->client.unstored, 6);
     assert_int_equal(done(f), 6);
     assert_int_equal(f->client.confirmed, 0);
+}
+
+/* The stream that is full has a name, the disk has none. */
+static void test_confirm_tells_what_is_full(void **state)
+{
+    struct fixture *f = *state;
+
+    greet(f, WELCOME);
+    publish_many(f, 2, false);
+    taken(f, 2);
+    publish_many(f, 2, true);
+    assert_ok(confirm(f, "1 1 3 \"\" 0 0 false"));
+    assert_non_null(
+        strstr(text_of(f, TIDINGS_UNSTORED), "the broker's disk is full: \""));
+    assert_ok(confirm(f, "2 1 3 \"orders\" 0 0 false"));
+    assert_non_null(
+        strstr(text_of(f, TIDINGS_UNSTORED), "stream orders is full: \""));
+    assert_ok(confirm(f, "3 1 3 \"\" 0 0 false"));
+    assert_ok(confirm(f, "4 1 3 \"orders\" 0 0 false"));
+    assert_int_equal(told.calls, 2);
+    assert_int_equal(told.call[0].err, TIDINGS_EFULL);
+    assert_string_equal(told.call[0].stream, "");
+    assert_int_equal(told.call[1].err, TIDINGS_EFULL);
+    assert_string_equal(told.call[1].stream, "orders");
+    assert_int_equal(told.call[1].sequence, 0);
 }
 
 static void test_confirm_tells_who_waits_of_no_unstored(void **state)
@@ -191,6 +215,7 @@ int main(void)
         TEST(test_confirm_needs_no_question),
         TEST(test_confirm_covers_batches_in_any_order),
         TEST(test_confirm_tells_what_was_not_stored),
+        TEST(test_confirm_tells_what_is_full),
         TEST(test_confirm_tells_who_waits_of_no_unstored),
         TEST(test_confirm_makes_room),
     };

@@ -42,7 +42,9 @@ struct tidings_confirm {
                           producer's name. TIDINGS_ECLOSED: the bus was closed.
                           After these two it may be stored or not: no answer
                           came before */
-    const char *stream;       /* "" if err */
+    const char *stream;       /* "" if err; but with TIDINGS_EFULL the stream
+                                 that is full and rejects, and "" where the
+                                 broker's disk is full */
     uint64_t sequence;        /* in the stream; 0: not known. With
                                  TIDINGS_ECONFLICT the last one of the stream,
                                  or of the key, if that was expected to be
