@@ -73,7 +73,7 @@ static bool check_list(struct td_session *s, struct td_reader list,
             continue;
         if (!sub || sub->want || row.received < sub->delivered ||
             row.received > sub->sent || row.received < sub->flight_first ||
-            row.missed > sub->gap_told)
+            row.missed > sub->gap_told || row.missed < sub->gap_heard)
             return false;
         sub->want = 1;
         if (td_queue_reserve(sub->from, sub->flight.len + 1))
@@ -96,7 +96,7 @@ static void rewind_sub(struct td_engine *e, struct td_sub *sub,
         td_overtaken_tell_again(e, sub, sub->gap_told - row->missed);
     else
         sub->group->gap[sub->gap_last] += sub->gap_told - row->missed;
-    sub->gap_told = row->missed;
+    sub->gap_told = sub->gap_heard = row->missed;
 }
 
 static void rewind_listed(struct td_engine *e, struct td_session *s,

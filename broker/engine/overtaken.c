@@ -51,9 +51,9 @@ void td_overtaken_tell_again(struct td_engine *e, struct td_sub *sub,
     struct td_lost again =
         events <= sub->lost_last.events ? sub->lost_last : sub->lost_told;
 
-    again.events = events;
+    again.events = least(events, again.events);
     sub->lost_told = sub->lost_last = (struct td_lost){0};
-    if (events == 0)
+    if (again.events == 0)
         return;
     add_lost(&c->untold, &again);
     td_consumer_dirty(e, c);

@@ -41,7 +41,8 @@ struct td_sub {
     bool pulls;             /* of a stream: it has credit only when it asks */
     uint64_t window_events; /* the first credit */
     uint64_t window_bytes;
-    uint64_t gap_told;        /* events, since it began */
+    uint64_t gap_told;        /* events, since it began … */
+    uint64_t gap_heard;       /* … and of those, when it was resumed last */
     enum td_drop gap_last;    /* reason: also of what is told again */
     struct td_lost lost_told; /* of a stream: since its session was here last */
     struct td_lost lost_last; /* … in the last GAP */

@@ -479,6 +479,32 @@ static void test_it_is_told_again_when_a_link_was_lost(void **state)
     assert_int_equal(gaps_to(s, "sub/4"), 0);
 }
 
+/* What was heard once cannot be missed later: no loss without an event comes
+ * of it, whose row nobody could read. */
+static void test_what_was_heard_is_not_told_again(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    join_idle(s, "sub");
+    for (uint64_t n = 1; n <= 9; n += 3)
+        put(s, "pub", "a", 3, n, DISK);
+    purge(s, 4);
+    check_gap(s, "sub", 0, 3, 1, 3);
+    gone(s->f, "sub");
+    come_back(s->f, "sub/2", "[[1 0 3]]");
+    assert_true(resumed(s->f, "sub/2"));
+    gone(s->f, "sub/2");
+    come_back(s->f, "sub/3", "[[1 0 0]]"); /* a lie */
+    assert_false(resumed(s->f, "sub/3"));
+    write_all(s);
+    restart_broker(s);
+    assert_int_equal(s->f->engine->streams.lost_states, 0);
+    join_idle(s, "sub");
+    write_all(s);
+    assert_int_equal(gaps_to(s, "sub"), 0);
+}
+
 /* ---- rows ---- */
 
 static void test_rows_of_losses_are_checked(void **state)
@@ -537,6 +563,7 @@ int main(void)
         TEST_STREAM(test_holes_are_not_lost_with_others),
         TEST_STREAM(test_readers_do_not_lose_holes),
         TEST_STREAM(test_it_is_told_again_when_a_link_was_lost),
+        TEST_STREAM(test_what_was_heard_is_not_told_again),
         cmocka_unit_test(test_rows_of_losses_are_checked),
     };
 
