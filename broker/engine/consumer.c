@@ -287,7 +287,8 @@ void td_consumer_seek(struct td_engine *e, struct td_consumer *c,
                       const struct td_start *start, struct td_placement *was)
 {
     *was = (struct td_placement){c->locating, c->sought_ms, c->newest_to,
-                                 c->settled, c->counts};
+                                 c->settled,  c->counts,    c->dead_from};
+    c->dead_from = c->dead_next;
     forget_out(c);
     for (uint32_t i = 0; i < c->burials.len; i++) {
         struct td_burial *burial = td_fifo_nth(&c->burials, i);
@@ -312,6 +313,7 @@ void td_consumer_put_back(struct td_engine *e, struct td_consumer *c,
     td_counts_fini(&c->counts);
     c->settled = was->settled;
     c->counts = was->counts;
+    c->dead_from = was->dead_from;
     memset(&was->settled, 0, sizeof(was->settled));
     memset(&was->counts, 0, sizeof(was->counts));
     td_settled_redirty(&c->settled);

@@ -104,7 +104,8 @@ struct td_consumer {
     struct td_retries retries;
     struct td_parks parks; /* share TD_BY_KEY */
     uint64_t dead_next;
-    uint64_t dead_len; /* dead letters, those that are being written too */
+    uint64_t dead_from; /* dead letters before it are from before a seek */
+    uint64_t dead_len;  /* dead letters, those that are being written too */
     struct td_fifo
         burials; /* td_burial: in transactions that are not written */
     struct td_redriven *redriven;
@@ -129,6 +130,7 @@ struct td_placement {
     uint64_t newest_to;
     struct td_settled_set settled;
     struct td_counts counts;
+    uint64_t dead_from;
 };
 
 /* consumer.c: their life */

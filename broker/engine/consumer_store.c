@@ -61,6 +61,7 @@ static void write_floor(struct td_engine *e, struct td_consumer *c)
         .dead_next = c->dead_next,
         .newest_to = c->newest_to,
         .untold = c->untold,
+        .dead_from = c->dead_from,
     };
 
     td_buf_reset(&e->streams.value);

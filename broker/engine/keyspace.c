@@ -217,7 +217,8 @@ bool td_group_row_read(struct td_str value, struct td_group_row *out)
 
 #define FLOOR_BYTES_2 17u /* of format 2 */
 #define FLOOR_BYTES_3 25u /* written before losses were kept */
-#define FLOOR_BYTES   49u
+#define FLOOR_BYTES_4 49u /* written before dead_from was */
+#define FLOOR_BYTES   57u
 
 void td_floor_pack(struct td_buf *out, const struct td_floor *floor)
 {
@@ -228,7 +229,8 @@ void td_floor_pack(struct td_buf *out, const struct td_floor *floor)
     p = td_put_u64(p, floor->newest_to);
     p = td_put_u64(p, floor->untold.events);
     p = td_put_u64(p, floor->untold.first);
-    td_put_u64(p, floor->untold.last);
+    p = td_put_u64(p, floor->untold.last);
+    td_put_u64(p, floor->dead_from);
     td_buf_append(out, bytes, sizeof(bytes));
 }
 
@@ -248,15 +250,17 @@ bool td_floor_read(struct td_str value, struct td_floor *out)
     const uint8_t *p = td_bytes_of(value);
 
     if ((value.len != FLOOR_BYTES && value.len != FLOOR_BYTES_2 &&
-         value.len != FLOOR_BYTES_3) ||
+         value.len != FLOOR_BYTES_3 && value.len != FLOOR_BYTES_4) ||
         p[0] != TD_VALUE_VERSION)
         return false;
     out->floor = td_get_u64(p + 1);
     out->dead_next = td_get_u64(p + 9);
     out->newest_to = value.len >= FLOOR_BYTES_3 ? td_get_u64(p + 17) : 0;
+    out->dead_from = value.len >= FLOOR_BYTES ? td_get_u64(p + 49) : 0;
     out->untold = (struct td_lost){0};
     return out->floor > 0 && out->dead_next > 0 &&
-           (value.len < FLOOR_BYTES || read_lost(p + 25, &out->untold));
+           out->dead_from <= out->dead_next &&
+           (value.len < FLOOR_BYTES_4 || read_lost(p + 25, &out->untold));
 }
 
 /* ---- the dead ---- */

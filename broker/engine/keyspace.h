@@ -196,6 +196,8 @@ struct td_floor {
     uint64_t dead_next;    /* number of the next dead letter, from 1 on */
     uint64_t newest_to;    /* below it only the newest of each name; 0: all */
     struct td_lost untold; /* and no member knows */
+    uint64_t dead_from;    /* it was sent elsewhere when this number came next:
+                           earlier dead letters settle nothing; 0: never */
 };
 
 void td_floor_pack(struct td_buf *out, const struct td_floor *floor);

@@ -155,6 +155,7 @@ static tidings_err on_floor(struct td_engine *e, struct td_str key,
     c->dead_next = row.dead_next;
     c->newest_to = row.newest_to;
     c->untold = row.untold;
+    c->dead_from = row.dead_from;
     c->placed = true;
     return TIDINGS_OK;
 }
@@ -195,7 +196,8 @@ static tidings_err on_counts(struct td_engine *e, struct td_str key,
                : TIDINGS_ENOMEM;
 }
 
-/* The dead letter is the settlement of its event. */
+/* The dead letter is the settlement of its event, unless its group was sent
+ * elsewhere since; what is redriven does not come as an event of its stream. */
 static tidings_err on_dead(struct td_engine *e, struct td_str key,
                            struct td_str value)
 {
@@ -213,6 +215,8 @@ static tidings_err on_dead(struct td_engine *e, struct td_str key,
     c->dead_len++;
     if (number >= c->dead_next)
         c->dead_next = number + 1;
+    if (number < c->dead_from && !row.redrive)
+        return TIDINGS_OK;
     if (!td_settled_mark(&c->settled, row.sequence, 1, NULL))
         return TIDINGS_ENOMEM;
     td_counts_clear(&c->counts, row.sequence, 1);

@@ -528,7 +528,7 @@ static void test_rows_of_losses_are_checked(void **state)
 
     (void)state;
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
-        const struct td_floor row = {3, 9, 7, rows[i].lost};
+        const struct td_floor row = {3, 9, 7, rows[i].lost, 9};
         struct td_buf b = {0};
         struct td_floor read;
         char name[16];

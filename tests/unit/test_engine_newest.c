@@ -338,9 +338,8 @@ static void test_damaged_newest_is_not_left_out(void **state)
 /* What a program without names has written. */
 static void test_rows_of_format_2_are_read(void **state)
 {
-    static const uint8_t rows[49] = {1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0,
-                                     0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 0,
-                                     0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 5};
+    static const uint8_t rows[49] = {1, 0, 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0,
+                                     0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 7};
     struct td_str row = {(const char *)rows, 41};
     struct td_stream_state stream;
     struct td_floor floor;
@@ -359,6 +358,9 @@ static void test_rows_of_format_2_are_read(void **state)
     assert_true(td_floor_read(row, &floor));
     assert_int_equal(floor.newest_to, 7);
     assert_int_equal(floor.untold.events, 0);
+    row.len = 49; /* and one whose dead letters settled all that they had */
+    assert_true(td_floor_read(row, &floor));
+    assert_int_equal(floor.dead_from, 0);
     row.len = 42;
     assert_false(td_state_read(row, &stream));
     assert_false(td_floor_read(row, &floor));

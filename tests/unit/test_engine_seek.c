@@ -61,6 +61,64 @@ static void test_seek_delivers_the_dead_once(void **state)
     assert_int_equal(events_to(s->f, "sub"), 3);
 }
 
+static void kill_and_join(struct streams *s, const char *peer)
+{
+    pass(s->f, 100);
+    settle_down(s);
+    kill_broker(s);
+    hello(s->f, "pub");
+    hello(s->f, peer);
+    consume(s, peer, 1, ">", "events", "g", "");
+}
+
+/* What died before it comes again; what has died since does not. */
+static void test_seek_delivers_the_dead_whoever_is_killed(void **state)
+{
+    struct streams *s = *state;
+
+    bury(s);
+    put(s, "pub", "a", 2, 2, DISK);
+    settle(s, "sub", TD_ACK, 2, 3);
+    call(s, "pub", "group.seek", ALL);
+    kill_and_join(s, "two");
+    GOT(s, "two", 1, 2, 3);
+    settle(s, "two", TD_TERM, 1, 1);
+    settle(s, "two", TD_ACK, 3, 3);
+    kill_and_join(s, "three");
+    GOT(s, "three", 2);
+    assert_int_equal(dead(s), 2); /* both letters of it stay */
+}
+
+static void test_seek_that_failed_leaves_the_dead(void **state)
+{
+    struct streams *s = *state;
+
+    bury(s);
+    put(s, "pub", "a", 1, 2, DISK);
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    assert_int_equal(call_code(s, "pub", "group.seek", ALL), TIDINGS_EFULL);
+    pass(s->f, 2000);
+    kill_and_join(s, "two");
+    GOT(s, "two", 2);
+    assert_int_equal(dead(s), 1);
+}
+
+/* It was on its way, which is not what the stream has of it. */
+static void test_seek_leaves_what_is_redriven_whoever_is_killed(void **state)
+{
+    struct streams *s = *state;
+
+    bury(s);
+    assert_int_equal(redrive(s), 1);
+    call(s, "pub", "group.seek", ALL);
+    kill_and_join(s, "two");
+    GOT(s, "two", 1);
+    settle(s, "two", TD_TERM, 1, 1);
+    kill_and_join(s, "three");
+    assert_int_equal(events_to(s->f, "three"), 0);
+    assert_int_equal(dead(s), 1);
+}
+
 /* It is redriven, and dead again, which is submitted and not written; and its
  * group is sent back. */
 static void bury_again(struct streams *s)
@@ -200,6 +258,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST_STREAM(test_seek_delivers_what_is_redriven_once),
         TEST_STREAM(test_seek_delivers_the_dead_once),
+        TEST_STREAM(test_seek_delivers_the_dead_whoever_is_killed),
+        TEST_STREAM(test_seek_that_failed_leaves_the_dead),
+        TEST_STREAM(test_seek_leaves_what_is_redriven_whoever_is_killed),
         TEST_STREAM(test_seek_leaves_what_is_being_buried),
         TEST_STREAM(test_seek_buries_again_what_was_not_written),
         TEST_STREAM(test_seek_leaves_the_start_that_was_asked_for),
