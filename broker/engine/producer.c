@@ -138,11 +138,13 @@ static void remember_term(struct td_engine *e, uint64_t term)
 {
     struct td_place key = td_place_one(TD_TABLE_TERM, 0);
 
-    if (term <= e->gone_term || term > TD_TERM_GONE_MAX)
+    if (term > e->gone_term && term <= TD_TERM_GONE_MAX)
+        e->gone_term = term;
+    if (e->gone_term == 0)
         return;
-    e->gone_term = term;
+    /* also the same once more: an earlier one may not have been written */
     td_buf_reset(&e->streams.value);
-    td_last_row_pack(&e->streams.value, term);
+    td_last_row_pack(&e->streams.value, e->gone_term);
     td_commit_put(e, &key, &e->streams.value, NULL, 0, 0);
 }
 

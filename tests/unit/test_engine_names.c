@@ -197,6 +197,26 @@ static void test_names_fence_those_of_before(void **state)
     }
 }
 
+/* The same, when it could be deleted at the second time only. */
+static void test_names_fence_those_of_before_a_failure(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "op");
+    for (char peer[] = "=a/1"; peer[3] <= '5'; peer[3]++)
+        hello_term(s, peer, 0);
+    leave(s, "=a/5");
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    assert_int_equal(delete_name(s), TIDINGS_EFULL);
+    assert_int_equal(delete_name(s), TIDINGS_OK);
+    kill_broker(s);
+    hello_term(s, "=a/6", 0);
+    check_welcome(s, "=a/6", 6, 0);
+    forget(s->f);
+    hello_term(s, "=a/3", 5);
+    assert_bye(s->f, "of before", "=a/3", TIDINGS_EFENCED);
+}
+
 /* A term that was made up is not what other names count on from. */
 static void test_names_forget_terms_that_cannot_be(void **state)
 {
@@ -387,6 +407,7 @@ int main(void)
         TEST_STREAM(test_names_in_use_are_not_deleted),
         TEST_STREAM(test_names_are_not_deleted_while_events_are_written),
         TEST_STREAM(test_names_fence_those_of_before),
+        TEST_STREAM(test_names_fence_those_of_before_a_failure),
         TEST_STREAM(test_names_forget_terms_that_cannot_be),
         TEST_STREAM(test_names_stay_when_they_cannot_be_deleted),
         TEST_STREAM(test_names_come_back_to_who_has_taken_them),
