@@ -17,7 +17,7 @@ enum td_undo_kind {
     TD_UNDO_STREAM, /* a stream was added */
     TD_UNDO_BOUNDS, /* one has got other bounds */
     TD_UNDO_GROUP,  /* a group was */
-    TD_UNDO_MEMBER, /* … has a member that began it, or came soon after */
+    TD_UNDO_MEMBER, /* … has a member, before it was written */
     TD_UNDO_PAUSE,  /* … was paused or resumed */
     TD_UNDO_SEEK,   /* … was sent elsewhere */
     TD_UNDO_NAME    /* a producer's name was deleted */
@@ -29,6 +29,7 @@ struct td_undo {
     uint32_t id;      /* of the stream or group */
     uint64_t session; /* of the member, and its subscription */
     uint64_t subscription;
+    bool began; /* the group came with it */
     bool paused;
     int64_t paused_until_ms;
     struct td_placement place;

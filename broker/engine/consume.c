@@ -87,6 +87,7 @@ const char *td_consume_subscribe(struct td_engine *e, struct td_session *s,
                                  const struct td_frame *f, tidings_err *code)
 {
     struct td_consumer *c;
+    uint32_t before = e->streams.next_group;
     struct td_sub *sub = NULL;
     uint64_t events = 0;
     uint64_t bytes = 0;
@@ -110,6 +111,7 @@ const char *td_consume_subscribe(struct td_engine *e, struct td_session *s,
             td_consumer_free(e, c);
         return "broker is out of memory";
     }
+    sub->began = e->streams.next_group > before;
     td_group_join(e, c->group, sub);
     s->patterns_bytes += c->group->pattern_len;
     e->subs_len++;
@@ -144,11 +146,13 @@ void td_consume_answer(struct td_engine *e, struct td_session *s,
 {
     uint64_t number = f->u.subscribe.subscription;
     const struct td_asked a = {s, f->u.subscribe.request, td_empty_map};
-    const struct td_consumer *c = td_sub_find(s, number)->group->consumer;
+    const struct td_sub *sub = td_sub_find(s, number);
+    const struct td_consumer *c = sub->group->consumer;
     struct td_undo undo = {.kind = TD_UNDO_MEMBER,
                            .id = c->id,
                            .session = s->number,
-                           .subscription = number};
+                           .subscription = number,
+                           .began = sub->began};
     struct td_undo *kept;
 
     if (td_consumer_is_made(c)) {

@@ -39,6 +39,7 @@ struct td_sub {
     uint64_t events_limit;
     uint64_t bytes_limit;
     bool pulls;             /* of a stream: it has credit only when it asks */
+    bool began;             /* there was no such durable group before */
     uint64_t window_events; /* the first credit */
     uint64_t window_bytes;
     uint64_t gap_told;        /* events, since it began … */

@@ -60,7 +60,8 @@ static void member_joined(struct td_engine *e, struct td_undo *undo)
     sub = s ? td_sub_find(s, undo->subscription) : NULL;
     if (sub && sub->group->consumer && sub->group->consumer->id == undo->id)
         td_sub_end(e, sub, TD_DROP_UNSUBSCRIBED);
-    group_added(e, undo);
+    if (undo->began)
+        group_added(e, undo);
 }
 
 static void group_paused(struct td_engine *e, struct td_undo *undo)

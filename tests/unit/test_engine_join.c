@@ -2,6 +2,8 @@
  * disk, and can rely on it from then on (PROTOCOL.md 10.2). */
 #include "tests/unit/stream_fixture.h"
 
+#include "broker/engine/declare.h"
+
 #define GROUP "{\"stream\" \"events\" \"group\" \"g\"}"
 
 static void begin_two(struct streams *s)
@@ -142,6 +144,39 @@ static void test_join_may_end_before_it_fails(void **state)
     assert_int_equal(groups(s), 0);
 }
 
+/* A group that somebody else has begun is not ended by it. */
+static void test_join_that_fails_leaves_what_was_declared(void **state)
+{
+    const struct td_declared_group group = {
+        .options = {.stream = td_str_of("events"),
+                    .group = td_str_of("g"),
+                    .pattern = td_str_of(">"),
+                    .max_in_flight = TD_IN_FLIGHT,
+                    .ack_wait_ms = TD_ACK_WAIT_MS,
+                    .max_deliver = TD_MAX_DELIVER,
+                    .backoff_ms = TD_BACKOFF_MS,
+                    .backoff_max_ms = TD_BACKOFF_MAX_MS}};
+    const struct td_declared declared = {NULL, 0, &group, 1};
+    struct streams *s = *state;
+    const char *text;
+    uint32_t at;
+
+    begin_two(s);
+    hold_store(s);
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    assert_ok(td_engine_declare(s->f->engine, &declared, &at, &text));
+    settle_down(s);
+    consume(s, "sub", 1, ">", "events", "g", "");
+    let_store(s);
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_EFULL);
+    assert_null(td_sub_find(session_of(s->f, "sub"), 1));
+    pass(s->f, 2000);
+    settle_down(s);
+    kill_broker(s);
+    hello(s->f, "pub");
+    assert_int_equal(groups(s), 1);
+}
+
 /* ---- deleted while its member is away ---- */
 
 #define LIVE "{\"events\" 10 \"bytes\" 9000000}"
@@ -204,6 +239,7 @@ int main(void)
         TEST_STREAM(test_join_that_cannot_be_written_is_refused),
         TEST_STREAM(test_join_may_end_before_it_is_written),
         TEST_STREAM(test_join_may_end_before_it_fails),
+        TEST_STREAM(test_join_that_fails_leaves_what_was_declared),
         TEST_STREAM(test_join_is_over_when_its_group_was_deleted),
         cmocka_unit_test(test_join_that_never_was_is_not_resumed),
     };
