@@ -140,6 +140,7 @@ void td_bury_take_back(struct td_engine *e, struct td_consumer *c)
         if (r)
             r->dying = false;
         c->count.dead--;
+        c->dead_len -= !burial->again && c->dead_len > 0;
         burial->retry.due_ms = e->now_ms + AGAIN_MS;
         burial->retry.ticket = 0;
         if (!burial->forgotten && td_retries_add(&c->retries, &burial->retry))

@@ -117,12 +117,31 @@ static void test_bury_that_a_kill_has_met_comes_again(void **state)
     check_dead(s, MAX_DELIVER);
 }
 
+/* The failure is written, and the dead letter is not. */
+static void test_bury_counts_a_letter_once(void **state)
+{
+    struct streams *s = *state;
+
+    begin_last(s);
+    td_model_fail(s->model, 2, TIDINGS_EFULL);
+    settle(s, "sub", TD_NAK, 2, 2);
+    for (int i = 0; i < 2; i++) {
+        pass(s->f, 3000);
+        settle_down(s);
+    }
+    assert_int_equal(count(group_row(s), "dead"), 1);
+    check_dead(s, MAX_DELIVER);
+    call(s, "pub", "dlq.purge", "{" GROUP "}");
+    assert_int_equal(count(group_row(s), "dead"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST_STREAM(test_bury_waits_for_room),
         TEST_STREAM(test_bury_of_what_is_never_wanted_waits_too),
         TEST_STREAM(test_bury_that_a_kill_has_met_comes_again),
+        TEST_STREAM(test_bury_counts_a_letter_once),
     };
 
     return cmocka_run_group_tests_name("engine_bury", tests, NULL, NULL);
