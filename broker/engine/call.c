@@ -64,6 +64,11 @@ void td_asked_done(struct td_engine *e, const struct td_asked *a,
     owe(e, a, &(struct td_owed_reply){.undo = undo});
 }
 
+void td_asked_reverting(struct td_engine *e, const struct td_asked *a)
+{
+    owe(e, a, &(struct td_owed_reply){.reverts = true});
+}
+
 void td_asked_joined(struct td_engine *e, const struct td_asked *a,
                      struct td_undo *undo)
 {
@@ -120,9 +125,10 @@ void td_operate_written(struct td_engine *e, uint64_t ticket)
 
 static const char *failed_text(const struct td_owed_reply *owed)
 {
-    return owed->undo ? "the store could not write it: nothing was done"
-                      : "the store could not write it: what was done stays, "
-                        "unless the broker ends";
+    return owed->undo || owed->reverts
+               ? "the store could not write it: nothing was done"
+               : "the store could not write it: what was done stays, "
+                 "unless the broker ends";
 }
 
 void td_operate_failed(struct td_engine *e, tidings_err err)
@@ -334,7 +340,10 @@ static void stream_purge(struct td_engine *e, const struct td_asked *a)
         return;
     }
     td_retain_purge(e, stream, before);
-    td_asked_done(e, a, NULL);
+    if (td_stream_is_on_disk(stream))
+        td_asked_reverting(e, a);
+    else
+        td_asked_done(e, a, NULL);
 }
 
 /* ---- the table ---- */

@@ -50,6 +50,8 @@ void td_asked_fail(struct td_engine *e, const struct td_asked *a,
  * taken over. NULL: there is nothing to undo, or it goes on all the same. */
 void td_asked_done(struct td_engine *e, const struct td_asked *a,
                    struct td_undo *undo);
+/* The same, of what takes itself back when it cannot be written. */
+void td_asked_reverting(struct td_engine *e, const struct td_asked *a);
 /* The same, with a result: "events", and "next" as the number to go on with. */
 void td_asked_counted(struct td_engine *e, const struct td_asked *a,
                       uint64_t events, uint64_t next);

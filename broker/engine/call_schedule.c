@@ -229,5 +229,5 @@ void td_operate_schedule_cancel(struct td_engine *e, const struct td_asked *a)
     else if (!td_schedule_leave(e, due, TD_GOING_CANCELLED))
         td_asked_fail(e, a, TIDINGS_ENOMEM, "broker is out of memory");
     else
-        td_asked_done(e, a, NULL);
+        td_asked_reverting(e, a);
 }

@@ -94,7 +94,8 @@ struct td_owed_reply {
     uint64_t ticket;
     uint64_t session;
     uint64_t request;
-    struct td_undo *undo; /* if it fails; NULL: it goes on all the same */
+    struct td_undo *undo; /* if it fails; NULL: it goes on all the same … */
+    bool reverts;         /* … or takes itself back */
     bool joined;          /* the result is what a member is told … */
     bool counts;          /* … or a map: "events", and "next" … */
     uint64_t events;

@@ -491,6 +491,32 @@ static void test_operate_takes_back_a_seek(void **state)
     assert_int_equal(count(group_row(s), "floor"), 6);
 }
 
+/* A purge and a cancellation that failed have not happened, which is what their
+ * texts say. */
+static void test_operate_takes_back_what_was_to_go(void **state)
+{
+    const struct piece piece = {"a", 1, 10, 4, NULL};
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    put(s, "pub", "a", 3, 1, DISK);
+    publish_if(s->f, "pub", DISK, &piece, 1, "{\"after_ms\" 600000}");
+    settle_down(s);
+    fail_call(s, "stream.purge", "{\"name\" \"events\"}");
+    fail_call(s, "stream.purge", "{\"name\" \"events\" \"before\" 2}");
+    fail_call(s, "schedule.cancel", "{\"number\" 1}");
+    for (int broker = 0; broker < 2; broker++) {
+        assert_int_equal(
+            count(row_of(call(s, "pub", "stream.list", "{}"), "streams", 0),
+                  "events"),
+            3);
+        assert_int_equal(
+            count(call(s, "pub", "schedule.list", "{}"), "scheduled_total"), 1);
+        kill_broker(s);
+        hello(s->f, "pub");
+    }
+}
+
 /* What is deleted is gone, and that is tried until it is written. */
 static void test_operate_goes_on_deleting(void **state)
 {
@@ -536,6 +562,7 @@ int main(void)
         TEST_STREAM(test_operate_takes_back_a_pause),
         TEST_STREAM(test_operate_ends_a_pause_after_a_restart),
         TEST_STREAM(test_operate_takes_back_a_seek),
+        TEST_STREAM(test_operate_takes_back_what_was_to_go),
         TEST_STREAM(test_operate_goes_on_deleting),
     };
 
