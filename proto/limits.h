@@ -99,6 +99,8 @@
 #define TD_DEDUP_EVENTS 100000u      /* … and events in it */
 #define TD_DEDUP_EVENTS_MAX 1048576u /* of a stream: 56 B each */
 #define TD_CONSUMERS_MAX 4096u       /* durable groups of all streams */
+#define TD_REPLIES_MAX 65536u        /* that wait for the store, of all sessions: it
+                                        may stall */
 #define TD_REASON_BYTES_MAX 255u     /* of a nak or term */
 #define TD_IN_FLIGHT 65536u          /* default max_in_flight of a group, events */
 #define TD_IN_FLIGHT_MAX 1048576u

@@ -7,12 +7,13 @@
 #include <string.h>
 
 /* Of one answer: within the bounds of a control frame. */
-#define ROWS_MAX    200u
-#define ROWS_BYTES  (256u << 10)
-#define ROW_BYTES   160u   /* what a row of a list has beside its options */
-#define REPLIES_MAX 65536u /* that wait for their transaction */
+#define ROWS_MAX   200u
+#define ROWS_BYTES (256u << 10)
+#define ROW_BYTES  160u /* what a row of a list has beside its options */
 
 /* ---- answers ---- */
+
+const char td_asked_too_many[] = "too many calls wait for the store: ask again";
 
 void td_asked_fail(struct td_engine *e, const struct td_asked *a,
                    tidings_err code, const char *text)
@@ -378,9 +379,8 @@ void td_operate(struct td_engine *e, struct td_session *s,
 {
     const struct td_asked a = {s, f->u.call.request, f->u.call.options};
 
-    if (e->streams.replies.len >= REPLIES_MAX) {
-        td_asked_fail(e, &a, TIDINGS_ELIMIT,
-                      "too many calls wait for the store: ask again");
+    if (e->streams.replies.len >= TD_REPLIES_MAX) {
+        td_asked_fail(e, &a, TIDINGS_ELIMIT, td_asked_too_many);
         return;
     }
     for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {

@@ -44,6 +44,9 @@ void td_undo_free(struct td_undo *undo); /* NULL is allowed */
 
 /* ---- call.c ---- */
 
+/* Said when TD_REPLIES_MAX wait. */
+extern const char td_asked_too_many[];
+
 void td_asked_fail(struct td_engine *e, const struct td_asked *a,
                    tidings_err code, const char *text);
 /* Done, once all that was submitted is written; if that fails, undo, which is

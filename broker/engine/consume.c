@@ -46,6 +46,12 @@ static struct td_consumer *find_consumer(struct td_engine *e,
     if (!stream)
         return NULL;
     if (options.group.len > 0) {
+        c = td_consumer_find(stream, options.group);
+        *code = TIDINGS_ELIMIT;
+        *text = td_asked_too_many;
+        if (!(c && td_consumer_is_made(c)) &&
+            e->streams.replies.len >= TD_REPLIES_MAX)
+            return NULL;
         *code = td_consumer_add(e, stream, &options, given, &c, text);
     } else {
         c = td_reader_new(e, stream, &options);

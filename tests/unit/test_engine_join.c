@@ -177,6 +177,36 @@ static void test_join_that_fails_leaves_what_was_declared(void **state)
     assert_int_equal(groups(s), 1);
 }
 
+/* The store stalls, and as many answers wait for it as may. */
+static void test_join_does_not_wait_with_too_many(void **state)
+{
+    struct streams *s = *state;
+    struct td_fifo *replies = &s->f->engine->streams.replies;
+    struct td_owed_reply *owed;
+
+    begin_two(s);
+    call(s, "pub", "group.add", "{\"stream\" \"events\" \"group\" \"there\"}");
+    hold_store(s);
+    while (replies->len < TD_REPLIES_MAX - 1) {
+        owed = td_fifo_push(replies);
+        assert_non_null(owed);
+        *owed = (struct td_owed_reply){.ticket = UINT64_MAX}; /* nobody's */
+    }
+    consume(s, "sub", 1, ">", "events", "g", "");
+    assert_int_equal(told(s, "sub"), 0);
+    consume(s, "sub", 2, ">", "events", "g", "");
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_ELIMIT);
+    consume(s, "sub", 3, ">", "events", "h", "");
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_ELIMIT);
+    assert_int_equal(replies->len, TD_REPLIES_MAX);
+    assert_null(td_sub_find(session_of(s->f, "sub"), 3));
+    assert_int_equal(s->f->engine->streams.groups_len, 2);
+    consume(s, "sub", 4, ">", "events", "there", ""); /* waits for nothing */
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_OK);
+    consume(s, "sub", 5, ">", "events", NULL, "");
+    assert_int_equal(code_of_reply(s->f, "sub"), TIDINGS_OK);
+}
+
 /* ---- deleted while its member is away ---- */
 
 #define LIVE "{\"events\" 10 \"bytes\" 9000000}"
@@ -240,6 +270,7 @@ int main(void)
         TEST_STREAM(test_join_may_end_before_it_is_written),
         TEST_STREAM(test_join_may_end_before_it_fails),
         TEST_STREAM(test_join_that_fails_leaves_what_was_declared),
+        TEST_STREAM(test_join_does_not_wait_with_too_many),
         TEST_STREAM(test_join_is_over_when_its_group_was_deleted),
         cmocka_unit_test(test_join_that_never_was_is_not_resumed),
     };

@@ -132,6 +132,7 @@ static const struct {
     {"#", TD_DLQ_ROWS_MAX},
     {"#", TD_STREAMS_MAX},
     {"#", TD_CONSUMERS_MAX},
+    {"#", TD_REPLIES_MAX},
     {"#", TD_SCHEDULED_MAX},
     {"#", TD_SCHEDULE_ROWS_MAX},
     {"# s", TD_SCHEDULE_LOOK_MS / 1000},
