@@ -189,17 +189,12 @@ tidings_err td_lmdb_log_open(struct td_lmdb *s, char *why)
     int rc = td_store_log_open(&s->log, s->dir, s->info.id);
     tidings_err err = rc ? td_lmdb_error(rc) : TIDINGS_OK;
 
-    if (err && err != TIDINGS_EFULL) {
+    /* without room for one all goes to LMDB at once, if none was there */
+    if (err && (err != TIDINGS_EFULL || td_lock_found_log(s->dir_lock))) {
         snprintf(why, TD_STORE_WHY_BYTES, "%.150s/log: %s", s->dir,
                  strerror(rc));
         return err;
     }
-    if (err && td_lock_found_log(s->dir_lock)) {
-        td_lmdb_log_say(s->dir, &(struct td_store_log_found){0}, 0, why,
-                        TD_STORE_WHY_BYTES);
-        return TIDINGS_EIO;
-    }
-    /* without room for one all goes to LMDB at once */
     if (!err && s->info.unclean)
         err = recover(s, why);
     else

@@ -83,20 +83,20 @@ static int open_file(struct td_store_log *log, const char *dir,
 int td_store_log_open(struct td_store_log *log, const char *dir,
                       const uint8_t id[16])
 {
-    int rc = open_file(log, dir, id, O_RDWR | O_CREAT);
-
     char path[PATH_BYTES];
+    bool is_new;
+    int rc;
 
+    path_of(path, dir);
+    is_new = access(path, F_OK) != 0 && errno == ENOENT;
+    rc = open_file(log, dir, id, O_RDWR | O_CREAT);
     if (!rc)
         rc = fill(log, dir);
-    if (rc == ENOSPC || rc == EDQUOT) { /* others need what it has */
-        path_of(path, dir);
+    /* Others need what it has; but one that was there may have entries. */
+    if ((rc == ENOSPC || rc == EDQUOT) && is_new)
         unlink(path);
-    }
-    if (!rc) { /* what has to be synced is there at once that way */
-        path_of(path, dir);
+    if (!rc) /* what has to be synced is there at once that way */
         log->direct = open(path, O_WRONLY | O_DIRECT | O_CLOEXEC);
-    }
     if (!rc && getrandom(&log->lap, sizeof(log->lap), 0) != sizeof(log->lap))
         rc = EIO;
     if (rc)

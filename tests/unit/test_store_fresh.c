@@ -518,6 +518,23 @@ static void test_fresh_folder_without_room_for_a_log(void **state)
     assert_int_equal(fewest_syncs(TD_LEVEL_DISK), 1);
 }
 
+/* No room for the rest of one that was cut short: what is in it stays. */
+static void test_fresh_folder_without_room_for_all_of_its_log(void **state)
+{
+    char path[200];
+
+    (void)state;
+    leave(TD_LEVEL_DISK);
+    path_of(path, "log");
+    assert_int_equal(truncate(path, TD_STORE_LOG_BYTES / 2), 0);
+    td_disk_watch(rig.dir);
+    td_disk_fail(TD_DISK_WRITE, 1, ENOSPC, false);
+    assert_true(look() < 0);
+    assert_true(td_disk_failed());
+    assert_non_null(strstr(why, strerror(ENOSPC)));
+    assert_int_equal(look(), LEFT);
+}
+
 #define TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -533,6 +550,7 @@ int main(void)
         TEST(test_fresh_notices_a_transaction_that_is_undone),
         TEST(test_fresh_folder_of_the_format_before),
         TEST(test_fresh_folder_without_room_for_a_log),
+        TEST(test_fresh_folder_without_room_for_all_of_its_log),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
