@@ -34,8 +34,10 @@ static void feed_first(struct td_engine *e, struct td_consumer *c,
     bool expired;
 
     if (!cut_out(item, retry, &piece)) { /* it lies: nobody can have it */
-        td_consumer_done(e, c, retry->sequence, retry->count);
-        td_retries_shift(&c->retries, retry->count);
+        uint32_t events = retry->count;
+
+        td_retries_shift(&c->retries, events);
+        td_consumer_done(e, c, sequence, events); /* retries may come of it */
         return;
     }
     if (retry->dead) {
