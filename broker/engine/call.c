@@ -254,6 +254,8 @@ static void stream_set(struct td_engine *e, const struct td_asked *a)
     undo->id = stream->id;
     undo->bounds = stream->options;
     td_stream_change(e, stream, &wish);
+    if (td_stream_is_on_disk(stream))
+        td_commit_ticket(e); /* who asked is answered with it */
     td_asked_done(e, a, undo);
 }
 

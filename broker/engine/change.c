@@ -105,5 +105,4 @@ void td_stream_change(struct td_engine *e, struct td_stream *stream,
         return;
     stream->dirty_row = true;
     td_stream_dirty(e, stream);
-    td_commit_ticket(e); /* who asked is answered with it */
 }

@@ -153,16 +153,30 @@ void td_commit_forget_producer(struct td_engine *e, const struct td_producer *p)
 
 /* ---- a turn ---- */
 
+/* Those whose row was not written wait a while, or for something to go with. */
+static void write_streams(struct td_engine *e)
+{
+    struct td_streams *st = &e->streams;
+    struct td_stream **at = &st->dirty;
+    bool waits = st->turn == 0 && e->now_ms < st->again_ms;
+
+    while (*at) {
+        struct td_stream *stream = *at;
+
+        if (waits && td_stream_is_on_disk(stream)) {
+            at = &stream->dirty_next;
+            continue;
+        }
+        *at = stream->dirty_next;
+        write_state(e, stream);
+    }
+}
+
 static void write_dirty(struct td_engine *e)
 {
     struct td_streams *st = &e->streams;
 
-    while (st->dirty) {
-        struct td_stream *stream = st->dirty;
-
-        st->dirty = stream->dirty_next;
-        write_state(e, stream);
-    }
+    write_streams(e);
     while (st->dirty_producers) {
         struct td_producer *p = st->dirty_producers;
 

@@ -190,7 +190,7 @@ tidings_err td_stream_is_other(struct td_engine *e,
                                const struct td_stream *stream,
                                const struct td_stream_options *wish,
                                const char **text);
-/* Takes the bounds of these; retention and commits do the rest. */
+/* Takes the bounds of these; retention and the next commit do the rest. */
 void td_stream_change(struct td_engine *e, struct td_stream *stream,
                       const struct td_stream_options *bounds);
 

@@ -302,6 +302,26 @@ static void test_bounds_that_cannot_be_written_stay(void **state)
     }
 }
 
+/* A store that takes nothing is not asked again and again at one moment. */
+static void test_a_change_that_fails_waits(void **state)
+{
+    struct streams *s = *state;
+    uint32_t before;
+
+    greet_both(s);
+    td_model_fail(s->model, 1, TIDINGS_ELIMIT);
+    td_model_fail_on(s->model);
+    before = td_model_failures(s->model);
+    givef(s->f, "pub", "[15 77 \"stream.set\" %s]", SET("\"max_events\" 2"));
+    settle_down(s);
+    assert_int_equal(td_model_failures(s->model), before + 1);
+    for (int i = 0; i < 10; i++) {
+        pass(s->f, 100);
+        settle_down(s);
+    }
+    assert_true(td_model_failures(s->model) <= before + 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -315,6 +335,7 @@ int main(void)
         TEST_STREAM(test_what_cannot_change_is_refused_whole),
         TEST_STREAM(test_adding_says_that_bounds_can_be_changed),
         TEST_STREAM(test_bounds_that_cannot_be_written_stay),
+        TEST_STREAM(test_a_change_that_fails_waits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
