@@ -1,5 +1,5 @@
-/* An operator: declares streams and groups, redrives what is dead, and lets
- * groups pause. */
+/* An operator: declares streams and groups, redrives what is dead, changes the
+ * bounds of streams, and lets groups pause. */
 #include "tests/sim/durable_world.h"
 
 #include <stdio.h>
@@ -132,6 +132,19 @@ static void pack_pause(struct dur *d, msgpack_packer *pk)
                             sim_between(&d->random, 100, 2000)));
 }
 
+/* Of a stream that loses events anyhow a bound that it may feel at once. */
+static void pack_set(struct dur *d, msgpack_packer *pk)
+{
+    struct sim_random *r = &d->random;
+    const struct dur_stream *s = &d->streams[sim_below(r, d->streams_len)];
+    bool loses = s->max_events > 0;
+
+    msgpack_pack_map(pk, 2);
+    td_pack_str(pk, "name", td_str_of(s->name));
+    td_pack_uint(pk, loses ? "max_events" : "max_bytes",
+                 loses && sim_chance(r, 800) ? sim_between(r, 5, 300) : 0);
+}
+
 static const struct {
     const char *name;
     void (*pack)(struct dur *d, msgpack_packer *pk);
@@ -144,6 +157,7 @@ static const struct {
     {"dlq.purge", pack_dead, dur_purge_dead_heard, dur_purge_dead_told},
     {"stream.purge", dur_purge_stream, dur_purge_stream_heard,
      dur_purge_stream_told},
+    {"stream.set", pack_set, NULL, NULL},
     {"group.pause", pack_pause, NULL, NULL},
     {"group.seek", pack_seek, dur_marks_sought, dur_marks_told},
     {"schedule.cancel", dur_schedule_cancel, dur_schedule_asked,
