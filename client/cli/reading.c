@@ -116,7 +116,7 @@ static int find_end(struct td_reading *r)
     return code;
 }
 
-/* Nothing has come for a while: what was to come may be gone. */
+/* Nothing has come for a while: what was to come may be gone, or who sends it. */
 static int look_again(struct td_reading *r)
 {
     struct row row = {0};
@@ -126,6 +126,8 @@ static int look_again(struct td_reading *r)
         td_complain("stream %s was deleted", r->stream);
         return TD_EXIT_FAILED;
     }
+    if (err && !r->follow)
+        return refused(r, err);
     if (!err && !r->follow && row.first > r->end)
         r->over = true;
     return TD_EXIT_DONE;

@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 import time
 from datetime import datetime, timezone
 
@@ -63,6 +64,32 @@ class Reading(WithStreams):
         tail.signal(signal.SIGINT)
         self.assertEqual(tail.ended(), DONE)
         self.assertEqual(tail.all["err"], [])
+
+    def test_what_has_an_end_does_not_wait_for_a_broker_that_is_gone(self):
+        """One that is back in time is waited for."""
+        with tempfile.TemporaryDirectory() as folder:
+            data = os.path.join(folder, "data")
+            broker = Broker("tcp://127.0.0.1:*", "--data", data)
+            url = broker.url
+            env = environment(TIDINGS_URL=url)
+            # more than is sent ahead
+            self.check(DONE, "pub", "a.b", json.dumps("x" * 10000), "--count",
+                       "900", "--confirm", "os", env=env)
+            reading = [self.start(*args, "--timeout", timeout, env=env)
+                       for timeout in ("1", str(WAIT_S))
+                       for args in (("replay", "events", "--rate", "600"),)]
+            for process in reading:
+                process.line()
+            broker.signal(signal.SIGKILL)
+            broker.ended()
+            self.assertNotEqual(reading[0].ended(), DONE)
+            self.assertTrue(reading[0].all["err"])
+            broker = Broker(url, "--data", data)
+            try:
+                self.assertEqual(reading[1].ended(), DONE)
+                self.assertEqual(len(reading[1].all["out"]), 900)
+            finally:
+                broker.end()
 
     def test_a_pattern_chooses_and_the_end_is_still_found(self):
         name = self.stream()
