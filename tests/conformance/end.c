@@ -125,6 +125,35 @@ static void test_drain_of_an_own_loop_ends_at_its_deadline(void **state)
     check_slow_drain(*state, &o);
 }
 
+/* A member of a live group that comes to rest handles what was sent to it, and
+ * leaves the rest to the others: each event is handled once. */
+static void test_drained_member_of_a_group_loses_nothing(void **state)
+{
+    struct conf *c = *state;
+    const struct tidings_sub_options group = {.group = "g",
+                                              .window_events = 100};
+    struct relay leaves = {.bus = conf_open(c, NULL), .pause_us = 100};
+    struct relay stays = {.bus = conf_open(c, NULL), .pause_us = 100};
+    tidings_bus *other = conf_open(c, NULL);
+    int64_t end = td_proc_now_ms() + CONF_MS;
+
+    assert_ok(tidings_subscribe(NULL, leaves.bus, "drain.g", publish_again,
+                                &leaves, &group));
+    assert_ok(tidings_subscribe(NULL, stays.bus, "drain.g", publish_again,
+                                &stays, &group));
+    assert_ok(conf_publish_many(other, "drain.g", 0, 1000));
+    while (atomic_load(&leaves.calls) < 10 && td_proc_now_ms() < end)
+        conf_pause_us(100);
+    assert_ok(tidings_drain(leaves.bus, CONF_MS));
+    while (atomic_load(&leaves.calls) + atomic_load(&stays.calls) < 1000 &&
+           td_proc_now_ms() < end)
+        conf_pause_us(100);
+    assert_ok(tidings_drain(stays.bus, CONF_MS)); /* nothing comes twice */
+    assert_int_equal(atomic_load(&leaves.calls) + atomic_load(&stays.calls),
+                     1000);
+    assert_in_range(atomic_load(&leaves.calls), 10, 999);
+}
+
 /* ---- drain, subscribe and unsubscribe at once ---- */
 
 struct joiner {
@@ -483,6 +512,7 @@ int conf_run_end(void)
         CONF_TEST(test_drain_ends_at_its_deadline),
         CONF_TEST(test_drain_of_an_own_loop_ends_at_its_deadline),
         CONF_TEST(test_drain_says_what_was_left_behind),
+        CONF_TEST(test_drained_member_of_a_group_loses_nothing),
         CONF_TEST(test_drain_races_with_subscribe_and_unsubscribe),
         CONF_TEST(test_close_ends_calls_that_wait),
         CONF_TEST(test_close_ends_calls_inside_a_handler),

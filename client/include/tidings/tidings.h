@@ -553,6 +553,10 @@ tidings_subscribe(tidings_sub **out, tidings_bus *bus, const char *pattern,
  * never called again, except that called inside that handler it returns
  * first.
  *
+ * What had arrived and no handler has begun with is dropped; so it is when a
+ * bus is closed. tidings_drain() has it handled first. A durable group gives
+ * it to its other members; a live one cannot.
+ *
  * @return TIDINGS_OK         ended, here and at the broker.
  *         TIDINGS_ETIMEDOUT  ended here, but not in timeout_ms: the broker did
  *                            not answer, and forgets it with the session; or
