@@ -259,12 +259,23 @@ static void stream_set(struct td_engine *e, const struct td_asked *a)
     td_asked_done(e, a, undo);
 }
 
+/* Whether it takes events, in a word. */
+static const char *state_word(const struct td_engine *e,
+                              const struct td_stream *stream)
+{
+    if (td_stream_is_on_disk(stream) && e->streams.broken)
+        return "failed";
+    if (td_stream_is_on_disk(stream) && e->streams.no_room)
+        return "disk_full";
+    return td_retain_is_full(stream) ? "full" : "ok";
+}
+
 static void pack_stream(struct td_engine *e, msgpack_packer *pk,
                         const struct td_stream *stream)
 {
     const struct td_stream_state *state = &stream->kept;
 
-    msgpack_pack_map(pk, TD_STREAM_OPTIONS_ROWS + 7);
+    msgpack_pack_map(pk, TD_STREAM_OPTIONS_ROWS + 8);
     td_stream_options_rows(&e->table, &stream->options);
     td_pack_uint(pk, "first", state->first);
     td_pack_uint(pk, "last", state->next - 1);
@@ -273,6 +284,7 @@ static void pack_stream(struct td_engine *e, msgpack_packer *pk,
     td_pack_uint(pk, "groups", stream->groups_len);
     td_pack_uint(pk, "stored_ms", (uint64_t)state->stored_ms);
     td_pack_uint(pk, "repeats", stream->repeats);
+    td_pack_str(pk, "state", td_str_of(state_word(e, stream)));
 }
 
 /* How many from this one on go into one answer. */

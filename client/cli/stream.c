@@ -160,6 +160,7 @@ static int put_fields(struct tidings_value row)
     put_or(&t, "dedup", td_row_uint(row, "dedup_ms"), add_age, "off");
     put_or(&t, "dedup events", td_row_uint(row, "dedup_events"), td_rows_count,
            "off");
+    td_rows_pair(&t, row, "state", "state");
     td_rows_pair(&t, row, "repeats", "repeats");
     td_rows_pair(&t, row, "events", "events");
     td_table_add(&t, "size");

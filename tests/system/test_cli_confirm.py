@@ -127,6 +127,8 @@ class Confirms(WithStreams):
         self.assertEqual(told[0], "tidings: 1 event is not stored: stream %s "
                          "is full" % name)
         self.assertIn("`tidings stream show %s`" % name, told[1])
+        self.assertRegex(self.check(DONE, "stream", "show", name).out,
+                         r"(?m)^state +full$")
         self.assertEqual(told[2:], ["tidings: %d events are not stored" %
                                     (5 - stored)][:stored < 4])
 

@@ -167,6 +167,20 @@ static void test_room_that_a_commit_lacks_is_told(void **state)
 
 /* ---- what is full ---- */
 
+static void check_state(struct streams *s, const char *stream, const char *is)
+{
+    struct td_str list = call(s, "pub", "stream.list", "{}");
+    struct td_str row = {NULL, 0};
+
+    for (uint32_t n = 0; n < 3; n++) {
+        row = row_of(list, "streams", n);
+        if (is_text(text_of(row, "name"), stream))
+            break;
+    }
+    assert_row(stream, is_text(text_of(row, "name"), stream));
+    assert_row(stream, is_text(text_of(row, "state"), is));
+}
+
 static void check_full(struct streams *s, const char *row, const char *stream)
 {
     struct td_confirm last = last_row(s);
@@ -200,13 +214,17 @@ static void test_room_of_a_stream_is_told_from_that_of_the_disk(void **state)
         assert_row(storage, last_row(s).code == TIDINGS_OK);
         put(s, "pub", text, 1, n + 5, DISK);
         check_full(s, storage, storage);
+        check_state(s, storage, "full");
         n += 6;
     }
+    check_state(s, "events", "ok");
     td_model_limit(s->model, 1, 0);
     put(s, "pub", "a", 1, n, DISK); /* so that it is known to be full */
     check_full(s, "a commit", "");
     put(s, "pub", "a", 1, n + 1, DISK);
     check_full(s, "another stream", "");
+    check_state(s, "events", "disk_full");
+    check_state(s, "memory", "full");
     put(s, "pub", "disk.a", 1, n + 2, DISK);
     check_full(s, "both", "");
     put(s, "pub", "memory.a", 1, n + 3, DISK);
@@ -220,6 +238,10 @@ static void test_room_of_a_stream_is_told_from_that_of_the_disk(void **state)
     settle_down(s);
     put(s, "pub", "disk.a", 1, n + 5, DISK);
     check_full(s, "room on the disk", "disk");
+    check_state(s, "events", "ok");
+    call(s, "pub", "stream.purge", "{\"name\" \"disk\"}");
+    settle_down(s);
+    check_state(s, "disk", "ok");
 }
 
 int main(void)
