@@ -62,6 +62,8 @@ static void write_floor(struct td_engine *e, struct td_consumer *c)
         .newest_to = c->newest_to,
         .untold = c->untold,
         .dead_from = c->dead_from,
+        .seeking = c->locating,
+        .sought_ms = c->locating ? c->sought_ms : 0,
     };
 
     td_buf_reset(&e->streams.value);

@@ -218,7 +218,7 @@ bool td_group_row_read(struct td_str value, struct td_group_row *out)
 #define FLOOR_BYTES_2 17u /* of format 2 */
 #define FLOOR_BYTES_3 25u /* written before losses were kept */
 #define FLOOR_BYTES_4 49u /* written before dead_from was */
-#define FLOOR_BYTES   57u
+#define FLOOR_BYTES   66u
 
 void td_floor_pack(struct td_buf *out, const struct td_floor *floor)
 {
@@ -230,7 +230,9 @@ void td_floor_pack(struct td_buf *out, const struct td_floor *floor)
     p = td_put_u64(p, floor->untold.events);
     p = td_put_u64(p, floor->untold.first);
     p = td_put_u64(p, floor->untold.last);
-    td_put_u64(p, floor->dead_from);
+    p = td_put_u64(p, floor->dead_from);
+    *p = floor->seeking;
+    td_put_u64(p + 1, (uint64_t)floor->sought_ms);
     td_buf_append(out, bytes, sizeof(bytes));
 }
 
@@ -257,6 +259,8 @@ bool td_floor_read(struct td_str value, struct td_floor *out)
     out->dead_next = td_get_u64(p + 9);
     out->newest_to = value.len >= FLOOR_BYTES_3 ? td_get_u64(p + 17) : 0;
     out->dead_from = value.len >= FLOOR_BYTES ? td_get_u64(p + 49) : 0;
+    out->seeking = value.len >= FLOOR_BYTES && p[57];
+    out->sought_ms = out->seeking ? (int64_t)td_get_u64(p + 58) : 0;
     out->untold = (struct td_lost){0};
     return out->floor > 0 && out->dead_next > 0 &&
            out->dead_from <= out->dead_next &&

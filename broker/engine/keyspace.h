@@ -198,6 +198,8 @@ struct td_floor {
     struct td_lost untold; /* and no member knows */
     uint64_t dead_from;    /* it was sent elsewhere when this number came next:
                            earlier dead letters settle nothing; 0: never */
+    bool seeking;          /* it begins at a time, and floor is a guess */
+    int64_t sought_ms;     /* that time, Unix */
 };
 
 void td_floor_pack(struct td_buf *out, const struct td_floor *floor);

@@ -44,7 +44,11 @@ void td_load_end(struct td_engine *e, tidings_err err)
         if (c->newest_to > c->stream->head.next)
             c->newest_to = c->stream->head.next;
         /* seldom: it was killed while its start was being looked for */
-        if (!c->placed)
+        if (c->locating)
+            td_locate(e, c,
+                      &(struct td_start){.kind = TD_START_TIME,
+                                         .time_ms = c->sought_ms});
+        else if (!c->placed)
             td_locate(e, c, &c->options.start);
         c->cursor = td_settled_next(&c->settled, c->cursor);
         td_consumer_ready(e, c);

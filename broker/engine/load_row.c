@@ -156,6 +156,8 @@ static tidings_err on_floor(struct td_engine *e, struct td_str key,
     c->newest_to = row.newest_to;
     c->untold = row.untold;
     c->dead_from = row.dead_from;
+    c->locating = row.seeking;
+    c->sought_ms = row.sought_ms;
     c->placed = true;
     return TIDINGS_OK;
 }

@@ -528,7 +528,7 @@ static void test_rows_of_losses_are_checked(void **state)
 
     (void)state;
     for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
-        const struct td_floor row = {3, 9, 7, rows[i].lost, 9};
+        const struct td_floor row = {3, 9, 7, rows[i].lost, 9, true, -5};
         struct td_buf b = {0};
         struct td_floor read;
         char name[16];
@@ -537,8 +537,15 @@ static void test_rows_of_losses_are_checked(void **state)
         td_floor_pack(&b, &row);
         assert_row(name, td_floor_read((struct td_str){(char *)b.data, b.len},
                                        &read) == rows[i].good);
-        if (rows[i].good)
-            assert_memory_equal(&read, &row, sizeof(row));
+        if (rows[i].good) {
+            assert_int_equal(read.floor, 3);
+            assert_int_equal(read.dead_next, 9);
+            assert_int_equal(read.newest_to, 7);
+            assert_memory_equal(&read.untold, &row.untold, sizeof(row.untold));
+            assert_int_equal(read.dead_from, 9);
+            assert_true(read.seeking);
+            assert_int_equal(read.sought_ms, -5);
+        }
         td_buf_fini(&b);
     }
 }

@@ -253,6 +253,36 @@ static void test_seek_to_a_time_ends_it_whoever_is_killed(void **state)
     assert_int_equal(events_to(s->f, "sub"), 5);
 }
 
+/* It is answered, and the broker is killed while the place is looked for. */
+static void test_seek_to_a_time_is_kept_whoever_is_killed(void **state)
+{
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    call(s, "pub", "group.add", "{" G "}");
+    for (uint64_t n = 1; n <= 8; n++) {
+        put(s, "pub", "a", 1, n, DISK);
+        pass(s->f, 100);
+        settle_down(s);
+    }
+    kill_broker(s); /* nothing is in memory */
+    hello(s->f, "pub");
+    hold_store(s);
+    givef(s->f, "pub",
+          "[15 1 \"group.seek\" {" G " \"start\" \"time\" \"start_ms\" %lld}]",
+          (long long)td_engine_unix_ms(s->f->engine) - 250);
+    settle_down(s);
+    td_model_commit(s->model, 8);
+    settle_down(s);
+    assert_int_equal(code_of_reply(s->f, "pub"), TIDINGS_OK);
+    assert_true(s->f->engine->streams.consumers->locating);
+    kill_broker(s);
+    join(s);
+    pass(s->f, 100);
+    settle_down(s);
+    GOT(s, "sub", 7, 8);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +297,7 @@ int main(void)
         TEST_STREAM(test_seek_has_no_time_for_other_starts),
         TEST_STREAM(test_seek_ends_the_wish_for_the_newest),
         TEST_STREAM(test_seek_to_a_time_ends_it_whoever_is_killed),
+        TEST_STREAM(test_seek_to_a_time_is_kept_whoever_is_killed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
