@@ -49,6 +49,7 @@ bool dur_wants(const struct dur_group *g, const struct dur_event *event)
 struct written {
     struct dur_group *g;
     uint64_t floor;
+    uint64_t dead_from;
     bool *settled; /* by sequence */
     bool *dead;
     uint8_t *counts;
@@ -64,6 +65,7 @@ static void on_floor(struct dur *d, void *ctx, struct td_str key,
     (void)key;
     DUR_CHECK(d, td_floor_read(value, &row), "a floor is bad");
     w->floor = row.floor;
+    w->dead_from = row.dead_from;
 }
 
 static void on_chunk(struct dur *d, void *ctx, struct td_str key,
@@ -107,11 +109,18 @@ static void on_dead(struct dur *d, void *ctx, struct td_str key,
 {
     struct written *w = ctx;
     struct td_dead_row row;
+    uint64_t number = 0;
+    uint32_t id;
 
-    (void)key;
-    DUR_CHECK(d, td_dead_row_read(value, &row), "a dead letter is bad");
-    if (row.sequence <= w->len)
-        w->settled[row.sequence] = w->dead[row.sequence] = true;
+    DUR_CHECK(d,
+              td_place_read_two(key, TD_TABLE_DEAD, &id, &number) &&
+                  td_dead_row_read(value, &row),
+              "a dead letter is bad");
+    if (row.sequence > w->len)
+        return;
+    w->dead[row.sequence] = true;
+    if (number >= w->dead_from || row.redrive)
+        w->settled[row.sequence] = true;
 }
 
 static void written_read(struct dur *d, struct dur_group *g, struct written *w)
