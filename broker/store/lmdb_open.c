@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,13 +95,38 @@ static tidings_err check_unclean(struct td_lmdb *s, char *why)
     return TIDINGS_OK;
 }
 
+bool td_lmdb_is_left(const char *dir, const struct td_lock *lock, char *why)
+{
+    uint64_t transaction;
+    uint64_t hash;
+    char path[PATH_MAX];
+    struct stat st = {0};
+    bool missing;
+
+    if (td_lock_found(lock, &transaction, &hash) != TD_LOCK_CLEAN &&
+        !td_lock_found_log(lock))
+        return true;
+    snprintf(path, sizeof(path), "%s/data.mdb", dir);
+    missing = stat(path, &st) != 0;
+    if (missing ? errno != ENOENT : st.st_size > 0)
+        return true;
+    snprintf(why, TD_STORE_WHY_BYTES,
+             "%.80s/data.mdb is %s, and held what was kept: restore it from a "
+             "copy, or, to begin anew, empty the folder",
+             dir, missing ? "missing" : "empty");
+    return false;
+}
+
 /* Opens LMDB; twice if what it finds has to be checked first. */
 static tidings_err open_checked(struct td_lmdb *s, char *why)
 {
     bool clean = false;
     tidings_err err;
-    int rc = td_lmdb_env_open(s, 0);
+    int rc;
 
+    if (!td_lmdb_is_left(s->dir, s->dir_lock, why))
+        return TIDINGS_EIO;
+    rc = td_lmdb_env_open(s, 0);
     if (rc == MDB_INVALID)
         snprintf(why, TD_STORE_WHY_BYTES,
                  "%.150s/data.mdb is damaged at its head, or no store", s->dir);

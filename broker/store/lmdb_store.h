@@ -68,6 +68,9 @@ struct td_lmdb {
     bool stop;
 };
 
+/* lmdb_open.c: the file that its lock speaks of is there. */
+bool td_lmdb_is_left(const char *dir, const struct td_lock *lock, char *why);
+
 /* lmdb_env.c: LMDB's codes as ours, said once. */
 tidings_err td_lmdb_error(int rc);
 /* The same, and what went wrong with which file. */

@@ -275,7 +275,9 @@ tidings_err td_lmdb_verify(const char *dir, const struct td_lmdb_watch *watch,
     err = td_lock_take(&lock, dir, false, why);
     if (err)
         return err;
-    if (td_lmdb_walk_apart(&walk, dir, watch, -1)) {
+    if (!td_lmdb_is_left(dir, lock, why)) {
+        err = TIDINGS_EIO;
+    } else if (td_lmdb_walk_apart(&walk, dir, watch, -1)) {
         check_mark(lock, &walk);
         check_log(lock, dir, &walk);
         *out = walk.damage;

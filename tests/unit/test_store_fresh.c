@@ -417,6 +417,38 @@ static void test_fresh_says_when_the_log_is_missing(void **state)
         free(copies[i].data);
 }
 
+/* Nor is the store made anew beside its log, or what it was closed with. */
+static void test_fresh_needs_the_data(void **state)
+{
+    static const bool closed[] = {false, true};
+    static const char *const said[] = {"data.mdb is missing",
+                                       "data.mdb is empty"};
+    struct td_lmdb_damage damage;
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        struct copy none = {"data.mdb", (uint8_t[1]){0}, 0};
+
+        leave(TD_LEVEL_DISK);
+        if (closed[i / 2])
+            assert_int_equal(look(), LEFT);
+        if (i % 2)
+            copy_put(&none);
+        else
+            remove_file("data.mdb");
+        assert_err(td_lmdb_verify(rig.dir, NULL, &damage, why), TIDINGS_EIO);
+        assert_non_null(strstr(why, said[i % 2]));
+        for (int again = 0; again < 2; again++) {
+            assert_true(look() < 0);
+            assert_non_null(strstr(why, said[i % 2]));
+        }
+        if (i % 2)
+            remove_file("data.mdb");
+        remove_file("lock");
+        remove_file("log");
+    }
+}
+
 /* LMDB has two meta pages, and trusts the one with the higher number. A flip
  * that takes two off the newest one's leaves two in a row; the log knows
  * better. */
@@ -547,6 +579,7 @@ int main(void)
         TEST(test_fresh_survives_its_process),
         TEST(test_fresh_says_when_the_log_is_damaged),
         TEST(test_fresh_says_when_the_log_is_missing),
+        TEST(test_fresh_needs_the_data),
         TEST(test_fresh_notices_a_transaction_that_is_undone),
         TEST(test_fresh_folder_of_the_format_before),
         TEST(test_fresh_folder_without_room_for_a_log),
