@@ -128,7 +128,14 @@
 #define TD_LAST_HASH_BYTES 16u /* of a name: two of one hash are never met */
 #define TD_LAST_MAX 1048576u   /* names whose last event a stream knows, 56 B
                                   each */
-#define TD_TOMBSTONE_MS (24 * 3600 * 1000) /* default tombstone_ms */
+#define TD_COMPACT_EVENTS_MIN 1024u /* fewer new ones are not worth a pass at
+                                       once … */
+#define TD_COMPACT_WAIT_MS 60000 /* … but if they make others go wait for more, so
+                                    that those of a minute share a pass … */
+#define TD_COMPACT_WAIT_BYTES (4u << 20) /* … and a minute for each of these that
+                                            the stream holds: 70 kB/s is read */
+#define TD_COMPACT_WAIT_MS_MAX (3 * 3600 * 1000) /* … at most: an eighth of … */
+#define TD_TOMBSTONE_MS (24 * 3600 * 1000) /* … default tombstone_ms */
 #define TD_TOMBSTONE_MS_MAX 3153600000000u /* a century is for ever */
 /* Of one read of a stream: what is routed in one turn, which live events that
  * come meanwhile wait for; more makes a replay faster and their p99 worse. */

@@ -12,19 +12,19 @@
  *
  * An event without data is a tombstone: it goes after tombstone_ms, and its name
  * is forgotten with it. A pass begins when as many events have come as there are
- * names: so a stream has about twice what is live in it, at most. For the sake of
- * tombstones one begins once in an eighth of tombstone_ms, or in a minute. */
+ * names, and many: so a stream has about twice what is live in it, at most. What
+ * is less waits a while for more, if some of it makes an event go at all; of a
+ * stream that is large it waits on, but for tombstones. Those that are due share
+ * a pass, once in an eighth of tombstone_ms or in that while. */
 #include "broker/engine/looking.h"
 
 #include <string.h>
 
 #define PAGE_BYTES (256u << 10)
 /* … while the store has no room: a transaction of it is a small one. */
-#define LEAN_BYTES   TD_STORE_SMALL_BYTES
-#define EVENTS_MIN   1024u /* fewer new ones are not worth a pass */
-#define AGAIN_MS     1000  /* after a failure */
-#define FAILED_MS    10000 /* after a commit that failed, and others with it */
-#define APART_MIN_MS 60000 /* of passes for the sake of tombstones */
+#define LEAN_BYTES TD_STORE_SMALL_BYTES
+#define AGAIN_MS   1000  /* after a failure */
+#define FAILED_MS  10000 /* after a commit that failed, and others with it */
 
 bool td_compact_is_moving(struct td_engine *e, const struct td_stream *stream)
 {
@@ -58,6 +58,19 @@ void td_compact_purged(struct td_stream *stream)
 
     td_compact_anew(stream);
     stream->compact.ticket = ticket;
+}
+
+void td_compact_note(struct td_stream *stream, const struct td_newest_walk *w)
+{
+    struct td_compact *c = &stream->compact;
+    uint64_t last = w->sequence + w->events - 1;
+    uint32_t number = td_last_find(&stream->lasts, w->hash);
+
+    if (td_newest_is_last_empty(w))
+        c->stirred = c->tombstone = last;
+    else if (w->events > 1 ||
+             (number && td_last_at(&stream->lasts, number)->head > 0))
+        c->stirred = last;
 }
 
 /* ---- a page ---- */
@@ -118,7 +131,7 @@ static void on_page(struct td_engine *e, void *owner,
         c->ticket = ticket;
     if (!ok) {
         end_pass(l.stream);
-        c->done = 0;
+        c->done = c->end = 0;
         c->failed_ms = e->now_ms + AGAIN_MS;
     } else if (answer->records_len == 0 || c->at > c->end) {
         end_pass(l.stream);
@@ -147,6 +160,16 @@ static bool is_nothing_before_it(const struct td_stream *stream)
            stream->kept.last_record <= stream->oldest.from;
 }
 
+/* How long one waits, so that the reading of a large stream costs no more in a
+ * second than that of a small one. */
+static int64_t wait_of(const struct td_stream *stream)
+{
+    uint64_t waits = 1 + stream->kept.bytes / TD_COMPACT_WAIT_BYTES;
+    uint64_t most = TD_COMPACT_WAIT_MS_MAX / TD_COMPACT_WAIT_MS;
+
+    return (int64_t)(waits < most ? waits : most) * TD_COMPACT_WAIT_MS;
+}
+
 /* When a pass may begin for the sake of tombstones: not at each one's time. */
 static int64_t tombstones_due(struct td_engine *e,
                               const struct td_stream *stream)
@@ -158,20 +181,62 @@ static int64_t tombstones_due(struct td_engine *e,
     if (c->due_ms == 0)
         return TD_NEVER;
     at = e->now_ms + c->due_ms - td_engine_unix_ms(e);
-    apart_ms = apart_ms > APART_MIN_MS ? apart_ms : APART_MIN_MS;
+    apart_ms = apart_ms > wait_of(stream) ? apart_ms : wait_of(stream);
     return c->swept && at < c->swept_ms + apart_ms ? c->swept_ms + apart_ms
                                                    : at;
 }
 
-static bool is_due(struct td_engine *e, const struct td_stream *stream)
+/* Events that no pass has seen. */
+static uint64_t come(const struct td_stream *stream)
+{
+    uint64_t done = stream->compact.done;
+
+    return stream->kept.next -
+           (done > stream->kept.first ? done : stream->kept.first);
+}
+
+/* Whether the next pass may find something that the last one did not. */
+static bool is_stirred(const struct td_stream *stream)
 {
     const struct td_compact *c = &stream->compact;
-    uint64_t names = stream->lasts.count;
-    uint64_t seen = c->done > stream->kept.first ? c->done : stream->kept.first;
 
-    return stream->kept.next - seen >=
-               (names > EVENTS_MIN ? names : EVENTS_MIN) ||
-           tombstones_due(e, stream) <= e->now_ms;
+    return c->stirred >= c->end && stream->kept.last_record > c->end &&
+           !is_nothing_before_it(stream);
+}
+
+/* When what has come has waited long enough for more. */
+static int64_t wait_ends(const struct td_stream *stream)
+{
+    const struct td_compact *c = &stream->compact;
+    bool large = stream->kept.bytes > TD_COMPACT_WAIT_BYTES &&
+                 come(stream) < stream->lasts.count;
+    int64_t wait_ms = wait_of(stream);
+    int64_t tombstone_ms = (int64_t)stream->options.tombstone_ms;
+
+    if (c->since_ms == 0)
+        return TD_NEVER;
+    if (c->end == 0 || !large)
+        return c->since_ms + wait_ms;
+    if (c->tombstone < c->end)
+        return TD_NEVER;
+    return c->since_ms + (tombstone_ms > wait_ms ? tombstone_ms : wait_ms);
+}
+
+static int64_t next_pass(struct td_engine *e, const struct td_stream *stream)
+{
+    int64_t tombstones = tombstones_due(e, stream);
+    int64_t waited = wait_ends(stream);
+
+    return tombstones < waited ? tombstones : waited;
+}
+
+static bool is_due(struct td_engine *e, const struct td_stream *stream)
+{
+    uint64_t names = stream->lasts.count;
+    uint64_t many =
+        names > TD_COMPACT_EVENTS_MIN ? names : TD_COMPACT_EVENTS_MIN;
+
+    return come(stream) >= many || next_pass(e, stream) <= e->now_ms;
 }
 
 static void begin_pass(struct td_engine *e, struct td_stream *stream)
@@ -182,10 +247,31 @@ static void begin_pass(struct td_engine *e, struct td_stream *stream)
         c->swept = true;
         c->swept_ms = e->now_ms;
     }
+    if (c->end == 0) /* what is in the newest record is not known */
+        c->stirred = c->tombstone = stream->head.next - 1;
     c->at = stream->oldest.from;
     c->end = stream->kept.last_record;
     c->done = stream->kept.next;
     c->due_ms = 0;
+    c->since_ms = 0;
+    c->put_off = false;
+}
+
+/* What there was no room for, and what has come. */
+static void look_for_news(struct td_engine *e, struct td_stream *stream)
+{
+    struct td_compact *c = &stream->compact;
+
+    if (c->put_off && !e->streams.no_room) {
+        c->put_off = false;
+        c->end = 0;
+    }
+    if (is_nothing_before_it(stream))
+        c->due_ms = 0; /* nor is there a tombstone */
+    if (!is_stirred(stream))
+        c->since_ms = 0;
+    else if (c->since_ms == 0)
+        c->since_ms = e->now_ms;
 }
 
 /* Returns when to look at it again. */
@@ -197,15 +283,16 @@ static int64_t go_on(struct td_engine *e, struct td_stream *stream)
         return c->failed_ms;
     if (c->read || td_compact_is_moving(e, stream))
         return TD_NEVER; /* its answer looks again */
-    if (c->at == 0 && is_nothing_before_it(stream))
-        c->due_ms = 0; /* nor is there a tombstone */
-    else if (c->at == 0 && is_due(e, stream))
-        begin_pass(e, stream);
+    if (c->at == 0) {
+        look_for_news(e, stream);
+        if (!is_nothing_before_it(stream) && is_due(e, stream))
+            begin_pass(e, stream);
+    }
     if (c->at > 0)
         read_page(e, stream);
     if (c->failed_ms > e->now_ms)
         return c->failed_ms;
-    return c->at == 0 ? tombstones_due(e, stream) : TD_NEVER;
+    return c->at == 0 ? next_pass(e, stream) : TD_NEVER;
 }
 
 int64_t td_compact_tick(struct td_engine *e)

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct td_engine;
+struct td_newest_walk;
 struct td_read;
 struct td_stream;
 
@@ -23,10 +24,15 @@ struct td_gap_record {
 
 /* Zeroed: no pass is on, and none was. */
 struct td_compact {
-    uint64_t at;       /* the next record begins here; 0: no pass is on */
-    uint64_t end;      /* the pass ends with the record that begins here */
-    uint64_t done;     /* the last pass saw what is before this */
-    uint64_t previous; /* of the record at `at`, if linked */
+    uint64_t at;      /* the next record begins here; 0: no pass is on */
+    uint64_t end;     /* the pass ends with the record that begins here, or
+                         the last one did; 0: there was none, or it is void */
+    uint64_t done;    /* the last pass saw what is before this */
+    uint64_t stirred; /* the last event that follows one of its name, or is … */
+    uint64_t tombstone; /* … the last tombstone */
+    int64_t since_ms;   /* such a one waits for a pass since then; 0: none */
+    bool put_off;       /* what there is no room for waits until there is */
+    uint64_t previous;  /* of the record at `at`, if linked */
     bool linked;
     struct td_gap_record gap; /* the record before `at`, if it is one */
     int64_t due_ms;   /* Unix: when a tombstone that was seen may go; 0: none */
@@ -44,6 +50,8 @@ void td_compact_anew(struct td_stream *stream);
 /* A commit has failed: the pass begins anew, and not at once if what it had
  * rewritten failed with all else that was in the transaction. */
 void td_compact_take_back(struct td_engine *e, struct td_stream *stream);
+/* Events in a row of one name were submitted, and are not noted yet in lasts. */
+void td_compact_note(struct td_stream *stream, const struct td_newest_walk *w);
 /* There is nothing left of it. */
 void td_compact_purged(struct td_stream *stream);
 /* Where records begin may be about to change. */

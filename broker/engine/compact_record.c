@@ -206,6 +206,7 @@ static bool look_at_events(struct td_looking *l)
     l->left = td_piece_of(l->item);
     yield = td_looking_weigh(l);
     cuts = yield == TD_YIELD_ALL || (yield == TD_YIELD_MUCH && !l->frugal);
+    l->stream->compact.put_off |= yield == TD_YIELD_MUCH && l->frugal;
     ok = !cuts || cut_up(l);
     if (!cuts)
         put_whole(l);

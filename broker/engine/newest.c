@@ -62,8 +62,11 @@ void td_newest_note(struct td_engine *e, struct td_stream *stream,
     struct td_newest_walk w;
 
     td_newest_begin(&w, stream, batch, events, first);
-    while (td_newest_step(&w))
+    while (td_newest_step(&w)) {
+        if (stream->options.compact)
+            td_compact_note(stream, &w);
         note(e, stream, w.hash, w.sequence + w.events - 1);
+    }
 }
 
 /* ---- what is expected ---- */

@@ -305,7 +305,7 @@ static void read_all(struct dur *d, struct dur_stream *s)
     DUR_CHECK(d, r.next == 0 ? state.first == state.next : r.next == state.next,
               "stream %s: records end at %llu, not %llu", s->name, (ull)r.next,
               (ull)state.next);
-    dur_names_check(d, s, state.first, r.present);
+    dur_names_check(d, s, state.first, r.previous, r.present);
     free(r.present);
 }
 

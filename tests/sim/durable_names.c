@@ -56,12 +56,19 @@ bool dur_may_be_gone(struct dur *d, const struct dur_stream *s,
 }
 
 void dur_names_check(struct dur *d, const struct dur_stream *s, uint64_t first,
-                     const bool *present)
+                     uint64_t newest, const bool *present)
 {
     for (uint64_t n = first; n <= s->len; n++) {
         const struct dur_event *event = dur_event_at(d, s, n);
 
-        if (present[n] || !event)
+        if (!event)
+            continue;
+        DUR_CHECK(d,
+                  !d->swept || !s->compact || !present[n] || n >= newest ||
+                      dur_newer(s, n) > 0 || !is_old_tombstone(d, s, event),
+                  "stream %s: %llu is an old tombstone, and is there still",
+                  s->name, (ull)n);
+        if (present[n])
             continue;
         DUR_CHECK(d, dur_may_be_gone(d, s, n),
                   "stream %s: %llu is gone, and nothing newer of its name came",

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define HEAL_MS       300000 /* from the last fault until all is at rest */
-#define SWEEP_MS      130000 /* until old tombstones were looked for */
+#define SWEEP_MS      130000 /* until old tombstones are gone: two waits */
 #define TURNS_AT_ONCE 20000  /* more than a process could do in no time */
 
 const char *const dur_seen_texts[DUR_SEEN_END] = {
@@ -195,6 +195,12 @@ static const char *waits(struct dur *d)
     return what;
 }
 
+static void sweep(struct dur *d)
+{
+    run_until(d, d->now_ms + SWEEP_MS, NULL);
+    d->swept = true;
+}
+
 static void finish(struct dur *d)
 {
     const char *what = waits(d);
@@ -258,7 +264,7 @@ void dur_run(struct sim_result *out, uint64_t seed, bool verbose)
         heal(d);
     run_until(d, d->now_ms + HEAL_MS, waits);
     if (d->streams[1].compact && d->config.empties > 0)
-        run_until(d, d->now_ms + SWEEP_MS, NULL);
+        sweep(d);
     finish(d);
     out->virtual_ms = d->now_ms;
     free_all(d);

@@ -393,9 +393,10 @@ uint64_t dur_newer(const struct dur_stream *s, uint64_t sequence);
 /* Compaction may have taken it. */
 bool dur_may_be_gone(struct dur *d, const struct dur_stream *s,
                      uint64_t sequence);
-/* What of the stream is not present may be gone. */
+/* What of the stream is not present may be gone; and old tombstones are, once
+ * there was time for that, but for the newest record. */
 void dur_names_check(struct dur *d, const struct dur_stream *s, uint64_t first,
-                     const bool *present);
+                     uint64_t newest, const bool *present);
 /* After a message that may have asked for the last of each name. */
 void dur_names_subscribed(struct dur *d, struct dur_link *link,
                           const struct dur_message *m);
@@ -562,6 +563,7 @@ struct dur {
     struct sim_result *result;
     struct sim_random random;
     bool verbose;
+    bool swept; /* old tombstones had time to go */
     bool failed;
     bool ready;   /* streams and groups are declared */
     bool healing; /* nothing goes wrong any more */

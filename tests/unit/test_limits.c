@@ -143,6 +143,10 @@ static const struct {
     {"#", TD_PRODUCER_NAME_BYTES_MAX},
     {"#", TD_NAMED_HASHES},
     {"#", TD_HOLES_MAX},
+    {"#", TD_COMPACT_EVENTS_MIN},
+    {"# s", TD_COMPACT_WAIT_MS / 1000},
+    {"# MiB", MIB(TD_COMPACT_WAIT_BYTES)},
+    {"# h", TD_COMPACT_WAIT_MS_MAX / 3600000},
 };
 
 /* 1234567 as "1,234,567"; without commas as "1234567". */

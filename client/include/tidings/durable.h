@@ -400,11 +400,15 @@ struct tidings_stream_options {
                    TIDINGS_START_LAST and expects_key; otherwise, and of events
                    without one, of each type */
     bool compact; /* keyed, on disk: of each key only the newest event is kept,
-                     a while after it came, and others only where to cut them
-                     out would take more room than they do. Sequences stay as
-                     they are; who reads passes over those that are gone. An
-                     event without data is a tombstone … */
-    uint64_t tombstone_ms; /* … and goes after this, its key with it; default
+                     and those of the last batch: others go after a minute,
+                     in a stream of more than 4 MiB when as many have come as
+                     there are keys, or later where to cut them out would take
+                     more room than they do. Sequences stay as they are; who
+                     reads passes over those that are gone. An event without
+                     data is a tombstone … */
+    uint64_t tombstone_ms; /* … and goes after this, all of its key with it;
+                              later by a quarter of this at most, or by two
+                              minutes, in a large stream by six hours. Default
                               24 h */
 };
 
