@@ -267,6 +267,7 @@ static void put_in_words(char *text, size_t size, const struct td_csub *sub,
                          const struct td_gap *gap)
 {
     const char *s = td_plural(gap->events, "", "s");
+    bool damaged = td_bytes_equal(gap->reason, td_str_of("damaged"));
     char last[40] = "";
 
     if (gap->first == 0) {
@@ -278,12 +279,13 @@ static void put_in_words(char *text, size_t size, const struct td_csub *sub,
     }
     if (gap->last > gap->first)
         snprintf(last, sizeof(last), " to %llu", (unsigned long long)gap->last);
-    snprintf(text, size,
-             "lost %llu event%s, sequence%s %llu%s of %s: retention was faster "
-             "than %s%s",
+    snprintf(text, size, "lost %llu event%s, sequence%s %llu%s of %s: %s%s",
              (unsigned long long)gap->events, s, *last ? "s" : "",
              (unsigned long long)gap->first, last, sub->stream,
-             sub->durable ? "group " : "this reader", sub->group);
+             damaged        ? "damaged in the store"
+             : sub->durable ? "retention was faster than group "
+                            : "retention was faster than this reader",
+             damaged ? "" : sub->group);
 }
 
 void td_client_on_gap(struct td_client *c, const struct td_frame *f)

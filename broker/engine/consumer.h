@@ -81,7 +81,7 @@ struct td_consumer {
     uint64_t read_next; /* where the record after those read begins; 0: look */
     bool read_moving;   /* records were being rewritten when it was asked */
     bool placed;        /* the store knows where it is */
-    struct td_lost untold;   /* expired, and no member was told */
+    struct td_lost untold;   /* gone, and no member was told */
     uint64_t overtaken;      /* expired before their turn, and not logged … */
     uint64_t overtaken_from; /* … from this sequence on */
     int64_t overtaken_ms;    /* not logged again before */

@@ -31,12 +31,15 @@ void td_feed_ask(struct td_engine *e, struct td_consumer *c)
 
 void td_feed_lose(struct td_engine *e, struct td_consumer *c, uint64_t until)
 {
-    const struct td_lost lost = {until - c->cursor, c->cursor, until - 1};
+    /* retention may have taken them since they were asked for */
+    const struct td_lost lost = {until - c->cursor, c->cursor, until - 1,
+                                 until > c->stream->kept.first};
 
-    td_log(&e->options.log, TD_LOG_ERROR, "RECORD-DAMAGED",
-           "stream %.*s, sequences %llu to %llu cannot be read",
-           (int)c->stream->options.name.len, c->stream->options.name.data,
-           (unsigned long long)c->cursor, (unsigned long long)(until - 1));
+    if (lost.damaged)
+        td_log(&e->options.log, TD_LOG_ERROR, "RECORD-DAMAGED",
+               "stream %.*s, sequences %llu to %llu cannot be read",
+               (int)c->stream->options.name.len, c->stream->options.name.data,
+               (unsigned long long)c->cursor, (unsigned long long)(until - 1));
     if (td_feed_skip(e, c, lost.events))
         td_consumer_expire(e, c, &lost);
 }

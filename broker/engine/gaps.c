@@ -104,10 +104,10 @@ void td_gaps_tell_full(struct td_engine *e, struct td_sub *sub)
     tell_reason(e, sub, &none, "full");
 }
 
-bool td_gaps_tell_expired(struct td_engine *e, struct td_sub *sub,
-                          const struct td_lost *lost)
+bool td_gaps_tell_lost(struct td_engine *e, struct td_sub *sub,
+                       const struct td_lost *lost)
 {
-    return tell_reason(e, sub, lost, "expired");
+    return tell_reason(e, sub, lost, lost->damaged ? "damaged" : "expired");
 }
 
 void td_gaps_tell_deleted(struct td_engine *e, struct td_session *s,

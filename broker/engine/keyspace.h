@@ -188,6 +188,8 @@ struct td_lost {
     uint64_t events; /* 0: none, and nor are these */
     uint64_t first;
     uint64_t last;
+    bool damaged; /* some were in records that cannot be read: in no row, and
+                     not known any more after a restart */
 };
 
 /* How far it has come. */

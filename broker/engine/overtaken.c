@@ -1,5 +1,5 @@
-/* What retention has taken before a consumer came to it: counted, logged, and
- * its members are told. */
+/* What retention has taken before a consumer came to it, or damage: counted,
+ * logged, and its members are told. */
 #include "broker/engine/internal.h"
 
 static uint64_t least(uint64_t a, uint64_t b)
@@ -18,13 +18,14 @@ static void add_lost(struct td_lost *to, const struct td_lost *more)
     to->events += more->events;
     to->first = least(to->first, more->first);
     to->last = to->last > more->last ? to->last : more->last;
+    to->damaged = to->damaged || more->damaged;
 }
 
 void td_overtaken_tell(struct td_engine *e, struct td_consumer *c)
 {
     for (struct td_sub *sub = c->group->members; sub && c->untold.events > 0;
          sub = sub->group_next) {
-        if (!td_gaps_tell_expired(e, sub, &c->untold))
+        if (!td_gaps_tell_lost(e, sub, &c->untold))
             continue;
         add_lost(&sub->lost_told, &c->untold);
         sub->lost_last = c->untold;
@@ -93,7 +94,7 @@ static void overtake(struct td_consumer *c, uint64_t from, uint64_t lost)
 
 static void add_range(struct td_lost *to, uint64_t first, uint64_t end)
 {
-    const struct td_lost more = {end - first, first, end - 1};
+    const struct td_lost more = {end - first, first, end - 1, false};
 
     if (first < end)
         add_lost(to, &more);
@@ -148,7 +149,7 @@ static void lose(struct td_engine *e, struct td_consumer *c,
 {
     uint64_t first = piece->item->sequence + piece->index;
     const struct td_lost lost = {piece->events, first,
-                                 first + piece->events - 1};
+                                 first + piece->events - 1, false};
 
     if (td_consumer_is_durable(c))
         overtake(c, first, lost.events);

@@ -72,7 +72,8 @@ static void pass_over(struct td_engine *e, struct td_consumer *c)
     td_consumer_done(e, c, sequence, 1);
 }
 
-static void give_up(struct td_engine *e, struct td_consumer *c, uint32_t events)
+static void give_up(struct td_engine *e, struct td_consumer *c, uint32_t events,
+                    bool damaged)
 {
     struct td_retry *retry = td_retries_first(&c->retries);
     uint64_t sequence = retry->sequence;
@@ -85,7 +86,7 @@ static void give_up(struct td_engine *e, struct td_consumer *c, uint32_t events)
     events = events < retry->count ? events : retry->count;
     if (c->redriven) /* the next one may have a dead letter */
         events = 1;
-    lost = (struct td_lost){events, sequence, sequence + events - 1};
+    lost = (struct td_lost){events, sequence, sequence + events - 1, damaged};
     td_consumer_expire(e, c, &lost);
     td_retries_shift(&c->retries, events);
     td_consumer_done(e, c, sequence, events);
@@ -122,7 +123,7 @@ static void on_record(struct td_engine *e, void *owner,
     if (item && retry->sequence >= first && retry->sequence < first + events)
         feed_first(e, c, item);
     else if (answer->records_len == 0 || events > 0)
-        give_up(e, c, 1); /* deleted, or damaged */
+        give_up(e, c, 1, true);
     else
         td_consumer_wake_at(e, c, e->now_ms + AGAIN_MS); /* no memory */
     td_item_unref(item);
@@ -164,7 +165,8 @@ static bool step(struct td_engine *e, struct td_consumer *c,
             e, c,
             (uint32_t)(c->stream->kept.first - retry->sequence < retry->count
                            ? c->stream->kept.first - retry->sequence
-                           : retry->count));
+                           : retry->count),
+            false);
         return true;
     }
     if (td_entry_find(c->stream, retry->sequence, &nth)) {

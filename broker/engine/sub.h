@@ -77,9 +77,9 @@ void td_deliver_ready(struct td_engine *e);
 /* gaps.c */
 bool td_gaps_wait(const struct td_sub *sub); /* to be told */
 /* Unread are as many as may be, but for those just before a DELIVER. */
-/* What expired, of a durable group or reader; false: it cannot be told now. */
-bool td_gaps_tell_expired(struct td_engine *e, struct td_sub *sub,
-                          const struct td_lost *lost);
+/* What a durable group or reader lost; false: it cannot be told now. */
+bool td_gaps_tell_lost(struct td_engine *e, struct td_sub *sub,
+                       const struct td_lost *lost);
 bool td_gaps_full(const struct td_session *s);
 /* Its group or stream was deleted: it is over. */
 void td_gaps_tell_deleted(struct td_engine *e, struct td_session *s,

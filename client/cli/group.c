@@ -107,7 +107,7 @@ static void say_all(const struct group *g, struct tidings_value row)
     if (expired > 0)
         say(&said,
             "%" PRIu64 " %s deleted by the stream's bounds before it came to "
-            "%s",
+            "%s, or damaged",
             expired, td_plural(expired, "was", "were"),
             td_plural(expired, "it", "them"));
     if (skipped > 0)

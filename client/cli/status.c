@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "client/cli/out.h"
 
@@ -54,13 +55,17 @@ void td_status_tell_lost(const struct tidings_gap *gap, const char *stream,
                          const char *group)
 {
     bool many = gap->last > gap->first;
+    bool damaged = strcmp(gap->reason, "damaged") == 0;
     char last[32] = "";
 
     if (many)
         snprintf(last, sizeof(last), " to %" PRIu64, gap->last);
-    td_complain("lost %" PRIu64 " event%s, sequence%s %" PRIu64 "%s of %s: "
-                "retention was faster than %s%s",
+    td_complain("lost %" PRIu64 " event%s, sequence%s %" PRIu64
+                "%s of %s: %s%s",
                 gap->missed, td_plural(gap->missed, "", "s"), many ? "s" : "",
-                gap->first, last, stream, group ? "group " : "this reader",
-                group ? group : "");
+                gap->first, last, stream,
+                damaged ? "damaged in the store"
+                : group ? "retention was faster than group "
+                        : "retention was faster than this reader",
+                group && !damaged ? group : "");
 }

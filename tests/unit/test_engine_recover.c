@@ -149,7 +149,7 @@ static void test_stream_without_state_and_newest_record_skips(void **state)
     check_next(s, 8, 4 + TD_EVENTS_MAX);
     consume(s, "sub", 1, ">", "events", NULL, "\"start\" \"all\"");
     assert_int_equal(events_to(s->f, "sub"), 4); /* and is told of the rest */
-    assert_int_equal(missed_by(s->f, "sub", "expired"), TD_EVENTS_MAX);
+    assert_int_equal(missed_by(s->f, "sub", "damaged"), TD_EVENTS_MAX);
 }
 
 /* ---- rows that are there twice ---- */
@@ -281,7 +281,41 @@ static void test_reader_begins_within_a_lost_record(void **state)
 
     lose_second(s);
     consume(s, "sub", 1, ">", "events", NULL, "\"start\" 10");
-    assert_int_equal(missed_by(s->f, "sub", "expired"), 3);
+    assert_int_equal(missed_by(s->f, "sub", "damaged"), 3);
+    assert_int_equal(events_to(s->f, "sub"), 6);
+}
+
+/* C05: what damage took is told as that, with its sequences, and counted. */
+static void test_group_is_told_of_a_lost_record(void **state)
+{
+    struct streams *s = *state;
+    const struct td_frame *gap;
+
+    lose_second(s);
+    consume(s, "sub", 1, ">", "events", "g", "\"start\" \"all\"");
+    assert_int_equal(missed_by(s->f, "sub", "damaged"), 6);
+    assert_int_equal(missed_by(s->f, "sub", NULL), 6);
+    gap = frame(s->f, "sub", TD_GAP, 0);
+    assert_int_equal(gap->u.gap.first, 7);
+    assert_int_equal(gap->u.gap.last, 12);
+    assert_int_equal(events_to(s->f, "sub"), 12);
+    assert_int_equal(
+        count(row_of(call(s, "pub", "group.list", "{}"), "groups", 0),
+              "expired"),
+        6);
+}
+
+/* What retention took before is told as before. */
+static void test_what_was_deleted_is_not_damaged(void **state)
+{
+    struct streams *s = *state;
+
+    lose_second(s);
+    call(s, "pub", "stream.purge", "{\"name\" \"events\" \"before\" 13}");
+    settle_down(s);
+    consume(s, "sub", 1, ">", "events", NULL, "\"start\" 1");
+    assert_int_equal(missed_by(s->f, "sub", "expired"), 12);
+    assert_int_equal(missed_by(s->f, "sub", NULL), 12);
     assert_int_equal(events_to(s->f, "sub"), 6);
 }
 
@@ -299,6 +333,8 @@ int main(void)
         TEST_STREAM(test_group_is_there_though_a_row_of_it_is_not),
         TEST_STREAM(test_stream_is_read_on_from_within_a_record),
         TEST_STREAM(test_reader_begins_within_a_lost_record),
+        TEST_STREAM(test_group_is_told_of_a_lost_record),
+        TEST_STREAM(test_what_was_deleted_is_not_damaged),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

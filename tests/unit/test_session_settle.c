@@ -514,6 +514,10 @@ static const struct {
     {"1 \"expired\" 17 17", "mails", 17, 17,
      "lost 1 event, sequence 17 of events: retention was faster than group "
      "mails"},
+    {"6 \"damaged\" 7 12", "mails", 7, 12,
+     "lost 6 events, sequences 7 to 12 of events: damaged in the store"},
+    {"6 \"damaged\" 7 12", NULL, 7, 12,
+     "lost 6 events, sequences 7 to 12 of events: damaged in the store"},
     {"2 \"expired\" 1 9", NULL, 1, 9,
      "lost 2 events, sequences 1 to 9 of events: retention was faster than "
      "this "
