@@ -181,7 +181,8 @@ const struct td_command td_commands[] = {
      "source and time, and its sequence as \"streamsequence\". What FILE has\n"
      "already is gone on from: interrupted, the same command ends it, and\n"
      "later it adds what is new. The export of another stream is refused: its\n"
-     "last event is compared with the stream's.\n"
+     "last event is compared with the stream's. Exit code 1 if any event is\n"
+     "missing that the store cannot read.\n"
      "\n"
      "    tidings store export orders orders.jsonl\n",
      td_cli_store_export},
@@ -198,12 +199,14 @@ const struct td_command td_commands[] = {
 
     {"tail", TD_CLI_TAIL, "STREAM", "print what a stream keeps",
      "As `tidings sub` prints, each event behind its sequence. Ends with the\n"
-     "newest at the start, unless --follow. Nobody else notices.\n"
+     "newest at the start, unless --follow. Nobody else notices. Exit code 1\n"
+     "if it ends and an event is missing that the store cannot read.\n"
      "\n"
      "    tidings tail events --start -10m --follow\n",
      td_cli_tail},
     {"replay", TD_CLI_REPLAY, "STREAM", "print a stream's events as JSON lines",
-     "In order, at full speed or paced; with a bar on a terminal.\n"
+     "In order, at full speed or paced; with a bar on a terminal. Exit code 1\n"
+     "if an event is missing that the store cannot read.\n"
      "\n"
      "    tidings replay events --start 2024-02-29 --until 2024-03-01 \\\n"
      "        | tidings pub --url tcp://127.0.0.1:7451 --event\n",

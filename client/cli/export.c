@@ -237,6 +237,7 @@ static int conclude(struct exporting *x, int code)
         return TD_EXIT_FAILED;
     }
     code = put_result(x);
+    code = td_read_conclude(r, code);
     return x->unsaid && code == TD_EXIT_DONE ? TD_EXIT_FAILED : code;
 }
 

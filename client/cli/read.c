@@ -77,7 +77,7 @@ int td_cli_tail(const struct td_settings *settings)
         tail.reading.start.kind =
             settings->durable.follow ? TIDINGS_START_NEW : TIDINGS_START_ALL;
     td_show_init(&tail.show);
-    return td_read(&tail.reading);
+    return td_read_conclude(&tail.reading, td_read(&tail.reading));
 }
 
 /* ---- replay ---- */
@@ -181,5 +181,5 @@ int td_cli_replay(const struct td_settings *settings)
         return TD_EXIT_FAILED;
     }
     summarise(&p);
-    return code;
+    return td_read_conclude(&p.reading, code);
 }

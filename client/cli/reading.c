@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <poll.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "client/cli/ask.h"
@@ -128,7 +129,7 @@ static int look_again(struct td_reading *r)
     }
     if (err && !r->follow)
         return refused(r, err);
-    if (!err && !r->follow && row.first > r->end)
+    if (!err && !r->follow && (row.first > r->end || r->lost_to >= r->end))
         r->over = true;
     return TD_EXIT_DONE;
 }
@@ -172,8 +173,17 @@ static tidings_err on_event(void *arg, const struct tidings_event *event)
 
 static void on_gap(void *arg, const struct tidings_gap *gap)
 {
-    const struct td_reading *r = arg;
+    struct td_reading *r = arg;
 
+    if (r->end && gap->first > r->end)
+        return; /* the broker reads ahead */
+    if (gap->last > r->lost_to)
+        r->lost_to = gap->last;
+    if (strcmp(gap->reason, "damaged") == 0) {
+        if (r->damaged == 0)
+            r->damaged_from = gap->first;
+        r->damaged += gap->missed;
+    }
     if (gap->first > 0)
         td_status_tell_lost(gap, r->stream, NULL);
     else
@@ -252,4 +262,19 @@ int td_read(struct td_reading *r)
         code = loop(r);
     tidings_close(r->bus);
     return code == TD_EXIT_DONE ? td_flush_out() : code;
+}
+
+int td_read_conclude(const struct td_reading *r, int code)
+{
+    bool enough = r->settings->count && r->count == r->settings->count;
+
+    if (code != TD_EXIT_DONE || r->follow || r->damaged == 0 ||
+        (enough && r->damaged_from > r->last))
+        return code;
+    td_complain("%" PRIu64
+                " event%s of %s %s missing here, damaged in the store: "
+                "with the broker stopped, `tidings store verify` says more",
+                r->damaged, td_plural(r->damaged, "", "s"), r->stream,
+                td_plural(r->damaged, "is", "are"));
+    return TD_EXIT_FAILED;
 }

@@ -33,6 +33,53 @@ class Files(WithStreams):
         return name
 
 
+class Damage(Files):
+    def damaged_folder(self):
+        """Events 1, 2 and 3, each a record of its own, of which the second
+        cannot be read."""
+        folder = os.path.join(self.dir, "data")
+        broker = Broker("tcp://127.0.0.1:*", "--data", folder)
+        try:
+            env = environment(TIDINGS_URL=broker.url)
+            self.check(DONE, "stream", "add", "torn", "--pattern",
+                       "torn.>", env=env)
+            for data in ('"one"', '"needle"', '"three"'):
+                self.check(DONE, "pub", "torn.a", data, "--confirm", "disk",
+                           env=env)
+            broker.signal(signal.SIGTERM)
+            broker.ended()
+        finally:
+            broker.end()
+        path = os.path.join(folder, "data.mdb")
+        with open(path, "rb") as file:
+            data = file.read()
+        self.assertIn(b"needle", data)
+        with open(path, "wb") as file:
+            file.write(data.replace(b"needle", b"needls"))
+        return folder
+
+    def test_damage_is_an_error_of_who_reads_all(self):
+        """C05: what is left is read, and that it is not all is said."""
+        broker = Broker("tcp://127.0.0.1:*", "--data", self.damaged_folder())
+        self.addCleanup(broker.end)
+        env = environment(TIDINGS_URL=broker.url)
+        for args, lines in ((("tail", "torn"), 2), (("replay", "torn"), 2),
+                            (("replay", "torn", "--until", "2"), 1),
+                            (("store", "export", "torn", self.path), 1)):
+            done = self.check(FAILED, *args, env=env)
+            self.assertIn("lost 1 event, sequence 2 of torn: damaged in the "
+                          "store\n", done.err)
+            self.assertIn("1 event of torn is missing here, damaged in the "
+                          "store", done.err.splitlines()[-1])
+            self.assertIn("tidings store verify", done.err.splitlines()[-1])
+            self.assertEqual(len(done.out.splitlines()), lines)
+        self.assertEqual(len(self.lines()), 2)
+        for args in (("replay", "torn", "--until", "1"),
+                     ("tail", "torn", "--count", "1"),
+                     ("tail", "torn", "--start", "3")):
+            self.check(DONE, *args, env=env)
+
+
 class Export(Files):
     def test_export_writes_whole_events(self):
         name = self.stored()
