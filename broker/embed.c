@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "broker/embed_own.h"
+#include "broker/engine/keyspace.h"
 
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct td_embed *all; /* brokers of this process */
@@ -203,12 +204,40 @@ void td_embed_close(struct td_embed *broker)
     broker_free(broker);
 }
 
+struct verifying {
+    void (*progress)(void *arg, uint64_t done, uint64_t total);
+    void *arg;
+    bool any;        /* a key was told */
+    uint32_t stream; /* of its events; 0: it has none */
+    uint64_t sequence;
+};
+
+static void on_progress(void *ctx, uint64_t done, uint64_t total)
+{
+    const struct verifying *v = ctx;
+
+    if (v->progress)
+        v->progress(v->arg, done, total);
+}
+
+static void on_damaged(void *ctx, struct td_str key)
+{
+    struct verifying *v = ctx;
+
+    if (!v->any &&
+        !td_place_read_two(key, TD_TABLE_RECORD, &v->stream, &v->sequence))
+        v->stream = 0;
+    v->any = true;
+}
+
 tidings_err td_embed_verify(const char *dir,
                             void (*progress)(void *arg, uint64_t done,
                                              uint64_t total),
                             void *arg, struct td_embed_damage *out, char *why)
 {
-    const struct td_lmdb_watch watch = {.progress = progress, .ctx = arg};
+    struct verifying v = {.progress = progress, .arg = arg};
+    const struct td_lmdb_watch watch = {
+        .damaged = on_damaged, .progress = on_progress, .ctx = &v};
     struct td_lmdb_damage damage;
     tidings_err err = td_lmdb_verify(dir, &watch, &damage, why);
 
@@ -218,6 +247,10 @@ tidings_err td_embed_verify(const char *dir,
     out->damaged = damage.damaged;
     out->tree = damage.tree;
     memcpy(out->first, damage.first, sizeof(out->first));
+    if (!damage.tree && v.stream > 0) /* the store knows keys, not streams */
+        snprintf(out->first, sizeof(out->first),
+                 "the checksum of events of stream %u, from sequence %llu on",
+                 (unsigned)v.stream, (unsigned long long)v.sequence);
     out->unlocked = damage.unlocked;
     return TIDINGS_OK;
 }

@@ -69,9 +69,10 @@ static void found_damaged(struct walk *w, struct td_str key)
     size_t at = 0;
 
     for (size_t i = 0; i < key.len && i < 16; i++)
-        at += (size_t)snprintf(text + at, sizeof(text) - at, "%02x ",
-                               (unsigned char)key.data[i]);
-    snprintf(text + at, sizeof(text) - at, "%s", key.len > 16 ? "..." : "");
+        at +=
+            (size_t)snprintf(text + at, sizeof(text) - at, i ? " %02x" : "%02x",
+                             (unsigned char)key.data[i]);
+    snprintf(text + at, sizeof(text) - at, "%s", key.len > 16 ? " ..." : "");
     found(w, "the checksum of the record with key %s", text);
     w->out->damage.damaged++;
     if (w->fd < 0)

@@ -58,6 +58,14 @@ class Damage(Files):
             file.write(data.replace(b"needle", b"needls"))
         return folder
 
+    def test_verify_says_which_events_are_damaged(self):
+        """C05: in words, without a trailing blank."""
+        folder = self.damaged_folder()
+        done = self.check(FAILED, "store", "verify", folder)
+        self.assertRegex(done.out, r"^damaged: 1 of [1-9]\d* records\n$")
+        self.assertRegex(done.err, r"is damaged: the checksum of events of "
+                         r"stream \d+, from sequence 2 on\n$")
+
     def test_damage_is_an_error_of_who_reads_all(self):
         """C05: what is left is read, and that it is not all is said."""
         broker = Broker("tcp://127.0.0.1:*", "--data", self.damaged_folder())

@@ -487,7 +487,7 @@ static void test_lmdb_verify_tells_what_is_damaged(void **state)
     assert_false(damage.tree);
     assert_int_equal(damage.damaged, 2);
     assert_string_equal(keys, "ac");
-    assert_non_null(strstr(damage.first, "61 "));
+    assert_string_equal(damage.first, "the checksum of the record with key 61");
     assert_err(td_lmdb_verify("/nowhere", NULL, &damage, why),
                TIDINGS_ENOTFOUND);
 }
