@@ -18,6 +18,7 @@ import msgpack, zmq
  GAP, PING, PONG, STATS, BYE) = range(1, 15)
 HEARTBEAT_S, DEAD_S, GREETING_S = 5, 15, 3
 WINDOW_EVENTS, WINDOW_BYTES = 8192, 4 << 20
+TURN_MESSAGES = 4
 
 
 class Refused(Exception):
@@ -66,7 +67,9 @@ class Client:
     def turn(self, timeout_s):
         """Wait at most timeout_s for the broker, handle what came, say what is due."""
         self.socket.poll(int(min(timeout_s, 1) * 1000))
-        while self.socket.poll(0):
+        for _ in range(TURN_MESSAGES):  # a busy publisher does not keep the caller
+            if not self.socket.poll(0):
+                break
             control, *body = self.socket.recv_multipart()
             self.heard = time.monotonic()
             self._on_message(*msgpack.unpackb(control, strict_map_key=False), *body)
