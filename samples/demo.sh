@@ -20,7 +20,11 @@ while (($#)); do
     case $1 in
     --inproc) inproc=yes ;;
     --durable) durable=--durable ;;
-    --built) built=${2:?--built needs a folder} && shift ;;
+    --built)
+        [[ -n ${2-} ]] || { echo "demo.sh: --built needs a folder" >&2; exit 2; }
+        built=$2
+        shift
+        ;;
     --help | -h)
         sed -n '2,12s/^# \{0,1\}//p' "$0"
         exit 0
