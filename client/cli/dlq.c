@@ -285,9 +285,12 @@ static int show(struct td_dlq *d, uint64_t number)
     if (err)
         return td_dlq_refused(d, err);
     err = tidings_dead_event(&event, row);
-    if (err == TIDINGS_ENOTFOUND)
+    if (err == TIDINGS_ENOTFOUND) {
         td_complain("the event is too large to be shown");
-    else if (err)
+        td_advise("tidings tail STREAM --start SEQUENCE --count 1 prints it as "
+                  "long as its stream keeps it");
+        code = TD_EXIT_FAILED;
+    } else if (err)
         code = td_complain_err(err, "the event");
     if (d->ask.settings->json)
         err = put_json(row, event);
