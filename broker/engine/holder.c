@@ -80,11 +80,12 @@ tidings_err td_holder_check(const struct td_engine *e, const struct td_frame *f,
 static void fence(struct td_engine *e, struct td_session *s)
 {
     struct td_fifo *all = &e->streams.fenced;
-    struct td_fenced *one;
+    struct td_fenced *one = NULL;
 
-    if (all->len == TD_FENCED_PEERS)
+    if (!s->away && all->len == TD_FENCED_PEERS)
         td_fifo_pop(all, 1);
-    one = td_fifo_push(all);
+    if (!s->away) /* of a link that is lost nothing is on its way */
+        one = td_fifo_push(all);
     if (one) {
         one->len = s->peer_len;
         memcpy(one->peer, s->peer, s->peer_len);

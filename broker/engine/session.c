@@ -243,7 +243,7 @@ static void find_silent(struct td_engine *e, int64_t pause_ms)
         }
         e->counters.silent++;
         td_session_lose(e, s, TIDINGS_ETIMEDOUT,
-                        "nothing was heard of you for too long");
+                        "nothing was heard of it for too long");
     }
 }
 
