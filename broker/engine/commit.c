@@ -158,7 +158,7 @@ static void write_streams(struct td_engine *e)
 {
     struct td_streams *st = &e->streams;
     struct td_stream **at = &st->dirty;
-    bool waits = st->turn == 0 && e->now_ms < st->again_ms;
+    bool waits = st->turn == 0 && e->now_ms < st->again_ms && !e->draining;
 
     while (*at) {
         struct td_stream *stream = *at;
@@ -185,7 +185,8 @@ static void write_dirty(struct td_engine *e)
     }
     td_newest_write(e);
     td_graves_write(e);
-    if (e->now_ms >= st->again_ms || st->txn.len > 0) /* a ticket is for all */
+    if (e->now_ms >= st->again_ms || e->draining ||
+        st->txn.len > 0) /* a ticket is for all */
         td_consumers_write(e);
 }
 
