@@ -141,7 +141,7 @@ static void say_why(char *out, size_t size, const struct td_confirm *row)
     else if (len > 0)
         snprintf(out, size, "stream %.*s is full", len, row->stream.data);
     else
-        snprintf(out, size, "the broker's disk is full");
+        snprintf(out, size, "the broker's disk is full, or its memory");
 }
 
 /* The first of them is in this batch. */

@@ -248,14 +248,18 @@ static void stream_set(struct td_engine *e, const struct td_asked *a)
         td_asked_fail(e, a, err, text);
         return;
     }
+    if (!td_stream_is_on_disk(stream)) {
+        td_stream_change(e, stream, &wish); /* and what it takes is gone */
+        td_asked_done(e, a, NULL);
+        return;
+    }
     undo = td_asked_undo(e, a, TD_UNDO_BOUNDS);
     if (!undo)
         return;
     undo->id = stream->id;
     undo->bounds = stream->options;
     td_stream_change(e, stream, &wish);
-    if (td_stream_is_on_disk(stream))
-        td_commit_ticket(e); /* who asked is answered with it */
+    td_commit_ticket(e); /* who asked is answered with it */
     td_asked_done(e, a, undo);
 }
 
@@ -265,7 +269,8 @@ static const char *state_word(const struct td_engine *e,
 {
     if (td_stream_is_on_disk(stream) && e->streams.broken)
         return "failed";
-    if (td_stream_is_on_disk(stream) && e->streams.no_room)
+    if (td_stream_is_on_disk(stream) &&
+        (e->streams.no_room || td_room_is_told(e)))
         return "disk_full";
     return td_retain_is_full(stream) ? "full" : "ok";
 }

@@ -159,6 +159,7 @@ tidings_err td_taking_record(struct td_engine *e, const struct td_taking *t)
         return TIDINGS_EFULL;
     if (entry.item)
         entry.item->sequence = entry.first;
+    stream->refused_events = stream->refused_bytes = 0;
     number(stream, &entry);
     td_newest_note(e, stream, t->batch, t->body->data + t->offset, entry.first);
     td_taking_note(e, t);

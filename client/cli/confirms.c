@@ -20,7 +20,7 @@ void td_confirms_why(char out[TD_CONFIRMS_WHY_BYTES],
                      const struct tidings_confirm *confirm)
 {
     if (confirm->err == TIDINGS_EFULL && !*confirm->stream)
-        snprintf(out, TD_CONFIRMS_WHY_BYTES, "the broker's disk is full");
+        snprintf(out, TD_CONFIRMS_WHY_BYTES, "the broker's disk is full, or its memory");
     else if (confirm->err == TIDINGS_EFULL)
         snprintf(out, TD_CONFIRMS_WHY_BYTES, "stream %s is full",
                  confirm->stream);

@@ -302,6 +302,47 @@ static void test_bounds_that_cannot_be_written_stay(void **state)
     }
 }
 
+/* What is in memory alone is not written: what it discarded is gone. */
+static void test_bounds_in_memory_do_not_wait_for_the_store(void **state)
+{
+    struct streams *s = *state;
+    struct td_str row;
+
+    greet_both(s);
+    call(s, "pub", "stream.add",
+         "{\"name\" \"m\" \"patterns\" [\"m\"] \"storage\" \"memory\"}");
+    for (uint64_t i = 1; i <= 5; i++)
+        put(s, "pub", "m", 1, i, MEMORY);
+    hold_store(s);
+    td_model_fail(s->model, 1, TIDINGS_EFULL);
+    put(s, "pub", "a", 1, 6, DISK);
+    givef(s->f, "pub", "[15 77 \"stream.set\" %s]",
+          "{\"name\" \"m\" \"max_events\" 2}");
+    let_store(s);
+    pass(s->f, 2000);
+    settle_down(s);
+    row = row_of(call(s, "pub", "stream.list", "{}"), "streams", 1);
+    assert_int_equal(count(row, "events"), 2);
+    assert_int_equal(count(row, "max_events"), 2);
+}
+
+/* A batch that never fits is refused, and no more is said of the stream. */
+static void test_a_stream_that_takes_events_is_not_full(void **state)
+{
+    struct streams *s = *state;
+    struct td_str row;
+
+    greet_both(s);
+    set(s, SET("\"max_events\" 5 \"on_full\" \"reject\""));
+    put(s, "pub", "a", 10, 1, DISK);
+    row = row_of(call(s, "pub", "stream.list", "{}"), "streams", 0);
+    assert_true(is_text(text_of(row, "state"), "full"));
+    put(s, "pub", "a", 1, 11, DISK);
+    row = row_of(call(s, "pub", "stream.list", "{}"), "streams", 0);
+    assert_int_equal(count(row, "events"), 1);
+    assert_true(is_text(text_of(row, "state"), "ok"));
+}
+
 /* A store that takes nothing is not asked again and again at one moment. */
 static void test_a_change_that_fails_waits(void **state)
 {
@@ -335,6 +376,8 @@ int main(void)
         TEST_STREAM(test_what_cannot_change_is_refused_whole),
         TEST_STREAM(test_adding_says_that_bounds_can_be_changed),
         TEST_STREAM(test_bounds_that_cannot_be_written_stay),
+        TEST_STREAM(test_bounds_in_memory_do_not_wait_for_the_store),
+        TEST_STREAM(test_a_stream_that_takes_events_is_not_full),
         TEST_STREAM(test_a_change_that_fails_waits),
     };
 

@@ -160,7 +160,7 @@ static void test_confirm_tells_what_is_full(void **state)
     publish_many(f, 2, true);
     assert_ok(confirm(f, "1 1 3 \"\" 0 0 false"));
     assert_non_null(
-        strstr(text_of(f, TIDINGS_UNSTORED), "the broker's disk is full: \""));
+        strstr(text_of(f, TIDINGS_UNSTORED), "the broker's disk is full, or its memory: \""));
     assert_ok(confirm(f, "2 1 3 \"orders\" 0 0 false"));
     assert_non_null(
         strstr(text_of(f, TIDINGS_UNSTORED), "stream orders is full: \""));

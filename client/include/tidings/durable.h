@@ -44,7 +44,7 @@ struct tidings_confirm {
                           came before */
     const char *stream;       /* "" if err; but with TIDINGS_EFULL the stream
                                  that is full and rejects, and "" where the
-                                 broker's disk is full */
+                                 broker's disk is full, or its memory */
     uint64_t sequence;        /* in the stream; 0: not known. With
                                  TIDINGS_ECONFLICT the last one of the stream,
                                  or of the key, if that was expected to be
