@@ -15,7 +15,7 @@ _Static_assert(TD_STREAM_NAME_BYTES_MAX == TD_GROUP_BYTES_MAX,
 const char *const td_durable_shares[TD_SHARE_NAMES] = {
     "round_robin", "random", "least_pending", "key", "single"};
 
-#define DIFFERS " differs from the group's: leave it out or repeat it"
+#define DIFFERS " differs from the group's: give its value, or another name"
 
 /* The options that are numbers. */
 static const struct number {
