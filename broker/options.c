@@ -73,8 +73,10 @@ static bool set_data(struct td_options *o, const char *value)
 
 static bool set_config(struct td_options *o, const char *value)
 {
+    bool again = o->config && strcmp(o->config, value) != 0;
+
     o->config = value;
-    return value[0] != '\0';
+    return value[0] != '\0' && !again;
 }
 
 static bool set_check(struct td_options *o, const char *value)
@@ -114,11 +116,11 @@ static const struct option_row {
      "keep events in this folder, made if need be: what was confirmed is "
      "there after a crash. Without it nothing is kept",
      set_data},
-    {"config", NULL, "FILE", NULL, "a file",
+    {"config", NULL, "FILE", NULL, "one file",
      "read options, streams and groups that are to be there from "
      "this YAML file, and again at SIGHUP; options of the command line win",
      set_config},
-    {"check", NULL, "[FILE]", NULL, "a file",
+    {"check", NULL, "[FILE]", NULL, "one file",
      "only say whether FILE, or that of --config, is right", set_check},
     {"log-level", "log_level", "LEVEL", "info", "error, warn, info or debug",
      "least important line to write to standard error: error, warn, info, "

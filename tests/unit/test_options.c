@@ -188,6 +188,8 @@ static void test_bad_options_are_named(void **state)
         {"--check", "--check"},
         {"--check --log-level debug", "--check"},
         {"--check=", "--check"},
+        {"--check a.yaml --config b.yaml", "one file"},
+        {"--config b.yaml --check a.yaml", "one file"},
         {"--grace 99999999999999999999", "99999999999999999999"},
     };
 
