@@ -97,8 +97,10 @@ tidings_err td_why_not(struct td_bus *b, const char *what)
                        "%s: the broker at %s did not "
                        "answer in time",
                        what, b->url);
-    return td_fail(is_answer(b->client.last_err) ? b->client.last_err
-                                                 : TIDINGS_EUNREACH,
+    if (is_answer(b->client.last_err))
+        return td_fail(b->client.last_err, "the broker says: %s",
+                       b->client.last_text);
+    return td_fail(TIDINGS_EUNREACH,
                    b->client.connects ? "lost the broker at %s: %s"
                                       : "no broker answers at %s: %s",
                    b->url, b->client.last_text);

@@ -20,7 +20,8 @@ void td_confirms_why(char out[TD_CONFIRMS_WHY_BYTES],
                      const struct tidings_confirm *confirm)
 {
     if (confirm->err == TIDINGS_EFULL && !*confirm->stream)
-        snprintf(out, TD_CONFIRMS_WHY_BYTES, "the broker's disk is full, or its memory");
+        snprintf(out, TD_CONFIRMS_WHY_BYTES,
+                 "the broker's disk is full, or its memory");
     else if (confirm->err == TIDINGS_EFULL)
         snprintf(out, TD_CONFIRMS_WHY_BYTES, "stream %s is full",
                  confirm->stream);
@@ -31,6 +32,9 @@ void td_confirms_why(char out[TD_CONFIRMS_WHY_BYTES],
 
 void td_confirms_advise(tidings_err err, const char *stream)
 {
+    if (err == TIDINGS_ENOSTREAM)
+        td_advise("a broker that is started with --data DIR keeps every type; "
+                  "`tidings stream list` says what this one keeps");
     if (err != TIDINGS_EFULL)
         return;
     if (!*stream)
