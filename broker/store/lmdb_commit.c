@@ -62,13 +62,16 @@ static size_t weight(const struct td_txn *txn)
 static bool is_too_large(const struct td_lmdb *s,
                          const struct td_store_jobs *group)
 {
-    if (s->room > s->options.reserve_bytes / 2 + td_lmdb_log_bytes(s))
-        return false;
+    uint64_t bytes = s->options.reserve_bytes / 2 + td_lmdb_log_bytes(s);
+    uint64_t ops = 0;
+    bool large = false;
+
     for (const struct td_store_job *job = group->head; job; job = job->next) {
-        if (weight(&job->txn) > TD_STORE_SMALL_BYTES)
-            return true;
+        bytes += weight(&job->txn);
+        ops += job->txn.len;
+        large = large || weight(&job->txn) > TD_STORE_SMALL_BYTES;
     }
-    return false;
+    return large && s->room <= td_lmdb_space_for(s, ops, bytes);
 }
 
 /* LMDB itself has given up, since a meta page could not be written. */
