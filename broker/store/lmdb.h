@@ -31,7 +31,8 @@
  * bytes (an eighth of a disk or limit that is small). info().free_bytes says
  * what may be written before it is touched; the engine refuses publishes when
  * that is 0, so that settlements, deletes and the shutdown still find room. The
- * store refuses by itself what is not small when half of the reserve is gone.
+ * store refuses by itself what is not small if it would leave less than half of
+ * the reserve.
  *
  * An unclean stop: LMDB needs no recovery, and every record is checked when it
  * is read. What is left is a disk that lied, so the folder is checked by

@@ -106,6 +106,34 @@ static void drain(unsigned from, unsigned to)
     assert_ok(td_rig_commit(&rig, &txn, TD_LEVEL_DISK));
 }
 
+/* C11: nor does one that began above half of the reserve take what is below:
+ * a delete, which makes room, finds some. */
+static void test_store_keeps_half_of_the_reserve_from_what_is_large(
+    void **state)
+{
+    static char data[450 << 10];
+    struct td_store_info info;
+    tidings_err err = TIDINGS_OK;
+
+    (void)state;
+    if (!can_mount)
+        skip();
+    for (unsigned n = 0; !err; n++) {
+        struct td_txn txn = {0};
+        char key[16];
+
+        snprintf(key, sizeof(key), "n%06u", n);
+        td_txn_put(&txn, td_rig_str(key), (struct td_str){data, sizeof(data)},
+                   NULL, 0, 0);
+        err = td_rig_commit(&rig, &txn, TD_LEVEL_DISK);
+    }
+    assert_err(err, TIDINGS_EFULL);
+    rig.store->face->info(rig.store, &info);
+    assert_true(info.left_bytes >= info.reserve_bytes / 2);
+    settle(16);
+    drain(0, 1000);
+}
+
 /* C11 */
 static void test_store_works_on_a_full_disk(void **state)
 {
@@ -211,6 +239,7 @@ static void test_store_stays_below_its_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_store_keeps_half_of_the_reserve_from_what_is_large),
         TEST(test_store_works_on_a_full_disk),
         TEST(test_store_says_when_nothing_fits),
         TEST(test_store_keeps_its_reserve_from_others),
