@@ -448,15 +448,21 @@ static void test_readers_do_not_lose_holes(void **state)
 
 /* ---- links ---- */
 
+/* Events 1 to 9 come to a group whose member has asked for none. */
+static void begin_idle(struct streams *s)
+{
+    hello(s->f, "pub");
+    join_idle(s, "sub");
+    for (uint64_t n = 1; n <= 9; n += 3)
+        put(s, "pub", "a", 3, n, DISK);
+}
+
 /* A GAP that went with its link is told over the next one. */
 static void test_it_is_told_again_when_a_link_was_lost(void **state)
 {
     struct streams *s = *state;
 
-    hello(s->f, "pub");
-    join_idle(s, "sub");
-    for (uint64_t n = 1; n <= 9; n += 3)
-        put(s, "pub", "a", 3, n, DISK);
+    begin_idle(s);
     purge(s, 3);
     purge(s, 7);
     check_gap(s, "sub", 0, 2, 1, 2);
@@ -485,10 +491,7 @@ static void test_what_was_heard_is_not_told_again(void **state)
 {
     struct streams *s = *state;
 
-    hello(s->f, "pub");
-    join_idle(s, "sub");
-    for (uint64_t n = 1; n <= 9; n += 3)
-        put(s, "pub", "a", 3, n, DISK);
+    begin_idle(s);
     purge(s, 4);
     check_gap(s, "sub", 0, 3, 1, 3);
     gone(s->f, "sub");

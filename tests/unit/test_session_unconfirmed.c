@@ -64,18 +64,24 @@ static void test_confirm_may_come_from_another_broker(void **state)
     assert_int_equal(told.calls, 4);
 }
 
-/* D03: what was refused stays so: the next broker does not get to see it, nor
- * may it confirm it. */
-static void test_confirm_as_refused_is_for_good(void **state)
+/* Of four that were taken the third is refused, and nothing else answered. */
+static void refuse_one(struct fixture *f)
 {
-    struct fixture *f = *state;
-
     greet(f, GREETED);
     publish_many(f, 1, false);
     taken(f, 1);
     publish_many(f, 3, false);
     taken(f, 4);
     assert_ok(confirm(f, "3 1 3 \"s\" 0 0 false"));
+}
+
+/* D03: what was refused stays so: the next broker does not get to see it, nor
+ * may it confirm it. */
+static void test_confirm_as_refused_is_for_good(void **state)
+{
+    struct fixture *f = *state;
+
+    refuse_one(f);
     assert_int_equal(f->client.unstored, 1);
     lose(f);
     reopen(f);
@@ -98,12 +104,7 @@ static void test_confirm_of_what_was_refused_is_a_breach(void **state)
 {
     struct fixture *f = *state;
 
-    greet(f, GREETED);
-    publish_many(f, 1, false);
-    taken(f, 1);
-    publish_many(f, 3, false);
-    taken(f, 4);
-    assert_ok(confirm(f, "3 1 3 \"s\" 0 0 false"));
+    refuse_one(f);
     lose(f);
     resume(f);
     assert_err(confirm(f, "2 3 0 \"s\" 2 3 false"), TIDINGS_EPROTO);
