@@ -39,7 +39,11 @@ extern "C" {
     X(ELATER, 20, "handler settles it later")                                  \
     X(ERELEASE, 21, "handler gave it back")                                    \
     X(ETERM, 22, "handler wants it never again")                               \
-    X(EFENCED, 23, "another process has taken this producer's name")
+    X(EFENCED, 23, "another process has taken this producer's name")           \
+    X(ENORESPONDER, 24, "nobody answers requests of this type")                \
+    X(EREMOTE, 25, "the service answered with an error")                       \
+    X(ELOST, 26, "whoever had the request was lost; it may have been done")    \
+    X(EBREAKER, 27, "circuit breaker is open; try again later")
 
 typedef enum tidings_err {
 #define TIDINGS_ERR_ENUM(name, value, text) TIDINGS_##name = value,
