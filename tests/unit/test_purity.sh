@@ -5,7 +5,8 @@
 #   test_purity.sh SOURCE [OBJECT...]
 #
 # Arrows: samples, command line, gateway -> public headers (the last two also
-# proto/plural.h: words alone); client -> proto and broker/embed.h;
+# proto/plural.h, words alone, and proto/yaml.h, files of settings);
+# client -> proto and broker/embed.h;
 # broker -> engine -> proto, and the store's face; proto -> nothing of ours.
 # Pure: proto, broker/engine, the client's session, seen, publisher, packer and
 # outgoing. They include no header that reaches for the world, and their OBJECTs
@@ -78,7 +79,8 @@ fi
 for folder in client/cli client/gateway; do
     [[ -d $folder ]] || continue
     mapfile -t files < <(sources $folder)
-    allow $folder "$folder/$word|tidings/$word|proto/plural\.h" "${files[@]}"
+    allow $folder "$folder/$word|tidings/$word|proto/(plural|yaml)\.h" \
+        "${files[@]}"
 done
 if [[ -d samples ]]; then
     mapfile -t files < <(sources samples)
@@ -88,9 +90,10 @@ fi
 # ---- purity ----
 
 # proto/zmq_body.* is not of the pure library: what edge and link share of
-# libzmq. No pure file may include it.
+# libzmq; nor is proto/yaml.*, which reads files. No pure file may include them.
 mapfile -t pure < <(
-    printf '%s\n' "${proto[@]}" "${engine[@]}" | grep -v '^proto/zmq_body\.'
+    printf '%s\n' "${proto[@]}" "${engine[@]}" |
+        grep -vE '^proto/(zmq_body|yaml)\.'
     ls client/session*.[ch] client/seen.[ch] client/publisher.[ch] \
         client/packer.[ch] client/settle*.[ch] client/outgoing.[ch]
 )
@@ -99,7 +102,7 @@ headers+='|stdint|stdio|stdlib|stdnoreturn|string|msgpack|uthash|utlist|xxhash'
 for file in "${pure[@]}"; do
     bad=$(grep -E '^[ \t]*#[ \t]*include[ \t]*<' "$file" |
               grep -vE "<($headers)\.h>" || true)
-    bad+=$(grep -F '"proto/zmq_body.h"' "$file" || true)
+    bad+=$(grep -E '"proto/(zmq_body|yaml)\.h"' "$file" || true)
     [[ -z $bad ]] || fail "not pure: $file" "$bad"
 done
 
