@@ -11,7 +11,8 @@ const struct td_str td_nil = {"\xc0", 1};
 enum field_kind {
     F_END,
     F_UINT,     /* uint64_t, 0..2^63-1 */
-    F_MORE,     /* the same, which may be missing at the end: 0 */
+    F_INT,      /* int64_t */
+    F_MORE,     /* as F_UINT, which may be missing at the end: 0 */
     F_STR,      /* td_str */
     F_NAME,     /* td_str, at most TD_NAME_BYTES_MAX */
     F_PRODUCER, /* td_str, a bin of TD_PRODUCER_BYTES */
@@ -120,6 +121,34 @@ static const struct op_row ops[TD_OP_END] = {
     [TD_CONFIRM] = {"CONFIRM", BROKER, false, {{F_ARRAY, AT(confirm.list)}}},
     [TD_SETTLE] = {"SETTLE", CLIENT, false, {{F_ARRAY, AT(settle.list)}}},
     [TD_SETTLED] = {"SETTLED", BROKER, false, {{F_ARRAY, AT(settled.list)}}},
+    [TD_SERVE] = {"SERVE",
+                  CLIENT,
+                  false,
+                  {{F_UINT, AT(serve.request)},
+                   {F_UINT, AT(serve.service)},
+                   {F_STR, AT(serve.name)},
+                   {F_STR, AT(serve.version)},
+                   {F_MAP, AT(serve.options)}}},
+    [TD_UNSERVE] = {"UNSERVE",
+                    CLIENT,
+                    false,
+                    {{F_UINT, AT(unserve.request)},
+                     {F_UINT, AT(unserve.service)}}},
+    [TD_HEALTH] = {"HEALTH",
+                   CLIENT | BROKER,
+                   false,
+                   {{F_UINT, AT(health.service)},
+                    {F_UINT, AT(health.state)},
+                    {F_STR, AT(health.text)}}},
+    [TD_REQUEST] = {"REQUEST",
+                    CLIENT,
+                    true,
+                    {{F_STR, AT(request.source)},
+                     {F_INT, AT(request.time_us)},
+                     {F_ARRAY, AT(request.list)}}},
+    [TD_HANDLE] = {"HANDLE", BROKER, true, {{F_ARRAY, AT(handle.list)}}},
+    [TD_ANSWER] = {"ANSWER", CLIENT, true, {{F_ARRAY, AT(answer.list)}}},
+    [TD_RESPONSE] = {"RESPONSE", BROKER, true, {{F_ARRAY, AT(response.list)}}},
 };
 
 static const struct op_row *row_of(uint64_t op)
@@ -167,6 +196,8 @@ static bool read_field(struct td_reader *r, enum field_kind kind, void *to)
     case F_UINT:
     case F_MORE:
         return td_read_uint(r, to);
+    case F_INT:
+        return td_read_int(r, to);
     case F_STR:
         return td_read_str(r, str);
     case F_NAME:
@@ -249,6 +280,9 @@ static void pack_field(msgpack_packer *pk, enum field_kind kind,
     case F_UINT:
     case F_MORE:
         msgpack_pack_uint64(pk, *(const uint64_t *)from);
+        return;
+    case F_INT:
+        msgpack_pack_int64(pk, *(const int64_t *)from);
         return;
     case F_STR:
     case F_NAME:

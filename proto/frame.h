@@ -30,6 +30,13 @@ enum td_op {
     TD_CONFIRM,
     TD_SETTLE,
     TD_SETTLED,
+    TD_SERVE,
+    TD_UNSERVE,
+    TD_HEALTH,
+    TD_REQUEST,
+    TD_HANDLE,
+    TD_ANSWER,
+    TD_RESPONSE,
     TD_OP_END
 };
 
@@ -53,6 +60,16 @@ enum td_verb {
     TD_TERM,
     TD_PROGRESS,
     TD_VERBS_END
+};
+
+/* How an instance of a service is. PROTOCOL.md 11.2 */
+enum td_health {
+    TD_HEALTH_STARTING = 1,
+    TD_HEALTH_RUNNING,
+    TD_HEALTH_DEGRADED,
+    TD_HEALTH_STOPPING,
+    TD_HEALTH_DOWN,
+    TD_HEALTHS_END
 };
 
 /* A decoded frame borrows the bytes it was decoded from. Fields named as in
@@ -137,7 +154,28 @@ struct td_frame {
         } call;
         struct {
             struct td_str list;
-        } confirm, settle, settled;
+        } confirm, settle, settled, handle, answer, response;
+        struct {
+            uint64_t request;
+            uint64_t service;
+            struct td_str name;
+            struct td_str version;
+            struct td_str options;
+        } serve;
+        struct {
+            uint64_t request;
+            uint64_t service;
+        } unserve;
+        struct {
+            uint64_t service;
+            uint64_t state; /* enum td_health, not checked here */
+            struct td_str text;
+        } health;
+        struct {
+            struct td_str source;
+            int64_t time_us; /* Unix */
+            struct td_str list;
+        } request;
     } u;
 };
 
@@ -193,6 +231,57 @@ struct td_settled {
     uint64_t code;
 };
 
+#define TD_REQUEST_ID        1u /* flags: the event carries its own id, as in a run */
+#define TD_REQUEST_MANY      16u /* every instance is to answer */
+#define TD_REQUEST_FLAGS_ALL (TD_REQUEST_ID | TD_REQUEST_MANY)
+
+/* One row of a REQUEST's list. */
+struct td_request_row {
+    uint64_t number; /* the caller's */
+    struct td_str type;
+    uint64_t flags; /* of TD_REQUEST_FLAGS_ALL */
+    uint64_t left_ms;
+    uint64_t bytes;
+    struct td_str options; /* a map; empty: there are none */
+};
+
+/* One row of a HANDLE's list. */
+struct td_handle_row {
+    uint64_t task; /* the broker's number */
+    uint64_t service;
+    uint64_t endpoint; /* from 1 on; 0: a ping */
+    struct td_str type;
+    uint64_t flags;
+    uint64_t left_ms;
+    uint64_t bytes;
+    uint64_t session; /* the caller's … */
+    uint64_t number;  /* … and its number of it */
+    struct td_str source;
+    int64_t time_us;
+};
+
+/* One row of an ANSWER's list. */
+struct td_answer_row {
+    uint64_t task;
+    uint64_t code;
+    uint64_t status;
+    uint64_t held_us;
+    uint64_t took_us;
+    uint64_t bytes;
+    struct td_str text; /* at most TD_ANSWER_TEXT_BYTES_MAX */
+};
+
+/* One row of a RESPONSE's list. */
+struct td_response_row {
+    uint64_t number; /* the caller's */
+    uint64_t code;
+    uint64_t status;
+    uint64_t bytes;
+    struct td_str text;
+    uint64_t left; /* responses that are still to come */
+    struct td_str instance;
+};
+
 /* Name of an operation, "PUBLISH"; "?" for none. */
 const char *td_op_name(unsigned op);
 
@@ -234,6 +323,16 @@ void td_settle_append(struct td_buf *list, const struct td_settle *row);
 bool td_settle_read(struct td_reader *list, struct td_settle *out);
 void td_settled_append(struct td_buf *list, const struct td_settled *row);
 bool td_settled_read(struct td_reader *list, struct td_settled *out);
+
+/* The same of REQUEST, HANDLE, ANSWER and RESPONSE: request_rows.c. */
+void td_request_append(struct td_buf *list, const struct td_request_row *row);
+bool td_request_read(struct td_reader *list, struct td_request_row *out);
+void td_handle_append(struct td_buf *list, const struct td_handle_row *row);
+bool td_handle_read(struct td_reader *list, struct td_handle_row *out);
+void td_answer_append(struct td_buf *list, const struct td_answer_row *row);
+bool td_answer_read(struct td_reader *list, struct td_answer_row *out);
+void td_response_append(struct td_buf *list, const struct td_response_row *row);
+bool td_response_read(struct td_reader *list, struct td_response_row *out);
 
 /* A NUL-terminated string as td_str, and an empty msgpack map. */
 struct td_str td_str_of(const char *s);

@@ -2,16 +2,7 @@
 #include "proto/frame.h"
 
 #include "proto/limits.h"
-
-#include <msgpack.h>
-
-static msgpack_packer packer_of(struct td_buf *b)
-{
-    msgpack_packer pk;
-
-    msgpack_packer_init(&pk, b, td_buf_pack_write);
-    return pk;
-}
+#include "proto/row.h"
 
 static void append_uints(msgpack_packer *pk, const uint64_t *values, size_t n)
 {
@@ -22,40 +13,15 @@ static void append_uints(msgpack_packer *pk, const uint64_t *values, size_t n)
 /* A list's row of integers alone. */
 static void append_row(struct td_buf *list, const uint64_t *values, size_t n)
 {
-    msgpack_packer pk = packer_of(list);
+    msgpack_packer pk = td_row_packer(list);
 
     msgpack_pack_array(&pk, n);
     append_uints(&pk, values, n);
 }
 
-static void append_str(msgpack_packer *pk, const struct td_str *str)
-{
-    msgpack_pack_str(pk, str->len);
-    msgpack_pack_str_body(pk, str->data, str->len);
-}
-
-/* A reader of the next row, behind its head; *fields: how many it has. More
- * than the caller knows are of a later version. */
-static bool read_row(struct td_reader *list, uint32_t least,
-                     struct td_reader *row, uint32_t *fields)
-{
-    struct td_str bytes;
-
-    if (!td_read_raw(list, &bytes))
-        return false;
-    *row = td_reader_of(bytes.data, bytes.len);
-    return td_read_array(row, fields) && *fields >= least;
-}
-
-/* An error code: whatever fits the enum, also one of a later version. */
-static bool read_code(struct td_reader *row, uint64_t *out)
-{
-    return td_read_uint(row, out) && *out <= INT32_MAX;
-}
-
 void td_list_begin(struct td_buf *list, uint32_t rows)
 {
-    msgpack_packer pk = packer_of(list);
+    msgpack_packer pk = td_row_packer(list);
 
     msgpack_pack_array(&pk, rows);
 }
@@ -80,7 +46,7 @@ bool td_credit_read(struct td_reader *list, struct td_credit *out)
     struct td_reader r;
     uint32_t fields;
 
-    return read_row(list, 4, &r, &fields) &&
+    return td_row_open(list, 4, &r, &fields) &&
            td_read_uint(&r, &out->subscription) &&
            td_read_uint(&r, &out->taken) &&
            td_read_uint(&r, &out->events_limit) &&
@@ -93,7 +59,7 @@ void td_part_begin(struct td_buf *parts, uint64_t subscription, uint64_t tag,
                    bool with_spans)
 {
     const uint64_t values[] = {subscription, tag};
-    msgpack_packer pk = packer_of(parts);
+    msgpack_packer pk = td_row_packer(parts);
 
     msgpack_pack_array(&pk, with_spans ? 4 : 3);
     append_uints(&pk, values, 2);
@@ -106,7 +72,7 @@ bool td_part_read(struct td_reader *parts, struct td_part *out)
 
     out->spans.data = NULL;
     out->spans.len = 0;
-    if (!read_row(parts, 3, &r, &fields) ||
+    if (!td_row_open(parts, 3, &r, &fields) ||
         !td_read_uint(&r, &out->subscription) || !td_read_uint(&r, &out->tag) ||
         !td_read_raw(&r, &out->batches))
         return false;
@@ -126,7 +92,7 @@ bool td_span_read(struct td_reader *list, struct td_span *out)
     struct td_reader r;
     uint32_t fields;
 
-    return read_row(list, 3, &r, &fields) && td_read_uint(&r, &out->count) &&
+    return td_row_open(list, 3, &r, &fields) && td_read_uint(&r, &out->count) &&
            out->count >= 1 && td_read_uint(&r, &out->sequence) &&
            td_read_uint(&r, &out->deliveries) && out->deliveries >= 1;
 }
@@ -137,11 +103,11 @@ void td_confirm_append(struct td_buf *list, const struct td_confirm *row)
 {
     const uint64_t before[] = {row->first, row->count, row->code};
     const uint64_t after[] = {row->sequence, row->level};
-    msgpack_packer pk = packer_of(list);
+    msgpack_packer pk = td_row_packer(list);
 
     msgpack_pack_array(&pk, 7);
     append_uints(&pk, before, 3);
-    append_str(&pk, &row->stream);
+    td_row_str(&pk, &row->stream);
     append_uints(&pk, after, 2);
     if (row->duplicate)
         msgpack_pack_true(&pk);
@@ -154,9 +120,9 @@ bool td_confirm_read(struct td_reader *list, struct td_confirm *out)
     struct td_reader r;
     uint32_t fields;
 
-    return read_row(list, 7, &r, &fields) && td_read_uint(&r, &out->first) &&
+    return td_row_open(list, 7, &r, &fields) && td_read_uint(&r, &out->first) &&
            td_read_uint(&r, &out->count) && out->count >= 1 &&
-           read_code(&r, &out->code) && td_read_str(&r, &out->stream) &&
+           td_row_code(&r, &out->code) && td_read_str(&r, &out->stream) &&
            td_read_uint(&r, &out->sequence) && td_read_uint(&r, &out->level) &&
            td_read_bool(&r, &out->duplicate);
 }
@@ -174,11 +140,11 @@ void td_settle_append(struct td_buf *list, const struct td_settle *row)
 {
     const uint64_t values[] = {row->subscription, row->verb, row->first,
                                row->last, row->delay_ms};
-    msgpack_packer pk = packer_of(list);
+    msgpack_packer pk = td_row_packer(list);
 
     msgpack_pack_array(&pk, 6);
     append_uints(&pk, values, 5);
-    append_str(&pk, &row->reason);
+    td_row_str(&pk, &row->reason);
 }
 
 bool td_settle_read(struct td_reader *list, struct td_settle *out)
@@ -186,7 +152,7 @@ bool td_settle_read(struct td_reader *list, struct td_settle *out)
     struct td_reader r;
     uint32_t fields;
 
-    return read_row(list, 6, &r, &fields) &&
+    return td_row_open(list, 6, &r, &fields) &&
            td_read_uint(&r, &out->subscription) &&
            td_read_uint(&r, &out->verb) && out->verb >= TD_ACK &&
            out->verb < TD_VERBS_END && read_tags(&r, &out->first, &out->last) &&
@@ -207,7 +173,8 @@ bool td_settled_read(struct td_reader *list, struct td_settled *out)
     struct td_reader r;
     uint32_t fields;
 
-    return read_row(list, 4, &r, &fields) &&
+    return td_row_open(list, 4, &r, &fields) &&
            td_read_uint(&r, &out->subscription) &&
-           read_tags(&r, &out->first, &out->last) && read_code(&r, &out->code);
+           read_tags(&r, &out->first, &out->last) &&
+           td_row_code(&r, &out->code);
 }

@@ -165,6 +165,41 @@
 #define TD_SCHEDULE_LOOK_MS 1000     /* at the wall's clock, which may be set */
 #define TD_DUE_MS_MAX 253402300799999 /* Unix: the end of the year 9999 */
 
+/* ---- requests and services ---- */
+#define TD_REQUESTS_MAX 65536u /* unanswered by one caller: slots of 40 B */
+#define TD_REQUESTS_BYTES (8u << 20) /* client: of those, not sent yet, or kept
+                                        to be sent again */
+#define TD_TASKS_MAX 262144u        /* in flight at the broker: 96 B each */
+#define TD_ROWS_MAX 1024u           /* of a REQUEST, HANDLE, ANSWER, RESPONSE */
+#define TD_BUNDLE_ROWS 512u         /* we send fewer: TD_SCAN_NODES_MAX */
+#define TD_BUNDLE_BYTES (32u << 20) /* that wait for one session: what it does not
+                                       read is not kept without end */
+#define TD_BUNDLES_PART 4u          /* of --memory-max, those of all sessions */
+#define TD_REQUEST_TIMEOUT_MS 5000  /* default */
+#define TD_ASK_MS 250               /* an instance that has requests and was silent so
+                                       long is sent a PING: is its link closed? */
+#define TD_SERVICE_BYTES_MAX 64u /* a service's name, an endpoint's */
+#define TD_VERSION_BYTES_MAX 64u
+#define TD_INSTANCE_BYTES_MAX 32u     /* its id */
+#define TD_DESCRIPTION_BYTES_MAX 255u
+#define TD_METADATA_MAX 32u           /* pairs */
+#define TD_METADATA_BYTES_MAX 4096u   /* encoded */
+#define TD_HEALTH_TEXT_BYTES_MAX 255u
+#define TD_ANSWER_TEXT_BYTES_MAX 255u
+#define TD_SERVICES_MAX 64u           /* of one session */
+#define TD_ENDPOINTS_MAX 64u          /* of one service */
+#define TD_SERVICE_NAMES_MAX 1024u
+#define TD_INSTANCES_MAX 4096u        /* of all services: 8 KiB each at most */
+#define TD_TASKS_OUT 4096u            /* default max_in_flight of an endpoint */
+#define TD_TASKS_OUT_MAX 65536u
+#define TD_HEALTH_MS 1000             /* default, between two words of an instance */
+#define TD_HEALTH_MS_MIN 100
+#define TD_HEALTH_MISSED 3            /* then it is down */
+#define TD_STATUS_MAX 999u            /* of an error: as HTTP's */
+#define TD_STATUS_FAILED 500u         /* from here on the service failed */
+#define TD_SERVICE_ROWS_MAX 250u      /* of service.list … */
+#define TD_SERVICE_DETAILS_MAX 50u    /* … of service.info and service.stats */
+
 /* ---- the store ---- */
 #define TD_STORE_FORMAT 3u           /* of the folder */
 #define TD_STORE_KEY_BYTES_MAX 500u  /* LMDB takes 511 */

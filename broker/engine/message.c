@@ -143,7 +143,7 @@ void td_engine_message(struct td_engine *e, struct td_str peer, unsigned frames,
 {
     struct td_session *s = session_of(e, peer);
     const char *why = "a message is one control frame, and a body only with "
-                      "PUBLISH";
+                      "PUBLISH, REQUEST and ANSWER";
     struct td_frame f;
 
     td_engine_set_now(e, now_ms);
@@ -171,6 +171,8 @@ void td_engine_message(struct td_engine *e, struct td_str peer, unsigned frames,
         on_late(e, peer, s, &f);
     else if (f.op == TD_HELLO)
         td_session_hello(e, peer, s, &f);
+    else if (s && !handlers[f.op])
+        refuse(e, peer, s, "operation is not spoken here");
     else if (s)
         handlers[f.op](e, s, &f, body);
     else if (f.op != TD_BYE) /* two peers must not say goodbye for ever */

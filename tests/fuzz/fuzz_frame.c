@@ -61,6 +61,42 @@ static bool read_settled(struct td_reader *list)
     return true;
 }
 
+static bool read_request(struct td_reader *list)
+{
+    struct td_request_row row;
+
+    if (!td_request_read(list, &row))
+        return false;
+    FUZZ_CHECK(row.left_ms >= 1 && row.left_ms <= TD_TIMEOUT_MS_MAX);
+    FUZZ_CHECK((row.flags & ~TD_REQUEST_FLAGS_ALL) == 0);
+    return true;
+}
+
+static bool read_handle(struct td_reader *list)
+{
+    struct td_handle_row row;
+
+    return td_handle_read(list, &row);
+}
+
+static bool read_answer(struct td_reader *list)
+{
+    struct td_answer_row row;
+
+    if (!td_answer_read(list, &row))
+        return false;
+    FUZZ_CHECK(row.code <= INT32_MAX && row.status <= TD_STATUS_MAX);
+    FUZZ_CHECK(row.text.len <= TD_ANSWER_TEXT_BYTES_MAX);
+    return true;
+}
+
+static bool read_response(struct td_reader *list)
+{
+    struct td_response_row row;
+
+    return td_response_read(list, &row);
+}
+
 static void read_list(struct td_str list, bool (*read)(struct td_reader *list))
 {
     struct td_reader r = td_reader_of(list.data, list.len);
@@ -94,6 +130,14 @@ static void read_rows(const struct td_frame *frame)
         read_list(frame->u.settle.list, read_settle);
     if (frame->op == TD_SETTLED)
         read_list(frame->u.settled.list, read_settled);
+    if (frame->op == TD_REQUEST)
+        read_list(frame->u.request.list, read_request);
+    if (frame->op == TD_HANDLE)
+        read_list(frame->u.handle.list, read_handle);
+    if (frame->op == TD_ANSWER)
+        read_list(frame->u.answer.list, read_answer);
+    if (frame->op == TD_RESPONSE)
+        read_list(frame->u.response.list, read_response);
 }
 
 /* What is read as a stream's options packs to what reads the same. */

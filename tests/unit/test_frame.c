@@ -54,6 +54,16 @@ static const struct {
     {"[17 [[1 2 3 4 500 \"no stock\"] [2 1 1 1 0 \"\"]]]", TD_SETTLE, CLIENT},
     {"[18 []]", TD_SETTLED, BROKER},
     {"[18 [[1 2 3 7]]]", TD_SETTLED, BROKER},
+    {"[19 1 2 \"users\" \"1.0.0\" {\"endpoints\" []}]", TD_SERVE, CLIENT},
+    {"[20 1 2]", TD_UNSERVE, CLIENT},
+    {"[21 2 3 \"slow disk\"]", TD_HEALTH, CLIENT},
+    {"[21 2 4 \"\"]", TD_HEALTH, BROKER},
+    {"[22 \"/shop\" -5 [[1 \"user.get\" 0 1000 9 nil]]]", TD_REQUEST, CLIENT},
+    {"[22 \"/shop\" " TOP " []]", TD_REQUEST, CLIENT},
+    {"[23 [[1 2 3 \"user.get\" 0 1000 9 7 8 \"/shop\" -5]]]", TD_HANDLE,
+     BROKER},
+    {"[24 [[1 25 404 3 2 0 \"no such user\"]]]", TD_ANSWER, CLIENT},
+    {"[25 [[1 25 404 0 \"no such user\" 0 \"a1\"]]]", TD_RESPONSE, BROKER},
     {"[8 [[3 1 [[b(16) \"/s\" 0 [[\"a\" 1 9 1 0]]]] [[1 9 1]]]]]", TD_DELIVER,
      BROKER},
 };
@@ -162,8 +172,8 @@ static const struct {
 
     /* operations that are none, or not of this side */
     {"[0 0]", CLIENT},
-    {"[19 0]", CLIENT},
-    {"[19 0]", BROKER},
+    {"[26 0]", CLIENT},
+    {"[26 0]", BROKER},
     {"[63 0]", CLIENT},
     {"[64 0]", CLIENT},
     {"[4294967307 0]", CLIENT}, /* 2^32 + 11 */
@@ -185,6 +195,12 @@ static const struct {
     {"[16 []]", CLIENT},
     {"[17 []]", BROKER},
     {"[18 []]", CLIENT},
+    {"[19 1 2 \"users\" \"1.0.0\" {}]", BROKER},
+    {"[20 1 2]", BROKER},
+    {"[22 \"/shop\" 0 []]", BROKER},
+    {"[23 []]", CLIENT},
+    {"[24 []]", BROKER},
+    {"[25 []]", CLIENT},
 
     /* bytes left over, another array behind (W14) */
     {"[11 0] nil", CLIENT},
@@ -202,6 +218,9 @@ static const struct {
     {"[16]", BROKER},
     {"[17]", CLIENT},
     {"[18]", BROKER},
+    {"[19 1 2 \"users\" \"1.0.0\"]", CLIENT},
+    {"[21 2 3]", CLIENT},
+    {"[22 \"/shop\" 0]", CLIENT},
 
     /* integers: negative, float, too large, something else (W15) */
     {"[11 -1]", CLIENT},
@@ -250,6 +269,11 @@ static const struct {
     {"[17 {}]", CLIENT},
     {"[17 7]", CLIENT},
     {"[18 \"\"]", BROKER},
+    {"[19 1 2 \"users\" \"1.0.0\" []]", CLIENT},
+    {"[22 nil 0 []]", CLIENT},
+    {"[22 \"/shop\" 0.5 []]", CLIENT},
+    {"[22 \"/shop\" 9223372036854775808 []]", CLIENT},
+    {"[24 {}]", CLIENT},
 
     /* lengths, counts and depth (W11 to W13) */
     {"<dd ff*4 0b 00>", CLIENT},
@@ -289,7 +313,7 @@ static void test_frame_of_either_side_is_refused_from_the_other(void **state)
     (void)state;
     for (size_t i = 0; i < TD_ARRAY_LEN(good); i++) {
         bool both = good[i].op == TD_PING || good[i].op == TD_PONG ||
-                    good[i].op == TD_BYE;
+                    good[i].op == TD_BYE || good[i].op == TD_HEALTH;
         struct td_frame frame;
         struct td_buf b = {0};
         const char *why;
@@ -384,13 +408,14 @@ static void test_op_names_and_bodies(void **state)
     assert_string_equal(td_op_name(TD_CALL), "CALL");
     assert_string_equal(td_op_name(TD_CONFIRM), "CONFIRM");
     assert_string_equal(td_op_name(TD_SETTLE), "SETTLE");
-    assert_string_equal(td_op_name(TD_SETTLED), "SETTLED");
+    assert_string_equal(td_op_name(TD_RESPONSE), "RESPONSE");
     assert_string_equal(td_op_name(0), "?");
     assert_string_equal(td_op_name(TD_OP_END), "?");
     assert_string_equal(td_op_name(UINT32_MAX), "?");
     for (unsigned op = 1; op < TD_OP_END; op++)
         assert_row(td_op_name(op), td_op_has_body((enum td_op)op) ==
-                                       (op == TD_PUBLISH || op == TD_DELIVER));
+                                       (op == TD_PUBLISH || op == TD_DELIVER ||
+                                        op >= TD_REQUEST));
 }
 
 static void test_frame_constants_are_whole_values(void **state)

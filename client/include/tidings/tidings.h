@@ -714,4 +714,5 @@ TIDINGS_API void tidings_free(void *memory);
 #endif
 
 #include "tidings/durable.h"
+#include "tidings/service.h"
 #endif
