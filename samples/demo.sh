@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Shows events flowing through a small shop.
+# Shows events flowing through a small kiosk.
 #
 #   samples/demo.sh            tidingsd and four services, each its own process
 #   samples/demo.sh --inproc   the same services in one process, no broker
@@ -94,11 +94,11 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 # start NAME COMMAND...: in the background, with standard input from $dir/NAME.in
-# if there is one. shop_inproc labels its lines itself.
+# if there is one. kiosk_inproc labels its lines itself.
 start() {
     local name=$1 in=/dev/null label="s/^/$1: /"
     shift
-    [[ $name == shop ]] && label=
+    [[ $name == kiosk ]] && label=
     [[ -e $dir/$name.in ]] && in=$dir/$name.in
     # A new one each time: who reads for the one before may not have ended.
     rm -f "$dir/$name.out"
@@ -111,7 +111,7 @@ start() {
 
 declare -A colours=()
 if [[ -t 1 && ${TERM:-dumb} != dumb ]]; then
-    colours=([tidingsd]=90 [shop]=90 [user_service]=32 [order_service]=33
+    colours=([tidingsd]=90 [kiosk]=90 [user_service]=32 [order_service]=33
              [notification]=35 [analytics]=36 [operator]=31)
 fi
 
@@ -226,16 +226,16 @@ lines_of() {
     grep -c "^$1" <<<"$seen" || true
 }
 
-# ---- the shop opens ----
+# ---- the kiosk opens ----
 
 services=(notification analytics user_service order_service)
-mkfifo "$dir/user_service.in" "$dir/order_service.in" "$dir/shop.in"
+mkfifo "$dir/user_service.in" "$dir/order_service.in" "$dir/kiosk.in"
 
 if [[ $inproc ]]; then
-    start shop "$bin/shop_inproc"
-    exec {users}>"$dir/shop.in"
+    start kiosk "$bin/kiosk_inproc"
+    exec {users}>"$dir/kiosk.in"
     orders=$users
-    await "shop: ready"
+    await "kiosk: ready"
 else
     start tidingsd "$bin/tidingsd" --listen 'tcp://127.0.0.1:*' \
         ${durable:+--data "$dir/data" --grace 1 --log-level warn}
@@ -286,7 +286,7 @@ fi
 
 failed=
 if [[ $inproc ]]; then
-    stop shop
+    stop kiosk
 else
     stop user_service order_service notification analytics
 fi

@@ -88,10 +88,10 @@ cmake --build "$dir/built" --parallel 2 >/dev/null
 expect "hello, user.created: John Doe" "$dir/built/hello"
 printf '%s\n' 'create-user john_doe john@example.com "John Doe"' \
     'create-order user-1 prod1 2 9999' |
-    "$dir/built/shop_inproc" >"$dir/shop.txt" || fail "shop_inproc failed"
+    "$dir/built/kiosk_inproc" >"$dir/kiosk.txt" || fail "kiosk_inproc failed"
 for line in "analytics: final users=1 orders=1 total_cents=9999" \
     "notification: final welcome_emails=1 order_confirmations=1"; do
-    grep -qxF "$line" "$dir/shop.txt" ||
-        fail "shop_inproc did not print \"$line\": $(cat "$dir/shop.txt")"
+    grep -qxF "$line" "$dir/kiosk.txt" ||
+        fail "kiosk_inproc did not print \"$line\": $(cat "$dir/kiosk.txt")"
 done
 echo "ok: the samples build and run beside an installed tidings"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What hello prints, and what the shop's programs do when they are used wrongly.
+# What hello prints, and what the kiosk's programs do when they are used wrongly.
 #
 #   test_samples.sh BIN
 set -euo pipefail
@@ -18,7 +18,7 @@ out=$("$bin/hello") || fail "hello: exit $?"
 wrong() {
     local out code=0
     out=$(printf '%s\n' "$2" 'create-user jane_doe jane@example.com Jane' |
-        "$bin/shop_inproc" 2>&1) || code=$?
+        "$bin/kiosk_inproc" 2>&1) || code=$?
     [[ $code == 1 ]] || fail "exit $code after: $2: $out"
     [[ $out == *"$1"* ]] || fail "no \"$1\" after: $2: $out"
     [[ $out == *"analytics: final users=1 orders=0"* ]] ||
@@ -26,7 +26,7 @@ wrong() {
 }
 
 long=$(printf 'x%.0s' {1..300})
-wrong "no such thing" 'create-shop here'
+wrong "no such thing" 'create-kiosk here'
 wrong "wants USERNAME EMAIL NAME" 'create-user john'
 wrong "a quote is left open" 'create-user john john@example.com "John'
 wrong "user_created.email" 'create-user john "" John'
@@ -37,15 +37,15 @@ wrong "item.quantity" 'create-order user-1 prod1 0 9999'
 wrong "order_created.total_cents" 'create-order user-1 prod1 2 -1'
 
 out=$(printf '%s\n' 'create-user john a@example.com A' \
-    'create-user john b@example.com B' | "$bin/shop_inproc" 2>&1) &&
+    'create-user john b@example.com B' | "$bin/kiosk_inproc" 2>&1) &&
     fail "a username was given twice"
 [[ $out == *"username is taken"* && $out == *"final users=1 orders=0"* ]] ||
     fail "a taken username: $out"
 
 # A last line without a line break counts; so does one command as arguments.
-out=$(printf 'create-user john a@example.com A' | "$bin/shop_inproc")
+out=$(printf 'create-user john a@example.com A' | "$bin/kiosk_inproc")
 [[ $out == *"analytics: final users=1"* ]] || fail "the last line: $out"
-out=$("$bin/shop_inproc" create-user john a@example.com "A B")
+out=$("$bin/kiosk_inproc" create-user john a@example.com "A B")
 [[ $out == *"hello A B, you are user-1"* ]] || fail "one command: $out"
 
 # No broker: says so, and where it looked.
@@ -63,7 +63,7 @@ for program in loop_poll loop_epoll loop_uv; do
         fail "$program without arguments: exit $code: $out"
 done
 
-for program in shop_inproc user_service order_service notification analytics; do
+for program in kiosk_inproc user_service order_service notification analytics; do
     "$bin/$program" --help | grep -q "^usage: " || fail "$program --help"
     code=0
     "$bin/$program" --frobnicate 2>/dev/null || code=$?

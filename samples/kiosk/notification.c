@@ -8,7 +8,7 @@
 #include "events.h"
 
 struct notification {
-    const struct shop_place *place;
+    const struct kiosk_place *place;
     uint64_t welcome_emails;
     uint64_t order_confirmations;
 };
@@ -16,20 +16,20 @@ struct notification {
 static tidings_err on_user_created(void *arg, const struct tidings_event *event)
 {
     struct notification *n = arg;
-    struct shop_user_created user;
-    tidings_err err = shop_read_user_created(&user, event);
+    struct kiosk_user_created user;
+    tidings_err err = kiosk_read_user_created(&user, event);
 
     if (err)
-        return shop_refuse(n->place, event, err);
+        return kiosk_refuse(n->place, event, err);
     n->welcome_emails++;
-    shop_say(n->place, "welcome mail to %s: hello %s, you are %s", user.email,
-             user.name, user.user_id);
+    kiosk_say(n->place, "welcome mail to %s: hello %s, you are %s", user.email,
+              user.name, user.user_id);
     return TIDINGS_OK;
 }
 
 /* "2 x prod1, 1 x prod7"; cut when there are more than fit. */
 static void list_items(char *out, size_t size,
-                       const struct shop_order_created *order)
+                       const struct kiosk_order_created *order)
 {
     size_t used = 0;
 
@@ -43,34 +43,34 @@ static tidings_err on_order_created(void *arg,
                                     const struct tidings_event *event)
 {
     struct notification *n = arg;
-    struct shop_order_created order;
+    struct kiosk_order_created order;
     char items[256];
-    tidings_err err = shop_read_order_created(&order, event);
+    tidings_err err = kiosk_read_order_created(&order, event);
 
     if (!err && order.total_cents == 0 && !n->place->flag) {
         tidings_set_detail("no mail is written for an order of 0.00");
         err = TIDINGS_ENOTSUP;
     }
     if (err)
-        return shop_refuse(n->place, event, err);
+        return kiosk_refuse(n->place, event, err);
     n->order_confirmations++;
     list_items(items, sizeof(items), &order);
-    shop_say(n->place,
-             "order confirmation to %s: %s, %s, %" PRId64 ".%02" PRId64,
-             order.user_id, order.order_id, items, order.total_cents / 100,
-             order.total_cents % 100);
+    kiosk_say(n->place,
+              "order confirmation to %s: %s, %s, %" PRId64 ".%02" PRId64,
+              order.user_id, order.order_id, items, order.total_cents / 100,
+              order.total_cents % 100);
     return TIDINGS_OK;
 }
 
-static tidings_err start(void *state, const struct shop_place *place)
+static tidings_err start(void *state, const struct kiosk_place *place)
 {
     struct notification *n = state;
     tidings_err err;
 
     n->place = place;
-    err = shop_subscribe(place, "user.created", on_user_created, n);
+    err = kiosk_subscribe(place, "user.created", on_user_created, n);
     if (!err)
-        err = shop_subscribe(place, "order.created", on_order_created, n);
+        err = kiosk_subscribe(place, "order.created", on_order_created, n);
     return err;
 }
 
@@ -78,12 +78,12 @@ static void finish(void *state)
 {
     struct notification *n = state;
 
-    shop_say(n->place,
-             "final welcome_emails=%" PRIu64 " order_confirmations=%" PRIu64,
-             n->welcome_emails, n->order_confirmations);
+    kiosk_say(n->place,
+              "final welcome_emails=%" PRIu64 " order_confirmations=%" PRIu64,
+              n->welcome_emails, n->order_confirmations);
 }
 
-const struct shop_service shop_notification = {
+const struct kiosk_service kiosk_notification = {
     .name = "notification",
     .flag = "--free-orders",
     .flag_help = "knows what to write when there is nothing to pay.",

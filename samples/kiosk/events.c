@@ -30,7 +30,7 @@ static bool is_text(const char *bytes, size_t len)
     return true;
 }
 
-tidings_err shop_set_text(char *field, size_t size, const char *text)
+tidings_err kiosk_set_text(char *field, size_t size, const char *text)
 {
     size_t len = strlen(text);
 
@@ -56,13 +56,12 @@ tidings_err shop_set_text(char *field, size_t size, const char *text)
             return err;
 
 #define DEFINE_CHECK(part, fields)                                             \
-    static tidings_err check_##part(const struct shop_##part *record,          \
+    static tidings_err check_##part(const struct kiosk_##part *record,         \
                                     tidings_err err)                           \
     {                                                                          \
         static const char name[] = #part;                                      \
                                                                                \
-        fields(CHECK_TEXT, CHECK_NUMBER, CHECK_LIST)                           \
-        return TIDINGS_OK;                                                     \
+        fields(CHECK_TEXT, CHECK_NUMBER, CHECK_LIST) return TIDINGS_OK;        \
     }
 
 /* ---- encode: a map with a key for each field ---- */
@@ -82,7 +81,7 @@ tidings_err shop_set_text(char *field, size_t size, const char *text)
 
 #define DEFINE_ENCODE(part, fields)                                            \
     static void encode_##part(tidings_writer *w,                               \
-                              const struct shop_##part *record)                \
+                              const struct kiosk_##part *record)               \
     {                                                                          \
         tidings_put_map(w, 0 fields(COUNT_FIELD, COUNT_FIELD, COUNT_FIELD));   \
         fields(ENCODE_TEXT, ENCODE_NUMBER, ENCODE_LIST)                        \
@@ -153,7 +152,7 @@ static tidings_err read_list(struct tidings_value *out, size_t *len, size_t max,
             return TIDINGS_EPROTO;
 
 #define DEFINE_DECODE(part, fields)                                            \
-    static tidings_err decode_##part(struct shop_##part *record,               \
+    static tidings_err decode_##part(struct kiosk_##part *record,              \
                                      struct tidings_value map)                 \
     {                                                                          \
         static const char name[] = #part;                                      \
@@ -161,8 +160,7 @@ static tidings_err read_list(struct tidings_value *out, size_t *len, size_t max,
                                                                                \
         (void)list; /* a record without lists needs neither */                 \
         (void)entry;                                                           \
-        fields(DECODE_TEXT, DECODE_NUMBER, DECODE_LIST)                        \
-        return TIDINGS_OK;                                                     \
+        fields(DECODE_TEXT, DECODE_NUMBER, DECODE_LIST) return TIDINGS_OK;     \
     }
 
 #define DEFINE_RECORD(part, fields)                                            \
@@ -171,14 +169,14 @@ static tidings_err read_list(struct tidings_value *out, size_t *len, size_t max,
     DEFINE_DECODE(part, fields)
 #define DEFINE_EVENT_RECORD(part, type, fields) DEFINE_RECORD(part, fields)
 
-SHOP_PARTS(DEFINE_RECORD)
-SHOP_EVENTS(DEFINE_EVENT_RECORD)
+KIOSK_PARTS(DEFINE_RECORD)
+KIOSK_EVENTS(DEFINE_EVENT_RECORD)
 
 /* ---- the public pair ---- */
 
 #define DEFINE_PUBLISH(part, type, fields)                                     \
-    tidings_err shop_publish_##part(tidings_bus *bus,                          \
-                                    const struct shop_##part *event)           \
+    tidings_err kiosk_publish_##part(tidings_bus *bus,                         \
+                                     const struct kiosk_##part *event)         \
     {                                                                          \
         tidings_err err = check_##part(event, TIDINGS_EINVAL);                 \
         tidings_writer *w = NULL;                                              \
@@ -197,10 +195,10 @@ SHOP_EVENTS(DEFINE_EVENT_RECORD)
     }
 
 #define DEFINE_READ(part, type, fields)                                        \
-    tidings_err shop_read_##part(struct shop_##part *out,                      \
-                                 const struct tidings_event *event)            \
+    tidings_err kiosk_read_##part(struct kiosk_##part *out,                    \
+                                  const struct tidings_event *event)           \
     {                                                                          \
-        struct shop_##part record;                                             \
+        struct kiosk_##part record;                                            \
         struct tidings_value map;                                              \
                                                                                \
         if (tidings_value_read(&map, event->data, event->data_len)) {          \
@@ -215,5 +213,5 @@ SHOP_EVENTS(DEFINE_EVENT_RECORD)
         return TIDINGS_OK;                                                     \
     }
 
-SHOP_EVENTS(DEFINE_PUBLISH)
-SHOP_EVENTS(DEFINE_READ)
+KIOSK_EVENTS(DEFINE_PUBLISH)
+KIOSK_EVENTS(DEFINE_READ)

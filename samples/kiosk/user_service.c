@@ -9,13 +9,13 @@
 #include "events.h"
 
 struct users {
-    const struct shop_place *place;
-    struct shop_user_created *list;
+    const struct kiosk_place *place;
+    struct kiosk_user_created *list;
     size_t len;
     size_t room;
 };
 
-static tidings_err start(void *state, const struct shop_place *place)
+static tidings_err start(void *state, const struct kiosk_place *place)
 {
     struct users *users = state;
 
@@ -26,7 +26,7 @@ static tidings_err start(void *state, const struct shop_place *place)
 static tidings_err make_room(struct users *users)
 {
     size_t room = users->room ? users->room * 2 : 16;
-    struct shop_user_created *list;
+    struct kiosk_user_created *list;
 
     if (users->len < users->room)
         return TIDINGS_OK;
@@ -52,20 +52,20 @@ static tidings_err check_new(const struct users *users, const char *username)
 /* create-user USERNAME EMAIL NAME */
 static tidings_err create_user(struct users *users, char **argv)
 {
-    struct shop_user_created user = {0};
+    struct kiosk_user_created user = {0};
     tidings_err err;
 
     snprintf(user.user_id, sizeof(user.user_id), "user-%zu", users->len + 1);
-    if ((err = shop_set_text(user.username, sizeof(user.username), argv[1])) ||
-        (err = shop_set_text(user.email, sizeof(user.email), argv[2])) ||
-        (err = shop_set_text(user.name, sizeof(user.name), argv[3])) ||
+    if ((err = kiosk_set_text(user.username, sizeof(user.username), argv[1])) ||
+        (err = kiosk_set_text(user.email, sizeof(user.email), argv[2])) ||
+        (err = kiosk_set_text(user.name, sizeof(user.name), argv[3])) ||
         (err = check_new(users, user.username)) || (err = make_room(users)) ||
-        (err = shop_publish_user_created(users->place->bus, &user)))
+        (err = kiosk_publish_user_created(users->place->bus, &user)))
         return err;
 
     users->list[users->len++] = user;
-    shop_say(users->place, "created %s: %s <%s>", user.user_id, user.username,
-             user.email);
+    kiosk_say(users->place, "created %s: %s <%s>", user.user_id, user.username,
+              user.email);
     return TIDINGS_OK;
 }
 
@@ -84,11 +84,11 @@ static void finish(void *state)
 {
     struct users *users = state;
 
-    shop_say(users->place, "final users=%zu", users->len);
+    kiosk_say(users->place, "final users=%zu", users->len);
     free(users->list);
 }
 
-const struct shop_service shop_user_service = {
+const struct kiosk_service kiosk_user_service = {
     .name = "user_service",
     .commands = "create-user USERNAME EMAIL NAME",
     .state_size = sizeof(struct users),

@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void shop_say(const struct shop_place *place, const char *format, ...)
+void kiosk_say(const struct kiosk_place *place, const char *format, ...)
 {
     va_list args;
 
@@ -18,16 +18,16 @@ void shop_say(const struct shop_place *place, const char *format, ...)
     va_end(args);
 }
 
-tidings_err shop_refuse(const struct shop_place *place,
-                        const struct tidings_event *event, tidings_err err)
+tidings_err kiosk_refuse(const struct kiosk_place *place,
+                         const struct tidings_event *event, tidings_err err)
 {
-    shop_say(place, "refused %s %s: %s", event->type, event->id,
-             tidings_detail());
+    kiosk_say(place, "refused %s %s: %s", event->type, event->id,
+              tidings_detail());
     return err;
 }
 
-tidings_err shop_subscribe(const struct shop_place *place, const char *type,
-                           tidings_handler handler, void *state)
+tidings_err kiosk_subscribe(const struct kiosk_place *place, const char *type,
+                            tidings_handler handler, void *state)
 {
     char group[64 + 1];
     const struct tidings_sub_options durable = {

@@ -10,13 +10,13 @@
 #include "events.h"
 
 struct orders {
-    const struct shop_place *place;
-    struct shop_order_created *list;
+    const struct kiosk_place *place;
+    struct kiosk_order_created *list;
     size_t len;
     size_t room;
 };
 
-static tidings_err start(void *state, const struct shop_place *place)
+static tidings_err start(void *state, const struct kiosk_place *place)
 {
     struct orders *orders = state;
 
@@ -27,7 +27,7 @@ static tidings_err start(void *state, const struct shop_place *place)
 static tidings_err make_room(struct orders *orders)
 {
     size_t room = orders->room ? orders->room * 2 : 16;
-    struct shop_order_created *list;
+    struct kiosk_order_created *list;
 
     if (orders->len < orders->room)
         return TIDINGS_OK;
@@ -55,7 +55,7 @@ static tidings_err parse_number(int64_t *out, const char *text)
 }
 
 /* argv: pairs of product and quantity. */
-static tidings_err parse_items(struct shop_order_created *order, int pairs,
+static tidings_err parse_items(struct kiosk_order_created *order, int pairs,
                                char **argv)
 {
     size_t max = sizeof(order->items) / sizeof(order->items[0]);
@@ -64,10 +64,10 @@ static tidings_err parse_items(struct shop_order_created *order, int pairs,
     if ((size_t)pairs > max)
         return TIDINGS_ELIMIT;
     for (int i = 0; !err && i < pairs; i++) {
-        struct shop_item *item = &order->items[i];
+        struct kiosk_item *item = &order->items[i];
 
-        err = shop_set_text(item->product_id, sizeof(item->product_id),
-                            argv[2 * i]);
+        err = kiosk_set_text(item->product_id, sizeof(item->product_id),
+                             argv[2 * i]);
         if (!err)
             err = parse_number(&item->quantity, argv[2 * i + 1]);
     }
@@ -78,22 +78,22 @@ static tidings_err parse_items(struct shop_order_created *order, int pairs,
 /* create-order USER_ID PRODUCT QUANTITY... TOTAL_CENTS */
 static tidings_err create_order(struct orders *orders, int argc, char **argv)
 {
-    struct shop_order_created order = {0};
+    struct kiosk_order_created order = {0};
     tidings_err err;
 
     snprintf(order.order_id, sizeof(order.order_id), "order-%zu",
              orders->len + 1);
-    if ((err = shop_set_text(order.user_id, sizeof(order.user_id), argv[1])) ||
+    if ((err = kiosk_set_text(order.user_id, sizeof(order.user_id), argv[1])) ||
         (err = parse_items(&order, (argc - 3) / 2, argv + 2)) ||
         (err = parse_number(&order.total_cents, argv[argc - 1])) ||
         (err = make_room(orders)) ||
-        (err = shop_publish_order_created(orders->place->bus, &order)))
+        (err = kiosk_publish_order_created(orders->place->bus, &order)))
         return err;
 
     orders->list[orders->len++] = order;
-    shop_say(orders->place, "created %s of %s, %" PRId64 ".%02" PRId64,
-             order.order_id, order.user_id, order.total_cents / 100,
-             order.total_cents % 100);
+    kiosk_say(orders->place, "created %s of %s, %" PRId64 ".%02" PRId64,
+              order.order_id, order.user_id, order.total_cents / 100,
+              order.total_cents % 100);
     return TIDINGS_OK;
 }
 
@@ -112,11 +112,11 @@ static void finish(void *state)
 {
     struct orders *orders = state;
 
-    shop_say(orders->place, "final orders=%zu", orders->len);
+    kiosk_say(orders->place, "final orders=%zu", orders->len);
     free(orders->list);
 }
 
-const struct shop_service shop_order_service = {
+const struct kiosk_service kiosk_order_service = {
     .name = "order_service",
     .commands = "create-order USER_ID PRODUCT QUANTITY... TOTAL_CENTS",
     .state_size = sizeof(struct orders),

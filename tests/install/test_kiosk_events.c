@@ -1,4 +1,4 @@
-/* The shop's events: what is written is read again, and what a hostile
+/* The kiosk's events: what is written is read again, and what a hostile
  * publisher sends is refused with the field's name. */
 #include "tests/support/td_test.h"
 
@@ -8,13 +8,13 @@
 
 #include <tidings/tidings.h>
 
-#include "samples/shop/events.h"
+#include "samples/kiosk/events.h"
 
 /* ---- round trip, through a bus ---- */
 
 struct got { /* written by handlers, read when the bus is at rest */
-    struct shop_user_created user;
-    struct shop_order_created order;
+    struct kiosk_user_created user;
+    struct kiosk_order_created order;
     tidings_err user_err;
     tidings_err order_err;
     int count;
@@ -25,7 +25,7 @@ static tidings_err on_user(void *arg, const struct tidings_event *event)
     struct got *got = arg;
 
     got->count++;
-    return got->user_err = shop_read_user_created(&got->user, event);
+    return got->user_err = kiosk_read_user_created(&got->user, event);
 }
 
 static tidings_err on_order(void *arg, const struct tidings_event *event)
@@ -33,14 +33,14 @@ static tidings_err on_order(void *arg, const struct tidings_event *event)
     struct got *got = arg;
 
     got->count++;
-    return got->order_err = shop_read_order_created(&got->order, event);
+    return got->order_err = kiosk_read_order_created(&got->order, event);
 }
 
-static void test_shop_events_survive_the_bus(void **state)
+static void test_kiosk_events_survive_the_bus(void **state)
 {
-    struct shop_user_created user = {"u1", "john_doe", "john@example.com",
-                                     "John Doe"};
-    struct shop_order_created order = {
+    struct kiosk_user_created user = {"u1", "john_doe", "john@example.com",
+                                      "John Doe"};
+    struct kiosk_order_created order = {
         .order_id = "o1",
         .user_id = "u1",
         .items = {{"prod1", 2}, {"prod2", 1000}},
@@ -51,14 +51,14 @@ static void test_shop_events_survive_the_bus(void **state)
     tidings_bus *bus = NULL;
 
     (void)state;
-    assert_ok(tidings_open(&bus, "inproc://shop-events", NULL));
-    assert_ok(tidings_subscribe(NULL, bus, "user.created", on_user, &got,
-                                NULL));
-    assert_ok(tidings_subscribe(NULL, bus, "order.created", on_order, &got,
-                                NULL));
+    assert_ok(tidings_open(&bus, "inproc://kiosk-events", NULL));
+    assert_ok(
+        tidings_subscribe(NULL, bus, "user.created", on_user, &got, NULL));
+    assert_ok(
+        tidings_subscribe(NULL, bus, "order.created", on_order, &got, NULL));
 
-    assert_ok(shop_publish_user_created(bus, &user));
-    assert_ok(shop_publish_order_created(bus, &order));
+    assert_ok(kiosk_publish_user_created(bus, &user));
+    assert_ok(kiosk_publish_order_created(bus, &order));
     assert_ok(tidings_flush(bus, 5000));
     assert_ok(tidings_drain(bus, 5000));
     assert_ok(tidings_close(bus));
@@ -80,9 +80,9 @@ static void test_shop_events_survive_the_bus(void **state)
     assert_int_equal(got.order.total_cents, 9999);
 }
 
-static void test_shop_events_are_not_published_out_of_bounds(void **state)
+static void test_kiosk_events_are_not_published_out_of_bounds(void **state)
 {
-    struct shop_order_created order = {
+    struct kiosk_order_created order = {
         .order_id = "o1",
         .user_id = "u1",
         .items = {{"prod1", 0}},
@@ -92,12 +92,12 @@ static void test_shop_events_are_not_published_out_of_bounds(void **state)
     tidings_bus *bus = NULL;
 
     (void)state;
-    assert_ok(tidings_open(&bus, "inproc://shop-bounds", NULL));
-    assert_err(shop_publish_order_created(bus, &order), TIDINGS_EINVAL);
+    assert_ok(tidings_open(&bus, "inproc://kiosk-bounds", NULL));
+    assert_err(kiosk_publish_order_created(bus, &order), TIDINGS_EINVAL);
     assert_non_null(strstr(tidings_detail(), "item.quantity"));
     order.items[0].quantity = 1;
     order.items_len = 0;
-    assert_err(shop_publish_order_created(bus, &order), TIDINGS_EINVAL);
+    assert_err(kiosk_publish_order_created(bus, &order), TIDINGS_EINVAL);
     assert_non_null(strstr(tidings_detail(), "order_created.items"));
 
     assert_ok(tidings_info(&info, bus));
@@ -107,8 +107,17 @@ static void test_shop_events_are_not_published_out_of_bounds(void **state)
 
 /* ---- hostile data: a good record with one thing changed ---- */
 
-enum change { MISSING, NIL, NUMBER, TEXT, LONG_TEXT, BINARY, EMPTY_LIST,
-              LONG_LIST, LIST_OF_NUMBERS };
+enum change {
+    MISSING,
+    NIL,
+    NUMBER,
+    TEXT,
+    LONG_TEXT,
+    BINARY,
+    EMPTY_LIST,
+    LONG_LIST,
+    LIST_OF_NUMBERS
+};
 
 struct row {
     const char *field;
@@ -129,7 +138,10 @@ static const struct row rows[] = {
     {"order_id", BINARY, .detail = "order_created.order_id: is no string"},
     {"order_id", LONG_TEXT, .detail = "order_created.order_id: is too long"},
     {"order_id", STRING(""), .detail = "order_created.order_id: is empty"},
-    {"user_id", STRING("u\0" "1"), .detail = "user_id: is empty or not plain"},
+    {"user_id",
+     STRING("u\0"
+            "1"),
+     .detail = "user_id: is empty or not plain"},
     {"user_id", STRING("\x1b[2J"), .detail = "user_id: is empty or not plain"},
     {"user_id", STRING("u1\n"), .detail = "user_id: is empty or not plain"},
     {"items", MISSING, .detail = "order_created.items: is missing"},
@@ -231,7 +243,7 @@ static void put_order(tidings_writer *w, const struct row *row)
 
 static bool refused_as_expected(const struct row *row)
 {
-    struct shop_order_created order = {.order_id = "before"};
+    struct kiosk_order_created order = {.order_id = "before"};
     struct tidings_event event = {.type = "order.created", .id = "1"};
     tidings_writer *w = tidings_writer_new();
     tidings_err err;
@@ -239,7 +251,7 @@ static bool refused_as_expected(const struct row *row)
 
     put_order(w, row);
     assert_ok(tidings_writer_bytes(w, &event.data, &event.data_len));
-    err = shop_read_order_created(&order, &event);
+    err = kiosk_read_order_created(&order, &event);
     if (row->detail)
         ok = err == TIDINGS_EPROTO && strstr(tidings_detail(), row->detail) &&
              strcmp(order.order_id, "before") == 0;
@@ -252,7 +264,7 @@ static bool refused_as_expected(const struct row *row)
     return ok;
 }
 
-static void test_shop_order_refuses_hostile_fields(void **state)
+static void test_kiosk_order_refuses_hostile_fields(void **state)
 {
     int wrong = 0;
 
@@ -264,12 +276,12 @@ static void test_shop_order_refuses_hostile_fields(void **state)
 
 /* Every prefix of a good record, and records that are no map at all. Each is
  * copied to its own block, so that reading past it is seen. */
-static void test_shop_order_refuses_broken_bytes(void **state)
+static void test_kiosk_order_refuses_broken_bytes(void **state)
 {
     static const char *const others[] = {"\xc0", "\x90", "\x80", "\xc1",
                                          "\xdf\xff\xff\xff\xff"};
     struct tidings_event event = {.type = "order.created", .id = "1"};
-    struct shop_order_created order;
+    struct kiosk_order_created order;
     tidings_writer *w = tidings_writer_new();
     const void *good;
     size_t len;
@@ -284,13 +296,13 @@ static void test_shop_order_refuses_broken_bytes(void **state)
         memcpy(copy, good, cut);
         event.data = copy;
         event.data_len = cut;
-        assert_err(shop_read_order_created(&order, &event), TIDINGS_EPROTO);
+        assert_err(kiosk_read_order_created(&order, &event), TIDINGS_EPROTO);
         free(copy);
     }
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
         event.data = others[i];
         event.data_len = strlen(others[i]);
-        assert_err(shop_read_order_created(&order, &event), TIDINGS_EPROTO);
+        assert_err(kiosk_read_order_created(&order, &event), TIDINGS_EPROTO);
     }
     tidings_writer_free(w);
 }
@@ -298,10 +310,10 @@ static void test_shop_order_refuses_broken_bytes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_shop_events_survive_the_bus),
-        cmocka_unit_test(test_shop_events_are_not_published_out_of_bounds),
-        cmocka_unit_test(test_shop_order_refuses_hostile_fields),
-        cmocka_unit_test(test_shop_order_refuses_broken_bytes),
+        cmocka_unit_test(test_kiosk_events_survive_the_bus),
+        cmocka_unit_test(test_kiosk_events_are_not_published_out_of_bounds),
+        cmocka_unit_test(test_kiosk_order_refuses_hostile_fields),
+        cmocka_unit_test(test_kiosk_order_refuses_broken_bytes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,8 +31,8 @@ struct host {
     bool durable;     /* --durable */
     size_t count;
     struct running {
-        const struct shop_service *service;
-        struct shop_place place;
+        const struct kiosk_service *service;
+        struct kiosk_place place;
         char prefix[64];
         void *state;
     } running[SERVICES_MAX];
@@ -315,7 +315,7 @@ static tidings_err stop_services(struct host *host)
 static tidings_err run(struct host *host, const char *url, int argc,
                        char **argv)
 {
-    struct shop_place place = {.prefix = host->count > 1 ? "shop: " : ""};
+    struct kiosk_place place = {.prefix = host->count > 1 ? "kiosk: " : ""};
     bool commands = false;
     tidings_err err = catch_signals();
 
@@ -328,7 +328,7 @@ static tidings_err run(struct host *host, const char *url, int argc,
 
     for (size_t i = 0; i < host->count; i++)
         commands = commands || host->running[i].service->command;
-    shop_say(&place, "ready");
+    kiosk_say(&place, "ready");
     if (argc > 0)
         run_command(host, argc, argv);
     else
@@ -356,11 +356,11 @@ static bool take_flag(struct host *host, const char *flag)
     return taken;
 }
 
-int shop_run(const struct shop_service *const *services, size_t count,
-             const char *default_url, int argc, char **argv)
+int kiosk_run(const struct kiosk_service *const *services, size_t count,
+              const char *default_url, int argc, char **argv)
 {
     const char *url = getenv("TIDINGS_URL");
-    struct host host = {.name = count == 1 ? services[0]->name : "shop"};
+    struct host host = {.name = count == 1 ? services[0]->name : "kiosk"};
 
     if (count > SERVICES_MAX)
         return 2;
