@@ -200,6 +200,23 @@
 #define TD_SERVICE_ROWS_MAX 250u      /* of service.list … */
 #define TD_SERVICE_DETAILS_MAX 50u    /* … of service.info and service.stats */
 
+/* ---- breakers ---- */
+#define TD_BREAKER_FAILURES 5u /* in a row: one or two are a lost link */
+#define TD_BREAKER_RATE_PERCENT 50u
+#define TD_BREAKER_PARTS 10u /* of the window: what goes at once */
+#define TD_BREAKER_WINDOW_MS 10000u
+#define TD_BREAKER_WINDOW_MIN 20u /* calls: below it a rate is chance */
+#define TD_BREAKER_RECOVERY_MS 5000u
+#define TD_BREAKER_RECOVERY_MAX_MS 60000u
+#define TD_BREAKER_PROBES 1u
+#define TD_BREAKER_SUCCESSES 2u    /* one may be luck */
+#define TD_BREAKER_PROBE_MS 30000u /* longer than most calls may take */
+
+/* ---- balancing ---- */
+#define TD_COST_DECAY_US 10000000 /* a latency counts 1/e after so long, as in
+                                     Finagle … */
+#define TD_COST_HALF_US (TD_COST_DECAY_US / 1000 * 693) /* … and half: ln 2 */
+
 /* ---- the store ---- */
 #define TD_STORE_FORMAT 3u           /* of the folder */
 #define TD_STORE_KEY_BYTES_MAX 500u  /* LMDB takes 511 */
