@@ -1,26 +1,16 @@
 /* What the services of the kiosk tell each other.
  *
  * The fields of each event type are declared once, in the tables below. The
- * struct, the encoder and the decoder of a type are made from its table, here
- * and in events.c, so they cannot disagree; a new field is a new line.
- *
- * What is out of a field's bounds is neither published nor believed: both
- * ways go through the same check. Keys that a reader does not know are
- * ignored, so that a newer publisher may add fields.
+ * struct, the encoder and the decoder of a type are made from its table:
+ * record.h says how.
  *
  * Money is an integer number of cents: no amount of it is rounded.
  */
 #ifndef KIOSK_EVENTS_H
 #define KIOSK_EVENTS_H
 
-#include <stddef.h>
-#include <stdint.h>
-
-#include <tidings/tidings.h>
-
-/* TEXT(field, max)         1..max bytes of text, no control characters
- * NUMBER(field, min, max)  an integer
- * LIST(field, record, max) 1..max records of the table above it */
+#define RECORD(name) kiosk_##name
+#include "../record/record.h"
 
 #define KIOSK_ITEM(TEXT, NUMBER, LIST)                                         \
     TEXT(product_id, 32)                                                       \
@@ -48,20 +38,13 @@
 
 /* ---- one struct for each: struct kiosk_item, struct kiosk_user_created, … */
 
-#define KIOSK_TEXT_MEMBER(field, max)        char field[(max) + 1];
-#define KIOSK_NUMBER_MEMBER(field, min, max) int64_t field;
-#define KIOSK_LIST_MEMBER(field, record, max)                                  \
-    struct kiosk_##record field[max];                                          \
-    size_t field##_len;
+#define KIOSK_PART(record, fields)                                             \
+    RECORD_STRUCT(record, fields)                                              \
+    RECORD_FUNCTIONS(record)
+#define KIOSK_EVENT(record, type, fields) KIOSK_PART(record, fields)
 
-#define KIOSK_STRUCT(record, fields)                                           \
-    struct kiosk_##record {                                                    \
-        fields(KIOSK_TEXT_MEMBER, KIOSK_NUMBER_MEMBER, KIOSK_LIST_MEMBER)      \
-    };
-#define KIOSK_EVENT_STRUCT(record, type, fields) KIOSK_STRUCT(record, fields)
-
-KIOSK_PARTS(KIOSK_STRUCT)
-KIOSK_EVENTS(KIOSK_EVENT_STRUCT)
+KIOSK_PARTS(KIOSK_PART)
+KIOSK_EVENTS(KIOSK_EVENT)
 
 /* ---- two functions for each event type
  *
@@ -81,12 +64,5 @@ KIOSK_EVENTS(KIOSK_EVENT_STRUCT)
                                     const struct tidings_event *event);
 
 KIOSK_EVENTS(KIOSK_EVENT_FUNCTIONS)
-
-/**
- * Fill a text field of size bytes (sizeof(record.field)) from a string.
- *
- * @return TIDINGS_OK, TIDINGS_ELIMIT if it does not fit.
- */
-tidings_err kiosk_set_text(char *field, size_t size, const char *text);
 
 #endif

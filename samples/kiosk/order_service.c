@@ -66,7 +66,7 @@ static tidings_err parse_items(struct kiosk_order_created *order, int pairs,
     for (int i = 0; !err && i < pairs; i++) {
         struct kiosk_item *item = &order->items[i];
 
-        err = kiosk_set_text(item->product_id, sizeof(item->product_id),
+        err = record_set_text(item->product_id, sizeof(item->product_id),
                              argv[2 * i]);
         if (!err)
             err = parse_number(&item->quantity, argv[2 * i + 1]);
@@ -83,7 +83,7 @@ static tidings_err create_order(struct orders *orders, int argc, char **argv)
 
     snprintf(order.order_id, sizeof(order.order_id), "order-%zu",
              orders->len + 1);
-    if ((err = kiosk_set_text(order.user_id, sizeof(order.user_id), argv[1])) ||
+    if ((err = record_set_text(order.user_id, sizeof(order.user_id), argv[1])) ||
         (err = parse_items(&order, (argc - 3) / 2, argv + 2)) ||
         (err = parse_number(&order.total_cents, argv[argc - 1])) ||
         (err = make_room(orders)) ||

@@ -56,9 +56,9 @@ static tidings_err create_user(struct users *users, char **argv)
     tidings_err err;
 
     snprintf(user.user_id, sizeof(user.user_id), "user-%zu", users->len + 1);
-    if ((err = kiosk_set_text(user.username, sizeof(user.username), argv[1])) ||
-        (err = kiosk_set_text(user.email, sizeof(user.email), argv[2])) ||
-        (err = kiosk_set_text(user.name, sizeof(user.name), argv[3])) ||
+    if ((err = record_set_text(user.username, sizeof(user.username), argv[1])) ||
+        (err = record_set_text(user.email, sizeof(user.email), argv[2])) ||
+        (err = record_set_text(user.name, sizeof(user.name), argv[3])) ||
         (err = check_new(users, user.username)) || (err = make_room(users)) ||
         (err = kiosk_publish_user_created(users->place->bus, &user)))
         return err;
