@@ -56,11 +56,9 @@ static size_t least(struct td_candidate *const list[], size_t n,
 
 /* ---- keys ---- */
 
-/* Bits of a and b, mixed well: splitmix64's end. */
-static uint64_t mix(uint64_t a, uint64_t b)
+/* All bits depend on all: splitmix64's end. */
+static uint64_t mix(uint64_t z)
 {
-    uint64_t z = a ^ (b * 0x9e3779b97f4a7c15u);
-
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
     z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
     return z ^ (z >> 31);
@@ -75,9 +73,9 @@ static size_t by_key(struct td_candidate *const list[], size_t n,
     uint64_t rank = 0;
 
     for (size_t i = 0; i < n; i++) {
-        uint64_t here = mix(ask->key, list[i]->hash);
+        uint64_t here = mix(ask->key ^ list[i]->hash);
 
-        if (fits(list[i], ask) && (best == TD_NOBODY || here > rank)) {
+        if ((here > rank || best == TD_NOBODY) && fits(list[i], ask)) {
             best = i;
             rank = here;
         }
@@ -90,7 +88,7 @@ static size_t by_key(struct td_candidate *const list[], size_t n,
 /* 0 .. n - 1, evenly; n is far below 2^32. */
 static size_t below(uint64_t *random, size_t n)
 {
-    *random = mix(*random, 1);
+    *random = mix(*random + 0x9e3779b97f4a7c15u);
     return (size_t)(((*random >> 32) * (uint64_t)n) >> 32);
 }
 

@@ -304,6 +304,11 @@ static void test_breaker_says_when_to_try_again(void **state)
     assert_int_equal(b.lost, 0);
     assert_true(td_breaker_allow(&b, 145, &ticket));
     assert_int_equal(b.lost, 1);
+    assert_int_equal(b.failures, 1);
+    assert_true(td_breaker_done(&b, 146, ticket, false));
+    assert_int_equal(b.failures, 2);
+    assert_int_equal(b.recovery_ms, 200);
+    assert_int_equal(b.opened_ms, 5); /* it was not closed in between */
 }
 
 static void test_breaker_believes_no_ticket_that_it_did_not_give(void **state)
