@@ -34,6 +34,8 @@ PROGRAMS = {TIDINGS: "bench_tidings", NATS: "bench_nats", ZMQ: "bench_zmq"}
 RATE = [Metric("rate", "", "events/s", "higher", 0)]
 PAYLOADS = [16, 128, 1024, 8192, 65536]
 FLUSHES = [1, 10, 100, 1000]
+CHOOSERS = ["round_robin", "random", "least_in_flight", "by_key", "latency"]
+CANDIDATES = [3, 16, 64, 1024]
 
 
 def main_system(name, run):
@@ -215,6 +217,24 @@ def memory(quick):
     ], [main_system(TIDINGS, run), main_system(NATS, run)], [])
 
 
+def decisions():
+    """What a breaker and the choosers add to each request."""
+    def metric(name, title):
+        return Metric(name, title, "ns", "lower", 1)
+
+    choosers = [(name, count) for name in CHOOSERS for count in CANDIDATES]
+    metrics = [metric("breaker", "breaker asked and told"),
+               metric("open", "open breaker asked"),
+               *[metric(f"{name}_{count}", f"{name}, of {count:,}")
+                 for name, count in choosers],
+               metric("version", "version by weight")]
+    return Case("decisions", "A decision", metrics, [
+        System(TIDINGS, "ours", TIDINGS, scenarios.decisions),
+    ], [Goal("breaker", "under", 200),
+        *[Goal(f"{name}_{count}", "under", 200) for name, count in choosers
+          if count <= 64]], joined=True)
+
+
 # ---- sweeps ----
 
 
@@ -263,4 +283,4 @@ def all_cases(quick):
     return [live_1to1(scaled), live_1to8(scaled), group_1to4(scaled),
             routing(scaled), random_types(scaled), slow(scaled, quick),
             latency(quick), inproc(scaled), start_up(), memory(quick),
-            payload(scaled), flush(scaled)]
+            decisions(), payload(scaled), flush(scaled)]

@@ -170,3 +170,9 @@ def start_up(processes, ready, program, *arguments):
                              *arguments).result()
     return {"ready": result["ready_us"] / 1e3,
             "resident": result["resident_kib"] * 1024 / 1e6}
+
+
+def decisions(processes):
+    """Nanoseconds that each takes, by its name."""
+    result = processes.start("bench_decisions").result()
+    return {name: ps / 1e3 for name, ps in result.items()}
