@@ -253,7 +253,7 @@ struct td_client {
     int64_t settle_ms;       /* when SETTLE is due, as credit_ms */
     uint32_t subs_len;
     uint32_t next_sub;
-    uint64_t messages; /* DELIVER received since WELCOME */
+    uint64_t messages; /* DELIVER, HANDLE and RESPONSE, since WELCOME */
     uint64_t messages_told;
     int64_t credit_ms; /* when CREDIT is due, TD_CLIENT_NEVER: nothing to say */
     struct td_question *questions;

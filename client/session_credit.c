@@ -61,6 +61,15 @@ static void credit_later(struct td_client *c)
         c->credit_ms = c->now_ms + TD_LAZY_MS;
 }
 
+void td_client_count_message(struct td_client *c)
+{
+    c->messages++;
+    if (c->messages - c->messages_told >= CREDIT_MESSAGES)
+        td_client_send_credit(c);
+    else
+        credit_later(c);
+}
+
 /* Where a group is dealt by what its members have not handled yet, they say at
  * once that they are done with all they have. */
 static bool is_credit_due(const struct td_csub *sub)
@@ -124,11 +133,7 @@ tidings_err td_client_on_deliver(struct td_client *c, const struct td_frame *f,
     out->body.len = body->len;
     if (!td_read_array(&out->parts, &out->left) || out->left == 0)
         return td_client_breach(c, "delivered nothing");
-    c->messages++;
-    if (c->messages - c->messages_told >= CREDIT_MESSAGES)
-        td_client_send_credit(c);
-    else
-        credit_later(c);
+    td_client_count_message(c);
     return TIDINGS_OK;
 }
 
