@@ -211,6 +211,16 @@ tidings_err td_prepare(struct td_packing *out, struct td_buf *attrs,
     return err;
 }
 
+tidings_err tidings_event_check(const struct tidings_event *event)
+{
+    struct td_packing packing;
+    struct td_buf attrs = {0};
+    tidings_err err = td_prepare(&packing, &attrs, event, NULL);
+
+    td_buf_fini(&attrs);
+    return err;
+}
+
 tidings_err tidings_publish_with(tidings_bus *bus,
                                  const struct tidings_event *event,
                                  const struct tidings_publish_options *options)

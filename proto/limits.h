@@ -246,4 +246,33 @@
 #define TD_NOTICES_MAX 1024u       /* news kept for a program that does not look */
 #define TD_BUSES_MAX 1024u         /* open at once in one process */
 
+/* ---- outbox and inbox ---- */
+#define TD_OUTBOX_WINDOW_ROWS 4096u /* read at once: so far rows may pass those
+                                       that a full stream holds back */
+#define TD_OUTBOX_WINDOW_BYTES (4u << 20) /* of their data, about */
+#define TD_OUTBOX_LIST_BYTES (512u << 10) /* published at once: an atomic list is
+                                             at most TD_DATA_BYTES_MAX encoded */
+#define TD_OUTBOX_ROW_BYTES 256u /* taken for what is not data or attribute */
+#define TD_OUTBOX_TYPES 4096u    /* whose streams are remembered */
+#define TD_OUTBOX_PAUSE_MS_MIN 50 /* before what failed is tried again, … */
+#define TD_OUTBOX_PAUSE_MS_MAX 5000 /* … doubled up to this */
+#define TD_OUTBOX_HELD_MS 500 /* between two looks for other rows meanwhile */
+#define TD_OUTBOX_FENCED_MS_MIN 1000 /* … after another relay took the name: it
+                                        is to come to something meanwhile … */
+#define TD_OUTBOX_FENCED_MS_MAX 60000
+#define TD_OUTBOX_STANDBY_MS 1000 /* between two tries to take over */
+#define TD_OUTBOX_COUNT_MS 1000 /* between two counts of what waits */
+#define TD_OUTBOX_POLL_MS_MIN 10
+#define TD_OUTBOX_GREET_MS 2000 /* for the broker, before it is told that there
+                                   is none */
+#define TD_OUTBOX_SILENT_MS 1000 /* … and for a confirm */
+#define TD_OUTBOX_END_MS 2000 /* for a list that is on its way at the end */
+#define TD_OUTBOX_BUSY_MS 2000 /* for a database that others write to */
+#define TD_OUTBOX_REASON_BYTES 512u /* of why a row was refused */
+#define TD_INBOX_BUSY_MS 5000 /* default of a handler with a database */
+#define TD_INBOX_KEEP_MS 2592000000 /* default: 30 days */
+#define TD_INBOX_PRUNE_ROWS 2u /* with each event: more than come */
+#define TD_INBOX_PAUSE_MS 200  /* before an event is given back because the
+                                  database is out of reach: it comes at once */
+
 #endif

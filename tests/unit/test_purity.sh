@@ -59,7 +59,7 @@ word='[a-z0-9_/]+\.h'
 mapfile -t proto < <(sources proto)
 mapfile -t engine < <(sources broker/engine)
 mapfile -t broker < <(own broker engine)
-mapfile -t client < <(own client cli gateway json)
+mapfile -t client < <(own client cli gateway json outbox)
 ((${#proto[@]} && ${#engine[@]} && ${#broker[@]} && ${#client[@]})) ||
     fail "a folder of the map has no sources"
 
@@ -74,6 +74,11 @@ allow client \
 if [[ -d client/json ]]; then # a library beside libtidings
     mapfile -t files < <(sources client/json)
     allow client/json "client/json/$word|proto/$word|tidings/$word" \
+        "${files[@]}"
+fi
+if [[ -d client/outbox ]]; then # likewise
+    mapfile -t files < <(sources client/outbox)
+    allow client/outbox "client/outbox/$word|proto/limits\.h|tidings/$word" \
         "${files[@]}"
 fi
 for folder in client/cli client/gateway; do

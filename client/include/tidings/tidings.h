@@ -147,6 +147,10 @@ struct tidings_event {
 TIDINGS_API const char *tidings_event_attr(const struct tidings_event *event,
                                            const char *name);
 
+/** Whether tidings_publish_event() would take it: TIDINGS_OK; TIDINGS_EINVAL,
+ *  and tidings_detail() says what is wrong; TIDINGS_ENOMEM. */
+TIDINGS_API tidings_err tidings_event_check(const struct tidings_event *event);
+
 #define TIDINGS_EXPIRYTIME_MAX 28 /* bytes of its text, with the NUL */
 
 /**

@@ -1,0 +1,75 @@
+#include "client/outbox/sqlite_db.h"
+
+#include <stdio.h>
+#include <string.h>
+
+tidings_err td_sqlite_say(tidings_err err, const char *text)
+{
+    tidings_set_detail(text);
+    return err;
+}
+
+tidings_err td_sqlite_failed(sqlite3 *db, int code)
+{
+    const char *text = db ? sqlite3_errmsg(db) : sqlite3_errstr(code);
+    char said[512];
+
+    switch (code & 0xff) {
+    case SQLITE_NOMEM:
+        return TIDINGS_ENOMEM;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return td_sqlite_say(TIDINGS_ETIMEDOUT, text);
+    default:
+        break;
+    }
+    if (strstr(text, "no such table: ")) {
+        snprintf(said, sizeof(said), "%s: tidings_sqlite_prepare() makes it",
+                 text);
+        return td_sqlite_say(TIDINGS_ENOTFOUND, said);
+    }
+    return td_sqlite_say(TIDINGS_EIO, text);
+}
+
+tidings_err td_sqlite_run(sqlite3 *db, const char *sql)
+{
+    int code = sqlite3_exec(db, sql, NULL, NULL, NULL);
+
+    return code == SQLITE_OK ? TIDINGS_OK : td_sqlite_failed(db, code);
+}
+
+tidings_err td_sqlite_statement(sqlite3_stmt **out, sqlite3 *db,
+                                const char *sql)
+{
+    int code = sqlite3_prepare_v2(db, sql, -1, out, NULL);
+
+    return code == SQLITE_OK ? TIDINGS_OK : td_sqlite_failed(db, code);
+}
+
+tidings_err td_sqlite_finish(sqlite3 *db, sqlite3_stmt *s)
+{
+    int code = sqlite3_step(s);
+
+    return code == SQLITE_DONE ? TIDINGS_OK : td_sqlite_failed(db, code);
+}
+
+tidings_err td_sqlite_version(int64_t *out, sqlite3 *db)
+{
+    sqlite3_stmt *s = NULL;
+    tidings_err err = td_sqlite_statement(
+        &s, db, "SELECT max(version) FROM main.tidings_relay");
+    int code;
+
+    if (err)
+        return err;
+    code = sqlite3_step(s);
+    if (code == SQLITE_ROW)
+        *out = sqlite3_column_int64(s, 0);
+    else
+        err = td_sqlite_failed(db, code);
+    sqlite3_finalize(s);
+    if (!err && *out > TD_SQLITE_VERSION)
+        err = td_sqlite_say(TIDINGS_EVERSION,
+                            "a newer library made the tables tidings_*");
+    return err;
+}
