@@ -2,6 +2,8 @@
  * each message goes. */
 #include "client/session_internal.h"
 
+#include "client/session_service.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <utlist.h>
@@ -12,7 +14,7 @@ void td_client_init(struct td_client *c,
     memset(c, 0, sizeof(*c));
     c->options = *options;
     c->now_ms = c->retry_ms = now_ms;
-    c->credit_ms = c->settle_ms = TD_CLIENT_NEVER;
+    c->credit_ms = c->settle_ms = c->beat_ms = TD_CLIENT_NEVER;
     c->random = options->seed | 1;
     c->last_err = TIDINGS_EUNREACH;
     snprintf(c->last_text, sizeof(c->last_text), "not connected yet");
@@ -24,6 +26,9 @@ void td_client_fini(struct td_client *c)
 {
     while (c->subs)
         td_client_forget(c, c->subs);
+    while (c->services)
+        td_client_service_forget(c, c->services);
+    td_answers_fini(&c->answers);
     td_packer_fini(&c->packer);
     td_publisher_fini(&c->publisher);
     td_buf_fini(&c->control);
@@ -37,6 +42,7 @@ void td_client_enter(struct td_client *c, enum td_client_state state)
 {
     c->state = state;
     c->ready = state == TD_CLIENT_READY;
+    c->link = c->ready ? c->connects : 0;
     c->idle = false; /* until pumping has found nothing to send */
 }
 
@@ -103,6 +109,7 @@ void td_client_lost(struct td_client *c, tidings_err err, const char *text,
     set_last(c, err, text);
     td_client_subs_lost(c);
     td_client_questions_lost(c);
+    td_client_services_lost(c);
     if (was_ready)
         td_client_status(c, TIDINGS_DOWN, err, c->last_text, 0);
 }
@@ -154,7 +161,7 @@ tidings_err td_client_breach(struct td_client *c, const char *why)
 static void on_reply(struct td_client *c, const struct td_frame *f)
 {
     /* or an answer that nobody waits for any more */
-    if (!td_client_question_on_reply(c, f))
+    if (!td_client_question_on_reply(c, f) && !td_client_service_on_reply(c, f))
         td_client_subs_on_reply(c, f);
 }
 
@@ -196,6 +203,10 @@ static tidings_err ready(struct td_client *c, const struct td_frame *f,
         return TIDINGS_OK;
     case TD_SETTLED:
         return td_client_on_settled(c, f);
+    case TD_HANDLE:
+        return td_client_on_handle(c, f, body, out);
+    case TD_HEALTH:
+        return td_client_on_health(c, f);
     default:
         return td_client_breach(c, "greeted twice");
     }
@@ -335,6 +346,8 @@ static int64_t tick_ready(struct td_client *c)
         td_client_send_settled(c);
     if (c->lean)
         td_client_pump(c);
+    if (c->now_ms >= c->beat_ms)
+        td_client_services_tick(c);
     return earlier(td_client_due_ms(c),
                    c->now_ms + TD_HEARTBEAT_MS / 5); /* look again */
 }
@@ -384,4 +397,5 @@ void td_client_close(struct td_client *c)
     c->closed = true;
     c->resumable = false;
     td_client_subs_lost(c);
+    td_client_services_lost(c);
 }

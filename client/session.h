@@ -30,6 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "client/answers.h"
 #include "client/publisher.h"
 #include "client/settle.h"
 #include "proto/buf.h"
@@ -151,6 +152,8 @@ struct td_gap {
     const char *text; /* all of it, in words */
 };
 
+struct td_cservice; /* session_service.h */
+
 /* What the session does to the world; none may call back into it. */
 struct td_client_port {
     void *ctx;
@@ -173,6 +176,11 @@ struct td_client_port {
     void (*confirmed)(void *ctx, struct td_confirmed *confirmed);
     void (*status)(void *ctx, enum tidings_status_kind kind, tidings_err err,
                    const char *text, struct td_csub *sub, uint64_t count);
+    /* How is the service? td_client_health() is due, later. NULL: as it was
+     * said last. */
+    void (*beat)(void *ctx, struct td_cservice *service);
+    /* An operator wants it to drain, or not any more; NULL: nobody asks. */
+    void (*drain)(void *ctx, struct td_cservice *service, bool drain);
 };
 
 struct td_client_options {
@@ -229,8 +237,9 @@ struct td_client {
     /* publishing */
     struct td_packer packer; /* with guard(); all else without */
     struct td_publisher publisher;
-    atomic_bool ready; /* state is READY */
-    atomic_bool idle;  /* and there is nothing to send nor to wait for: the next
+    atomic_bool ready;  /* state is READY */
+    atomic_ullong link; /* the link's number while that is so; else 0 */
+    atomic_bool idle; /* and there is nothing to send nor to wait for: the next
                           event leaves at once */
     bool lean; /* there was no memory to close the batch: tick tries again */
     uint64_t events_out; /* totals since WELCOME */
@@ -259,16 +268,22 @@ struct td_client {
     struct td_question *questions;
     uint64_t next_request; /* numbers of PING as well: they rise */
     uint64_t pong;         /* the highest of those that was answered */
+    /* serving */
+    struct td_cservice *services;
+    int64_t beat_ms;           /* when the first of them is asked how it is */
+    struct td_answers answers; /* the session's own */
     struct td_buf control;
     struct td_buf scratch;
     struct td_buf rows; /* of a SETTLE */
 };
 
 /* What a message turned out to hold for handlers: nothing, or deliveries that
- * td_client_next() hands out. Borrows the message. */
+ * td_client_next() hands out, or requests that td_client_next_task() does.
+ * Borrows the message. */
 struct td_deliveries {
     struct td_reader parts; /* those not handed out */
-    uint32_t left;          /* how many */
+    uint32_t left;          /* how many … */
+    uint32_t tasks_left;    /* … of either */
     struct td_str body;     /* theirs */
 };
 

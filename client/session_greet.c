@@ -140,9 +140,9 @@ static const char *wrong_with(struct td_client *c, const struct td_frame *f,
 static void begin(struct td_client *c, const struct td_frame *f,
                   const struct greeting *g)
 {
+    c->connects++;
     td_client_enter(c, TD_CLIENT_READY);
     c->epoch = f->u.welcome.epoch;
-    c->connects++;
     c->incarnation += !g->resumed;
     c->welcomed_ms = c->now_ms;
     c->events_out = c->bytes_out = 0;
@@ -198,6 +198,7 @@ tidings_err td_client_on_welcome(struct td_client *c, const struct td_frame *f)
         td_client_subs_anew(c);
     }
     td_client_subs_ask(c);
+    td_client_services_ask(c);
     td_client_questions_ask(c);
     td_client_pump(c);
     return TIDINGS_OK;

@@ -9,7 +9,8 @@
  * session_credit.c     deliveries, gaps, and credit for them
  * session_pace.c       how many events a member of a durable group has
  * session_settle.c     what has become of deliveries of durable groups
- * session_question.c   STATS, PING and CALL */
+ * session_question.c   STATS, PING and CALL
+ * session_service.c    services, and what they are asked */
 #ifndef TD_CLIENT_SESSION_INTERNAL_H
 #define TD_CLIENT_SESSION_INTERNAL_H
 
@@ -117,5 +118,17 @@ void td_client_questions_ask(struct td_client *c);
 /* false: it answers no question. */
 bool td_client_question_on_reply(struct td_client *c, const struct td_frame *f);
 void td_client_on_pong(struct td_client *c, const struct td_frame *f);
+
+/* session_service.c */
+void td_client_services_lost(struct td_client *c);
+void td_client_services_ask(struct td_client *c);
+/* Asks those how they are that are to say so. */
+void td_client_services_tick(struct td_client *c);
+/* false: it is about no service. */
+bool td_client_service_on_reply(struct td_client *c, const struct td_frame *f);
+tidings_err td_client_on_health(struct td_client *c, const struct td_frame *f);
+tidings_err td_client_on_handle(struct td_client *c, const struct td_frame *f,
+                                struct td_body *body,
+                                struct td_deliveries *out);
 
 #endif

@@ -133,7 +133,9 @@ void td_client_release(struct td_client *c, struct td_csub *sub)
 
 int64_t td_client_due_ms(const struct td_client *c)
 {
-    return c->settle_ms < c->credit_ms ? c->settle_ms : c->credit_ms;
+    int64_t at_ms = c->settle_ms < c->credit_ms ? c->settle_ms : c->credit_ms;
+
+    return at_ms < c->beat_ms ? at_ms : c->beat_ms;
 }
 
 /* ---- sending ---- */

@@ -38,6 +38,8 @@ static bool port_send(void *ctx, const void *control, size_t len,
         return false;
     memset(s, 0, sizeof(*s));
     td_buf_append(&s->control, control, len);
+    snprintf(s->bytes, sizeof(s->bytes), "%.*s", body ? (int)body->len : 0,
+             body ? (const char *)body->data : "");
     if (s->control.failed)
         return false;
     assert_ok(td_frame_decode(&s->frame, s->control.data, s->control.len, true,
@@ -82,6 +84,22 @@ static void port_gap(void *ctx, struct td_csub *sub, const struct td_gap *gap)
     f->gap_last = gap->last;
 }
 
+static void port_beat(void *ctx, struct td_cservice *service)
+{
+    struct fixture *f = ctx;
+
+    f->asked = service;
+    f->beats++;
+}
+
+static void port_drain(void *ctx, struct td_cservice *service, bool drain)
+{
+    struct fixture *f = ctx;
+
+    (void)service;
+    f->drains += drain ? 1 : -1;
+}
+
 void forget(struct fixture *f)
 {
     while (f->sent_len > 0)
@@ -104,7 +122,9 @@ void start(struct fixture *f)
                  .send = port_send,
                  .gap = port_gap,
                  .lost = port_lost,
-                 .status = port_status},
+                 .status = port_status,
+                 .beat = port_beat,
+                 .drain = port_drain},
     };
 
     f->now = 100000;
@@ -145,6 +165,7 @@ static tidings_err give_message(struct fixture *f, const char *text,
     struct td_buf b = {0};
     struct td_deliveries all;
     struct td_delivery d;
+    struct td_handed handed;
     tidings_err err;
 
     td_mp(&b, text);
@@ -154,6 +175,13 @@ static tidings_err give_message(struct fixture *f, const char *text,
     while (!err && !(err = td_client_next(&f->client, &all, &d)) && d.sub) {
         f->delivery = d;
         f->deliveries++;
+    }
+    f->tasks = 0;
+    memset(&f->handed, 0, sizeof(f->handed));
+    while (!err && !(err = td_client_next_task(&f->client, &all, &handed)) &&
+           handed.service) {
+        f->handed = handed;
+        f->tasks++;
     }
     td_buf_fini(&b);
     td_body_unref(body);
@@ -171,6 +199,11 @@ tidings_err give_bytes(struct fixture *f, const char *text, size_t len)
 
     assert_true(len <= sizeof(zeros));
     return give_message(f, text, td_body_copy(zeros, len));
+}
+
+tidings_err give_with(struct fixture *f, const char *text, const char *bytes)
+{
+    return give_message(f, text, td_body_copy(bytes, strlen(bytes)));
 }
 
 tidings_err give_body(struct fixture *f, const char *text)

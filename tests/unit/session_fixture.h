@@ -6,6 +6,7 @@
 #include "tests/support/td_test.h"
 
 #include "client/session.h"
+#include "client/session_service.h"
 #include "proto/limits.h"
 
 #define SENT_MAX   2048
@@ -15,6 +16,7 @@ struct sent {
     struct td_buf control;
     struct td_frame frame;
     bool body;
+    char bytes[32]; /* of it, from its beginning */
 };
 
 struct fixture {
@@ -40,6 +42,11 @@ struct fixture {
     uint64_t lost;               /* the port was told of last */
     struct td_delivery delivery; /* the last of the last message … */
     unsigned deliveries;         /* … that had so many */
+    struct td_handed handed;     /* the last of the last message … */
+    unsigned tasks;              /* … that had so many */
+    struct td_cservice *asked;   /* how it is, last … */
+    unsigned beats;              /* … and how often */
+    int drains;                  /* 1: asked to; -1: not any more; added up */
 };
 
 int setup(void **state);
@@ -63,6 +70,9 @@ uint32_t events_of(struct td_str batches);
 tidings_err deliver(struct fixture *f, unsigned subscription, unsigned tag);
 tidings_err deliver_events(struct fixture *f, unsigned subscription,
                            unsigned tag, unsigned events);
+
+/* The same with these bytes. */
+tidings_err give_with(struct fixture *f, const char *text, const char *bytes);
 
 #define WELCOME "[2 1 7 1 0 1000 1000000 {}]"
 
