@@ -189,6 +189,7 @@
 #define TD_SERVICES_MAX 64u           /* of one session */
 #define TD_ENDPOINTS_MAX 64u          /* of one service */
 #define TD_SERVICE_NAMES_MAX 1024u
+#define TD_WEIGHTS_MAX 64u            /* versions of a service that have one */
 #define TD_INSTANCES_MAX 4096u        /* of all services: 8 KiB each at most */
 #define TD_TASKS_OUT 4096u            /* default max_in_flight of an endpoint */
 #define TD_TASKS_OUT_MAX 65536u
@@ -210,6 +211,7 @@
 #define TD_BREAKER_RECOVERY_MAX_MS 60000u
 #define TD_BREAKER_PROBES 1u
 #define TD_BREAKER_SUCCESSES 2u    /* one may be luck */
+#define TD_BREAKER_COUNT_MAX 1000000u /* of failures, and of results */
 #define TD_BREAKER_PROBE_MS 30000u /* longer than most calls may take */
 
 /* ---- balancing ---- */

@@ -13,6 +13,7 @@ void td_away_begin(struct td_engine *e, struct td_session *s)
     DL_APPEND2(e->away, s, away_prev, away_next);
     e->away_len++;
     td_session_owe_no_more(e, s);
+    td_serving_leave(e, s); /* that lives as long as the link */
     for (struct td_sub *sub = s->subs; sub; sub = sub->hh.next)
         td_group_away(e, sub);
 }
@@ -154,6 +155,8 @@ static void move_to(struct td_engine *e, struct td_session *s,
     } else {
         td_engine_bye(e, old, TIDINGS_EEXIST, "resumed over another link");
         td_session_owe_no_more(e, s);
+        s->reason = "it came back over another link";
+        td_serving_leave(e, s);
     }
     td_session_unlink(e, s);
     s->away = false;

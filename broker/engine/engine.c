@@ -2,6 +2,7 @@
 #include "broker/engine/engine.h"
 
 #include "broker/engine/internal.h"
+#include "broker/engine/task.h"
 #include "proto/id.h"
 
 #include <stdlib.h>
@@ -51,6 +52,7 @@ tidings_err td_engine_new(struct td_engine **out,
     e->random = options->epoch * 0x9e3779b97f4a7c15u | 1;
     make_producer(e);
     td_streams_init(e);
+    td_serving_init(e);
     e->started_ms = e->now_ms = e->ticked_ms = now_ms;
     e->lazy_ms = e->due_ms = TD_NEVER;
     *out = e;
@@ -75,6 +77,7 @@ void td_engine_free(struct td_engine *e)
     if (!e)
         return;
     td_session_free_all(e);
+    td_serving_fini(e);
     td_streams_fini(e);
     producers_free(e);
     td_routes_fini(&e->routes);
@@ -175,6 +178,7 @@ static int64_t tick(struct td_engine *e)
 int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
 {
     int64_t next;
+    bool sent;
 
     td_engine_set_now(e, now_ms);
     next = tick(e);
@@ -188,10 +192,12 @@ int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
     next = earlier(next, td_newest_tick(e));
     next = earlier(next, td_room_tick(e));
     next = earlier(next, td_compact_tick(e));
+    next = earlier(next, td_tasks_tick(e));
     td_consumers_tick(e);
     td_feed_ready(e);
     td_deal_ready(e);
     td_deliver_ready(e);
+    sent = td_bundles_send(e);
     td_memory_keep(e); /* the broker's own events count too */
     td_memory_keep_sessions(e);
     td_session_reap(e); /* who is gone withholds nothing any more */
@@ -205,8 +211,10 @@ int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
     if (e->streams.ready ||
         td_feed_can(e)) /* a stream in memory has grown, or a read is due */
         next = now_ms;
-    if (e->ready || e->dealing)
+    if (e->ready || e->dealing || !sent)
         next = earlier(next, now_ms + MEMORY_MS);
+    else if (e->serving.bundling.ready) /* links were lost in this turn */
+        next = now_ms;
     e->due_ms = e->hold_ended ? now_ms : earlier(next, e->lazy_ms);
     return e->due_ms;
 }

@@ -14,6 +14,7 @@
 #include "broker/engine/producer.h"
 #include "broker/engine/queue.h"
 #include "broker/engine/route.h"
+#include "broker/engine/service.h"
 #include "broker/engine/session.h"
 #include "broker/engine/streams.h"
 #include "broker/engine/sub.h"
@@ -74,6 +75,7 @@ struct td_engine {
     size_t held_bytes;
     struct td_counters counters;
     struct td_streams streams;
+    struct td_serving serving;
     uint64_t random;                     /* of share TD_RANDOM */
     uint8_t producer[TD_PRODUCER_BYTES]; /* of advisories … */
     uint64_t advised;                    /* … and their last sequence */

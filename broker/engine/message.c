@@ -78,6 +78,27 @@ static void on_settle(struct td_engine *e, struct td_session *s,
     td_lease_settle(e, s, f);
 }
 
+static void on_serve(struct td_engine *e, struct td_session *s,
+                     const struct td_frame *f, struct td_body *body)
+{
+    (void)body;
+    td_serve(e, s, f);
+}
+
+static void on_unserve(struct td_engine *e, struct td_session *s,
+                       const struct td_frame *f, struct td_body *body)
+{
+    (void)body;
+    td_serve_end(e, s, f);
+}
+
+static void on_health(struct td_engine *e, struct td_session *s,
+                      const struct td_frame *f, struct td_body *body)
+{
+    (void)body;
+    td_serve_health(e, s, f);
+}
+
 /* HELLO is not here: it comes without a session. */
 static void (*const handlers[TD_OP_END])(struct td_engine *e,
                                          struct td_session *s,
@@ -93,6 +114,9 @@ static void (*const handlers[TD_OP_END])(struct td_engine *e,
     [TD_BYE] = on_bye,
     [TD_CALL] = on_call,
     [TD_SETTLE] = on_settle,
+    [TD_SERVE] = on_serve,
+    [TD_UNSERVE] = on_unserve,
+    [TD_HEALTH] = on_health,
 };
 
 /* Over a link that is lost. Whoever said goodbye does not come back; whoever

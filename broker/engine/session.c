@@ -322,6 +322,7 @@ void td_session_free(struct td_engine *e, struct td_session *s)
     struct td_sub *sub;
     struct td_sub *next;
 
+    td_serving_leave(e, s);
     HASH_ITER(hh, s->subs, sub, next)
     {
         td_sub_end(e, sub, s->doom);

@@ -9,6 +9,7 @@
 #include "broker/engine/engine.h"
 #include "broker/engine/group.h"
 #include "broker/engine/hash.h"
+#include "broker/engine/service.h"
 #include "proto/buf.h"
 #include "proto/frame.h"
 #include "proto/limits.h"
@@ -70,6 +71,8 @@ struct td_session {
     uint64_t gaps_asked; /* … before the last PING … */
     uint64_t gaps_token; /* … which had this token … */
     uint64_t gaps_read;  /* … and before the last that was answered */
+    struct td_session_serving serving;
+    struct td_session_bundles bundles;
     struct td_sub *subs;
     uint64_t streamed_last; /* the highest number that one of a stream had */
     struct td_block block;  /* the budget of all its queues … */
