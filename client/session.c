@@ -5,6 +5,7 @@
 #include "client/session_service.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <utlist.h>
 
@@ -20,6 +21,9 @@ void td_client_init(struct td_client *c,
     snprintf(c->last_text, sizeof(c->last_text), "not connected yet");
     td_packer_init(&c->packer, options->producer, td_str_of(options->source));
     td_publisher_init(&c->publisher);
+    td_wheel_begin(&c->requests.wheel, now_ms);
+    td_budget_init(&c->requests.budget, TD_REQUEST_RETRY_PERCENT,
+                   TD_REQUEST_RETRIES);
 }
 
 void td_client_fini(struct td_client *c)
@@ -29,6 +33,9 @@ void td_client_fini(struct td_client *c)
     while (c->services)
         td_client_service_forget(c, c->services);
     td_answers_fini(&c->answers);
+    while (td_client_take_request(c))
+        ;
+    free(c->requests.slots);
     td_packer_fini(&c->packer);
     td_publisher_fini(&c->publisher);
     td_buf_fini(&c->control);
@@ -61,7 +68,7 @@ static void set_last(struct td_client *c, tidings_err err, const char *text)
              text && *text ? text : tidings_err_text(err));
 }
 
-static uint64_t next_random(struct td_client *c)
+uint64_t td_client_random(struct td_client *c)
 {
     c->random ^= c->random << 13; /* xorshift64 */
     c->random ^= c->random >> 7;
@@ -79,7 +86,7 @@ static int64_t backoff_ms(struct td_client *c)
         ms *= 2;
     if (ms > TD_RETRY_MAX_MS)
         ms = TD_RETRY_MAX_MS;
-    return ms / 2 + (int64_t)(next_random(c) % (uint64_t)(ms / 2 + 1));
+    return ms / 2 + (int64_t)(td_client_random(c) % (uint64_t)(ms / 2 + 1));
 }
 
 /* A session that the broker ended, or that cannot be trusted, is over; any
@@ -110,6 +117,7 @@ void td_client_lost(struct td_client *c, tidings_err err, const char *text,
     td_client_subs_lost(c);
     td_client_questions_lost(c);
     td_client_services_lost(c);
+    td_client_requests_lost(c);
     if (was_ready)
         td_client_status(c, TIDINGS_DOWN, err, c->last_text, 0);
 }
@@ -207,6 +215,8 @@ static tidings_err ready(struct td_client *c, const struct td_frame *f,
         return td_client_on_handle(c, f, body, out);
     case TD_HEALTH:
         return td_client_on_health(c, f);
+    case TD_RESPONSE:
+        return td_client_on_response(c, f, body);
     default:
         return td_client_breach(c, "greeted twice");
     }
@@ -231,6 +241,8 @@ void td_client_fence(struct td_client *c, const char *text)
     if (port->guard)
         port->guard(port->ctx, false);
     td_client_give_up(c, TIDINGS_EFENCED, c->last_text);
+    td_client_end_requests(c, TIDINGS_EFENCED,
+                           "another process has taken the producer's name");
     td_client_status(c, TIDINGS_FENCED, TIDINGS_EFENCED, c->last_text, 0);
 }
 
@@ -352,17 +364,8 @@ static int64_t tick_ready(struct td_client *c)
                    c->now_ms + TD_HEARTBEAT_MS / 5); /* look again */
 }
 
-int64_t td_client_tick(struct td_client *c, int64_t now_ms)
+static int64_t tick(struct td_client *c)
 {
-    /* Stopped ourselves, for longer than a tick is ever late: it is not the
-     * broker who was silent. */
-    if (now_ms - c->now_ms > 2 * TD_HEARTBEAT_MS)
-        c->heard_ms += now_ms - c->now_ms;
-    c->now_ms = now_ms;
-    if (c->closed)
-        return TD_CLIENT_NEVER;
-    if (c->state == TD_CLIENT_DOWN && now_ms >= c->retry_ms)
-        open_link(c);
     switch (c->state) {
     case TD_CLIENT_DOWN:
         return c->retry_ms;
@@ -372,6 +375,21 @@ int64_t td_client_tick(struct td_client *c, int64_t now_ms)
         return tick_ready(c);
     }
     return TD_CLIENT_NEVER;
+}
+
+int64_t td_client_tick(struct td_client *c, int64_t now_ms)
+{
+    /* Stopped ourselves, for longer than a tick is ever late: it is not the
+     * broker who was silent. */
+    if (now_ms - c->now_ms > 2 * TD_HEARTBEAT_MS)
+        c->heard_ms += now_ms - c->now_ms;
+    c->now_ms = now_ms;
+    if (c->closed)
+        return TD_CLIENT_NEVER;
+    td_client_requests_tick(c);
+    if (c->state == TD_CLIENT_DOWN && now_ms >= c->retry_ms)
+        open_link(c);
+    return earlier(tick(c), td_client_requests_due_ms(c));
 }
 
 void td_client_close(struct td_client *c)

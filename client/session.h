@@ -32,6 +32,7 @@
 
 #include "client/answers.h"
 #include "client/publisher.h"
+#include "client/request.h"
 #include "client/settle.h"
 #include "proto/buf.h"
 #include "proto/frame.h"
@@ -174,6 +175,10 @@ struct td_client_port {
     /* Confirmed, and the waiters are to be called; takes it over, and says how
      * many were called by td_publisher_called(). NULL: no event has any. */
     void (*confirmed)(void *ctx, struct td_confirmed *confirmed);
+    /* A request is over, and the asker's again; one of many with more to come
+     * is not. NULL: there are none. */
+    void (*answered)(void *ctx, struct td_request *r,
+                     const struct td_response *response);
     void (*status)(void *ctx, enum tidings_status_kind kind, tidings_err err,
                    const char *text, struct td_csub *sub, uint64_t count);
     /* How is the service? td_client_health() is due, later. NULL: as it was
@@ -265,6 +270,7 @@ struct td_client {
     uint64_t messages; /* DELIVER, HANDLE and RESPONSE, since WELCOME */
     uint64_t messages_told;
     int64_t credit_ms; /* when CREDIT is due, TD_CLIENT_NEVER: nothing to say */
+    struct td_requests requests;
     struct td_question *questions;
     uint64_t next_request; /* numbers of PING as well: they rise */
     uint64_t pong;         /* the highest of those that was answered */
@@ -444,5 +450,24 @@ int64_t td_client_due_ms(const struct td_client *c);
 void td_client_question(struct td_client *c, struct td_question *q,
                         enum td_op op);
 void td_client_withdraw(struct td_client *c, struct td_question *q);
+
+/* ---- requests ---- */
+
+/* Sent at once when no answer is out, else with others: at the latest by the
+ * next tick. It stays where it is until port->answered(). TIDINGS_EFULL,
+ * TIDINGS_EFENCED, TIDINGS_ENOMEM: the session does not have it. */
+tidings_err td_client_request(struct td_client *c, struct td_request *r,
+                              int64_t now_ms);
+/* Sends all that wait to be. */
+void td_client_send_requests(struct td_client *c, int64_t now_ms);
+/* For the asker of one that is not timed: at due_ms, or later. Then
+ * td_client_send_requests() is due as well. */
+void td_client_request_due(struct td_client *c, struct td_request *r,
+                           int64_t now_ms);
+/* The asker does not wait any more; it is not called. Does nothing if it is
+ * done. */
+void td_client_withdraw_request(struct td_client *c, struct td_request *r);
+/* The same for all that there are, one after the other; NULL: there are none. */
+struct td_request *td_client_take_request(struct td_client *c);
 
 #endif

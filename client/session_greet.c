@@ -200,6 +200,7 @@ tidings_err td_client_on_welcome(struct td_client *c, const struct td_frame *f)
     td_client_subs_ask(c);
     td_client_services_ask(c);
     td_client_questions_ask(c);
+    td_client_send_requests(c, c->now_ms);
     td_client_pump(c);
     return TIDINGS_OK;
 }

@@ -10,6 +10,8 @@
  * session_pace.c       how many events a member of a durable group has
  * session_settle.c     what has become of deliveries of durable groups
  * session_question.c   STATS, PING and CALL
+ * session_request.c    requests and their answers
+ * session_retry.c      … and what becomes of them in time
  * session_service.c    services, and what they are asked */
 #ifndef TD_CLIENT_SESSION_INTERNAL_H
 #define TD_CLIENT_SESSION_INTERNAL_H
@@ -21,6 +23,7 @@ void td_client_enter(struct td_client *c, enum td_client_state state);
 /* About the bus, not about a subscription. */
 void td_client_status(struct td_client *c, enum tidings_status_kind kind,
                       tidings_err err, const char *text, uint64_t count);
+uint64_t td_client_random(struct td_client *c);
 /* The broker broke the rules: TIDINGS_EPROTO, and why, a static text. */
 tidings_err td_client_breach(struct td_client *c, const char *why);
 /* … and the link is lost for it. */
@@ -110,6 +113,41 @@ void td_client_settle_again(struct td_client *c);
 /* … and a message after it asks whether it has arrived. */
 void td_client_send_ping(struct td_client *c);
 tidings_err td_client_on_settled(struct td_client *c, const struct td_frame *f);
+
+/* Time goes on; askers' threads have read the clock before others have. */
+static inline void td_requests_at(struct td_requests *q, int64_t now_ms)
+{
+    if (now_ms > q->now_ms)
+        q->now_ms = now_ms;
+}
+
+/* session_request.c */
+tidings_err td_client_on_response(struct td_client *c, const struct td_frame *f,
+                                  const struct td_body *body);
+int64_t td_client_requests_due_ms(const struct td_client *c);
+/* It goes with the next message. */
+void td_request_unsent(struct td_client *c, struct td_request *r);
+/* It is not sent any more, or not waited for under the number it has. */
+void td_request_leave(struct td_client *c, struct td_request *r);
+/* It has left, and waits until it is tried again. */
+void td_request_rest(struct td_client *c, struct td_request *r,
+                     int64_t until_ms);
+/* It is the asker's again. */
+void td_request_end(struct td_client *c, struct td_request *r,
+                    const struct td_response *response);
+void td_request_fail(struct td_client *c, struct td_request *r,
+                     tidings_err code, const char *text);
+
+/* session_retry.c */
+/* false: it is not tried again. */
+bool td_request_again(struct td_client *c, struct td_request *r,
+                      const struct td_response *response);
+void td_client_requests_tick(struct td_client *c);
+/* The link is lost. */
+void td_client_requests_lost(struct td_client *c);
+/* None is sent any more, nor answered. */
+void td_client_end_requests(struct td_client *c, tidings_err err,
+                            const char *text);
 
 /* session_question.c */
 /* The link is lost: what cannot be asked again is answered. */

@@ -134,8 +134,11 @@ void td_client_release(struct td_client *c, struct td_csub *sub)
 int64_t td_client_due_ms(const struct td_client *c)
 {
     int64_t at_ms = c->settle_ms < c->credit_ms ? c->settle_ms : c->credit_ms;
+    int64_t due_ms = td_client_requests_due_ms(c);
 
-    return at_ms < c->beat_ms ? at_ms : c->beat_ms;
+    if (c->beat_ms < at_ms)
+        at_ms = c->beat_ms;
+    return due_ms < at_ms ? due_ms : at_ms;
 }
 
 /* ---- sending ---- */

@@ -176,6 +176,16 @@
                                        read is not kept without end */
 #define TD_BUNDLES_PART 4u          /* of --memory-max, those of all sessions */
 #define TD_REQUEST_TIMEOUT_MS 5000  /* default */
+#define TD_REQUEST_KEY_BYTES_MAX 255u /* what is longer is cut */
+#define TD_REQUEST_ATTEMPTS 3u      /* default, of one that is idempotent */
+#define TD_REQUEST_ATTEMPTS_MAX 10u
+#define TD_REQUEST_RETRY_MS 20      /* before the second attempt … */
+#define TD_REQUEST_RETRY_MAX_MS 1000 /* … doubled up to this */
+#define TD_REQUEST_RETRY_PERCENT 10u /* of a bus's requests are retries: more would
+                                        hit a service that is down … */
+#define TD_REQUEST_RETRIES 10u /* … and so many at once */
+#define TD_MANY_SLACK_MS 25 /* the broker says who is late before the caller
+                               stops to wait */
 #define TD_ASK_MS 250               /* an instance that has requests and was silent so
                                        long is sent a PING: is its link closed? */
 #define TD_SERVICE_BYTES_MAX 64u /* a service's name, an endpoint's */
@@ -198,6 +208,7 @@
 #define TD_HEALTH_MISSED 3            /* then it is down */
 #define TD_STATUS_MAX 999u            /* of an error: as HTTP's */
 #define TD_STATUS_FAILED 500u         /* from here on the service failed */
+#define TD_STATUS_UNAVAILABLE 503u    /* it may be tried elsewhere */
 #define TD_SERVICE_ROWS_MAX 250u      /* of service.list … */
 #define TD_SERVICE_DETAILS_MAX 50u    /* … of service.info and service.stats */
 

@@ -100,11 +100,30 @@ static void port_drain(void *ctx, struct td_cservice *service, bool drain)
     f->drains += drain ? 1 : -1;
 }
 
+static void port_answered(void *ctx, struct td_request *r,
+                          const struct td_response *response)
+{
+    struct fixture *f = ctx;
+    uint32_t i = f->answered_len++;
+
+    assert_true(i < ANSWERED_MAX);
+    f->answered[i].request = r;
+    f->answered[i].code = response->code;
+    f->answered[i].status = response->status;
+    f->answered[i].left = response->left;
+    f->answered[i].len = response->data.len;
+    snprintf(f->answered[i].text, sizeof(f->answered[i].text), "%.*s",
+             (int)response->text.len, response->text.data);
+    snprintf(f->answered[i].instance, sizeof(f->answered[i].instance), "%.*s",
+             (int)response->instance.len, response->instance.data);
+}
+
 void forget(struct fixture *f)
 {
     while (f->sent_len > 0)
         td_buf_fini(&f->sent[--f->sent_len].control);
     f->status_len = 0;
+    f->answered_len = 0;
 }
 
 void start(struct fixture *f)
@@ -122,6 +141,7 @@ void start(struct fixture *f)
                  .send = port_send,
                  .gap = port_gap,
                  .lost = port_lost,
+                 .answered = port_answered,
                  .status = port_status,
                  .beat = port_beat,
                  .drain = port_drain},

@@ -9,8 +9,9 @@
 #include "client/session_service.h"
 #include "proto/limits.h"
 
-#define SENT_MAX   2048
-#define STATUS_MAX 32
+#define SENT_MAX     2048
+#define STATUS_MAX   32
+#define ANSWERED_MAX 64
 
 struct sent {
     struct td_buf control;
@@ -36,6 +37,16 @@ struct fixture {
         char text[320];
     } status[STATUS_MAX];
     uint32_t status_len;
+    struct {
+        struct td_request *request;
+        tidings_err code;
+        int status;
+        uint64_t left;
+        char text[128];
+        char instance[40];
+        size_t len;
+    } answered[ANSWERED_MAX];
+    uint32_t answered_len;
     char gap_reason[40]; /* of the last gap */
     uint64_t gap_first;
     uint64_t gap_last;

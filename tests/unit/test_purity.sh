@@ -8,8 +8,8 @@
 # proto/plural.h, words alone, and proto/yaml.h, files of settings);
 # client -> proto and broker/embed.h;
 # broker -> engine -> proto, and the store's face; proto -> nothing of ours.
-# Pure: proto, broker/engine, the client's session, seen, publisher, packer and
-# outgoing. They include no header that reaches for the world, and their OBJECTs
+# Pure: proto, broker/engine, the client's session, seen, wheel, publisher, packer
+# and outgoing. They include no header that reaches for the world, and their OBJECTs
 # need no symbol beside memory, strings, msgpack-c and one another.
 set -euo pipefail
 cd "$1"
@@ -99,7 +99,7 @@ fi
 mapfile -t pure < <(
     printf '%s\n' "${proto[@]}" "${engine[@]}" |
         grep -vE '^proto/(zmq_body|yaml)\.'
-    ls client/session*.[ch] client/seen.[ch] client/publisher.[ch] \
+    ls client/session*.[ch] client/seen.[ch] client/wheel.[ch] client/publisher.[ch] \
         client/packer.[ch] client/settle*.[ch] client/outgoing.[ch]
 )
 headers='assert|inttypes|limits|stdalign|stdarg|stdatomic|stdbool|stddef'
@@ -121,6 +121,7 @@ objects=()
 for object in "$@"; do
     case $object in
     *client.dir/session*.c.o | *client.dir/seen.c.o | \
+        *client.dir/wheel.c.o | \
         *client.dir/publisher.c.o | *client.dir/packer.c.o | \
         *client.dir/outgoing.c.o | *client.dir/settle*.c.o)
         objects+=("$object") ;;
