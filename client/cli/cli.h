@@ -11,7 +11,7 @@
 
 /* code, what --help says of it */
 #define TD_EXIT_MAP(X)                                                         \
-    X(DONE, 0, "done; for sub and tail also when a signal ended it")           \
+    X(DONE, 0, "done; for sub, tail, up also when a signal ended it")          \
     X(FAILED, 1, "something failed")                                           \
     X(USAGE, 2, "the command line is wrong, or the broker refuses it")         \
     X(NO_BROKER, 3, "no broker")                                               \
@@ -91,6 +91,14 @@ struct td_durable_settings {
     bool original_pace;
 };
 
+/* What `up` and its sisters are told; all zero and NULL: nothing. */
+struct td_up_settings {
+    const char *state; /* the folder of lock, socket and log */
+    bool check;
+    bool detach;
+    bool abort_on_failure;
+};
+
 /* What the command line says; all zero and NULL: nothing. */
 struct td_settings {
     const char *url;
@@ -108,6 +116,7 @@ struct td_settings {
                                        stream, start */
     struct td_bench_settings bench;
     struct td_durable_settings durable;
+    struct td_up_settings up;
     bool help;
     bool version;
     struct td_cli_attr attrs[TIDINGS_ATTRS_MAX];
@@ -154,6 +163,9 @@ struct td_settings {
 #define TD_CLI_PRODUCER_LIST   TD_CLI_BIT(31)
 #define TD_CLI_PRODUCER_DELETE TD_CLI_BIT(32)
 #define TD_CLI_STREAM_SET      TD_CLI_BIT(33)
+#define TD_CLI_UP              TD_CLI_BIT(60)
+#define TD_CLI_STATUS          TD_CLI_BIT(61) /* asks no broker … */
+#define TD_CLI_DOWN            TD_CLI_BIT(62) /* … nor does this */
 #define TD_CLI_SCHEDULE        (TD_CLI_SCHEDULE_LIST | TD_CLI_SCHEDULE_CANCEL)
 /* all of these */
 #define TD_CLI_DURABLE                                                         \
@@ -204,5 +216,9 @@ int td_cli_producer_list(const struct td_settings *settings);
 int td_cli_producer_delete(const struct td_settings *settings);
 int td_cli_tail(const struct td_settings *settings);
 int td_cli_replay(const struct td_settings *settings);
+
+int td_cli_up(const struct td_settings *settings);
+int td_cli_status(const struct td_settings *settings);
+int td_cli_down(const struct td_settings *settings);
 
 #endif

@@ -75,6 +75,40 @@ const struct td_command td_commands[] = {
      "    tidings bench --rate 10000 --duration 10\n"
      "    tidings bench --durable --group workers --subscribers 4\n",
      td_cli_bench},
+    {"up", TD_CLI_UP, "[FILE]", "run services as processes, in order",
+     "FILE, by default tidings.yaml, names them: README.md, \"Running "
+     "services\".\n"
+     "Each is started when what it needs is ready, and again when it fails, "
+     "with\n"
+     "backoff, until it is given up; the others stay. Ctrl-C, `tidings down` "
+     "or\n"
+     "SIGTERM stop all in reversed order, a second Ctrl-C kills them. Nothing "
+     "is\n"
+     "left behind, even if tidings itself is killed. Exit code 1 if one was "
+     "given\n"
+     "up.\n"
+     "\n"
+     "    bus: tcp://127.0.0.1:7450\n"
+     "    services:\n"
+     "      - name: broker\n"
+     "        command: tidingsd --listen tcp://127.0.0.1:7450\n"
+     "        ready: bus\n"
+     "      - name: inventory\n"
+     "        command: [./inventory, --db, stock.db]\n"
+     "        needs: [broker]\n"
+     "        ready: service\n"
+     "\n"
+     "    tidings up shop.yaml\n"
+     "    tidings up --detach shop.yaml && tidings status shop.yaml\n",
+     td_cli_up},
+    {"status", TD_CLI_STATUS, "[FILE]", "show what `up` runs",
+     "Exit code 1 if FILE, by default tidings.yaml, is not up.\n",
+     td_cli_status},
+    {"down", TD_CLI_DOWN, "[FILE]", "stop what `up` runs, in order",
+     "Waits until all is gone. Nothing to do if FILE, by default "
+     "tidings.yaml,\n"
+     "is not up.\n",
+     td_cli_down},
     {"stream add", TD_CLI_STREAM_ADD, "NAME", "keep events of some types",
      "No two streams take one type. A stream that is there with the same\n"
      "options is no error.\n"

@@ -9,7 +9,8 @@
     (TD_CLI_MAIN | TD_CLI_PUB | TD_CLI_SUB | TD_CLI_PING | TD_CLI_STATS |      \
      TD_CLI_AUDIT | TD_CLI_TOP | TD_CLI_BENCH | TD_CLI_DURABLE)
 
-#define ANY (ALL | TD_CLI_STORE_VERIFY)
+#define ASK (TD_CLI_STATUS | TD_CLI_DOWN)
+#define ANY (ALL | TD_CLI_STORE_VERIFY | TD_CLI_UP | ASK)
 
 #define PUB     TD_CLI_PUB
 #define SUB     TD_CLI_SUB
@@ -222,6 +223,21 @@ const struct td_option_row td_option_rows[] = {
      "print JSON, one object a line"},
     {"json", 'j', NULL, TD_CLI_STORE_VERIFY, td_set_json,
      "print what was found as one JSON object"},
+
+    {"detach", 'd', NULL, TD_CLI_UP, td_set_detach,
+     "go into the background as soon as all are ready; if\n"
+     "one is given up before, stop all, with exit code 1"},
+    {"abort-on-failure", 0, NULL, TD_CLI_UP, td_set_abort,
+     "stop all when one is given up; default: the others\ngo on"},
+    {"check", 0, NULL, TD_CLI_UP, td_set_check,
+     "only say whether the file is right, and the order"},
+    {"state", 0, "DIR", TD_CLI_UP | ASK, td_set_state,
+     "of lock, socket and log; default .tidings/FILE\nbeside FILE"},
+    {"json", 'j', NULL, TD_CLI_STATUS, td_set_json,
+     "print it as one JSON object"},
+    {"url", 'u', "URL", TD_CLI_UP, td_set_url,
+     "the bus, TIDINGS_URL for all; default: what the file\n"
+     "says, else TIDINGS_URL of the environment, else\n" TIDINGS_DEFAULT_URL},
 
     {"group", 'g', "NAME", SUB | BENCH, td_set_group,
      "share the events: each goes to one subscriber of\nthe group"},

@@ -243,3 +243,32 @@ const char *td_set_duration(struct td_settings *settings, const char *value)
 {
     return td_read_seconds(&settings->bench.duration_s, value);
 }
+
+/* ---- of services as processes ---- */
+
+const char *td_set_state(struct td_settings *settings, const char *value)
+{
+    settings->up.state = value;
+    return *value ? NULL : "a folder";
+}
+
+const char *td_set_check(struct td_settings *settings, const char *value)
+{
+    (void)value;
+    settings->up.check = true;
+    return NULL;
+}
+
+const char *td_set_detach(struct td_settings *settings, const char *value)
+{
+    (void)value;
+    settings->up.detach = true;
+    return NULL;
+}
+
+const char *td_set_abort(struct td_settings *settings, const char *value)
+{
+    (void)value;
+    settings->up.abort_on_failure = true;
+    return NULL;
+}

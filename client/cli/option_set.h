@@ -37,6 +37,12 @@ const char *td_set_rounds(struct td_settings *settings, const char *value);
 const char *td_set_size(struct td_settings *settings, const char *value);
 const char *td_set_duration(struct td_settings *settings, const char *value);
 
+/* option_set.c: of services as processes */
+const char *td_set_state(struct td_settings *settings, const char *value);
+const char *td_set_check(struct td_settings *settings, const char *value);
+const char *td_set_detach(struct td_settings *settings, const char *value);
+const char *td_set_abort(struct td_settings *settings, const char *value);
+
 /* option_set_durable.c: of the commands about streams */
 const char *td_set_durable(struct td_settings *settings, const char *value);
 const char *td_set_patterns(struct td_settings *settings, const char *value);

@@ -73,7 +73,8 @@ class CommandLine(unittest.TestCase):
             self.assertRegex(row[10:11] + row[24:26], r"^  [a-z]$", row)
 
     def test_help_documents_exit_codes_and_fits_80_columns(self):
-        for args in [[]] + [[name] for name in COMMANDS]:
+        for args in [[]] + [[name] for name in
+                            COMMANDS + ["up", "status", "down"]]:
             text = self.check(DONE, *args, "--help").out
             self.assertRegex(text, r"(?m)^  3  no broker$")
             for line in text.splitlines():

@@ -11,7 +11,7 @@
  *         ready: service
  *         instances: 2
  *
- * README.md, "Services as one", names all of its keys. */
+ * README.md, "Running services", names all of its keys. */
 #ifndef TD_UP_FILE_H
 #define TD_UP_FILE_H
 
