@@ -52,6 +52,9 @@ enum tidings_level td_level_of(const struct td_bus *b,
 /* Whether an event may be packed under that number, 0: the next; the detail
  * says why not. With the packer's lock. */
 tidings_err td_may_pack(const struct td_bus *b, uint64_t sequence);
+/* As tidings_publish(), but without waiting for room. */
+tidings_err td_publish_now(tidings_bus *bus, const char *type, const void *data,
+                           size_t len);
 /* There was no room, or the bus is being closed: the code, and the detail. */
 tidings_err td_is_full(struct td_bus *b);
 

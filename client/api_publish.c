@@ -76,8 +76,9 @@ tidings_err td_is_full(struct td_bus *b)
                    b->url, up ? "" : ": ", up ? "" : b->client.last_text);
 }
 
-/* There was no room: waits for it. */
-static tidings_err pack_when_room(tidings_bus *bus, struct td_packing *event)
+/* There was no room: waits for it, if that may be. */
+static tidings_err pack_when_room(tidings_bus *bus, struct td_packing *event,
+                                  bool may_wait)
 {
     tidings_err err = TIDINGS_OK;
     struct td_bus *b = td_enter(bus, &err);
@@ -87,7 +88,7 @@ static tidings_err pack_when_room(tidings_bus *bus, struct td_packing *event)
         return err;
     deadline = td_now_ms() + b->publish_timeout_ms;
     err = pack_again(b, event);
-    while (err == TIDINGS_EFULL && td_bus_wait_room(b, deadline))
+    while (err == TIDINGS_EFULL && may_wait && td_bus_wait_room(b, deadline))
         err = pack_again(b, event);
     td_client_pump(&b->client);
     td_bus_touched(b);
@@ -127,7 +128,8 @@ static struct td_bus *enter_packer(tidings_bus *bus, tidings_err *err)
 /* Ends a publish: leaves the packer's lock, and does what could not be done
  * under it. */
 static tidings_err finish(tidings_bus *bus, struct td_bus *b,
-                          struct td_packing *event, tidings_err err)
+                          struct td_packing *event, tidings_err err,
+                          bool may_wait)
 {
     enum td_pump when = err ? TD_PUMP_NOT : td_client_wants_pump(&b->client);
 
@@ -135,12 +137,12 @@ static tidings_err finish(tidings_bus *bus, struct td_bus *b,
     if (when != TD_PUMP_NOT)
         pump(bus, when);
     else if (err == TIDINGS_EFULL)
-        err = pack_when_room(bus, event);
+        err = pack_when_room(bus, event, may_wait);
     return err;
 }
 
-tidings_err tidings_publish(tidings_bus *bus, const char *type,
-                            const void *data, size_t len)
+static tidings_err publish(tidings_bus *bus, const char *type, const void *data,
+                           size_t len, bool may_wait)
 {
     struct td_packing event = {
         .type = {type, type ? strlen(type) : 0}, .data = data, .len = len};
@@ -159,7 +161,19 @@ tidings_err tidings_publish(tidings_bus *bus, const char *type,
         if (bad) /* the packer has no words for it, and full comes first */
             err = bad;
     }
-    return finish(bus, b, &event, err);
+    return finish(bus, b, &event, err, may_wait);
+}
+
+tidings_err tidings_publish(tidings_bus *bus, const char *type,
+                            const void *data, size_t len)
+{
+    return publish(bus, type, data, len, true);
+}
+
+tidings_err td_publish_now(tidings_bus *bus, const char *type, const void *data,
+                           size_t len)
+{
+    return publish(bus, type, data, len, false);
 }
 
 enum tidings_level td_level_of(const struct td_bus *b,
@@ -240,7 +254,7 @@ tidings_err tidings_publish_with(tidings_bus *bus,
         err = td_fail(TIDINGS_EINVAL, "sequence is of a bus with a producer");
     } else if (b) {
         packing.level = td_level_of(b, &packing);
-        err = finish(bus, b, &packing, pack(b, &packing));
+        err = finish(bus, b, &packing, pack(b, &packing), true);
     }
     td_buf_fini(&attrs);
     return err;

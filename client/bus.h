@@ -104,6 +104,7 @@ void td_bus_free(struct td_bus *b);
 /* clock.c: the only clocks of the client */
 int64_t td_now_ms(void);
 int64_t td_now_us(void); /* monotonic */
+void td_sleep_until_us(int64_t at_us); /* on that clock */
 int64_t td_unix_us(void);
 int64_t td_unix_coarse_us(void); /* a tick late at most, and cheap */
 

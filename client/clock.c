@@ -1,6 +1,7 @@
 /* The clocks of the client, and its threads. */
 #include "client/bus.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <time.h>
 
@@ -34,6 +35,15 @@ int64_t td_unix_coarse_us(void)
 #else
     return clock_us(CLOCK_REALTIME);
 #endif
+}
+
+void td_sleep_until_us(int64_t at_us)
+{
+    const struct timespec at = {.tv_sec = at_us / 1000000,
+                                .tv_nsec = at_us % 1000000 * 1000};
+
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) == EINTR)
+        ;
 }
 
 bool td_thread_start(pthread_t *out, void *(*run)(void *), void *arg)

@@ -5,9 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#define DETAIL_BYTES 512
-
-static _Thread_local char detail[DETAIL_BYTES];
+static _Thread_local char detail[TD_DETAIL_BYTES];
 
 const char *tidings_detail(void)
 {

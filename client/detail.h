@@ -8,7 +8,10 @@
 tidings_err td_fail(tidings_err err, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* The thread's text: for whoever empties it often. */
+#define TD_DETAIL_BYTES 512
+
+/* The thread's text, TD_DETAIL_BYTES: for whoever empties it often, or keeps it
+ * for its caller. */
 char *td_detail_bytes(void);
 
 #endif

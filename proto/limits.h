@@ -225,6 +225,20 @@
 #define TD_BREAKER_COUNT_MAX 1000000u /* of failures, and of results */
 #define TD_BREAKER_PROBE_MS 30000u /* longer than most calls may take */
 
+#define TD_BREAKER_UNTOLD_MAX 16u /* changes that wait to be told */
+
+/* ---- bulkheads and retries, in one process ---- */
+#define TD_BULKHEAD_RUNNING 16u
+#define TD_BULKHEAD_WAITING 64u
+#define TD_BULKHEAD_MAX 65536u
+#define TD_TRIES 3u
+#define TD_TRIES_MAX 100u
+#define TD_TRY_BACKOFF_MS 100u
+#define TD_TRY_BACKOFF_MAX_MS 10000u
+#define TD_BUDGET_PERCENT 10u /* of what is tried is tried again … */
+#define TD_BUDGET_BURST 10u   /* … and so much at once */
+#define TD_BUDGET_BURST_MAX 10000u
+
 /* ---- balancing ---- */
 #define TD_COST_DECAY_US 10000000 /* a latency counts 1/e after so long, as in
                                      Finagle … */

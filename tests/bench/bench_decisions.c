@@ -13,6 +13,7 @@
 #include "proto/balance.h"
 #include "proto/breaker.h"
 #include "tests/bench/bench.h"
+#include "tidings/resilience.h"
 
 #define AT_ONCE    1000u
 #define MEASURE_NS 20000000 /* each */
@@ -103,6 +104,29 @@ static void measure_breaker(void)
     printf(" open=%" PRId64, measure(ask_in_vain, &b));
 }
 
+/* That of a program: with a lock and a clock. */
+static void call_through(void *arg)
+{
+    for (unsigned i = 0; i < AT_ONCE; i++) {
+        uint64_t ticket;
+
+        if (tidings_breaker_allow(arg, &ticket) == TIDINGS_OK)
+            tidings_breaker_done(arg, ticket,
+                                 i % 50 ? TIDINGS_OK : TIDINGS_ETIMEDOUT);
+        sink += ticket;
+    }
+}
+
+static void measure_program(void)
+{
+    tidings_breaker *b;
+
+    if (tidings_breaker_new(&b, NULL))
+        bench_die("no breaker");
+    printf(" program=%" PRId64, measure(call_through, b));
+    tidings_breaker_free(b);
+}
+
 /* ---- choosers ---- */
 
 static struct market *market_new(enum td_balance_policy policy, size_t n)
@@ -181,6 +205,7 @@ int main(int argc, char **argv)
     bench_args_parse(&args, 4, deadline);
     printf("result");
     measure_breaker();
+    measure_program();
     measure_choosers();
     printf(" version=%" PRId64 "\n", measure(share_out, versions));
     return sink == 0; /* never */

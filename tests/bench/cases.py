@@ -225,12 +225,13 @@ def decisions():
     choosers = [(name, count) for name in CHOOSERS for count in CANDIDATES]
     metrics = [metric("breaker", "breaker asked and told"),
                metric("open", "open breaker asked"),
+               metric("program", "breaker of a program"),
                *[metric(f"{name}_{count}", f"{name}, of {count:,}")
                  for name, count in choosers],
                metric("version", "version by weight")]
     return Case("decisions", "A decision", metrics, [
         System(TIDINGS, "ours", TIDINGS, scenarios.decisions),
-    ], [Goal("breaker", "under", 200),
+    ], [Goal("breaker", "under", 200), Goal("program", "under", 200),
         *[Goal(f"{name}_{count}", "under", 200) for name, count in choosers
           if count <= 64]], joined=True)
 

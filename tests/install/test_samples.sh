@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What hello prints, and what the kiosk's programs do when they are used wrongly.
+# What hello and breaker print, and what the kiosk's programs do when they are used wrongly.
 #
 #   test_samples.sh BIN
 set -euo pipefail
@@ -12,6 +12,14 @@ fail() {
 
 out=$("$bin/hello") || fail "hello: exit $?"
 [[ $out == "hello, user.created: John Doe" ]] || fail "hello printed: $out"
+
+out=$("$bin/breaker") || fail "breaker: exit $?"
+[[ $out == "payments: breaker is open
+order 1: payments do not answer (3 tries)
+order 2: circuit breaker is open; try again later
+payments: breaker is half_open
+payments: breaker is closed
+order 3: success after 4 calls" ]] || fail "breaker printed: $out"
 
 # wrong TEXT LINE: the line is refused with this text and the program says so
 # at its end, but goes on: the user after it is created.

@@ -6,6 +6,7 @@
 
 #include "client/bus.h"
 #include "client/deadline.h"
+#include "tidings/tidings.h"
 
 static int64_t now_us;
 
@@ -84,6 +85,64 @@ static void test_deadline_is_of_one_thread(void **state)
     assert_true(seen == TD_NO_DEADLINE);
 }
 
+/* ---- the public calls ---- */
+
+static tidings_err look_left(void *arg)
+{
+    *(int *)arg = tidings_deadline_left_ms();
+    return TIDINGS_EIO;
+}
+
+static void test_deadline_is_around_work_and_no_longer(void **state)
+{
+    int left_ms = -1;
+    (void)state;
+
+    now_us = 7000000;
+    assert_int_equal(tidings_deadline_left_ms(), TIDINGS_TIMEOUT_MAX_MS);
+    assert_err(tidings_with_deadline(1500, look_left, &left_ms), TIDINGS_EIO);
+    assert_int_equal(left_ms, 1500);
+    assert_int_equal(tidings_deadline_left_ms(), TIDINGS_TIMEOUT_MAX_MS);
+    assert_err(tidings_with_deadline(86400000, look_left, &left_ms),
+               TIDINGS_EIO);
+    assert_int_equal(left_ms, 86400000);
+}
+
+static tidings_err nest(void *arg)
+{
+    tidings_err err;
+
+    now_us += 400000;
+    err = tidings_with_deadline(5000, look_left, arg);
+    if (err != TIDINGS_EIO || *(int *)arg != 600)
+        return TIDINGS_EPROTO;
+    now_us += 600000;
+    *(int *)arg = -1;
+    return tidings_with_deadline(5000, look_left, arg);
+}
+
+static void test_deadline_that_has_passed_lets_no_work_begin(void **state)
+{
+    int left_ms = 0;
+    (void)state;
+
+    assert_err(tidings_with_deadline(1000, nest, &left_ms), TIDINGS_ETIMEDOUT);
+    assert_string_equal(tidings_detail(), "the thread's deadline has passed");
+    assert_int_equal(left_ms, -1);
+}
+
+static void test_deadline_refuses_what_is_out_of_bounds(void **state)
+{
+    int left_ms = -1;
+    (void)state;
+
+    assert_err(tidings_with_deadline(0, look_left, &left_ms), TIDINGS_EINVAL);
+    assert_err(tidings_with_deadline(86400001, look_left, &left_ms),
+               TIDINGS_EINVAL);
+    assert_err(tidings_with_deadline(1, NULL, NULL), TIDINGS_EINVAL);
+    assert_int_equal(left_ms, -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -91,6 +150,9 @@ int main(void)
         cmocka_unit_test(test_deadline_runs_out),
         cmocka_unit_test(test_deadline_inside_another_comes_sooner_never_later),
         cmocka_unit_test(test_deadline_is_of_one_thread),
+        cmocka_unit_test(test_deadline_is_around_work_and_no_longer),
+        cmocka_unit_test(test_deadline_that_has_passed_lets_no_work_begin),
+        cmocka_unit_test(test_deadline_refuses_what_is_out_of_bounds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -167,6 +167,7 @@ static const struct {
     {"#", TD_SERVICE_ROWS_MAX},
     {"#", TD_SERVICE_DETAILS_MAX},
     {"# s", TD_COST_DECAY_US / 1000000},
+    {"#", TD_BREAKER_COUNT_MAX},
     {"#", TD_BREAKER_FAILURES},
     {"#", TD_BREAKER_WINDOW_MS},
     {"#", TD_BREAKER_WINDOW_MIN},

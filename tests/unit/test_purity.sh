@@ -8,8 +8,8 @@
 # proto/plural.h, words alone, and proto/yaml.h, files of settings);
 # client -> proto and broker/embed.h;
 # broker -> engine -> proto, and the store's face; proto -> nothing of ours.
-# Pure: proto, broker/engine, the client's session, seen, wheel, publisher, packer
-# and outgoing. They include no header that reaches for the world, and their OBJECTs
+# Pure: proto, broker/engine, the client's session, seen, wheel, publisher, packer,
+# outgoing and gate. They include no header that reaches for the world, and their OBJECTs
 # need no symbol beside memory, strings, msgpack-c and one another.
 set -euo pipefail
 cd "$1"
@@ -100,7 +100,8 @@ mapfile -t pure < <(
     printf '%s\n' "${proto[@]}" "${engine[@]}" |
         grep -vE '^proto/(zmq_body|yaml)\.'
     ls client/session*.[ch] client/seen.[ch] client/wheel.[ch] client/publisher.[ch] \
-        client/packer.[ch] client/settle*.[ch] client/outgoing.[ch]
+        client/packer.[ch] client/settle*.[ch] client/outgoing.[ch] \
+        client/gate.[ch]
 )
 headers='assert|inttypes|limits|stdalign|stdarg|stdatomic|stdbool|stddef'
 headers+='|stdint|stdio|stdlib|stdnoreturn|string|msgpack|uthash|utlist|xxhash'
@@ -123,7 +124,8 @@ for object in "$@"; do
     *client.dir/session*.c.o | *client.dir/seen.c.o | \
         *client.dir/wheel.c.o | \
         *client.dir/publisher.c.o | *client.dir/packer.c.o | \
-        *client.dir/outgoing.c.o | *client.dir/settle*.c.o)
+        *client.dir/outgoing.c.o | *client.dir/settle*.c.o | \
+        *client.dir/gate.c.o)
         objects+=("$object") ;;
     *client.dir/*) ;;
     *) objects+=("$object") ;;

@@ -34,6 +34,7 @@
 #ifndef TIDINGS_SERVICE_H
 #define TIDINGS_SERVICE_H
 
+#include "tidings/resilience.h"
 #include "tidings/tidings.h"
 
 #ifdef __cplusplus
@@ -322,17 +323,6 @@ struct tidings_endpoint {
     unsigned
         max_in_flight; /* of this instance, 1..65536; default 4096. More are
                                refused, or go to others */
-};
-
-/** Bounds of a circuit breaker: PROTOCOL.md 11.4. 0: the default; -1: off, of
- *  failures and rate_percent. */
-struct tidings_breaker_bounds {
-    int failures;        /* in a row; default 5 */
-    int rate_percent;    /* of results that failed; default 50 … */
-    int window_ms;       /* … in the last so many; default 10000 … */
-    int window_min;      /* … if there were as many; default 20 */
-    int recovery_ms;     /* until it is tried again; default 5000 */
-    int recovery_max_ms; /* doubled up to this; default 60000 */
 };
 
 /** Settings of tidings_serve(). What is 0 has the default. */

@@ -718,5 +718,6 @@ TIDINGS_API void tidings_free(void *memory);
 #endif
 
 #include "tidings/durable.h"
+#include "tidings/resilience.h"
 #include "tidings/service.h"
 #endif
