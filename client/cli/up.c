@@ -141,6 +141,15 @@ static const char *url_of(const struct td_settings *settings,
     return file->spec.bus;
 }
 
+/* One that other processes can open, too. */
+static int check_url(const char *url)
+{
+    if (strncmp(url, "tcp://", 6) == 0 || strncmp(url, "ipc:///", 7) == 0)
+        return TD_EXIT_DONE;
+    td_complain("%s: the bus wants tcp://HOST:PORT or ipc:///PATH", url);
+    return TD_EXIT_USAGE;
+}
+
 static int run(const struct td_settings *settings,
                const struct td_up_file *file, const char *name)
 {
@@ -153,8 +162,11 @@ static int run(const struct td_settings *settings,
         .abort_on_failure = settings->up.abort_on_failure,
         .front = -1,
     };
-    int code = td_up_state_take(&state, settings, name);
+    int code = check_url(job.url);
 
+    if (code != TD_EXIT_DONE)
+        return code;
+    code = td_up_state_take(&state, settings, name);
     if (code == TD_EXIT_DONE)
         code =
             settings->up.detach ? detach(&job) : td_up_guard(td_up_loop, &job);

@@ -4,12 +4,15 @@
 
     TIDINGS_BIN=build/bin tests/system/test_cli_down.py [-v] [Signals.test_name]
 """
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
 import socket
 import sys
+import termios
 
 import cli
 from cli import DONE, FAILED, USAGE
@@ -59,6 +62,46 @@ class Signals(Up):
         self.assertEqual(up.ended(), DONE)
         self.assertIn("a * killing it", up.all["out"])
         self.assertEqual(self.marked(), [])
+
+    def test_ctrl_c_on_a_terminal_comes_once(self):
+        """To the whole foreground there: services and those who run them are
+        not of it."""
+        self.write("name: a, command: %s" % shell(
+            "trap '' INT; trap 'sleep 0.1; echo done; exit 0' TERM; echo up; "
+            "while :; do sleep 0.02; done"))
+        try:
+            leader, follower = pty.openpty()
+        except OSError as error:
+            self.skipTest("needs a pseudo terminal: %s" % error)
+        up = self.up(stdin=follower, stdout=follower, stderr=follower,
+                     start_new_session=True, preexec_fn=lambda: fcntl.ioctl(
+                         0, termios.TIOCSCTTY, 0))
+        os.close(follower)
+        with os.fdopen(leader, "r+b", buffering=0) as terminal:
+            said = b""
+            while b"| up" not in said.replace(b"|\x1b[0m", b"|"):
+                said += terminal.read(4096)
+            terminal.write(b"\x03")
+            try:
+                while True:
+                    said += terminal.read(4096)
+            except OSError: # the end of a terminal
+                pass
+        self.assertEqual(up.ended(), DONE)
+        self.assertIn(b"stopped: exited with 0", said)
+        self.assertEqual(self.marked(), [])
+
+    def test_other_signals_may_come_twice(self):
+        self.write("name: a, command: %s" % shell(
+            "trap 'echo term; sleep 0.2; echo done; exit 0' TERM; echo up; "
+            "while :; do sleep 0.02; done"))
+        up = self.up()
+        up.until("a | up")
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            up.signal(number)
+            up.until("a | term" if number == signal.SIGTERM else "a | done")
+        self.assertEqual(up.ended(), DONE)
+        self.assertIn("a * stopped: exited with 0", up.all["out"])
 
     def test_the_signal_may_be_another(self):
         self.write("name: a, stop: {signal: INT}, command: %s" % shell(

@@ -63,15 +63,25 @@ static void put_pair(struct variables *v, const char *name, const char *value)
     put(v, text);
 }
 
+const char *td_child_mark(char out[TD_CHILD_MARK_BYTES], const char *label)
+{
+    snprintf(out, TD_CHILD_MARK_BYTES, TD_CHILD_MARK "=%d/%s", (int)getpid(),
+             label);
+    return out;
+}
+
 static void make_variables(struct variables *v,
                            const struct td_up_service *service, const char *url,
                            const char *label)
 {
+    char mark[TD_CHILD_MARK_BYTES];
+
     *v = (struct variables){0};
     for (char **at = environ; *at; at++)
         put(v, strdup(*at));
+    put(v, strdup(td_child_mark(mark, label)));
     put_pair(v, "TIDINGS_URL", url);
-    put_pair(v, TD_CHILD_MARK, label);
+    put_pair(v, TD_CHILD_NAME, label);
     for (size_t i = 0; i < service->environment_len; i++)
         put_pair(v, service->environment[i].name,
                  service->environment[i].value);

@@ -14,15 +14,22 @@ struct td_child {
     int err;
 };
 
-/* TIDINGS_UP: by it the processes of an instance are told apart from others,
- * whatever has become of their parents. */
-#define TD_CHILD_MARK "TIDINGS_UP"
+/* In the environment: its name and instance, for itself; and what tells all that
+ * it starts apart from others, whatever becomes of their parents: this process
+ * and the same. */
+#define TD_CHILD_NAME "TIDINGS_UP"
+#define TD_CHILD_MARK "TIDINGS_UP_MARK"
+
+#define TD_CHILD_MARK_BYTES (sizeof(TD_CHILD_MARK) + TD_UP_NAME_MAX + 32)
+
+/** "TIDINGS_UP_MARK=4711/inventory.2". @return out */
+const char *td_child_mark(char out[TD_CHILD_MARK_BYTES], const char *label);
 
 /**
  * Start it. Dies with the thread that called this.
  *
  * @param url    TIDINGS_URL in its environment, unless the service has one.
- * @param label  TD_CHILD_MARK in its environment.
+ * @param label  "inventory.2"
  * @return 0, or why it cannot be run, an errno.
  */
 int td_child_spawn(struct td_child *out, const struct td_up_service *service,

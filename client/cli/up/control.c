@@ -75,8 +75,7 @@ static void answer_down(struct td_up_asking *a, struct td_up_run *run)
     td_up_log_follow(&run->log, a->fd);
     a->fd = -1;
     end(a);
-    if (!run->plan.stopping) /* once more is no reason to kill */
-        td_up_run_stop(run);
+    td_plan_stop(&run->plan);
 }
 
 static void answer(struct td_up_control *c, struct td_up_asking *a,

@@ -25,6 +25,7 @@ struct loop {
     struct td_up_control control;
     int signals;
     int front; /* -1: not, or not any more */
+    unsigned interrupts;
 };
 
 static int64_t now_of(void)
@@ -34,13 +35,17 @@ static int64_t now_of(void)
 
 /* ---- what comes ---- */
 
+/* Only a second Ctrl-C kills: others may come twice of themselves, SIGHUP from
+ * the shell and from the terminal, SIGTERM from who stops a whole group. */
 static void on_signals(struct loop *l)
 {
     struct signalfd_siginfo info;
 
     while (read(l->signals, &info, sizeof(info)) == sizeof(info)) {
         if (info.ssi_signo != SIGCHLD)
-            td_up_run_stop(l->run);
+            td_plan_stop(&l->run->plan);
+        if (info.ssi_signo == SIGINT && l->interrupts++ > 0)
+            td_plan_kill(&l->run->plan);
     }
     td_up_run_reap(l->run, now_of());
 }
@@ -51,7 +56,7 @@ static void on_front_gone(struct loop *l)
     close(l->front);
     l->front = -1;
     td_up_run_tell(l->run, NULL, "nobody waits for it any more");
-    td_up_run_stop(l->run);
+    td_plan_stop(&l->run->plan);
 }
 
 static size_t fill(struct loop *l, struct pollfd *polls)
@@ -150,9 +155,7 @@ static bool open_all(struct loop *l)
 /* A terminal hung up, or what the front waits for never comes. */
 static bool has_reason_to_stop(const struct loop *l)
 {
-    return !l->run->plan.stopping &&
-           (l->run->log.gone ||
-            (l->front >= 0 && td_plan_failed(&l->run->plan)));
+    return l->run->log.gone || (l->front >= 0 && td_plan_failed(&l->run->plan));
 }
 
 static void run_all(struct loop *l)
@@ -165,7 +168,7 @@ static void run_all(struct loop *l)
         td_up_run_step(l->run, now_of());
         leave_front(l);
         if (has_reason_to_stop(l))
-            td_up_run_stop(l->run);
+            td_plan_stop(&l->run->plan);
     }
     td_up_run_tell(l->run, NULL,
                    td_plan_failed(&l->run->plan) ? "all ended; not all well"

@@ -85,6 +85,8 @@ static bool is_alive(const struct td_plan *p, uint32_t service)
 static void find_used(const struct td_plan *p, bool used[TD_UP_SERVICES_MAX])
 {
     memset(used, 0, TD_UP_SERVICES_MAX * sizeof(*used));
+    if (!p->stopping)
+        return; /* nobody asks */
     for (uint32_t at = p->spec->len; at-- > 0;) {
         uint32_t s = p->spec->order[at];
         const struct td_up_service *service = &p->spec->services[s];
@@ -363,10 +365,13 @@ void td_plan_kill(struct td_plan *p)
 bool td_plan_over(const struct td_plan *p)
 {
     for (uint32_t i = 0; i < p->len; i++) {
-        const struct td_plan_instance *one = &p->instances[i];
-
-        if (td_plan_alive(one) || one->state == TD_PLAN_BACKOFF ||
-            (one->state == TD_PLAN_WAITING && !td_plan_blocked_by(p, i)))
+        if (td_plan_alive(&p->instances[i]) ||
+            p->instances[i].state == TD_PLAN_BACKOFF)
+            return false;
+    }
+    for (uint32_t i = 0; i < p->len; i++) {
+        if (p->instances[i].state == TD_PLAN_WAITING &&
+            !td_plan_blocked_by(p, i))
             return false;
     }
     return true;

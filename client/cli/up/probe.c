@@ -23,6 +23,7 @@ void td_probes_fini(struct td_probes *p)
 {
     for (size_t i = 0; i < TD_UP_SERVICES_MAX && p->list[i].url; i++)
         close_probe(&p->list[i]);
+    p->why[0] = '\0';
 }
 
 /* There are no more URLs than services. */
@@ -44,15 +45,17 @@ bool td_probe_bus(struct td_probes *p, const char *url, int64_t now_ms)
 
     if (probe->bus && tidings_wait(probe->bus, 0) == TIDINGS_OK)
         return true;
-    snprintf(p->why, sizeof(p->why), "%s", tidings_detail());
+    if (probe->bus)
+        snprintf(p->why, sizeof(p->why), "%s", tidings_detail());
     if (probe->bus && now_ms - probe->opened_ms < ANEW_MS)
         return false;
     tidings_close(probe->bus);
-    probe->bus = NULL;
     probe->opened_ms = now_ms;
     if (tidings_open(&probe->bus, url, &options) != TIDINGS_OK) {
-        snprintf(p->why, sizeof(p->why), "%s: %s", url, tidings_detail());
         probe->bus = NULL;
+        snprintf(p->why, sizeof(p->why), "%s: %s", url, tidings_detail());
+    } else if (!*p->why) {
+        snprintf(p->why, sizeof(p->why), "no broker has answered at %s", url);
     }
     return false;
 }

@@ -175,14 +175,6 @@ static void kill_one(struct td_up_run *r, uint32_t instance)
     td_child_signal(p->pid, SIGKILL);
 }
 
-void td_up_run_stop(struct td_up_run *r)
-{
-    if (r->plan.stopping)
-        td_plan_kill(&r->plan);
-    else
-        td_plan_stop(&r->plan);
-}
-
 /* ---- the end of a process ---- */
 
 static void say_verdict(struct td_up_run *r, uint32_t instance,

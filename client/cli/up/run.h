@@ -62,9 +62,6 @@ int64_t td_up_run_due(const struct td_up_run *r);
 /** Processes have ended: reap them. */
 void td_up_run_reap(struct td_up_run *r, int64_t now_ms);
 
-/** Stop all, in order; asked again: kill them. */
-void td_up_run_stop(struct td_up_run *r);
-
 /** Descriptors to poll: room for two of each process. @return how many */
 size_t td_up_run_polls(const struct td_up_run *r, struct pollfd *out);
 /** One of them is readable. */

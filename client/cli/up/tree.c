@@ -14,47 +14,27 @@
 
 #define DEPTH_MAX  64 /* parents of parents */
 #define ROUNDS_MAX 16 /* against one that forks faster than it is killed */
-
-/* Its mark is among the first that execve() was given; a process with more
- * than this before it is still killed at the end, with all others. */
-#define ENVIRONMENT_BYTES (128 * 1024)
+#define ROUND_US   1000
 
 bool td_tree_adopt(void)
 {
     return prctl(PR_SET_CHILD_SUBREAPER, 1) == 0;
 }
 
-/* A file of /proc/PID, with a NUL. @return its bytes; -1: there is none */
-static ssize_t read_of(char *out, size_t size, pid_t pid, const char *name)
-{
-    char path[64];
-    size_t len = 0;
-    ssize_t n = 1;
-    int fd;
-
-    snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, name);
-    fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return -1;
-    while (n > 0 && len < size - 1) {
-        n = read(fd, out + len, size - 1 - len);
-        len += n > 0 ? (size_t)n : 0;
-    }
-    close(fd);
-    out[len] = '\0';
-    return (ssize_t)len;
-}
-
 /* 0: there is no such process, or it is dead and not reaped. */
 static pid_t parent_of(pid_t pid)
 {
-    char text[512];
+    char path[64], text[512] = "";
     const char *at; /* behind the name, which may have any characters */
     char state;
-    int parent;
+    int parent, fd;
 
-    if (read_of(text, sizeof(text), pid, "stat") < 0)
-        return 0;
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || read(fd, text, sizeof(text) - 1) < 0)
+        text[0] = '\0';
+    if (fd >= 0)
+        close(fd);
     at = strrchr(text, ')');
     if (!at || sscanf(at, ") %c %d", &state, &parent) != 2 || state == 'Z' ||
         state == 'X')
@@ -72,41 +52,106 @@ bool td_tree_is_below(pid_t pid, pid_t above)
     return false;
 }
 
-static bool has_label(pid_t pid, const char *label)
+/* Anywhere in its environment: a shell hands it on in an order of its own. */
+static bool has_mark(pid_t pid, const char *mark)
 {
-    char *text = malloc(ENVIRONMENT_BYTES);
+    char path[64];
+    char *text = NULL;
+    size_t size = 0;
     bool found = false;
-    ssize_t len = 0;
+    FILE *file;
 
-    if (text)
-        len = read_of(text, ENVIRONMENT_BYTES, pid, "environ");
-    for (const char *at = text; len > 0 && at < text + len && !found;
-         at += strlen(at) + 1)
-        found = strncmp(at, TD_CHILD_MARK "=", sizeof(TD_CHILD_MARK)) == 0 &&
-                strcmp(at + sizeof(TD_CHILD_MARK), label) == 0;
+    snprintf(path, sizeof(path), "/proc/%d/environ", (int)pid);
+    file = fopen(path, "re");
+    while (file && !found && getdelim(&text, &size, '\0', file) > 0)
+        found = strcmp(text, mark) == 0;
+    if (file)
+        fclose(file);
     free(text);
     return found;
 }
 
-static unsigned kill_round(const char *label)
-{
-    DIR *all = opendir("/proc");
-    const struct dirent *entry;
-    pid_t self = getpid();
-    unsigned killed = 0;
+/* ---- all processes ---- */
 
-    while (all && (entry = readdir(all))) {
+struct one {
+    pid_t pid;
+    pid_t parent;
+};
+
+struct all {
+    struct one *list;
+    size_t len;
+    size_t cap;
+};
+
+/* Without memory some are left out: they are found in a later round. */
+static void add(struct all *all, pid_t pid, pid_t parent)
+{
+    if (all->len == all->cap) {
+        size_t cap = all->cap ? 2 * all->cap : 256;
+        struct one *list = realloc(all->list, cap * sizeof(*list));
+
+        if (!list)
+            return;
+        all->list = list;
+        all->cap = cap;
+    }
+    all->list[all->len++] = (struct one){.pid = pid, .parent = parent};
+}
+
+static void read_processes(struct all *all)
+{
+    DIR *folder = opendir("/proc");
+    const struct dirent *entry;
+
+    while (folder && (entry = readdir(folder))) {
         pid_t pid = isdigit((unsigned char)entry->d_name[0])
                         ? (pid_t)atoi(entry->d_name)
                         : 0;
+        pid_t parent = pid > 1 ? parent_of(pid) : 0;
 
-        if (pid > 1 && pid != self && parent_of(pid) != 0 &&
-            td_tree_is_below(pid, self) && (!label || has_label(pid, label)) &&
-            kill(pid, SIGKILL) == 0)
+        if (parent)
+            add(all, pid, parent);
+    }
+    if (folder)
+        closedir(folder);
+}
+
+static pid_t parent_in(const struct all *all, pid_t pid)
+{
+    for (size_t i = 0; i < all->len; i++) {
+        if (all->list[i].pid == pid)
+            return all->list[i].parent;
+    }
+    return 0;
+}
+
+static bool is_ours(const struct all *all, const struct one *one, pid_t self)
+{
+    pid_t at = one->parent;
+
+    for (int depth = 0; at > 1 && depth < DEPTH_MAX; depth++) {
+        if (at == self)
+            return true;
+        at = parent_in(all, at);
+    }
+    return false;
+}
+
+static unsigned kill_round(const char *mark)
+{
+    struct all all = {0};
+    pid_t self = getpid();
+    unsigned killed = 0;
+
+    read_processes(&all);
+    for (size_t i = 0; i < all.len; i++) {
+        if (is_ours(&all, &all.list[i], self) &&
+            (!mark || has_mark(all.list[i].pid, mark)) &&
+            kill(all.list[i].pid, SIGKILL) == 0)
             killed++;
     }
-    if (all)
-        closedir(all);
+    free(all.list);
     return killed;
 }
 
@@ -114,13 +159,14 @@ static unsigned kill_round(const char *label)
  * and one that finds nothing is the last. */
 unsigned td_tree_kill(const char *label)
 {
+    char mark[TD_CHILD_MARK_BYTES];
     unsigned killed = 0, found = 1;
 
     for (int round = 0; round < ROUNDS_MAX && found; round++) {
-        found = kill_round(label);
+        found = kill_round(label ? td_child_mark(mark, label) : NULL);
         killed += found;
         if (found)
-            usleep(1000);
+            usleep(ROUND_US);
     }
     return killed;
 }

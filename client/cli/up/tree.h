@@ -15,8 +15,8 @@ bool td_tree_is_below(pid_t pid, pid_t above);
 /**
  * Send SIGKILL to all below this process, and to what they start meanwhile.
  *
- * @param label  only to those with this TD_CHILD_MARK in their environment;
- *               NULL: to all.
+ * @param label  only to those with the mark of this instance (child.h); NULL:
+ *               to all.
  * @return how many there were.
  */
 unsigned td_tree_kill(const char *label);
