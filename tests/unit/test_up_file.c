@@ -308,6 +308,24 @@ static void test_file_that_cannot_be_read_is_told(void **state)
     td_up_file_fini(&f->file);
 }
 
+static void test_file_may_be_cut_anywhere(void **state)
+{
+    static const char whole[] =
+        "bus: ipc:///x\nservices:\n- name: a\n  command: [x, \"y\", 'z']\n"
+        "  environment: {A: \"b\"}\n  needs: [b]\n  restart: {max: 3}\n"
+        "- {name: b, command: 'c \"d e\"', stop: {signal: INT}}\n";
+    struct fixture *f = *state;
+    char text[sizeof(whole)];
+    unsigned taken = 0;
+
+    for (size_t len = 0; len < sizeof(whole); len++) {
+        snprintf(text, len + 1, "%s", whole);
+        taken += read_text(f, text);
+        td_up_file_fini(&f->file);
+    }
+    assert_true(taken >= 1);
+}
+
 /* ---- without memory ---- */
 
 static tidings_err read_whole(void *arg)
@@ -339,6 +357,7 @@ int main(void)
         READS(test_file_is_refused_with_line_and_reason),
         READS(test_file_is_refused_beyond_its_bounds),
         READS(test_file_that_cannot_be_read_is_told),
+        READS(test_file_may_be_cut_anywhere),
         READS(test_file_survives_each_allocation_that_fails),
     };
 
