@@ -9,7 +9,9 @@
  * api_fetch.c      fetching, where there is no handler
  * api_stream.c     streams, durable groups, and the broker's calls
  * api_loop.c       a loop of the caller's own
- * api_look.c       looking at it */
+ * api_look.c       looking at it
+ * api_request.c    requests, and waiting for their answers
+ * api_many.c       … of many */
 #ifndef TD_API_H
 #define TD_API_H
 
@@ -57,5 +59,15 @@ tidings_err td_publish_now(tidings_bus *bus, const char *type, const void *data,
                            size_t len);
 /* There was no room, or the bus is being closed: the code, and the detail. */
 tidings_err td_is_full(struct td_bus *b);
+
+/* api_request.c: why the session did not take a request, or nobody waits any
+ * more; the detail says it. */
+tidings_err td_not_asked(struct td_bus *b, tidings_err err);
+/* The detail of an answer that is none; returns its code. */
+tidings_err td_say_response(const struct td_bus *b,
+                            const struct tidings_reply *reply,
+                            const char *type);
+/* 1 to a day; 0: the default. */
+tidings_err td_check_request_timeout(int *timeout_ms);
 
 #endif

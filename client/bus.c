@@ -1,5 +1,6 @@
 #include "client/bus.h"
 
+#include "client/asked.h"
 #include "client/detail.h"
 #include "client/handle.h"
 #include "client/utf8.h"
@@ -199,6 +200,7 @@ tidings_err td_bus_new(struct td_bus **out, const char *url,
     b->backend = backend;
     td_notices_init(&b->notices);
     b->confirms_tail = &b->confirms;
+    b->replies_tail = &b->replies;
     init_conds(b);
     b->wake_fd = b->dispatch_fd = -1;
     err = take_options(b, options);
@@ -232,5 +234,6 @@ void td_bus_free(struct td_bus *b)
     td_client_close(&b->client);
     td_handle_free(b->handle);
     td_end_confirms(b);
+    td_end_replies(b);
     free_parts(b);
 }

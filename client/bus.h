@@ -25,6 +25,7 @@
 #include "client/sub.h"
 #include "tidings/tidings.h"
 
+struct td_asked;
 struct td_cursor;
 
 struct td_bus {
@@ -59,6 +60,7 @@ struct td_bus {
     int wake_fd;           /* ends a poll early */
     bool driving;          /* some thread polls or reads the link */
     bool polling;          /* … polls, without the lock … */
+    bool poked;            /* … and will not for long … */
     int64_t poll_until_ms; /* … until then */
     bool driver_waits;     /* … and waits for a change meanwhile */
     unsigned waiting;      /* threads that wait for changed */
@@ -81,6 +83,9 @@ struct td_bus {
     struct td_notices notices;
     struct td_confirmed *confirms; /* whose waiters are to be called */
     struct td_confirmed **confirms_tail;
+    struct td_asked *replies; /* whose on_reply is to be called */
+    struct td_asked **replies_tail;
+    struct td_message *taking; /* the message that the session looks at */
     uint64_t waiting_events;
     bool dispatching;
     pthread_t dispatcher;
@@ -129,6 +134,11 @@ bool td_bus_wait_broker(struct td_bus *b,
                         bool (*done)(struct td_bus *b, void *arg), void *arg,
                         int64_t deadline_ms);
 
+/* The same until there is an answer to this, which there is in time; false: the
+ * bus is being closed, or the deadline passed. */
+bool td_bus_wait_asked(struct td_bus *b, struct td_asked *a,
+                       int64_t deadline_ms);
+
 /* The bus is being closed: waits until no call waits any more. */
 void td_bus_leave(struct td_bus *b);
 
@@ -175,6 +185,8 @@ void td_give_back_lost(struct td_bus *b);
 /* Whether this thread is inside one of the bus's handlers, or on_status. */
 bool td_in_handler(const struct td_bus *b);
 bool td_is_dispatcher(const struct td_bus *b);
+/* Inside on_status, which must not wait. */
+bool td_is_teller(const struct td_bus *b);
 
 /* dispatch.c */
 /* Adds a notice; what is taken off for it is freed. */

@@ -1,5 +1,6 @@
 /* Handing events to handlers: one message at a time, event by event, without
  * the lock; credit goes back when the handlers are done. */
+#include "client/asked.h"
 #include "client/bus.h"
 #include "client/here.h"
 #include "client/view.h"
@@ -46,7 +47,8 @@ void td_cursor_free(struct td_cursor *cursor)
 
 bool td_has_notices(const struct td_bus *b)
 {
-    return td_notices_any(&b->notices) || b->cursor->notice || b->confirms;
+    return td_notices_any(&b->notices) || b->cursor->notice || b->confirms ||
+           b->replies;
 }
 
 void td_notice_free(struct td_notice *n)
@@ -395,9 +397,13 @@ size_t td_dispatch(struct td_bus *b, size_t max)
 
         if (td_call_confirms(b))
             continue;
+        n += td_call_replies(b, max - n);
+        if (n == max)
+            break;
         next =
             b->cursor->notice ? b->cursor->notice : td_notices_pop(&b->notices);
-
+        if (!next)
+            continue;
         if (next->what == TD_NOTICE_EVENTS)
             n += deliver(b, next, max - n);
         else if (next->what == TD_NOTICE_GAP)

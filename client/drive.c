@@ -1,4 +1,5 @@
 /* Who drives, who waits, and who wakes whom; the I/O thread and the keeper. */
+#include "client/asked.h"
 #include "client/bus.h"
 #include "client/detail.h"
 
@@ -16,7 +17,10 @@ static void poke(struct td_bus *b)
 {
     const uint64_t one = 1;
 
-    if (b->polling && write(b->wake_fd, &one, sizeof(one)) < 0)
+    if (!b->polling || b->poked)
+        return;
+    b->poked = true;
+    if (write(b->wake_fd, &one, sizeof(one)) < 0)
         return; /* the counter is full: it wakes all the same */
 }
 
@@ -121,7 +125,7 @@ static void poll_link(struct td_bus *b, int64_t deadline_ms)
     pthread_mutex_unlock(b->lock);
     poll(fds, (nfds_t)n + 1, (int)left); /* EINTR: look, and poll again */
     pthread_mutex_lock(b->lock);
-    b->polling = false;
+    b->polling = b->poked = false;
     if ((fds[n].revents & POLLIN) &&
         read(b->wake_fd, &count, sizeof(count)) < 0)
         return; /* somebody else's read came first: it was for this */
@@ -208,6 +212,41 @@ bool td_bus_wait_broker(struct td_bus *b,
 
     td_bus_wait(b, is_answered, &asked, deadline_ms);
     return asked.is_done;
+}
+
+static bool is_told(struct td_bus *b, struct td_asked *a)
+{
+    int64_t now_ms;
+
+    if (a->done || a->heard || a->deaf)
+        return true;
+    now_ms = td_now_ms();
+    if (now_ms >= a->request.due_ms) {
+        td_client_request_due(&b->client, &a->request, now_ms);
+        td_client_send_requests(&b->client, now_ms);
+    }
+    return a->done;
+}
+
+bool td_bus_wait_asked(struct td_bus *b, struct td_asked *a,
+                       int64_t deadline_ms)
+{
+    unsigned unused = 0;
+    bool ok;
+
+    b->users++;
+    for (;;) {
+        ok = is_told(b, a);
+        td_bus_touched(b);
+        if (ok || b->closing || td_now_ms() >= deadline_ms)
+            break;
+        wait_or_drive(b, &a->told, &unused,
+                      earlier(deadline_ms, a->request.due_ms));
+    }
+    b->users--;
+    if (b->closing)
+        td_bus_changed(b);
+    return ok;
 }
 
 bool td_bus_wait_room(struct td_bus *b, int64_t deadline_ms)
@@ -300,6 +339,8 @@ static void *keeper_main(void *arg)
         next = earlier(next, td_tell_late(b));
         if (is_neglected(b))
             drive(b, td_now_ms());
+        if (b->client.requests.unsent && !b->driving)
+            td_client_send_requests(&b->client, td_now_ms());
         next = earlier(next, td_tell_progress(b));
         b->keeper_ms = earlier(next, b->keeper_ms);
         if (!b->stop)

@@ -1,5 +1,6 @@
 /* Between the session and the rest of the bus: the session's port, and the
  * messages of the link. All of it with the lock. */
+#include "client/asked.h"
 #include "client/bus.h"
 #include "client/here.h"
 #include "client/pull.h"
@@ -178,6 +179,7 @@ struct td_client_port td_bus_port(struct td_bus *b)
                                    .gap = port_gap,
                                    .lost = port_lost,
                                    .confirmed = port_confirmed,
+                                   .answered = td_bus_answered,
                                    .status = port_status};
 }
 
@@ -269,7 +271,9 @@ void td_bus_take(struct td_bus *b, struct td_message *m, int64_t now_ms)
     struct td_deliveries all;
     struct td_delivery d;
 
+    b->taking = m;
     td_client_message(&b->client, m->control, m->len, m->body, now_ms, &all);
+    b->taking = NULL;
     td_bus_look_settling(b, pong, incarnation);
     if (b->lost)
         td_give_back_lost(b);

@@ -68,6 +68,7 @@ struct td_response {
     struct td_str data;
     struct td_str instance;
     uint64_t left; /* more of them are to come: of many */
+    bool own;      /* the session says so: all of it is static */
 };
 
 /* request.c: the checks, and the asker's part but for its deadline. What is
@@ -99,8 +100,9 @@ struct td_request_slot {
 struct td_requests {
     struct td_request_slot *slots;
     uint32_t slots_len;
-    uint32_t free; /* the first free slot plus 1 */
-    uint32_t sent; /* whose answers are to come */
+    uint32_t free;  /* the first free slot plus 1 */
+    uint32_t sent;  /* whose answers are to come */
+    bool gathering; /* more are about to be made, so the first waits too */
     uint32_t unsent_rows;
     size_t unsent_bytes;
     struct td_request *unsent;

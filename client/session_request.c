@@ -202,7 +202,8 @@ void td_request_end(struct td_client *c, struct td_request *r,
 void td_request_fail(struct td_client *c, struct td_request *r,
                      tidings_err code, const char *text)
 {
-    const struct td_response response = {.code = code, .text = td_str_of(text)};
+    const struct td_response response = {
+        .code = code, .text = td_str_of(text), .own = true};
 
     td_request_end(c, r, &response);
 }
@@ -383,7 +384,7 @@ tidings_err td_client_request(struct td_client *c, struct td_request *r,
     q->info.requests++;
     td_budget_add(&q->budget);
     td_request_unsent(c, r);
-    if (q->sent == 0 || q->unsent_rows >= TD_BUNDLE_ROWS ||
+    if ((q->sent == 0 && !q->gathering) || q->unsent_rows >= TD_BUNDLE_ROWS ||
         q->unsent_bytes >= TD_BATCH_BYTES)
         td_client_send_requests(c, now_ms);
     return TIDINGS_OK;

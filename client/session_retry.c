@@ -71,8 +71,8 @@ static void attempt_over(struct td_client *c, struct td_request *r)
 {
     static const char none[] = "no answer in time: it may have been done, or "
                                "may yet be";
-    const struct td_response late = {.code = TIDINGS_ETIMEDOUT,
-                                     .text = td_str_of(none)};
+    const struct td_response late = {
+        .code = TIDINGS_ETIMEDOUT, .text = td_str_of(none), .own = true};
 
     if (c->requests.now_ms < r->deadline_ms && td_request_again(c, r, &late))
         return;

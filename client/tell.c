@@ -1,5 +1,6 @@
 /* Calling on_status: one call at a time, whichever thread it is that has
  * something to tell. */
+#include "client/asked.h"
 #include "client/bus.h"
 #include "client/handle.h"
 #include "client/workers.h"
@@ -11,10 +12,15 @@ bool td_is_dispatcher(const struct td_bus *b)
     return b->dispatching && pthread_equal(b->dispatcher, pthread_self());
 }
 
+bool td_is_teller(const struct td_bus *b)
+{
+    return b->telling && pthread_equal(b->teller, pthread_self());
+}
+
 bool td_in_handler(const struct td_bus *b)
 {
-    return td_is_dispatcher(b) || td_pool_of_thread(b) ||
-           (b->telling && pthread_equal(b->teller, pthread_self()));
+    return td_is_dispatcher(b) || td_pool_of_thread(b) || td_is_teller(b) ||
+           td_in_many(b);
 }
 
 /* With the lock, which is let go meanwhile. */

@@ -114,7 +114,9 @@ struct tidings_request_options {
  * once, not a timeout.
  *
  * Inside a handler it waits as anywhere else, on the handler's thread: others
- * of this bus wait meanwhile, unless subscription or service has workers.
+ * of this bus wait meanwhile, unless subscription or service has workers. So a
+ * handler without them that asks an instance of its own bus asks whoever waits
+ * for it, and gets TIDINGS_ETIMEDOUT.
  *
  * @param out   set in any case, also where it fails: err and text say why, and
  *              what else is known; the caller's, freed with
@@ -135,6 +137,7 @@ struct tidings_request_options {
  *                               may yet be.
  *         TIDINGS_EUNREACH      no broker within timeout_ms: it was not sent.
  *         TIDINGS_EDEADLK       inside on_status, which must not wait.
+ *         TIDINGS_EFENCED       another process has taken the bus's producer.
  *         TIDINGS_EINVAL, TIDINGS_ENOMEM, TIDINGS_ECLOSED, TIDINGS_EFORKED
  */
 TIDINGS_API tidings_err tidings_request(struct tidings_reply *out,
@@ -156,19 +159,23 @@ tidings_request_event(struct tidings_reply *out, tidings_bus *bus,
 
 /** Called once with the answer, or why there is none, at the latest by
  *  tidings_close() (TIDINGS_ECLOSED). reply is the library's. Threads: that of
- *  handlers without workers, in tidings_dispatch() with own_loop, and
- *  tidings_close()'s own for what is left; one call at a time. It may do what
- *  a handler may. */
+ *  handlers without workers, in tidings_dispatch() with own_loop (where it
+ *  counts as an event), and tidings_close()'s own for what is left; one call at
+ *  a time. It may do what a handler may. */
 typedef void (*tidings_on_reply)(void *arg, const struct tidings_reply *reply);
 
 /**
- * The same without waiting: on_reply is called with the answer.
+ * The same without waiting: on_reply is called with the answer. While answers
+ * are out requests that are made together go together, a moment later.
+ * tidings_close() does not wait for answers.
  *
  * @return TIDINGS_OK     on its way, on_reply will be called.
  *         TIDINGS_EFULL  this bus has 65536 requests unanswered, or 8 MiB of
  *                        them: on_reply is not called.
- *         TIDINGS_EINVAL, TIDINGS_ENOMEM, TIDINGS_ECLOSED, TIDINGS_EFORKED:
- *         nor is it here.
+ *         TIDINGS_ETIMEDOUT  the deadline of what this thread is handling has
+ *                            passed, or the event's expirytime: nor is it here.
+ *         TIDINGS_EFENCED, TIDINGS_EINVAL, TIDINGS_ENOMEM, TIDINGS_ECLOSED,
+ *         TIDINGS_EFORKED: nor is it here.
  */
 TIDINGS_API tidings_err
 tidings_request_async(tidings_bus *bus, const struct tidings_event *event,
@@ -178,9 +185,9 @@ tidings_request_async(tidings_bus *bus, const struct tidings_event *event,
 /** Settings of tidings_request_many(): when it has heard enough. */
 struct tidings_many_options {
     int timeout_ms; /* 1..86400000; default 5000 */
-    uint64_t
-        count;    /* so many answers are enough; default: all that were asked */
-    int quiet_ms; /* no answer for so long after the last is the end;
+    uint64_t count; /* so many answers are enough, TIDINGS_EREMOTE among them;
+                       default: all that were asked */
+    int quiet_ms;   /* no answer for so long after the last is the end;
                        default: none */
     const char *service; /* as in struct tidings_request_options */
     const char *version;
@@ -192,7 +199,8 @@ struct tidings_many_options {
  *
  * @param on_reply  called for each answer, TIDINGS_EREMOTE included, and for
  *                  each instance that was lost or late, inside this call and on
- *                  its thread.
+ *                  its thread. It may do what a handler may. What comes after
+ *                  this returned is dropped.
  * @param answers   how many answered with TIDINGS_OK; may be NULL.
  * @return TIDINGS_OK         all have answered, or count, or it was quiet.
  *         TIDINGS_ETIMEDOUT  not within timeout_ms; *answers holds.
