@@ -124,7 +124,7 @@ void td_serve_end(struct td_engine *e, struct td_session *s,
 
 /* ---- HEALTH ---- */
 
-void td_text_take(char *out, struct td_str text, size_t max)
+void td_text_keep(char *out, struct td_str text, size_t max)
 {
     size_t len = text.len < max ? text.len : max;
 
@@ -141,7 +141,7 @@ void td_instance_set_state(struct td_engine *e, struct td_instance *instance,
 {
     char taken[TD_HEALTH_TEXT_BYTES_MAX + 1];
 
-    td_text_take(taken, text, TD_HEALTH_TEXT_BYTES_MAX);
+    td_text_keep(taken, text, TD_HEALTH_TEXT_BYTES_MAX);
     if (instance->state == state && strcmp(instance->text, taken) == 0)
         return;
     instance->state = state;

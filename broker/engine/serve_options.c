@@ -217,7 +217,7 @@ static bool read_text(struct td_str options, const char *key, char *out,
 
     if (!td_map_str(options, key, &text) || text.len > max)
         return false;
-    td_text_take(out, text, max);
+    td_text_keep(out, text, max);
     return true;
 }
 

@@ -289,7 +289,7 @@ void td_serve_end(struct td_engine *e, struct td_session *s,
 void td_serve_health(struct td_engine *e, struct td_session *s,
                      const struct td_frame *f);
 /* At most max bytes, then a NUL; what would move a terminal's cursor is '?'. */
-void td_text_take(char *out, struct td_str text, size_t max);
+void td_text_keep(char *out, struct td_str text, size_t max);
 /* Its state is another from now on; nothing if it is not. text is cut. */
 void td_instance_set_state(struct td_engine *e, struct td_instance *instance,
                            enum td_health state, struct td_str text,
