@@ -1,7 +1,7 @@
 /* The kiosk's events, on the bus and from it. */
 #include "events.h"
 
-#include "../record/define.h"
+#include "record/define.h"
 
 KIOSK_PARTS(RECORD_DEFINE)
 #define DEFINE_EVENT(part, type, fields) RECORD_DEFINE(part, fields)

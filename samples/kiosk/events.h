@@ -10,7 +10,7 @@
 #define KIOSK_EVENTS_H
 
 #define RECORD(name) kiosk_##name
-#include "../record/record.h"
+#include "record/record.h"
 
 #define KIOSK_ITEM(TEXT, NUMBER, LIST)                                         \
     TEXT(product_id, 32)                                                       \

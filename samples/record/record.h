@@ -5,7 +5,7 @@
  * program names its records and includes this file:
  *
  *     #define RECORD(name) shop_##name            // struct shop_item, ...
- *     #include "../record/record.h"
+ *     #include "record/record.h"
  *
  *     #define SHOP_ITEM(TEXT, NUMBER, LIST)                               \
  *         TEXT(product_id, 32)                                            \
@@ -16,7 +16,7 @@
  *
  * and in one of its .c files, with the same two names:
  *
- *     #include "../record/define.h"
+ *     #include "record/define.h"
  *
  *     RECORD_DEFINE(item, SHOP_ITEM)
  *

@@ -89,7 +89,7 @@ for folder in client/cli client/gateway; do
 done
 if [[ -d samples ]]; then
     mapfile -t files < <(sources samples)
-    allow samples "samples/$word|tidings/$word|[a-z0-9_]+\.h" "${files[@]}"
+    allow samples "samples/$word|tidings/$word|(record/)?[a-z0-9_]+\.h" "${files[@]}"
 fi
 
 # ---- purity ----
