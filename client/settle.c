@@ -133,10 +133,10 @@ bool td_settling_add_row(struct td_settling *s, const struct td_settle *how,
 
 static uint64_t *total_of(struct td_settling *s, uint64_t verb)
 {
-    return verb == TD_ACK       ? &s->acked
-           : verb == TD_NAK     ? &s->naked
-           : verb == TD_RELEASE ? &s->released
-                                : &s->termed;
+    return verb == TD_ACK    ? &s->acked
+           : verb == TD_NAK  ? &s->naked
+           : verb == TD_TERM ? &s->termed
+                             : &s->released;
 }
 
 void td_settling_handled(struct td_settling *s, uint64_t first, uint64_t last)

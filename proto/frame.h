@@ -59,6 +59,7 @@ enum td_verb {
     TD_RELEASE,
     TD_TERM,
     TD_PROGRESS,
+    TD_PARK, /* as release, and its whole group is parked */
     TD_VERBS_END
 };
 
@@ -71,6 +72,12 @@ enum td_health {
     TD_HEALTH_DOWN,
     TD_HEALTHS_END
 };
+
+/* The event is delivered to its group again. */
+static inline bool td_verb_comes_again(uint64_t verb)
+{
+    return verb == TD_NAK || verb == TD_RELEASE || verb == TD_PARK;
+}
 
 /* A decoded frame borrows the bytes it was decoded from. Fields named as in
  * PROTOCOL.md; td_str fields that are not str or bin hold whole msgpack

@@ -117,6 +117,11 @@
 #define TD_BACKOFF_MS 200
 #define TD_BACKOFF_MAX_MS 60000
 #define TD_BACKOFF_MS_MAX (24 * 3600 * 1000)
+#define TD_PARK_MS 5000u        /* how long a group is parked, if nobody says: as
+                                   a circuit breaker waits … */
+#define TD_PARK_GROWN_MS 60000u /* … doubled with each probe that ends so, up to
+                                   this */
+#define TD_PARK_MS_MAX 3600000u /* that a member may say; an operator pauses */
 #define TD_STORE_PENDING_BYTES (64u << 20) /* submitted and not committed: more
                                               holds publishers back */
 #define TD_STREAM_TAIL_BYTES (16u << 20) /* newest records of a stream with groups,
@@ -267,7 +272,7 @@
 #define TD_TRIE_BYTES_MAX (128u << 20)   /* tokens of patterns: 512 B for each */
 #define TD_GUARD_RESERVE 64u /* descriptors kept back for the broker's own files */
 #define TD_GUARD_TELL_S 60   /* between two lines of the log about them */
-#define TD_STATS_ROWS_MAX 250u /* of 39 values: within TD_SCAN_NODES_MAX */
+#define TD_STATS_ROWS_MAX 250u /* of 43 values: within TD_SCAN_NODES_MAX */
 #define TD_SEEN_MAX 4096u      /* producers remembered by a subscription */
 #define TD_WORKERS_MAX 64u         /* handler threads of a subscription */
 #define TD_NOTICES_MAX 1024u       /* news kept for a program that does not look */

@@ -105,6 +105,44 @@ void td_advise_full(struct td_engine *e, const struct td_consumer *c)
     td_buf_fini(&data);
 }
 
+void td_advise_parked(struct td_engine *e, const struct td_consumer *c)
+{
+    const char *type = "$tidings.group.parked";
+    struct td_buf data = {0};
+    msgpack_packer pk;
+
+    if (!is_wanted(e, type))
+        return;
+    msgpack_packer_init(&pk, &data, td_buf_pack_write);
+    msgpack_pack_map(&pk, 5);
+    td_pack_str(&pk, "stream", c->stream->options.name);
+    td_pack_str(&pk, "group", c->options.group);
+    td_pack_uint(&pk, "members", c->group->members_len);
+    td_pack_uint(&pk, "parked_ms", c->outage.delay_ms);
+    td_pack_uint(&pk, "parks", c->outage.times);
+    publish(e, type, &data);
+    td_buf_fini(&data);
+}
+
+void td_advise_running(struct td_engine *e, const struct td_consumer *c)
+{
+    const char *type = "$tidings.group.running";
+    struct td_buf data = {0};
+    msgpack_packer pk;
+
+    if (!is_wanted(e, type))
+        return;
+    msgpack_packer_init(&pk, &data, td_buf_pack_write);
+    msgpack_pack_map(&pk, 5);
+    td_pack_str(&pk, "stream", c->stream->options.name);
+    td_pack_str(&pk, "group", c->options.group);
+    td_pack_uint(&pk, "members", c->group->members_len);
+    td_pack_uint(&pk, "outage_ms", (uint64_t)(e->now_ms - c->outage.since_ms));
+    td_pack_uint(&pk, "parks", c->outage.times);
+    publish(e, type, &data);
+    td_buf_fini(&data);
+}
+
 /* ---- the store ---- */
 
 void td_advise_room(struct td_engine *e, bool full,

@@ -275,6 +275,10 @@ static void on_dead(struct td_engine *e, void *owner,
         td_item_unref(item);
         return;
     }
+    if (!retry->dead && td_outage_room(c) == 0) { /* parked meanwhile */
+        td_item_unref(item);
+        return;
+    }
     piece = td_piece_of(item);
     if (retry->dead) {
         td_bury(e, c, &piece, retry);

@@ -56,7 +56,7 @@ static void pack_group(struct td_engine *e, msgpack_packer *pk,
 {
     const struct td_consumer_counts *n = &c->count;
 
-    msgpack_pack_map(pk, td_durable_options_len(&c->options) + 23);
+    msgpack_pack_map(pk, td_durable_options_len(&c->options) + 26);
     td_durable_options_rows(&e->table, &c->options);
     td_pack_uint(pk, "floor", c->settled.floor);
     td_pack_uint(pk, "next", c->cursor);
@@ -81,6 +81,9 @@ static void pack_group(struct td_engine *e, msgpack_packer *pk,
     pack_bool(pk, "full", td_full_is(c));
     pack_bool(pk, "paused", td_consumer_is_paused(e, c));
     td_pack_uint(pk, "paused_until_ms", (uint64_t)c->paused_until_ms);
+    td_pack_str(pk, "state", td_str_of(td_consumer_state(e, c)));
+    td_pack_uint(pk, "parked_ms", td_outage_left_ms(&c->outage, e->now_ms));
+    td_pack_uint(pk, "parks", c->outage.times);
 }
 
 void td_operate_group_list(struct td_engine *e, const struct td_asked *a)
@@ -174,8 +177,10 @@ void td_operate_group_resume(struct td_engine *e, const struct td_asked *a)
 {
     struct td_consumer *c;
 
-    if (td_asked_group(e, a, &c))
-        set_paused(e, a, c, false, 0);
+    if (!td_asked_group(e, a, &c))
+        return;
+    td_consumer_unpark(e, c);
+    set_paused(e, a, c, false, 0);
 }
 
 void td_operate_group_seek(struct td_engine *e, const struct td_asked *a)

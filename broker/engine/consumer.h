@@ -13,6 +13,7 @@
 
 #include "broker/engine/counts.h"
 #include "broker/engine/inflight.h"
+#include "broker/engine/outage.h"
 #include "broker/engine/park.h"
 #include "broker/engine/retry.h"
 #include "broker/engine/settled.h"
@@ -71,6 +72,9 @@ struct td_consumer {
     bool all; /* its pattern matches whatever a stream takes */
     bool paused;
     int64_t paused_until_ms; /* Unix; 0: until resumed */
+    struct td_outage outage; /* its handlers have told of one */
+    bool parked_told;        /* that it is parked … */
+    int64_t parked_told_ms;  /* … and not again before */
     /* feeding */
     uint64_t cursor;      /* the sequence that is fed next */
     uint64_t out;         /* fed and not settled */
@@ -252,6 +256,20 @@ void td_overtaken_tell(struct td_engine *e, struct td_consumer *c);
 void td_overtaken_tell_again(struct td_engine *e, struct td_sub *sub,
                              uint64_t events);
 
+/* outage_group.c: a group that is parked, and how it comes to run again */
+/* How many events may be dealt now; UINT64_MAX: it runs. */
+uint64_t td_outage_room(const struct td_consumer *c);
+/* delay_ms, probed: as td_outage_park(). What was dealt and not sent is not. */
+void td_consumer_park(struct td_engine *e, struct td_consumer *c,
+                      uint64_t delay_ms, bool probed);
+/* It was delivered since the group was parked last, or some of it. */
+bool td_consumer_probed(const struct td_sub *sub, const struct td_lease *lease);
+void td_consumer_acked(struct td_engine *e, const struct td_sub *sub,
+                       const struct td_lease *lease);
+/* Nothing waits that could be dealt. */
+void td_consumer_caught_up(struct td_engine *e, struct td_consumer *c);
+void td_consumer_unpark(struct td_engine *e, struct td_consumer *c);
+
 /* full.c */
 /* How many more it may be fed until something is settled. */
 uint64_t td_full_room(const struct td_consumer *c);
@@ -273,6 +291,8 @@ void td_again_lease(struct td_engine *e, struct td_consumer *c,
 
 /* retries.c */
 void td_retries_feed(struct td_engine *e, struct td_consumer *c);
+/* The first of them may be delivered again now. */
+bool td_retries_due(struct td_engine *e, struct td_consumer *c);
 
 /* locate.c */
 /* Sets the cursor, or begins to look for it. */
@@ -320,6 +340,9 @@ void td_consumer_settled(struct td_engine *e, struct td_consumer *c,
 /* settle.c */
 void td_lease_settle(struct td_engine *e, struct td_session *s,
                      const struct td_frame *f);
+
+/* rows.c: how it is, in a word. */
+const char *td_consumer_state(struct td_engine *e, const struct td_consumer *c);
 
 /* bury.c: dead letters */
 /* The first event of a retry, whose bytes the piece has, becomes one. */

@@ -73,6 +73,12 @@ static uint64_t newest(struct td_consumer *c, uint64_t n, bool *wanted)
     return least(n, next - c->cursor);
 }
 
+/* How many more it may be fed. */
+static uint64_t room(const struct td_consumer *c)
+{
+    return least(td_full_room(c), td_outage_room(c));
+}
+
 bool td_feed_from(struct td_engine *e, struct td_consumer *c,
                   struct td_item *item)
 {
@@ -103,7 +109,7 @@ bool td_feed_from(struct td_engine *e, struct td_consumer *c,
             n = td_expiry_alike(e, &left, n, &expired);
         wanted = wanted && !expired;
         if (wanted)
-            n = least(n, td_full_room(c));
+            n = least(n, room(c));
         if (n == 0 ||
             !td_piece_cut(&left, n, UINT64_MAX, UINT32_MAX, &front, &rest))
             return false;
@@ -174,7 +180,8 @@ static void feed_hungry(struct td_engine *e)
 bool td_feed_may(struct td_engine *e, struct td_consumer *c)
 {
     if (c->locating || !td_consumer_is_made(c) || !td_deal_has_room(c->group) ||
-        fed_bytes(c) >= TD_FEED_BYTES || td_consumer_is_paused(e, c))
+        fed_bytes(c) >= TD_FEED_BYTES || td_consumer_is_paused(e, c) ||
+        td_outage_room(c) == 0)
         return false;
     if (!has_memory(e))
         td_feed_hunger(e, c);
@@ -250,16 +257,25 @@ static bool leap(struct td_engine *e, struct td_consumer *c)
     return true;
 }
 
+/* All that there is was fed, and there is room for more. */
+static bool has_fed_all(struct td_engine *e, struct td_consumer *c)
+{
+    return c->cursor >= c->stream->kept.next && !c->retry_read &&
+           !td_retries_due(e, c) && td_feed_may(e, c);
+}
+
 static void feed(struct td_engine *e, struct td_consumer *c)
 {
     bool more = true;
+
+    td_outage_look(&c->outage, e->now_ms);
 
     td_overtaken_catch_up(e, c);
     td_overtaken_log(e, c);
     if (c->parks.fresh)
         td_deal_set_aside(e, c);
     td_retries_feed(e, c);
-    while (more && td_full_room(c) > 0 && td_feed_may(e, c) && leap(e, c) &&
+    while (more && room(c) > 0 && td_feed_may(e, c) && leap(e, c) &&
            c->cursor < c->stream->kept.next) {
         if (feed_known(e, c, &more))
             continue;
@@ -267,8 +283,10 @@ static void feed(struct td_engine *e, struct td_consumer *c)
             td_feed_ask(e, c);
         break;
     }
-    if (!more && td_full_room(c) > 0) /* no memory */
+    if (!more && room(c) > 0) /* no memory */
         td_consumer_wake_at(e, c, e->now_ms + TD_FEED_AGAIN_MS);
+    if (c->outage.state == TD_OUTAGE_RAMPING && has_fed_all(e, c))
+        td_consumer_caught_up(e, c);
     td_overtaken_tell(e, c);
     td_full_look(e, c);
     if (c->group->queue.len > 0)

@@ -60,6 +60,8 @@ void td_full_look(struct td_engine *e, struct td_consumer *c)
 {
     if (c->full_told && has_eased(c))
         c->full_told = false;
+    if (c->outage.state != TD_OUTAGE_RUNNING) /* that is what holds it up */
+        return;
     if (c->full_told || !td_full_is(c) || c->cursor >= c->stream->kept.next)
         return;
     if (e->now_ms < c->full_ms) {

@@ -301,6 +301,8 @@ void td_group_rewound(struct td_engine *e, struct td_sub *sub)
     if (sub->leases) { /* another may have had some of it since */
         drop_rewound(g, sub, loose);
         sub->leases->last_tag = sub->sent; /* those tags come again */
+        if (sub->parked_tag > sub->sent)
+            sub->parked_tag = sub->sent;
         return;
     }
     if (loose == 0)

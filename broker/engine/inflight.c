@@ -233,6 +233,23 @@ bool td_inflight_add(struct td_inflight *f, const struct td_lease *lease)
     return true;
 }
 
+uint64_t td_inflight_above(const struct td_inflight *f, uint64_t tag)
+{
+    uint64_t events = 0;
+
+    for (uint32_t i = f->len; i-- > 0;) {
+        const struct td_lease *lease = at(f, i);
+
+        if (lease->tag <= tag) {
+            if (end_of(lease) > tag + 1)
+                events += end_of(lease) - tag - 1;
+            break;
+        }
+        events += lease->count;
+    }
+    return events;
+}
+
 /* ---- taking ---- */
 
 static void show(void (*to)(void *ctx, const struct td_lease *lease), void *ctx,

@@ -63,6 +63,9 @@ void td_inflight_expire(struct td_inflight *f, int64_t now_ms,
                         void (*late)(void *ctx, const struct td_lease *lease),
                         void *ctx);
 
+/* How many events have tags above this one. */
+uint64_t td_inflight_above(const struct td_inflight *f, uint64_t tag);
+
 /* Takes all out. */
 void td_inflight_clear(struct td_inflight *f,
                        void (*part)(void *ctx, const struct td_lease *lease),

@@ -151,6 +151,8 @@ void td_advise_slow(struct td_engine *e, struct td_group *g);
 void td_advise_drop(struct td_engine *e, struct td_group *g, enum td_drop why,
                     uint64_t events);
 void td_advise_full(struct td_engine *e, const struct td_consumer *c);
+void td_advise_parked(struct td_engine *e, const struct td_consumer *c);
+void td_advise_running(struct td_engine *e, const struct td_consumer *c);
 /* There is no room on the disk, or there is again. */
 void td_advise_room(struct td_engine *e, bool full,
                     const struct td_store_info *info);

@@ -262,6 +262,8 @@ static void tick(struct td_engine *e, struct td_consumer *c)
     td_lease_tick(e, c);
     td_consumer_ready(e, c);
     c->wake_ms = td_lease_next(c);
+    if (c->outage.state == TD_OUTAGE_PARKED && c->outage.until_ms < c->wake_ms)
+        c->wake_ms = c->outage.until_ms;
     if (c->paused && c->paused_until_ms > 0) {
         int64_t left = c->paused_until_ms - td_engine_unix_ms(e);
 

@@ -46,7 +46,8 @@ static void feed_first(struct td_engine *e, struct td_consumer *c,
         td_retries_shift(&c->retries, 1);
         return;
     }
-    td_piece_cut(&piece, td_expiry_alike(e, &piece, UINT64_MAX, &expired),
+    td_piece_cut(&piece,
+                 td_expiry_alike(e, &piece, td_outage_room(c), &expired),
                  UINT64_MAX, UINT32_MAX, &first, &rest);
     piece = first;
     if (expired) {
@@ -112,6 +113,8 @@ static void on_record(struct td_engine *e, void *owner,
     if (!retry || retry->sequence != c->retry_sequence ||
         retry->sequence < c->stream->kept.first)
         return; /* it has gone meanwhile: the next turn sees to it */
+    if (!retry->dead && td_outage_room(c) == 0)
+        return; /* it was parked meanwhile */
     if (answer->records_len > 0 &&
         td_feed_is_gone(&answer->records[0], &first, &events)) {
         pass_over(e, c); /* a newer one has its name */
@@ -181,6 +184,11 @@ static bool step(struct td_engine *e, struct td_consumer *c,
     }
     ask(e, c, retry);
     return false;
+}
+
+bool td_retries_due(struct td_engine *e, struct td_consumer *c)
+{
+    return is_due(e, td_retries_first(&c->retries));
 }
 
 void td_retries_feed(struct td_engine *e, struct td_consumer *c)

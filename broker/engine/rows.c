@@ -223,10 +223,12 @@ static void consumers_each(struct td_engine *e,
     }
 }
 
-static const char *state_of(struct td_engine *e, const struct td_consumer *c)
+const char *td_consumer_state(struct td_engine *e, const struct td_consumer *c)
 {
     if (td_consumer_is_paused(e, c))
         return "paused";
+    if (c->outage.state != TD_OUTAGE_RUNNING)
+        return td_outage_names[c->outage.state];
     if (td_full_is(c))
         return "full";
     return c->group->members ? "running" : "idle";
@@ -237,10 +239,10 @@ static void consumers_pack(struct td_engine *e, msgpack_packer *pk, void *row)
     const struct td_consumer *c = row;
     const struct td_consumer_counts *n = &c->count;
 
-    msgpack_pack_map(pk, 19);
+    msgpack_pack_map(pk, 21);
     td_pack_str(pk, "stream", c->stream->options.name);
     td_pack_str(pk, "group", c->options.group);
-    td_pack_str(pk, "state", td_str_of(state_of(e, c)));
+    td_pack_str(pk, "state", td_str_of(td_consumer_state(e, c)));
     td_pack_uint(pk, "members", c->group->members_len);
     td_pack_uint(pk, "delivered", n->delivered);
     td_pack_uint(pk, "redelivered", n->redelivered);
@@ -257,6 +259,8 @@ static void consumers_pack(struct td_engine *e, msgpack_packer *pk, void *row)
     td_pack_uint(pk, "aside", td_parks_aside(&c->parks));
     td_pack_uint(pk, "dying", td_consumer_dying(c));
     td_pack_uint(pk, "dead", td_consumer_dead(c));
+    td_pack_uint(pk, "parked_ms", td_outage_left_ms(&c->outage, e->now_ms));
+    td_pack_uint(pk, "parks", c->outage.times);
 }
 
 /* ---- a page ---- */

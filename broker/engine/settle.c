@@ -12,6 +12,8 @@ struct settling {
     uint32_t stale_len;   /* … so many … */
     uint64_t stale_all;   /* … and in all of them */
     struct td_session *session;
+    bool parks;  /* it says that the group is to be parked … */
+    bool probed; /* … also of what was delivered since it was last */
 };
 
 #define STALE_ROWS                                                             \
@@ -73,11 +75,18 @@ static void on_part(void *ctx, const struct td_lease *lease)
     switch ((enum td_verb)st->row->verb) {
     case TD_ACK:
         c->count.acked += lease->count;
+        td_consumer_acked(st->e, st->sub, lease);
         td_consumer_done(st->e, c, lease->sequence, lease->count);
         break;
     case TD_NAK:
         c->count.naked += lease->count;
         td_lease_fail(st->e, st->sub, lease, &f);
+        break;
+    case TD_PARK:
+        st->parks = true;
+        st->probed = st->probed || td_consumer_probed(st->sub, lease);
+        c->count.released += lease->count;
+        td_lease_release(st->e, st->sub, lease);
         break;
     case TD_RELEASE:
         c->count.released += lease->count;
@@ -102,6 +111,7 @@ static void settle_row(struct settling *st, struct td_session *s)
     st->c = sub && sub->leases ? sub->group->consumer : NULL;
     st->sub = sub;
     st->leases = st->c ? sub->leases : NULL;
+    st->parks = st->probed = false;
     if (!st->c) {
         is_stale(st, row->first, row->last);
     } else if (row->verb == TD_PROGRESS) {
@@ -112,6 +122,8 @@ static void settle_row(struct settling *st, struct td_session *s)
                                  st)) {
         /* no memory: its time will come */
     }
+    if (st->parks)
+        td_consumer_park(st->e, st->c, row->delay_ms, st->probed);
 }
 
 void td_lease_settle(struct td_engine *e, struct td_session *s,

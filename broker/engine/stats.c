@@ -107,7 +107,8 @@ static void pack_store(const struct td_engine *e, msgpack_packer *pk)
 /* Of streams and durable groups: gauges. */
 static void pack_kept(struct td_engine *e, msgpack_packer *pk)
 {
-    uint64_t events = 0, bytes = 0, lag = 0, unsettled = 0, dead = 0;
+    uint64_t events = 0, bytes = 0, lag = 0, unsettled = 0, dead = 0,
+             parked = 0;
     struct td_consumer *c;
 
     for (struct td_stream *s = e->streams.all; s; s = s->hh.next) {
@@ -121,12 +122,14 @@ static void pack_kept(struct td_engine *e, msgpack_packer *pk)
         lag += td_consumer_lag(c);
         unsettled += c->out;
         dead += td_consumer_dead(c);
+        parked += c->outage.state != TD_OUTAGE_RUNNING;
     }
     td_pack_uint(pk, "kept_events", events);
     td_pack_uint(pk, "kept_bytes", bytes);
     td_pack_uint(pk, "lag", lag);
     td_pack_uint(pk, "unsettled", unsettled);
     td_pack_uint(pk, "dead", dead);
+    td_pack_uint(pk, "parked", parked);
 }
 
 static void pack_totals(struct td_engine *e, msgpack_packer *pk)
@@ -160,7 +163,7 @@ static void pack_totals(struct td_engine *e, msgpack_packer *pk)
     pack_kept(e, pk);
 }
 
-#define TOTALS 35u
+#define TOTALS 36u
 
 static const char *read_options(struct td_str options, struct td_str *rows,
                                 uint64_t *from)

@@ -35,6 +35,7 @@ struct td_sub {
     uint64_t sent;          /* events; sent - delivered are in flight */
     uint64_t sent_bytes;
     uint64_t delivered;
+    uint64_t parked_tag; /* of a durable group: sent when it was parked last */
     uint64_t loose; /* share TD_BY_KEY: what was sent up to here holds no key */
     uint64_t events_limit;
     uint64_t bytes_limit;

@@ -82,6 +82,10 @@
     X(PARKED, "a key waits")                                                   \
     X(PARKED_MANY, "… with several events")                                    \
     X(KEYED_PIPELINE, "a member has several events of a key")                  \
+    X(OUTAGE, "a member parks its group")                                      \
+    X(OUTAGE_AGAIN, "… so does one that has the probe")                        \
+    X(OUTAGE_RAMP, "… or it acks that, and more come")                         \
+    X(OUTAGE_OVER, "… until all do")                                           \
     X(FULL_GROUP, "a group has as much in flight as it may")                   \
     X(PAUSED, "a group is paused")                                             \
     X(SOUGHT, "a group is sent elsewhere")                                     \

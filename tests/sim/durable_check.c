@@ -42,6 +42,39 @@ static void check_out(struct dur *d, const struct td_consumer *c)
               c->options.max_in_flight);
 }
 
+/* Of what was dealt since a group was parked no more is out than may be. */
+static void check_outage(struct dur *d, const struct td_consumer *c)
+{
+    uint64_t width = td_outage_width(&c->outage);
+    uint64_t out = td_consumer_queued(c);
+
+    if (c->outage.state == TD_OUTAGE_RUNNING)
+        return;
+    for (const struct td_sub *sub = c->group->members; sub;
+         sub = sub->group_next)
+        out += td_inflight_above(sub->leases, sub->parked_tag);
+    DUR_CHECK(d, out <= width, "group %.*s is %s, and %llu are out, not %llu",
+              (int)c->options.group.len, c->options.group.data,
+              td_outage_names[c->outage.state], (ull)out, (ull)width);
+}
+
+/* Of a group, before a turn and after it. */
+static void mark_outage(struct dur *d, struct dur_group *g,
+                        const struct td_outage *now)
+{
+    if (now->state == g->outage)
+        return;
+    if (now->state == TD_OUTAGE_PARKED)
+        dur_seen(d, g->outage == TD_OUTAGE_RUNNING ? DUR_SEEN_OUTAGE
+                                                   : DUR_SEEN_OUTAGE_AGAIN);
+    else if (now->state == TD_OUTAGE_RAMPING)
+        dur_seen(d, DUR_SEEN_OUTAGE_RAMP);
+    else if (now->state == TD_OUTAGE_RUNNING && g->outage == TD_OUTAGE_RAMPING)
+        dur_seen(d, DUR_SEEN_OUTAGE_OVER);
+    dur_say(d, "%s is %s", g->name, td_outage_names[now->state]);
+    g->outage = now->state;
+}
+
 /* Each key's events are with one member. */
 static void check_keys(struct dur *d, const struct td_consumer *c,
                        const struct dur_group *g)
@@ -80,12 +113,14 @@ void dur_check(struct dur *d)
 
     DL_FOREACH(e->streams.consumers, c)
     {
-        const struct dur_group *g = dur_group_of(d, c);
+        struct dur_group *g = dur_group_of(d, c);
 
         if (!g)
             continue;
         mark_parked(d, c);
         check_out(d, c);
+        check_outage(d, c);
+        mark_outage(d, g, &c->outage);
         check_delivered(d, c);
         if (c->group->share == TD_BY_KEY)
             check_keys(d, c, g);

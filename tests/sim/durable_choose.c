@@ -102,6 +102,7 @@ static void choose_work(struct dur *d)
     cf->releases = maybe(r, 500, (unsigned)sim_between(r, 1, 100));
     cf->terms = maybe(r, 500, (unsigned)sim_between(r, 1, 40));
     cf->progresses = maybe(r, 300, (unsigned)sim_between(r, 1, 150));
+    cf->parks = maybe(r, 400, (unsigned)sim_between(r, 1, 60));
     cf->lates = maybe(r, 500, (unsigned)sim_between(r, 1, 80));
     cf->handler_ms = sim_chance(r, 300) ? 0 : sim_between(r, 1, 400);
     cf->polite = sim_chance(r, 600);

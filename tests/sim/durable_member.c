@@ -307,8 +307,11 @@ static void settle(struct dur_client *client, const struct dur_work *w,
         .verb = verb,
         .first = w->tag,
         .last = w->tag,
-        .delay_ms =
-            verb == TD_NAK && sim_chance(r, 300) ? 1 + sim_below(r, 1500) : 0,
+        .delay_ms = sim_chance(r, verb == TD_NAK    ? 300
+                                  : verb == TD_PARK ? 950
+                                                    : 0)
+                        ? 1 + sim_below(r, 1500)
+                        : 0,
         .reason = td_str_of(verb == TD_TERM ? "poison" : ""),
     };
 
@@ -316,21 +319,22 @@ static void settle(struct dur_client *client, const struct dur_work *w,
         return;
     mark->acked = mark->acked || verb == TD_ACK;
     mark->termed = mark->termed || verb == TD_TERM;
-    dur_seen(d, verb == TD_ACK       ? DUR_SEEN_ACKED
-                : verb == TD_NAK     ? DUR_SEEN_NAKED
-                : verb == TD_RELEASE ? DUR_SEEN_RELEASED
-                                     : DUR_SEEN_TERMED);
+    dur_seen(d, verb == TD_ACK    ? DUR_SEEN_ACKED
+                : verb == TD_NAK  ? DUR_SEEN_NAKED
+                : verb == TD_TERM ? DUR_SEEN_TERMED
+                                  : DUR_SEEN_RELEASED);
 }
 
-/* What follows one that failed goes back, untouched. */
-static void give_back(struct dur_client *client, const struct dur_work *of)
+/* What follows one that failed goes back, untouched: of its key, or all. */
+static void give_back(struct dur_client *client, const struct dur_work *of,
+                      bool all)
 {
     struct dur_work *w;
     struct dur_work *next;
 
     DL_FOREACH_SAFE(client->work, w, next)
     {
-        if (w == of || w->key != of->key || w->sub != of->sub ||
+        if (w == of || (w->key != of->key && !all) || w->sub != of->sub ||
             w->session != of->session || w->tag < of->tag)
             continue;
         settle(client, w, TD_RELEASE);
@@ -353,6 +357,8 @@ static enum td_verb verdict(struct dur *d)
         return TD_TERM;
     if (n < cf->naks + cf->releases + cf->terms + cf->progresses)
         return TD_PROGRESS;
+    if (sim_chance(&d->random, cf->parks))
+        return TD_PARK;
     return TD_ACK;
 }
 
@@ -370,9 +376,13 @@ static void handle(struct dur_client *client, struct dur_work *w)
         return;
     }
     settle(client, w, verb);
-    if ((verb == TD_NAK || verb == TD_RELEASE) && w->key > 0 &&
-        d->groups[w->group].share == TD_BY_KEY && d->config.polite)
-        give_back(client, w);
+    if (!d->config.polite) /* what it has it handles */
+        ;
+    else if (verb == TD_PARK)
+        give_back(client, w, true);
+    else if (td_verb_comes_again(verb) && w->key > 0 &&
+             d->groups[w->group].share == TD_BY_KEY)
+        give_back(client, w, false);
     work_free(client, w);
 }
 

@@ -132,6 +132,11 @@ static void pack_pause(struct dur *d, msgpack_packer *pk)
                             sim_between(&d->random, 100, 2000)));
 }
 
+static void pack_resume(struct dur *d, msgpack_packer *pk)
+{
+    pack_group(d, pk, 0);
+}
+
 /* Of a stream that loses events anyhow a bound that it may feel at once. */
 static void pack_set(struct dur *d, msgpack_packer *pk)
 {
@@ -159,6 +164,7 @@ static const struct {
      dur_purge_stream_told},
     {"stream.set", pack_set, NULL, NULL},
     {"group.pause", pack_pause, NULL, NULL},
+    {"group.resume", pack_resume, NULL, NULL},
     {"group.seek", pack_seek, dur_marks_sought, dur_marks_told},
     {"schedule.cancel", dur_schedule_cancel, dur_schedule_asked,
      dur_schedule_cancelled},

@@ -74,7 +74,7 @@ struct dur_config {
     unsigned keyed;
     unsigned ids;       /* per mille of events: chosen by who publishes */
     unsigned levels[4]; /* weights */
-    unsigned naks, releases, terms, progresses, lates; /* per mille */
+    unsigned naks, releases, terms, progresses, lates, parks; /* per mille */
     int64_t handler_ms;
     bool polite; /* what follows a key that failed is given back */
     uint64_t window;
@@ -218,13 +218,14 @@ struct dur_group {
     int64_t since_ms; /* … when that was */
     bool seeking;     /* … and it is not known whether that is written, … */
     uint32_t returns; /* … as it was not, so often */
-    uint32_t purges;  /* of its dead letters */
-    bool looked_at;   /* since the broker started: what had been settled then
+    enum td_outage_state outage; /* after the engine's last turn */
+    uint32_t purges;             /* of its dead letters */
+    bool looked_at;    /* since the broker started: what had been settled then
                          is no news any more */
-    uint64_t lapsed;  /* settled by this broker, as they had expired … */
-    uint64_t doubtful;    /* … or perhaps for another reason */
-    uint64_t told;        /* events, that it lost … */
-    uint32_t told_id;     /* … since it had this id under this broker … */
+    uint64_t lapsed;   /* settled by this broker, as they had expired … */
+    uint64_t doubtful; /* … or perhaps for another reason */
+    uint64_t told;     /* events, that it lost … */
+    uint32_t told_id;  /* … since it had this id under this broker … */
     uint64_t told_before; /* … but for what it had lost or been told before */
 };
 

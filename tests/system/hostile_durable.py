@@ -7,7 +7,7 @@ from foreign_client import CREDIT, DELIVER, GAP, PING, PONG, REPLY, SUBSCRIBE, T
 from hostile import ANSWER_S, EEXIST, ENOTFOUND, EPROTO, EVENT, N, Raw, durable
 
 CALL, CONFIRM, SETTLE, SETTLED = 15, 16, 17, 18
-ACK, NAK, RELEASE, TERM, PROGRESS = 1, 2, 3, 4, 5
+ACK, NAK, RELEASE, TERM, PROGRESS, PARK = 1, 2, 3, 4, 5, 6
 DISK = 3 << 1  # flags of PUBLISH
 NUMBERS = itertools.count(1)
 
@@ -162,9 +162,9 @@ def settling_what_another_has_changes_nothing_for_it():
     group.publish(3)
     first.until(3)
     thief = group.member()
-    for verb in (ACK, NAK, RELEASE, TERM, PROGRESS):
+    for verb in (ACK, NAK, RELEASE, TERM, PROGRESS, PARK):
         assert thief.settle([verb, 1, 3]) == [[1, 1, 3, ENOTFOUND]], verb
-    group.check(in_flight=3, acked=0, naked=0, released=0, termed=0, delivered=3)
+    group.check(in_flight=3, acked=0, naked=0, released=0, termed=0, delivered=3, parks=0)
     assert first.settle([ACK, 3, 3], [ACK, 1, 2]) == []  # in any order
     group.check(in_flight=0, acked=3, floor=4)
     group.close(first, thief)
@@ -187,7 +187,7 @@ def malformed(*row):
     return case
 
 
-for name, row in {"verb_0": (1, 0, 1, 1, 0, ""), "verb_6": (1, 6, 1, 1, 0, ""), "tag_0": (1, 1, 0, 1, 0, ""),
+for name, row in {"verb_0": (1, 0, 1, 1, 0, ""), "verb_7": (1, 7, 1, 1, 0, ""), "tag_0": (1, 1, 0, 1, 0, ""),
                   "tags_fall": (1, 1, 2, 1, 0, ""), "tag_2_63": (1, 1, 1, 1 << 63, 0, ""), "short": (1, 1, 1),
                   "reason_256": (1, 4, 1, 1, 0, "x" * 256), "tag_is_str": (1, 1, "1", 1, 0, "")}.items():
     durable(malformed(*row), "settle_row_" + name)

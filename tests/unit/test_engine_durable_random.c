@@ -61,6 +61,7 @@ struct world {
     struct member member[MEMBERS];
     struct event event[EVENTS_MAX];
     uint64_t last;
+    bool probed; /* it was parked, and tried again */
 };
 
 static uint32_t draw(struct world *w, uint32_t below)
@@ -145,6 +146,7 @@ static void check_out(struct world *w)
     {
         uint64_t out = c->group->queue.events + c->retries.events;
         uint64_t leased = 0;
+        uint64_t since = 0;
 
         if (!td_consumer_is_durable(c))
             continue;
@@ -152,7 +154,10 @@ static void check_out(struct world *w)
              sub = sub->group_next) {
             leased += sub->leases->events;
             out += sub->own.events;
+            since += td_inflight_above(sub->leases, sub->parked_tag);
         }
+        assert_true(since <= td_outage_width(&c->outage));
+        w->probed = w->probed || c->outage.state == TD_OUTAGE_PROBING;
         assert_int_equal(c->out, out + leased + c->burials.len);
         assert_true(leased <= IN_FLIGHT + HASH_COUNT(c->redriven));
     }
@@ -299,9 +304,10 @@ static enum td_verb pick_verb(struct world *w)
 
     return n < 60   ? TD_ACK
            : n < 75 ? TD_NAK
-           : n < 88 ? TD_RELEASE
-           : n < 93 ? TD_TERM
-                    : TD_PROGRESS;
+           : n < 87 ? TD_RELEASE
+           : n < 92 ? TD_TERM
+           : n < 97 ? TD_PROGRESS
+                    : TD_PARK;
 }
 
 static void settle_some(struct world *w, struct member *m, enum td_verb verb,
@@ -325,8 +331,9 @@ static void settle_some(struct world *w, struct member *m, enum td_verb verb,
     }
     while (m->settled < m->last && m->sequence[m->settled + 1] == 0)
         m->settled++;
-    givef(w->s->f, m->peer, "[17 [[1 %d %llu %llu 0 \"\"]]]", (int)verb,
-          (unsigned long long)first, (unsigned long long)last);
+    givef(w->s->f, m->peer, "[17 [[1 %d %llu %llu %u \"\"]]]", (int)verb,
+          (unsigned long long)first, (unsigned long long)last,
+          verb == TD_PARK ? 1 + draw(w, 400) : 0);
 }
 
 static void take(struct world *w, struct member *m)
@@ -532,6 +539,7 @@ static void run(struct streams *s, uint32_t seed)
     for (int i = 0; i < STEPS; i++)
         step(w);
     calm(w);
+    assert_true(w->probed);
     check_settled(w);
     check_stored(w);
     free(w);

@@ -310,7 +310,8 @@ static const struct {
     {settle, "[1 5 1 " TOP " " TOP " s(255)]", true},
     {settle, "[1 4 2 2 0 \"why\" [1 [2]]]", true},
     {settle, "[1 0 1 1 0 \"\"]", false},
-    {settle, "[1 6 1 1 0 \"\"]", false},
+    {settle, "[1 6 1 1 0 \"\"]", true},
+    {settle, "[1 7 1 1 0 \"\"]", false},
     {settle, "[1 257 1 1 0 \"\"]", false},
     {settle, "[1 4294967297 1 1 0 \"\"]", false}, /* 2^32 + 1 */
     {settle, "[1 1 0 0 0 \"\"]", false},

@@ -176,6 +176,9 @@ static const struct {
     {"#", TD_BREAKER_RECOVERY_MAX_MS},
     {"#", TD_BREAKER_PROBES},
     {"#", TD_BREAKER_SUCCESSES},
+    {"# h", TD_PARK_MS_MAX / 3600000},
+    {"# s", TD_PARK_MS / 1000},
+    {"# s", TD_PARK_GROWN_MS / 1000},
 };
 
 /* 1234567 as "1,234,567"; without commas as "1234567". */
