@@ -34,7 +34,7 @@ static tidings_err check(const struct tidings_delivery *delivery,
 {
     if (!delivery)
         return td_fail(TIDINGS_EINVAL, "delivery is NULL");
-    if ((int)settlement < TIDINGS_ACK || settlement > TIDINGS_PROGRESS)
+    if ((int)settlement < TIDINGS_ACK || settlement > TIDINGS_PARK)
         return td_fail(TIDINGS_EINVAL, "settlement is %d: none of its names",
                        (int)settlement);
     if (delay_ms < 0 || delay_ms > TIDINGS_TIMEOUT_MAX_MS)
@@ -66,17 +66,20 @@ static tidings_err settle(struct td_bus *b, struct td_bus_sub *sub,
     char text[TD_REASON_BYTES_MAX + 1] = "";
     struct td_settle how = {
         .verb = (unsigned)settlement, .first = d->tag, .last = d->tag};
+    tidings_err err;
 
     if (settlement == TIDINGS_PROGRESS)
         return progress(b, sub, d);
-    if (settlement == TIDINGS_NAK)
+    if (settlement == TIDINGS_NAK || settlement == TIDINGS_PARK)
         how.delay_ms = (uint64_t)delay_ms;
     if (reason && (settlement == TIDINGS_NAK || settlement == TIDINGS_TERM))
         td_reason_take(text, reason);
     how.reason = td_str_of(text);
-    if (settlement == TIDINGS_NAK || settlement == TIDINGS_RELEASE)
+    if (td_verb_comes_again(how.verb))
         td_here_park(b, sub, d->tag);
-    return td_client_settle(&b->client, sub->csub, d->incarnation, &how);
+    err = td_client_settle(&b->client, sub->csub, d->incarnation, &how);
+    sub->parks = sub->parks || (!err && settlement == TIDINGS_PARK);
+    return err;
 }
 
 /* Whoever settles many is not to send a message for each: at most one in a
@@ -103,6 +106,7 @@ static tidings_err settle_and_send(struct td_bus *b, struct td_bus_sub *sub,
 
     td_here_flush(b, sub); /* what this thread's handler said before */
     err = settle(b, sub, d, settlement, delay_ms, reason);
+    td_give_back_parked(b, sub);
     if (!err && !td_in_handler(b))
         send_soon(b);
     td_bus_touched(b);

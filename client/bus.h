@@ -181,6 +181,9 @@ void td_progress_soon(struct td_bus *b);
 void td_progress_said(struct td_bus *b, struct td_bus_sub *sub, uint64_t tag);
 /* What the broker has taken away of what waits is not for handlers any more. */
 void td_give_back_lost(struct td_bus *b);
+/* Once a group was parked, what waits here goes back: no delivery is to meet
+ * the outage. Not with a pool's lock. */
+void td_give_back_parked(struct td_bus *b, struct td_bus_sub *sub);
 
 /* Whether this thread is inside one of the bus's handlers, or on_status. */
 bool td_in_handler(const struct td_bus *b);

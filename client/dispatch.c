@@ -286,6 +286,7 @@ static void settle(struct td_bus *b, struct td_notice *n)
     int64_t now_us = n->sub->call.now_us;
 
     td_bus_settle(b, n->sub, n->incarnation, &b->cursor->outcomes);
+    td_give_back_parked(b, n->sub);
     if (n->sub->csub)
         td_client_pace(&b->client, n->sub->csub, now_us / 1000);
     if (now_us - b->settled_us < SECTION_MS * 1000)

@@ -14,6 +14,7 @@ void td_here_enter(struct td_here *h)
 {
     h->detail = td_detail_bytes();
     h->outer = innermost;
+    h->parks = false;
     innermost = h;
 }
 
@@ -88,6 +89,8 @@ static unsigned verb_of(tidings_err err)
         return TD_RELEASE;
     case TIDINGS_ETERM:
         return TD_TERM;
+    case TIDINGS_EBREAKER:
+        return TD_PARK;
     case TIDINGS_ELATER:
         return TD_OUTCOME_LATER;
     default:
@@ -114,7 +117,7 @@ static bool is_passed(struct td_here *h, const struct td_view *view, bool keyed)
     if (atomic_load_explicit(&sub->incarnation, memory_order_relaxed) >
         h->incarnation)
         return true;
-    if (h->tag > atomic_load(&sub->given_back) &&
+    if (!h->parks && h->tag > atomic_load(&sub->given_back) &&
         (!keyed || !sub->parked ||
          !td_parked_holds(sub->parked, key_of(view), h->tag)))
         return false;
@@ -133,7 +136,8 @@ static bool note(struct td_here *h, struct td_call *call,
     if (failed)
         td_reason_take(reason, h->detail); /* before on_status says more */
     td_outcomes_add(h->outcomes, verb, h->tag, reason);
-    if (keyed && waits_by_key(h->sub) && (verb == TD_NAK || verb == TD_RELEASE))
+    h->parks = h->parks || verb == TD_PARK;
+    if (keyed && waits_by_key(h->sub) && td_verb_comes_again(verb))
         td_parked_add(h->sub->parked, key_of(view), h->tag);
     if (failed)
         td_call_failed(call, h->bus, h->sub, view, err);
@@ -198,8 +202,9 @@ static void settle_row(struct td_bus *b, struct td_bus_sub *sub,
     if (row->verb == TD_OUTCOME_LATER)
         td_client_settle_later(&b->client, sub->csub, incarnation, row->first,
                                row->last);
-    else
-        td_client_settle(&b->client, sub->csub, incarnation, &how);
+    else if (!td_client_settle(&b->client, sub->csub, incarnation, &how) &&
+             row->verb == TD_PARK)
+        sub->parks = true;
     if (sub->parked && row->verb != TD_ACK)
         td_parked_told(sub->parked, row->first, row->last, ping);
 }

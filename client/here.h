@@ -36,7 +36,8 @@ struct td_here {
     uint64_t incarnation;
     struct td_spans spans;
     struct td_outcomes *outcomes; /* NULL: a reader's, nothing to settle */
-    char *detail;                 /* the thread's */
+    bool parks;   /* the group: what follows in this section goes back */
+    char *detail; /* the thread's */
 };
 
 /* A delivery of a stream, other than the one before. */

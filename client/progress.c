@@ -92,6 +92,15 @@ void td_give_back_lost(struct td_bus *b)
     }
 }
 
+void td_give_back_parked(struct td_bus *b, struct td_bus_sub *sub)
+{
+    bool parks = sub->parks;
+
+    sub->parks = false;
+    if (parks && sub->csub && !atomic_load(&sub->ended))
+        give_back(b, sub, sub->csub->received);
+}
+
 /* ---- telling ---- */
 
 /* Often enough for its group. */

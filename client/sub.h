@@ -53,9 +53,10 @@ struct td_bus_sub {
     uint64_t lost;   /* up to this tag some of what waited; 0: nothing */
     atomic_ullong given_back; /* what waits up to this tag is not for handlers
                                  any more */
-    bool resting;             /* what arrives is not for the handler any more */
-    atomic_bool by_key;       /* its group is dealt by key */
-    struct td_parked *parked; /* NULL: keys do not wait for one another */
+    bool parks;   /* its group was parked here: the rest is to be given back */
+    bool resting; /* what arrives is not for the handler any more */
+    atomic_bool by_key;        /* its group is dealt by key */
+    struct td_parked *parked;  /* NULL: keys do not wait for one another */
     atomic_ullong incarnation; /* td_client's, when it was looked at last */
     struct td_seen seen;  /* alone: whoever takes deliveries apart has it */
     struct td_pool *pool; /* NULL: its events are the dispatcher's … */

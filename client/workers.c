@@ -107,6 +107,7 @@ static void tell_bus(struct td_pool *pool, int64_t now_us)
     pool->dead = NULL;
     pool->news = false;
     pthread_mutex_unlock(&pool->lock);
+    td_give_back_parked(b, pool->sub);
     add_totals(pool, &done);
     td_bus_touched(b);
     td_bus_changed(b);

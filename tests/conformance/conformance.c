@@ -445,7 +445,7 @@ static suite *const kept[] = {
     conf_run_fetch,   conf_run_fetch_ends, conf_run_dead,     conf_run_named,
     conf_run_newest,  conf_run_expect,     conf_run_lists,    conf_run_readers,
     conf_run_repeats, conf_run_retention,  conf_run_again,    conf_run_schedule,
-    conf_run_expiry,  conf_run_race,       conf_run_hold,
+    conf_run_expiry,  conf_run_race,       conf_run_hold,     conf_run_outage,
 };
 
 int main(int argc, char **argv)

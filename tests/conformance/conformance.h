@@ -157,6 +157,7 @@ int conf_run_groups(void);
 int conf_run_settle(void);
 int conf_run_race(void);
 int conf_run_hold(void);
+int conf_run_outage(void);
 int conf_run_fetch(void);
 int conf_run_fetch_ends(void);
 int conf_run_dead(void);

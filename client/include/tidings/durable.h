@@ -210,6 +210,8 @@ TIDINGS_API tidings_err tidings_producer_last(tidings_bus *bus,
  *   TIDINGS_ERELEASE  release: given back, delivered again at once, does not
  *                     count
  *   TIDINGS_ETERM     term: never again: to the dead letters
+ *   TIDINGS_EBREAKER  park: given back like release, and the whole group is
+ *                     parked, see below
  *   TIDINGS_ELATER    nothing yet: tidings_settle() will say
  *   any other         nak: delivered again after the group's backoff, and after
  *                     max_deliver deliveries to the dead letters
@@ -220,7 +222,18 @@ TIDINGS_API tidings_err tidings_producer_last(tidings_bus *bus,
  *
  * nak and term count as failed, and on_status is told TIDINGS_HANDLER_FAILED. A
  * live subscription, or a reader, has nothing to settle: any code but
- * TIDINGS_OK counts as failed there.
+ * TIDINGS_OK counts as failed there, TIDINGS_EBREAKER too.
+ *
+ * A handler whose database, or whatever else it needs, does not answer returns
+ * TIDINGS_EBREAKER instead of failing event after event. The broker then parks
+ * the group: nothing is delivered to any member, and no delivery counts; what
+ * waits in this process goes back unhandled. After 5 s one event comes, alone:
+ * if it is acked, two come, four, eight and so on until the group runs again;
+ * if its handler returns TIDINGS_EBREAKER the group is parked for twice as
+ * long, up to a minute. tidings_settle() with TIDINGS_PARK says for how long.
+ * So it is for handlers that all need the same thing; one member that is ill
+ * alone is to unsubscribe. "tidings group show" and "tidings stats" tell of it,
+ * and "tidings group resume" ends it.
  *
  * The group's ack_wait is the handler's: it begins anew when the handler does,
  * however long the event has been waiting in this process; the library tells
@@ -264,7 +277,9 @@ enum tidings_settlement {
     TIDINGS_NAK,
     TIDINGS_RELEASE,
     TIDINGS_TERM,
-    TIDINGS_PROGRESS /* still working on it: ack_wait begins anew */
+    TIDINGS_PROGRESS, /* still working on it: ack_wait begins anew */
+    TIDINGS_PARK /* as RELEASE, and its group is parked: what waits here, and
+                    was not fetched, goes back as well */
 };
 
 /**
@@ -275,6 +290,9 @@ enum tidings_settlement {
  * too late, on_status is told TIDINGS_STALE.
  *
  * @param delay_ms  NAK: delivered again after so long; 0: the group's backoff.
+ *                  PARK: so long nothing is delivered, an hour at most; 0: 5 s,
+ *                  and twice as long each time that a probe ends so, up to a
+ *                  minute.
  * @param reason    NAK, TERM: at most 255 bytes, cut; NULL: none.
  * @return TIDINGS_OK         noted.
  *         TIDINGS_EINVAL     not in the enum, or a delay beyond
