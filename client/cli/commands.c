@@ -151,7 +151,9 @@ const struct td_command td_commands[] = {
      "\n"
      "    tidings group pause events mails --until +10m\n",
      td_cli_group_pause},
-    {"group resume", TD_CLI_GROUP_RESUME, "STREAM GROUP", "deliver again", "",
+    {"group resume", TD_CLI_GROUP_RESUME, "STREAM GROUP", "deliver again",
+     "It ends a pause, and the waiting of a group that its members have "
+     "parked.\n",
      td_cli_group_resume},
     {"group seek", TD_CLI_GROUP_SEEK, "STREAM GROUP",
      "go on from another place in the stream",

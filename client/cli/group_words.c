@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "client/cli/out.h"
 #include "client/cli/rows.h"
@@ -40,6 +41,24 @@ static void say_paused(bool *said, struct tidings_value row)
         say(said, "paused: nothing is delivered until it is resumed");
 }
 
+static void say_outage(bool *said, struct tidings_value row)
+{
+    const char *state = td_rows_state(row);
+    char text[TD_SPAN_BYTES];
+
+    if (strcmp(state, "parked") == 0)
+        say(said,
+            "parked: a handler said that what it needs does not answer. One "
+            "event is\n  tried in %s; tidings group resume tries all at once",
+            td_span(text, td_row_uint(row, "parked_ms")));
+    else if (strcmp(state, "probing") == 0)
+        say(said, "probing: after an outage one event at a time is delivered, "
+                  "until one is acked");
+    else if (strcmp(state, "ramping") == 0)
+        say(said, "ramping: after an outage more and more events are delivered "
+                  "at once");
+}
+
 static void say_members(bool *said, struct tidings_value row)
 {
     uint64_t waiting = td_row_uint(row, "lag") + td_row_uint(row, "waiting");
@@ -74,9 +93,11 @@ void td_group_words(struct tidings_value row, const char *stream,
     uint64_t skipped = td_row_uint(row, "expirytime");
     uint64_t waiting = td_row_uint(row, "waiting");
     uint64_t lag = td_row_uint(row, "lag");
+    uint64_t parks = td_row_uint(row, "parks");
     bool said = false;
 
     say_paused(&said, row);
+    say_outage(&said, row);
     say_members(&said, row);
     say_full(&said, row);
     if (!said && lag > 0)
@@ -99,4 +120,7 @@ void td_group_words(struct tidings_value row, const char *stream,
             name);
     if (!said && td_row_uint(row, "in_flight") == 0)
         say(&said, "up to date");
+    if (parks > 0)
+        say(&said, "%" PRIu64 " %s parked since the broker began", parks,
+            td_plural(parks, "time", "times"));
 }

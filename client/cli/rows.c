@@ -72,8 +72,14 @@ int td_rows_table(const struct td_list *list, const char *const *columns,
 
 const char *td_rows_state(struct tidings_value group)
 {
+    static const char *const outage[] = {"parked", "probing", "ramping"};
+
     if (td_row_bool(group, "paused"))
         return "paused";
+    for (size_t i = 0; i < sizeof(outage) / sizeof(outage[0]); i++) {
+        if (td_row_is(group, "state", outage[i]))
+            return outage[i];
+    }
     if (td_row_uint(group, "members") == 0)
         return "no members";
     if (td_row_bool(group, "full"))

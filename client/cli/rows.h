@@ -32,8 +32,8 @@ int td_rows_table(const struct td_list *list, const char *const *columns,
 /** Rows of groups as a table. @return the exit code */
 int td_rows_groups(const struct td_list *groups);
 
-/** In a word how a group is: "paused", "no members", "window full", "behind",
- *  "up to date". */
+/** In a word how a group is: "paused", "parked", "probing", "ramping", "no
+ *  members", "window full", "behind", "up to date". */
 const char *td_rows_state(struct tidings_value group);
 
 struct td_found {

@@ -79,6 +79,7 @@ const struct td_kind td_kinds[TD_KINDS] = {
       {"in_flight", true, false},
       {"waiting", true, false},
       {"dead", true, false},
+      {"parks", true, false},
       {NULL, false, false}}},
 };
 

@@ -9,7 +9,7 @@
 
 #include "client/cli/pages.h"
 
-#define TD_FIELDS_MAX 12
+#define TD_FIELDS_MAX 13
 
 /* A kind of rows, and its fields (PROTOCOL.md 7); the first of them tell one
  * row from another. */

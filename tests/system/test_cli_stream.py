@@ -8,10 +8,36 @@ import os
 import re
 import signal
 import sys
+import unittest
 
 import cli
-from cli import (DONE, FAILED, NO_BROKER, TIMED_OUT, USAGE, Broker,
+from cli import (DONE, FAILED, NO_BROKER, TIMED_OUT, USAGE, WAIT_S, Broker,
                  WithBroker, WithStreams, environment, run)
+
+try:
+    import msgpack
+    import zmq
+except ImportError:
+    zmq = None
+
+
+def park(url, stream, delay_ms):
+    """A member of its group "g" parks that, with three events."""
+    socket = zmq.Context.instance().socket(zmq.DEALER)
+    socket.linger = 0
+    socket.connect(url)
+    for message in ([1, "tidings", 1, 1, os.urandom(16), "raw", {}],
+                    [5, 1, 1, ">", {"events": 3, "bytes": 4 << 20,
+                                    "stream": stream, "group": "g"}],
+                    [17, [[1, 6, 1, 3, delay_ms, ""]]]):
+        while message[0] == 17 and socket.poll(WAIT_S * 1000):
+            if msgpack.unpackb(socket.recv_multipart()[0])[0] == 8:
+                break
+        socket.send(msgpack.packb(message))
+        if message[0] == 1:
+            socket.poll(WAIT_S * 1000)
+            socket.recv()  # WELCOME
+    return socket
 
 
 class Streams(WithStreams):
@@ -230,6 +256,29 @@ class Groups(WithStreams):
         self.check(DONE, "group", "pause", name, "g")
         self.assertIn("paused: nothing is delivered until it is resumed",
                       self.show(name, "g"))
+
+    @unittest.skipIf(zmq is None, "needs python3-zmq and python3-msgpack")
+    def test_a_group_that_is_parked_says_so(self):
+        name = self.stream()
+        self.check(DONE, "group", "add", name, "g")
+        self.check(DONE, "pub", name + ".a", "1", "--count", "3",
+                   "--confirm", "disk")
+        member = park(self.broker.url, name, 60000)
+        self.soon(lambda: self.group_row(name, "g")["state"] == "parked")
+        row = self.group_row(name, "g")
+        self.assertEqual((row["parks"], row["released"], row["waiting"]),
+                         (1, 3, 3))
+        self.assertRegex(self.show(name, "g"),
+                         r"\nparked: .*\n +tried in (59\.\d|60\.0) s; ")
+        self.assertRegex(self.check(DONE, "group", "list", name).out,
+                         r"parked$")
+        self.assertRegex(self.check(DONE, "stats", "--rows", "consumers").out,
+                         r"(?m)^%s +g +parked " % name)
+        self.check(DONE, "group", "resume", name, "g")
+        self.assertEqual(self.group_row(name, "g")["state"], "running")
+        self.assertIn("\n1 time parked since the broker began\n",
+                      self.show(name, "g"))
+        member.close()
 
     def test_one_event_is_no_plural(self):
         name = self.stream()
