@@ -25,6 +25,7 @@ struct td_bundle *td_bundle_new(struct td_engine *e)
 
     if (b) {
         LL_DELETE(all->spare, b);
+        b->next = NULL;
         all->spare_len--;
     } else {
         b = calloc(1, sizeof(*b));
@@ -60,6 +61,8 @@ void td_bundle_done(struct td_engine *e, struct td_bundle *b)
 
 size_t td_bundle_bytes(const struct td_bundle *b)
 {
+    if (b->rows == 0) /* there was no memory for its first */
+        return 0;
     return b->list.len + b->body.len + (b->whole ? b->whole->len : 0);
 }
 
@@ -207,7 +210,7 @@ static bool add(struct td_engine *e, struct td_session *s,
         return false;
     list_len = b->list.len;
     body_len = b->body.len;
-    before = b->rows > 0 ? td_bundle_bytes(b) : 0;
+    before = td_bundle_bytes(b);
     append(&b->list, row);
     if (b->list.failed || !put_bytes(b, bytes)) {
         undo(b, list_len, body_len);
@@ -232,6 +235,12 @@ static bool is_over(const struct td_engine *e, const struct td_session *s,
 {
     return s->bundles.bytes + more > times * (size_t)TD_BUNDLE_BYTES ||
            e->serving.bundling.bytes + more > times * bytes_max(e);
+}
+
+bool td_bundle_has_room(const struct td_engine *e, const struct td_session *s,
+                        size_t bytes)
+{
+    return !is_over(e, s, bytes, 1);
 }
 
 static void append_handle(struct td_buf *list, const void *row)

@@ -65,6 +65,9 @@ struct td_bundle *td_bundles_take(struct td_engine *e, struct td_session *s,
 void td_bundles_put_back(struct td_engine *e, struct td_session *s,
                          struct td_bundles *of, struct td_bundle *b);
 
+/* Whether so many bytes more may wait for it. */
+bool td_bundle_has_room(const struct td_engine *e, const struct td_session *s,
+                        size_t bytes);
 /* A row of a HANDLE, whose bytes are in a body. False: there is no room for it,
  * or no memory. */
 bool td_bundle_handle(struct td_engine *e, struct td_session *s,

@@ -2,12 +2,7 @@
 #include "broker/engine/engine.h"
 
 #include "broker/engine/internal.h"
-
-static void on_publish(struct td_engine *e, struct td_session *s,
-                       const struct td_frame *f, struct td_body *body)
-{
-    td_publish(e, s, f, body);
-}
+#include "broker/engine/task.h"
 
 static void on_subscribe(struct td_engine *e, struct td_session *s,
                          const struct td_frame *f, struct td_body *body)
@@ -104,7 +99,7 @@ static void (*const handlers[TD_OP_END])(struct td_engine *e,
                                          struct td_session *s,
                                          const struct td_frame *f,
                                          struct td_body *body) = {
-    [TD_PUBLISH] = on_publish,
+    [TD_PUBLISH] = td_publish,
     [TD_SUBSCRIBE] = on_subscribe,
     [TD_UNSUBSCRIBE] = on_unsubscribe,
     [TD_CREDIT] = on_credit,
@@ -117,6 +112,8 @@ static void (*const handlers[TD_OP_END])(struct td_engine *e,
     [TD_SERVE] = on_serve,
     [TD_UNSERVE] = on_unserve,
     [TD_HEALTH] = on_health,
+    [TD_REQUEST] = td_request,
+    [TD_ANSWER] = td_answer,
 };
 
 /* Over a link that is lost. Whoever said goodbye does not come back; whoever

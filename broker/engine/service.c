@@ -281,6 +281,9 @@ tidings_err td_instance_add(struct td_engine *e, struct td_instance *instance,
         td_service_drop(e, service);
         return TIDINGS_ENOMEM;
     }
+    for (uint32_t i = 0; i < instance->endpoints_len; i++)
+        instance->endpoints[i].candidate.hash =
+            td_balance_hash(instance->id, strlen(instance->id));
     instance->service = service;
     instance->there = true;
     service->refs++;

@@ -110,6 +110,7 @@ struct td_instance {
     uint64_t opened;                 /* how often it has */
     bool service_breaks;             /* what it asks for all of its service */
     struct td_breaker_limits service_limits;
+    uint64_t round;  /* of the choice that has looked at it last */
     uint32_t weight; /* its place in its service's weights, below */
 };
 
@@ -209,7 +210,8 @@ struct td_serving {
     struct td_trie trie;           /* of sets */
     struct td_routes routes;       /* from a type to those */
     struct td_balance balance;
-    uint64_t revision;           /* changes of the registry */
+    uint64_t revision; /* changes of the registry */
+    uint64_t rounds;   /* choices that looked at instances one by one */
     struct td_session *sessions; /* list of those that have instances */
     uint32_t instances_len;      /* also of those that have ended */
     struct td_request_counts count;

@@ -38,6 +38,12 @@ void td_task_end(struct td_engine *e, struct td_task *task,
                  const struct td_outcome *outcome);
 void td_task_lost(struct td_engine *e, struct td_task *task);
 
+/* request.c and answer.c */
+void td_request(struct td_engine *e, struct td_session *s,
+                const struct td_frame *f, struct td_body *body);
+void td_answer(struct td_engine *e, struct td_session *s,
+               const struct td_frame *f, struct td_body *body);
+
 /* Deadlines that have passed, and instances that are silent; returns when it is
  * to be called again. */
 int64_t td_tasks_tick(struct td_engine *e);

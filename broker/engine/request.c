@@ -1,0 +1,466 @@
+/* REQUEST: checked as a whole, then each is handed to those who are to answer
+ * it, or refused. */
+#include "broker/engine/internal.h"
+
+#include "broker/engine/choose.h"
+#include "broker/engine/task.h"
+#include "proto/batch.h"
+#include "proto/option.h"
+#include "proto/service.h"
+#include "proto/type.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PING "$service.ping"
+
+static bool is_ping(struct td_str type)
+{
+    return td_bytes_equal(type, td_str_of(PING));
+}
+
+/* ---- the message ---- */
+
+static bool is_one_event(const uint8_t *p, uint64_t bytes)
+{
+    return td_events_skip(p, p + bytes, 1) == p + bytes;
+}
+
+/* A text if it cannot be. */
+static const char *check_row(const struct td_request_row *row, const uint8_t *p,
+                             size_t left)
+{
+    if (!td_type_valid(row->type.data, row->type.len))
+        return "not a type";
+    if (td_type_is_system(row->type.data, row->type.len) && !is_ping(row->type))
+        return "types beginning with $ are the system's";
+    if (row->bytes > left || !is_one_event(p, row->bytes))
+        return "each row's bytes are one event";
+    return NULL;
+}
+
+/* Fills the engine's rows; *n: how many. */
+static const char *read_rows(struct td_engine *e, const struct td_frame *f,
+                             const struct td_body *body, uint32_t *n)
+{
+    const struct td_str *raw = &f->u.request.list;
+    struct td_reader list = td_reader_of(raw->data, raw->len);
+    size_t offset = 0;
+
+    if (f->u.request.source.len == 0 ||
+        f->u.request.source.len > TD_SOURCE_BYTES_MAX)
+        return "a source has 1 to 1023 bytes";
+    if (!td_read_array(&list, n) || *n < 1 || *n > TD_ROWS_MAX)
+        return "REQUEST has 1 to 1024 rows";
+    for (uint32_t i = 0; i < *n; i++) {
+        struct td_request_row *row = &e->serving.rows[i];
+        const char *why = "a row is [number, type, flags, left_ms, bytes, "
+                          "options]";
+
+        if (td_request_read(&list, row))
+            why = check_row(row, body->data + offset, body->len - offset);
+        if (why)
+            return why;
+        offset += row->bytes;
+    }
+    return offset == body->len ? NULL : "the rows' bytes are not the body's";
+}
+
+/* ---- options ---- */
+
+static bool read_str(struct td_str options, const char *key,
+                     bool (*valid)(const char *s, size_t len),
+                     struct td_str *out)
+{
+    return td_map_str(options, key, out) &&
+           (!out->data || valid(out->data, out->len));
+}
+
+static bool key_valid(const char *key, size_t len)
+{
+    return key && len > 0 && len <= TD_ID_BYTES_MAX;
+}
+
+/* A text if they cannot be. */
+static const char *read_wish(const struct td_request_row *row,
+                             struct td_wish *out)
+{
+    struct td_str options = row->options;
+    struct td_str key = {NULL, 0};
+    unsigned balance = TD_BALANCE_POLICIES;
+
+    *out = (struct td_wish){.bytes = row->bytes};
+    if (options.len == 0)
+        return NULL;
+    if (!read_str(options, "key", key_valid, &key))
+        return "key: a str of 1 to 255 bytes";
+    if (!read_str(options, "service", td_service_name_valid, &out->service))
+        return "service: 1 to 64 of A-Z a-z 0-9 _ -";
+    if (!read_str(options, "instance", td_instance_id_valid, &out->instance))
+        return "instance: 1 to 32 of A-Z a-z 0-9 _ . -";
+    if (!read_str(options, "version", td_version_valid, &out->version))
+        return "version: a semantic version, as 1.0.0";
+    if (!td_option_name(options, "balance", td_balance_names,
+                        TD_BALANCE_POLICIES, &balance))
+        return "balance: round_robin, random, least_in_flight, by_key or "
+               "latency";
+    out->balances = balance < TD_BALANCE_POLICIES;
+    if (out->balances)
+        out->balance = (enum td_balance_policy)balance;
+    out->keyed = key.data;
+    if (key.data)
+        out->key = td_balance_hash(key.data, key.len);
+    return NULL;
+}
+
+/* ---- refusing ---- */
+
+static void respond(struct td_engine *e, struct td_session *s, uint64_t number,
+                    tidings_err code, const char *text)
+{
+    const struct td_response_row row = {
+        .number = number, .code = code, .text = td_str_of(text)};
+
+    td_bundle_response(e, s, &row, NULL, 0);
+}
+
+static void refuse(struct td_engine *e, struct td_session *s, uint64_t number,
+                   const struct td_refusal *why)
+{
+    struct td_request_counts *count = &e->serving.count;
+    struct td_service *service = why->service;
+    char text[80];
+
+    switch (why->code) {
+    case TIDINGS_EFULL:
+        count->full++;
+        if (service)
+            service->full++;
+        respond(e, s, number, why->code,
+                "whoever answers this has as many requests as it takes");
+        return;
+    case TIDINGS_EBREAKER:
+        count->broken++;
+        snprintf(text, sizeof(text), "the breaker is open for another %lld ms",
+                 (long long)why->left_ms);
+        respond(e, s, number, why->code, text);
+        return;
+    default:
+        count->noresponder++;
+        if (service)
+            service->noresponder++;
+        respond(e, s, number, TIDINGS_ENORESPONDER,
+                "nobody answers this, or none that is fit");
+    }
+}
+
+static void refuse_full(struct td_engine *e, struct td_session *s,
+                        uint64_t number, const char *text)
+{
+    e->serving.count.full++;
+    respond(e, s, number, TIDINGS_EFULL, text);
+}
+
+/* ---- handing out ---- */
+
+/* A request that is being taken. */
+struct taking {
+    struct td_engine *e;
+    const struct td_frame *f;
+    const struct td_request_row *row;
+    struct td_body *body;
+    size_t offset;
+    struct td_wish wish;
+    struct td_asking *asking;
+    struct td_refusal why;
+    uint64_t round; /* marks instances that have it */
+};
+
+/* endpoint NULL: a ping. */
+static void hand(struct taking *t, struct td_instance *instance,
+                 struct td_endpoint *endpoint)
+{
+    struct td_engine *e = t->e;
+    struct td_task *task = td_task_begin(e, t->asking, instance, endpoint);
+    struct td_handle_row row = {
+        .service = instance->number,
+        .endpoint = endpoint ? endpoint->number : 0,
+        .type = t->row->type,
+        .flags = t->row->flags,
+        .left_ms = t->row->left_ms,
+        .bytes = t->row->bytes,
+        .session = t->asking->session,
+        .number = t->row->number,
+        .source = t->f->u.request.source,
+        .time_us = t->f->u.request.time_us,
+    };
+
+    if (task) {
+        row.task = task->number;
+        if (td_bundle_handle(e, instance->session, &row, t->body, t->offset)) {
+            if (endpoint)
+                td_task_begun(e, endpoint);
+            return;
+        }
+        td_task_cancel(e, task);
+    }
+    t->why.code = TIDINGS_EFULL;
+}
+
+/* ---- one of each group ---- */
+
+static struct td_endpoint_set *set_at(const struct td_route *route, uint32_t i)
+{
+    return (struct td_endpoint_set *)(void *)route->entries[i];
+}
+
+static bool found_reserve(struct td_serving *sv, uint32_t len)
+{
+    struct td_candidate **found;
+    uint32_t cap = sv->found_cap ? sv->found_cap : 64;
+
+    if (len <= sv->found_cap)
+        return true;
+    while (cap < len)
+        cap *= 2;
+    found = realloc(sv->found, cap * sizeof(*found));
+    if (!found)
+        return false;
+    sv->found = found;
+    sv->found_cap = cap;
+    return true;
+}
+
+/* The members of all sets of the group, from the i-th on: of an instance that
+ * is in several the first. */
+static bool gather(struct taking *t, const struct td_route *route, uint32_t i,
+                   uint32_t *n)
+{
+    struct td_serving *sv = &t->e->serving;
+    struct td_str group = set_at(route, i)->group;
+    uint64_t round = ++sv->rounds;
+
+    *n = 0;
+    for (; i < route->len; i++) {
+        const struct td_endpoint_set *set = set_at(route, i);
+
+        if (!td_bytes_equal(set->group, group))
+            continue;
+        if (!found_reserve(sv, *n + set->members_len))
+            return false;
+        for (uint32_t k = 0; k < set->members_len; k++) {
+            struct td_instance *instance =
+                td_endpoint_of(set->members[k])->instance;
+
+            if (instance->round != round)
+                sv->found[(*n)++] = set->members[k];
+            instance->round = round;
+        }
+    }
+    return true;
+}
+
+/* Whether a set before it is of the same group. */
+static bool is_again(const struct td_route *route, uint32_t i)
+{
+    for (uint32_t k = 0; k < i; k++) {
+        if (td_bytes_equal(set_at(route, k)->group, set_at(route, i)->group))
+            return true;
+    }
+    return false;
+}
+
+static bool has_more(const struct td_route *route, uint32_t i)
+{
+    for (uint32_t k = i + 1; k < route->len; k++) {
+        if (td_bytes_equal(set_at(route, k)->group, set_at(route, i)->group))
+            return true;
+    }
+    return false;
+}
+
+static void hand_to_one(struct taking *t, const struct td_route *route,
+                        uint32_t i)
+{
+    const struct td_endpoint_set *set = set_at(route, i);
+    struct td_candidate **list = set->members;
+    uint32_t n = set->members_len;
+    struct td_endpoint *endpoint;
+
+    if (is_again(route, i))
+        return;
+    if (has_more(route, i)) {
+        if (!gather(t, route, i, &n)) {
+            t->why.code = TIDINGS_EFULL;
+            return;
+        }
+        list = t->e->serving.found;
+    }
+    endpoint = td_choose_one(t->e, list, n, set->balance, &t->wish, &t->why);
+    if (endpoint)
+        hand(t, endpoint->instance, endpoint);
+}
+
+/* ---- many ---- */
+
+static uint32_t hand_in_state(struct taking *t, const struct td_endpoint_set *s,
+                              enum td_health state)
+{
+    uint32_t handed = 0;
+
+    for (uint32_t k = 0; k < s->members_len; k++) {
+        struct td_endpoint *endpoint = td_endpoint_of(s->members[k]);
+        struct td_instance *instance = endpoint->instance;
+
+        if (instance->state != state || instance->round == t->round ||
+            !td_wish_fits(&t->wish, instance) ||
+            !td_choose_may(t->e, endpoint, &t->wish, &t->why))
+            continue;
+        instance->round = t->round;
+        hand(t, instance, endpoint);
+        handed++;
+    }
+    return handed;
+}
+
+static void hand_to_all(struct taking *t, const struct td_endpoint_set *set)
+{
+    if (!t->why.service && set->members_len > 0)
+        t->why.service = td_endpoint_of(set->members[0])->instance->service;
+    if (hand_in_state(t, set, TD_HEALTH_RUNNING) == 0)
+        hand_in_state(t, set, TD_HEALTH_DEGRADED);
+}
+
+static void ping_one(struct taking *t, struct td_instance *instance)
+{
+    if (td_wish_fits(&t->wish, instance) && !instance->session->doomed)
+        hand(t, instance, NULL);
+}
+
+static void ping(struct taking *t)
+{
+    struct td_serving *sv = &t->e->serving;
+    struct td_service *service;
+    struct td_instance *instance;
+    struct td_instance *next;
+
+    if (t->wish.instance.data) {
+        instance = td_instance_find(t->e, t->wish.instance);
+        if (instance)
+            ping_one(t, instance);
+        return;
+    }
+    if (t->wish.service.data) {
+        service = td_service_find(t->e, t->wish.service);
+        DL_FOREACH2(service ? service->instances : NULL, instance, service_next)
+        {
+            ping_one(t, instance);
+        }
+        return;
+    }
+    HASH_ITER(hh, sv->instances, instance, next)
+    {
+        ping_one(t, instance);
+    }
+}
+
+/* ---- a request ---- */
+
+/* False: no memory. */
+static bool hand_out(struct taking *t)
+{
+    struct td_serving *sv = &t->e->serving;
+    struct td_route *route;
+
+    if (is_ping(t->row->type)) {
+        ping(t);
+        return true;
+    }
+    route = td_routes_find(&sv->routes, &sv->trie, t->row->type);
+    if (!route)
+        return false;
+    t->round = ++sv->rounds;
+    for (uint32_t i = 0; i < route->len; i++) {
+        if (t->asking->many)
+            hand_to_all(t, set_at(route, i));
+        else
+            hand_to_one(t, route, i);
+    }
+    return true;
+}
+
+static void take(struct taking *t, struct td_session *s)
+{
+    struct td_engine *e = t->e;
+    uint64_t number = t->row->number;
+    struct td_request_counts *count = &e->serving.count;
+    bool lean;
+
+    t->asking = td_asking_begin(e, s, t->row);
+    if (!t->asking) {
+        refuse_full(e, s, number,
+                    "the broker has as many requests as it takes");
+        return;
+    }
+    t->asking->many = t->asking->many || is_ping(t->row->type);
+    lean = !hand_out(t);
+    if (t->asking->out > 0) {
+        count->accepted++;
+        count->in_flight++;
+        return;
+    }
+    td_asking_end(e, t->asking);
+    if (lean)
+        refuse_full(e, s, number, "broker is out of memory");
+    else
+        refuse(e, s, number, &t->why);
+}
+
+static void take_row(struct td_engine *e, struct td_session *s,
+                     struct taking *t)
+{
+    uint64_t number = t->row->number;
+    const char *why = read_wish(t->row, &t->wish);
+
+    if (why)
+        respond(e, s, number, TIDINGS_EINVAL, why);
+    else if (s->serving.askings_len + s->bundles.responses.rows >=
+             TD_REQUESTS_MAX)
+        refuse_full(e, s, number, "so many requests of yours are unanswered");
+    else
+        take(t, s);
+}
+
+static void breach(struct td_engine *e, struct td_session *s, const char *why)
+{
+    e->counters.bad_frames++;
+    td_session_doom(e, s, TD_DROP_SESSION_LOST, TIDINGS_EPROTO, why);
+}
+
+void td_request(struct td_engine *e, struct td_session *s,
+                const struct td_frame *f, struct td_body *body)
+{
+    size_t offset = 0;
+    uint32_t n;
+    const char *why = read_rows(e, f, body, &n);
+
+    if (why) {
+        breach(e, s, why);
+        return;
+    }
+    for (uint32_t i = 0; i < n && !s->doomed; i++) {
+        struct taking t = {.e = e,
+                           .f = f,
+                           .row = &e->serving.rows[i],
+                           .body = body,
+                           .offset = offset,
+                           .why = {.code = TIDINGS_ENORESPONDER}};
+
+        if (td_asking_is(e, s, t.row->number)) {
+            breach(e, s, "a request of that number is unanswered");
+            return;
+        }
+        take_row(e, s, &t);
+        offset += t.row->bytes;
+    }
+}
