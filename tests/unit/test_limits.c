@@ -179,6 +179,7 @@ static const struct {
     {"# h", TD_PARK_MS_MAX / 3600000},
     {"# s", TD_PARK_MS / 1000},
     {"# s", TD_PARK_GROWN_MS / 1000},
+    {"#", TD_BREAKER_COUNT_MAX},
 };
 
 /* 1234567 as "1,234,567"; without commas as "1234567". */
