@@ -188,7 +188,7 @@ class Background(Up):
             self.check(DONE, "up", "--detach", "--state", other, self.file)
             self.assertEqual(len(self.marked()), 6)
             self.check(DONE, "status", "--state", other, self.file)
-            self.check(DONE, "down", "--state", other, self.file)
+            self.check(DONE, "down", "--state", other, "gone.yaml")
         self.check(DONE, "down", self.file)
         self.assertEqual(self.marked(), [])
 

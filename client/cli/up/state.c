@@ -39,26 +39,31 @@ static int no_file(const char *file)
 }
 
 /* The same for every name of the file. */
-static int find_path(struct td_up_state *s, const struct td_settings *settings,
-                     const char *file)
+static char *path_beside(const char *file)
 {
     char real[PATH_MAX];
+    char *name, *path;
     size_t size;
-    char *name;
 
     if (!realpath(file, real))
-        return no_file(file);
+        return NULL;
     name = strrchr(real, '/');
     *name++ = '\0';
     size = strlen(real) + strlen(name) + sizeof("//" BESIDE);
-    s->path = settings->up.state ? strdup(settings->up.state) : malloc(size);
-    if (!s->path) {
-        td_complain("out of memory");
-        return TD_EXIT_FAILED;
-    }
-    if (!settings->up.state)
-        snprintf(s->path, size, "%s/" BESIDE "/%s", real, name);
-    return TD_EXIT_DONE;
+    path = malloc(size);
+    if (path)
+        snprintf(path, size, "%s/" BESIDE "/%s", real, name);
+    return path;
+}
+
+/* With --state the file may be gone by now. */
+static int find_path(struct td_up_state *s, const struct td_settings *settings,
+                     const char *file)
+{
+    const char *state = settings->up.state;
+
+    s->path = state ? strdup(state) : path_beside(file);
+    return s->path ? TD_EXIT_DONE : no_file(file);
 }
 
 static int refuse(const struct td_up_state *s)
