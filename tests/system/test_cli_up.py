@@ -105,6 +105,17 @@ class Starts(Up):
         self.assertEqual(said[7], "/dev/null")
         self.assertEqual(said[8], said[9]) # a group of its own
 
+    def test_a_command_is_found_by_the_path_of_its_own_environment(self):
+        with open(self.path("mine"), "w", encoding="ascii") as out:
+            out.write("#!/bin/sh\necho found\n")
+        os.chmod(self.path("mine"), 0o755)
+        self.write("name: a, command: mine, environment: {PATH: '%s:%s'}" %
+                   (self.folder, os.environ["PATH"]),
+                   "name: b, command: mine")
+        out = self.check(FAILED, "up", self.file).out
+        self.assertIn("a | found\n", out)
+        self.assertIn("b * cannot be run: mine: No such file", out)
+
     def test_the_bus_is_one_for_several_processes(self):
         self.write("name: a, command: x")
         self.assertIn("inproc://x: the bus wants", self.check(

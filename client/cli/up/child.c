@@ -130,7 +130,8 @@ static int become(const struct td_up_service *service, char **environment,
     why = put_streams(pipes);
     if (why)
         return why;
-    execvpe(service->command[0], service->command, environment);
+    environ = environment; /* and its PATH */
+    execvp(service->command[0], service->command);
     return errno;
 }
 
