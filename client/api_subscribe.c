@@ -288,6 +288,7 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
     struct td_bus_sub *next;
     uint64_t missed;
     uint64_t left;
+    bool stopped;
     bool rested;
 
     if (!b)
@@ -296,6 +297,8 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
         td_exit(b);
         return td_fail(TIDINGS_EDEADLK, "drain the bus outside its handlers");
     }
+    b->users++; /* the bus stays */
+    stopped = td_bus_services_stop(b, NULL, deadline);
     missed = b->client.missed;
     td_flush(b, deadline); /* so that it is not overtaken by what follows */
     DL_FOREACH(b->subs, sub)
@@ -308,7 +311,8 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
         sub->drained = true;
     }
     rested = td_bus_wait(b, is_at_rest, &deadline, deadline);
-    rested = td_flush(b, deadline) && rested;
+    rested = td_flush(b, deadline) && rested && stopped;
+    b->users--;
     if (!rested)
         err = not_at_rest(b);
     else if ((left = b->client.missed - missed) > 0)
@@ -327,6 +331,7 @@ tidings_err tidings_drain(tidings_bus *bus, int timeout_ms)
         forget(b, sub);
     }
     td_pools_reap(b, false);
+    td_bus_services_reap(b, false);
     td_exit(b);
     return err;
 }

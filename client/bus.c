@@ -148,6 +148,7 @@ static void free_parts(struct td_bus *b)
     while ((n = td_notices_pop(&b->notices)))
         td_notice_free(n);
     td_cursor_free(b->cursor);
+    td_bus_services_fini(&b->services);
     while (b->subs) {
         struct td_bus_sub *sub = b->subs;
 
@@ -201,6 +202,7 @@ tidings_err td_bus_new(struct td_bus **out, const char *url,
     td_notices_init(&b->notices);
     b->confirms_tail = &b->confirms;
     b->replies_tail = &b->replies;
+    td_bus_services_init(&b->services);
     init_conds(b);
     b->wake_fd = b->dispatch_fd = -1;
     err = take_options(b, options);
@@ -230,7 +232,9 @@ void td_bus_free(struct td_bus *b)
         td_pool_retire(b, sub);
     }
     td_pools_reap(b, true);
+    td_bus_services_reap(b, true);
     td_bus_stop(b);
+    td_answers_send(b); /* by handlers that have just returned */
     td_client_close(&b->client);
     td_handle_free(b->handle);
     td_end_confirms(b);

@@ -21,12 +21,15 @@
 
 #include "client/link.h"
 #include "client/notice.h"
+#include "client/service.h"
 #include "client/session.h"
 #include "client/sub.h"
 #include "tidings/tidings.h"
 
 struct td_asked;
 struct td_cursor;
+
+#define TD_AWAY_MS 10 /* a handler that has kept the I/O thread for so long */
 
 struct td_bus {
     pthread_mutex_t *lock;   /* of the slot */
@@ -86,6 +89,7 @@ struct td_bus {
     struct td_asked *replies; /* whose on_reply is to be called */
     struct td_asked **replies_tail;
     struct td_message *taking; /* the message that the session looks at */
+    struct td_services services;
     uint64_t waiting_events;
     bool dispatching;
     pthread_t dispatcher;
@@ -108,7 +112,7 @@ void td_bus_free(struct td_bus *b);
 
 /* clock.c: the only clocks of the client */
 int64_t td_now_ms(void);
-int64_t td_now_us(void); /* monotonic */
+int64_t td_now_us(void);               /* monotonic */
 void td_sleep_until_us(int64_t at_us); /* on that clock */
 int64_t td_unix_us(void);
 int64_t td_unix_coarse_us(void); /* a tick late at most, and cheap */
@@ -151,6 +155,9 @@ void td_bus_touched(struct td_bus *b);
 
 /* Something changed that others may wait for. */
 void td_bus_changed(struct td_bus *b);
+
+/* The driver is to take a turn: there is something to be sent. */
+void td_bus_soon(struct td_bus *b);
 
 /* The keeper is to look at this time, not later. Also without the lock: then
  * it may be taken. */
@@ -200,6 +207,9 @@ bool td_has_notices(const struct td_bus *b);
 size_t td_dispatch(struct td_bus *b, size_t max);
 struct td_cursor *td_cursor_new(void);
 void td_cursor_free(struct td_cursor *cursor);
+
+/* Something waits for the dispatcher: an own loop is to look. */
+void td_bus_waits(struct td_bus *b);
 
 /* confirm.c */
 void td_push_confirmed(struct td_bus *b, struct td_confirmed *confirmed);

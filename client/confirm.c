@@ -12,12 +12,9 @@
 
 void td_push_confirmed(struct td_bus *b, struct td_confirmed *confirmed)
 {
-    const uint64_t one = 1;
-
     *b->confirms_tail = confirmed;
     b->confirms_tail = &confirmed->next;
-    if (b->dispatch_fd >= 0 && write(b->dispatch_fd, &one, sizeof(one)) < 0)
-        return; /* the counter is full: readable all the same */
+    td_bus_waits(b);
 }
 
 /* Calls at most max of them, those that follow the ones called before. */

@@ -48,7 +48,7 @@ void td_cursor_free(struct td_cursor *cursor)
 bool td_has_notices(const struct td_bus *b)
 {
     return td_notices_any(&b->notices) || b->cursor->notice || b->confirms ||
-           b->replies;
+           b->replies || td_bus_services_have_work(b);
 }
 
 void td_notice_free(struct td_notice *n)
@@ -61,13 +61,18 @@ void td_notice_free(struct td_notice *n)
     free(n);
 }
 
-void td_push_notice(struct td_bus *b, struct td_notice *n)
+void td_bus_waits(struct td_bus *b)
 {
     const uint64_t one = 1;
 
-    td_notice_free(td_notices_push(&b->notices, n));
     if (b->dispatch_fd >= 0 && write(b->dispatch_fd, &one, sizeof(one)) < 0)
         return; /* the counter is full: readable all the same */
+}
+
+void td_push_notice(struct td_bus *b, struct td_notice *n)
+{
+    td_notice_free(td_notices_push(&b->notices, n));
+    td_bus_waits(b);
 }
 
 /* ---- walking a delivery ---- */
@@ -393,13 +398,17 @@ size_t td_dispatch(struct td_bus *b, size_t max)
 
     b->dispatching = true;
     b->dispatcher = pthread_self();
+    if (b->services.crews > 0) /* they are to be fed meanwhile */
+        td_bus_keep(b, td_now_ms() + TD_AWAY_MS);
     while (n < max && !b->stop && td_has_notices(b)) {
         struct td_notice *next;
 
         if (td_call_confirms(b))
             continue;
         n += td_call_replies(b, max - n);
-        if (n == max)
+        if (n < max && !b->stop && td_bus_services_have_work(b))
+            n += td_bus_services_dispatch(b, max - n);
+        if (n == max || b->stop)
             break;
         next =
             b->cursor->notice ? b->cursor->notice : td_notices_pop(&b->notices);

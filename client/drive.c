@@ -8,7 +8,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define AWAY_MS  10 /* a handler that has kept the I/O thread for so long */
 #define READ_MAX 64 /* messages a turn: then whoever waits gets the lock */
 
 /* ---- waking ---- */
@@ -54,6 +53,14 @@ void td_bus_touched(struct td_bus *b)
          (b->sent && b->backend->has_input(b->link))))
         poke(b);
     b->sent = false;
+}
+
+void td_bus_soon(struct td_bus *b)
+{
+    if (b->polling)
+        poke(b);
+    else
+        td_bus_keep(b, td_now_ms() + 2);
 }
 
 static void wait_cond(struct td_bus *b, pthread_cond_t *cond, unsigned *waiting,
@@ -142,6 +149,9 @@ static void drive(struct td_bus *b, int64_t deadline_ms)
     int64_t next = td_client_tick(&b->client, now);
 
     b->driving = true;
+    td_answers_send(b);
+    if (may_dispatch(b))
+        deadline_ms = now; /* the tick has found something */
     /* What handlers have said goes when nothing more has arrived. */
     if (!read_link(b, now) &&
         !(td_client_send_settled(&b->client) && read_link(b, now))) {
@@ -162,13 +172,13 @@ static void wait_or_drive(struct td_bus *b, pthread_cond_t *cond,
 {
     int64_t now = td_now_ms();
     bool away = b->dispatching && !b->own_loop && !b->driving &&
-                (td_is_dispatcher(b) || now - b->client.now_ms >= AWAY_MS);
+                (td_is_dispatcher(b) || now - b->client.now_ms >= TD_AWAY_MS);
 
     if (away) {
         b->driver_waits = true; /* for more than the link */
         drive(b, deadline_ms);
     } else {
-        wait_cond(b, cond, waiting, earlier(deadline_ms, now + AWAY_MS));
+        wait_cond(b, cond, waiting, earlier(deadline_ms, now + TD_AWAY_MS));
     }
 }
 
@@ -320,7 +330,9 @@ static bool is_neglected(const struct td_bus *b)
 {
     return !b->stop && !b->own_loop && b->dispatching && !b->driving &&
            (td_now_ms() - b->client.now_ms >= TD_HEARTBEAT_MS / 2 ||
-            td_progress_is_due(b));
+            td_progress_is_due(b) ||
+            (b->services.crews > 0 &&
+             td_now_ms() - b->client.now_ms >= TD_AWAY_MS));
 }
 
 /* Keeps the link alive, and looks whether handlers are late. */
@@ -342,6 +354,9 @@ static void *keeper_main(void *arg)
         if (b->client.requests.unsent && !b->driving)
             td_client_send_requests(&b->client, td_now_ms());
         next = earlier(next, td_tell_progress(b));
+        next = earlier(next, td_answers_keep(b));
+        if (b->services.crews > 0 && b->dispatching)
+            next = earlier(next, td_now_ms() + TD_AWAY_MS);
         b->keeper_ms = earlier(next, b->keeper_ms);
         if (!b->stop)
             wait_cond(b, &b->keeper, &unused, b->keeper_ms);

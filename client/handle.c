@@ -159,6 +159,14 @@ struct td_bus *td_handle_lock(tidings_bus *handle, tidings_err *err)
              : NULL;
 }
 
+tidings_err td_handle_check(tidings_bus *handle)
+{
+    tidings_err err;
+    struct slot *s = slot_of(handle, &err);
+
+    return s ? check_slot(s, (uintptr_t)handle >> SLOT_BITS, UINT64_MAX) : err;
+}
+
 struct td_bus *td_handle_try_lock(tidings_bus *handle, tidings_err *err)
 {
     uint64_t generation = (uintptr_t)handle >> SLOT_BITS;

@@ -26,6 +26,9 @@ tidings_err td_handle_new(tidings_bus **out, struct td_bus *bus,
  * EINVAL for NULL), not locked, when there is none. */
 struct td_bus *td_handle_lock(tidings_bus *handle, tidings_err *err);
 
+/* Whether the bus is there, and ours, without locking anything. */
+tidings_err td_handle_check(tidings_bus *handle);
+
 /* The same, but NULL and TIDINGS_EFULL when another thread has the lock. */
 struct td_bus *td_handle_try_lock(tidings_bus *handle, tidings_err *err);
 

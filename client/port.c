@@ -169,6 +169,20 @@ static void port_confirmed(void *ctx, struct td_confirmed *confirmed)
     td_push_confirmed(ctx, confirmed);
 }
 
+static void port_beat(void *ctx, struct td_cservice *service)
+{
+    (void)ctx;
+    if (service->owner)
+        td_bus_service_beat(service->owner);
+}
+
+static void port_drain(void *ctx, struct td_cservice *service, bool drain)
+{
+    (void)ctx;
+    if (service->owner)
+        td_bus_service_drain(service->owner, drain);
+}
+
 struct td_client_port td_bus_port(struct td_bus *b)
 {
     return (struct td_client_port){.ctx = b,
@@ -180,7 +194,9 @@ struct td_client_port td_bus_port(struct td_bus *b)
                                    .lost = port_lost,
                                    .confirmed = port_confirmed,
                                    .answered = td_bus_answered,
-                                   .status = port_status};
+                                   .status = port_status,
+                                   .beat = port_beat,
+                                   .drain = port_drain};
 }
 
 /* ---- deliveries ---- */
@@ -263,6 +279,16 @@ static void take_delivery(struct td_bus *b, struct td_message *m,
         td_client_lost_delivery(&b->client, d);
 }
 
+static void take_tasks(struct td_bus *b, struct td_message *m,
+                       struct td_deliveries *all)
+{
+    int64_t now_us = td_now_us();
+    struct td_handed handed;
+
+    while (!td_client_next_task(&b->client, all, &handed) && handed.service)
+        td_bus_service_take(b, m, &handed, now_us);
+}
+
 void td_bus_take(struct td_bus *b, struct td_message *m, int64_t now_ms)
 {
     uint64_t incarnation = b->client.incarnation;
@@ -281,5 +307,7 @@ void td_bus_take(struct td_bus *b, struct td_message *m, int64_t now_ms)
         td_progress_soon(b);
     while (!td_client_next(&b->client, &all, &d) && d.sub)
         take_delivery(b, m, &d);
+    if (all.tasks_left > 0)
+        take_tasks(b, m, &all);
     td_message_unref(m);
 }

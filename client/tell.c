@@ -20,7 +20,7 @@ bool td_is_teller(const struct td_bus *b)
 bool td_in_handler(const struct td_bus *b)
 {
     return td_is_dispatcher(b) || td_pool_of_thread(b) || td_is_teller(b) ||
-           td_in_many(b);
+           td_in_many(b) || td_runner_is_here(b);
 }
 
 /* With the lock, which is let go meanwhile. */

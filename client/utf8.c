@@ -1,6 +1,6 @@
 #include "client/utf8.h"
 
-#include <stddef.h>
+#include <string.h>
 
 /* Well-formed characters of more than one byte (Unicode, table 3-7): the
  * first byte, the range of the second, and how many bytes in all. */
@@ -42,5 +42,22 @@ bool td_utf8_valid(const char *text)
             return false;
         s += len;
     }
+    return true;
+}
+
+bool td_utf8_cut(char *to, size_t size, const char *text)
+{
+    size_t len = text ? strlen(text) : 0;
+
+    if (text && !td_utf8_valid(text))
+        return false;
+    if (len >= size) {
+        len = size - 1;
+        while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80)
+            len--;
+    }
+    if (len > 0)
+        memcpy(to, text, len);
+    to[len] = '\0';
     return true;
 }

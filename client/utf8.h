@@ -3,9 +3,14 @@
 #define TD_UTF8_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 /* Whether a NUL-terminated text is UTF-8: shortest forms only, and no
  * surrogates (RFC 3629). */
 bool td_utf8_valid(const char *text);
+
+/* Copies it, NULL as "", and cuts between two characters what does not fit;
+ * false: it is not UTF-8. */
+bool td_utf8_cut(char *to, size_t size, const char *text);
 
 #endif

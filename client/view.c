@@ -38,6 +38,25 @@ void td_view_next(struct td_view *v)
     td_id_increment(v->id);
 }
 
+static char *put_hex(char *to, uint64_t value)
+{
+    unsigned digits = 1;
+
+    while (digits < 16 && value >> 4 * digits)
+        digits++;
+    for (unsigned i = digits; i-- > 0; value >>= 4)
+        to[i] = "0123456789abcdef"[value & 15];
+    return to + digits;
+}
+
+void td_view_request(struct td_view *v, uint64_t session, uint64_t number)
+{
+    char *end = put_hex(v->id, session);
+
+    *end++ = '-';
+    *put_hex(end, number) = '\0';
+}
+
 tidings_err td_view_open(struct td_view *v, const uint8_t **p,
                          const uint8_t *end)
 {

@@ -35,6 +35,8 @@ void td_view_run(struct td_view *v, struct td_str type, uint32_t flags);
 /* The event of this sequence comes next, or the one after the last. */
 void td_view_at(struct td_view *v, const char *producer, uint64_t sequence);
 void td_view_next(struct td_view *v);
+/* That of a request, by its asker's session and number. */
+void td_view_request(struct td_view *v, uint64_t session, uint64_t number);
 
 /* Opens the event at *p, which lies before end, and moves *p past it.
  * TIDINGS_EPROTO: it cannot be read; TIDINGS_ENOMEM. */

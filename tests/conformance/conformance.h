@@ -172,5 +172,6 @@ int conf_run_newest(void);
 int conf_run_again(void);
 int conf_run_schedule(void);
 int conf_run_expiry(void);
+int conf_run_service(void);
 
 #endif

@@ -1,0 +1,116 @@
+/* Services ending in order: they say so, get nothing new, answer what has
+ * arrived, and are gone. */
+#include "client/api.h"
+
+#include <utlist.h>
+
+/* Some services of a bus that one call ends. */
+struct stop {
+    struct td_question ping; /* answered: the broker has heard that they stop,
+                                so what it sent before has arrived */
+    int64_t deadline_ms;
+};
+
+static bool is_mine(const struct td_bus_service *s, const struct stop *stop)
+{
+    return s->stopper == stop;
+}
+
+/* The caller is the loop. */
+static void dispatch_own(struct td_bus *b, int64_t deadline_ms)
+{
+    while (b->own_loop && !b->dispatching && td_has_notices(b) &&
+           td_now_ms() < deadline_ms)
+        td_dispatch(b, 1);
+}
+
+static bool is_answered(struct td_bus *b, void *arg)
+{
+    const struct stop *stop = arg;
+    struct td_bus_service *s;
+    int64_t now_us;
+
+    dispatch_own(b, stop->deadline_ms);
+    if (!stop->ping.done && b->client.state == TD_CLIENT_READY)
+        return false;
+    now_us = td_now_us();
+    DL_FOREACH(b->services.list, s)
+    {
+        if (is_mine(s, stop) && td_bus_service_pending(s, now_us) > 0)
+            return false;
+    }
+    return true;
+}
+
+static bool is_ended(struct td_bus *b, void *arg)
+{
+    struct td_bus_service *s;
+
+    DL_FOREACH(b->services.list, s)
+    {
+        if (is_mine(s, arg) && s->cservice->state != TD_CSERVICE_ENDED)
+            return false;
+    }
+    return true;
+}
+
+static void begin(struct td_bus_service *s, struct stop *stop)
+{
+    if (s->stopper || !s->begun)
+        return;
+    s->stopper = stop;
+    s->stopping = true;
+    td_bus_service_say(s);
+}
+
+static void unserve(struct td_bus *b, const struct stop *stop)
+{
+    struct td_bus_service *s;
+
+    DL_FOREACH(b->services.list, s)
+    {
+        if (!is_mine(s, stop))
+            continue;
+        td_bus_service_drop(s);
+        td_client_unserve(&b->client, s->cservice);
+    }
+    td_bus_touched(b);
+}
+
+bool td_bus_services_stop(struct td_bus *b, struct td_bus_service *only,
+                          int64_t deadline_ms)
+{
+    struct stop stop = {.deadline_ms = deadline_ms};
+    struct td_bus_service *s;
+    struct td_bus_service *next;
+    bool ok;
+
+    if (!b->services.list)
+        return true;
+    if (only)
+        begin(only, &stop);
+    else
+        DL_FOREACH(b->services.list, s)
+        {
+            begin(s, &stop);
+        }
+    td_client_question(&b->client, &stop.ping, TD_PING);
+    ok = td_bus_wait(b, is_answered, &stop, deadline_ms);
+    td_client_withdraw(&b->client, &stop.ping);
+    unserve(b, &stop);
+    ok = td_bus_wait(b, is_ended, &stop, deadline_ms) && ok;
+    DL_FOREACH_SAFE(b->services.list, s, next)
+    {
+        if (is_mine(s, &stop))
+            td_bus_service_end(s);
+    }
+    return ok;
+}
+
+void td_bus_service_undo(struct td_bus_service *s)
+{
+    if (s->cservice)
+        td_client_unserve(&s->bus->client, s->cservice);
+    td_bus_touched(s->bus);
+    td_bus_service_end(s);
+}
