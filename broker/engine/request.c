@@ -2,22 +2,14 @@
  * it, or refused. */
 #include "broker/engine/internal.h"
 
-#include "broker/engine/choose.h"
+#include "broker/engine/hand.h"
 #include "broker/engine/task.h"
 #include "proto/batch.h"
 #include "proto/option.h"
 #include "proto/service.h"
 #include "proto/type.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-#define PING "$service.ping"
-
-static bool is_ping(struct td_str type)
-{
-    return td_bytes_equal(type, td_str_of(PING));
-}
 
 /* ---- the message ---- */
 
@@ -32,7 +24,8 @@ static const char *check_row(const struct td_request_row *row, const uint8_t *p,
 {
     if (!td_type_valid(row->type.data, row->type.len))
         return "not a type";
-    if (td_type_is_system(row->type.data, row->type.len) && !is_ping(row->type))
+    if (td_type_is_system(row->type.data, row->type.len) &&
+        !td_type_is_ping(row->type))
         return "types beginning with $ are the system's";
     if (row->bytes > left || !is_one_event(p, row->bytes))
         return "each row's bytes are one event";
@@ -161,235 +154,9 @@ static void refuse_full(struct td_engine *e, struct td_session *s,
     respond(e, s, number, TIDINGS_EFULL, text);
 }
 
-/* ---- handing out ---- */
-
-/* A request that is being taken. */
-struct taking {
-    struct td_engine *e;
-    const struct td_frame *f;
-    const struct td_request_row *row;
-    struct td_body *body;
-    size_t offset;
-    struct td_wish wish;
-    struct td_asking *asking;
-    struct td_refusal why;
-    uint64_t round; /* marks instances that have it */
-};
-
-/* endpoint NULL: a ping. */
-static void hand(struct taking *t, struct td_instance *instance,
-                 struct td_endpoint *endpoint)
-{
-    struct td_engine *e = t->e;
-    struct td_task *task = td_task_begin(e, t->asking, instance, endpoint);
-    struct td_handle_row row = {
-        .service = instance->number,
-        .endpoint = endpoint ? endpoint->number : 0,
-        .type = t->row->type,
-        .flags = t->row->flags,
-        .left_ms = t->row->left_ms,
-        .bytes = t->row->bytes,
-        .session = t->asking->session,
-        .number = t->row->number,
-        .source = t->f->u.request.source,
-        .time_us = t->f->u.request.time_us,
-    };
-
-    if (task) {
-        row.task = task->number;
-        if (td_bundle_handle(e, instance->session, &row, t->body, t->offset)) {
-            if (endpoint)
-                td_task_begun(e, endpoint);
-            return;
-        }
-        td_task_cancel(e, task);
-    }
-    t->why.code = TIDINGS_EFULL;
-}
-
-/* ---- one of each group ---- */
-
-static struct td_endpoint_set *set_at(const struct td_route *route, uint32_t i)
-{
-    return (struct td_endpoint_set *)(void *)route->entries[i];
-}
-
-static bool found_reserve(struct td_serving *sv, uint32_t len)
-{
-    struct td_candidate **found;
-    uint32_t cap = sv->found_cap ? sv->found_cap : 64;
-
-    if (len <= sv->found_cap)
-        return true;
-    while (cap < len)
-        cap *= 2;
-    found = realloc(sv->found, cap * sizeof(*found));
-    if (!found)
-        return false;
-    sv->found = found;
-    sv->found_cap = cap;
-    return true;
-}
-
-/* The members of all sets of the group, from the i-th on: of an instance that
- * is in several the first. */
-static bool gather(struct taking *t, const struct td_route *route, uint32_t i,
-                   uint32_t *n)
-{
-    struct td_serving *sv = &t->e->serving;
-    struct td_str group = set_at(route, i)->group;
-    uint64_t round = ++sv->rounds;
-
-    *n = 0;
-    for (; i < route->len; i++) {
-        const struct td_endpoint_set *set = set_at(route, i);
-
-        if (!td_bytes_equal(set->group, group))
-            continue;
-        if (!found_reserve(sv, *n + set->members_len))
-            return false;
-        for (uint32_t k = 0; k < set->members_len; k++) {
-            struct td_instance *instance =
-                td_endpoint_of(set->members[k])->instance;
-
-            if (instance->round != round)
-                sv->found[(*n)++] = set->members[k];
-            instance->round = round;
-        }
-    }
-    return true;
-}
-
-/* Whether a set before it is of the same group. */
-static bool is_again(const struct td_route *route, uint32_t i)
-{
-    for (uint32_t k = 0; k < i; k++) {
-        if (td_bytes_equal(set_at(route, k)->group, set_at(route, i)->group))
-            return true;
-    }
-    return false;
-}
-
-static bool has_more(const struct td_route *route, uint32_t i)
-{
-    for (uint32_t k = i + 1; k < route->len; k++) {
-        if (td_bytes_equal(set_at(route, k)->group, set_at(route, i)->group))
-            return true;
-    }
-    return false;
-}
-
-static void hand_to_one(struct taking *t, const struct td_route *route,
-                        uint32_t i)
-{
-    const struct td_endpoint_set *set = set_at(route, i);
-    struct td_candidate **list = set->members;
-    uint32_t n = set->members_len;
-    struct td_endpoint *endpoint;
-
-    if (is_again(route, i))
-        return;
-    if (has_more(route, i)) {
-        if (!gather(t, route, i, &n)) {
-            t->why.code = TIDINGS_EFULL;
-            return;
-        }
-        list = t->e->serving.found;
-    }
-    endpoint = td_choose_one(t->e, list, n, set->balance, &t->wish, &t->why);
-    if (endpoint)
-        hand(t, endpoint->instance, endpoint);
-}
-
-/* ---- many ---- */
-
-static uint32_t hand_in_state(struct taking *t, const struct td_endpoint_set *s,
-                              enum td_health state)
-{
-    uint32_t handed = 0;
-
-    for (uint32_t k = 0; k < s->members_len; k++) {
-        struct td_endpoint *endpoint = td_endpoint_of(s->members[k]);
-        struct td_instance *instance = endpoint->instance;
-
-        if (instance->state != state || instance->round == t->round ||
-            !td_wish_fits(&t->wish, instance) ||
-            !td_choose_may(t->e, endpoint, &t->wish, &t->why))
-            continue;
-        instance->round = t->round;
-        hand(t, instance, endpoint);
-        handed++;
-    }
-    return handed;
-}
-
-static void hand_to_all(struct taking *t, const struct td_endpoint_set *set)
-{
-    if (!t->why.service && set->members_len > 0)
-        t->why.service = td_endpoint_of(set->members[0])->instance->service;
-    if (hand_in_state(t, set, TD_HEALTH_RUNNING) == 0)
-        hand_in_state(t, set, TD_HEALTH_DEGRADED);
-}
-
-static void ping_one(struct taking *t, struct td_instance *instance)
-{
-    if (td_wish_fits(&t->wish, instance) && !instance->session->doomed)
-        hand(t, instance, NULL);
-}
-
-static void ping(struct taking *t)
-{
-    struct td_serving *sv = &t->e->serving;
-    struct td_service *service;
-    struct td_instance *instance;
-    struct td_instance *next;
-
-    if (t->wish.instance.data) {
-        instance = td_instance_find(t->e, t->wish.instance);
-        if (instance)
-            ping_one(t, instance);
-        return;
-    }
-    if (t->wish.service.data) {
-        service = td_service_find(t->e, t->wish.service);
-        DL_FOREACH2(service ? service->instances : NULL, instance, service_next)
-        {
-            ping_one(t, instance);
-        }
-        return;
-    }
-    HASH_ITER(hh, sv->instances, instance, next)
-    {
-        ping_one(t, instance);
-    }
-}
-
 /* ---- a request ---- */
 
-/* False: no memory. */
-static bool hand_out(struct taking *t)
-{
-    struct td_serving *sv = &t->e->serving;
-    struct td_route *route;
-
-    if (is_ping(t->row->type)) {
-        ping(t);
-        return true;
-    }
-    route = td_routes_find(&sv->routes, &sv->trie, t->row->type);
-    if (!route)
-        return false;
-    t->round = ++sv->rounds;
-    for (uint32_t i = 0; i < route->len; i++) {
-        if (t->asking->many)
-            hand_to_all(t, set_at(route, i));
-        else
-            hand_to_one(t, route, i);
-    }
-    return true;
-}
-
-static void take(struct taking *t, struct td_session *s)
+static void take(struct td_taking *t, struct td_session *s)
 {
     struct td_engine *e = t->e;
     uint64_t number = t->row->number;
@@ -402,8 +169,8 @@ static void take(struct taking *t, struct td_session *s)
                     "the broker has as many requests as it takes");
         return;
     }
-    t->asking->many = t->asking->many || is_ping(t->row->type);
-    lean = !hand_out(t);
+    t->asking->many = t->asking->many || td_type_is_ping(t->row->type);
+    lean = !td_hand_out(t);
     if (t->asking->out > 0) {
         count->accepted++;
         count->in_flight++;
@@ -417,7 +184,7 @@ static void take(struct taking *t, struct td_session *s)
 }
 
 static void take_row(struct td_engine *e, struct td_session *s,
-                     struct taking *t)
+                     struct td_taking *t)
 {
     uint64_t number = t->row->number;
     const char *why = read_wish(t->row, &t->wish);
@@ -449,12 +216,12 @@ void td_request(struct td_engine *e, struct td_session *s,
         return;
     }
     for (uint32_t i = 0; i < n && !s->doomed; i++) {
-        struct taking t = {.e = e,
-                           .f = f,
-                           .row = &e->serving.rows[i],
-                           .body = body,
-                           .offset = offset,
-                           .why = {.code = TIDINGS_ENORESPONDER}};
+        struct td_taking t = {.e = e,
+                              .f = f,
+                              .row = &e->serving.rows[i],
+                              .body = body,
+                              .offset = offset,
+                              .why = {.code = TIDINGS_ENORESPONDER}};
 
         if (td_asking_is(e, s, t.row->number)) {
             breach(e, s, "a request of that number is unanswered");

@@ -1,0 +1,226 @@
+/* Handing a request to those who are to answer it. */
+#include "broker/engine/internal.h"
+
+#include "broker/engine/hand.h"
+#include "broker/engine/task.h"
+#include "proto/option.h"
+
+#include <stdlib.h>
+
+#define PING "$service.ping"
+
+bool td_type_is_ping(struct td_str type)
+{
+    return td_bytes_equal(type, td_str_of(PING));
+}
+
+/* endpoint NULL: a ping. */
+static void hand(struct td_taking *t, struct td_instance *instance,
+                 struct td_endpoint *endpoint)
+{
+    struct td_engine *e = t->e;
+    struct td_task *task = td_task_begin(e, t->asking, instance, endpoint);
+    struct td_handle_row row = {
+        .service = instance->number,
+        .endpoint = endpoint ? endpoint->number : 0,
+        .type = t->row->type,
+        .flags = t->row->flags,
+        .left_ms = t->row->left_ms,
+        .bytes = t->row->bytes,
+        .session = t->asking->session,
+        .number = t->row->number,
+        .source = t->f->u.request.source,
+        .time_us = t->f->u.request.time_us,
+    };
+
+    if (task) {
+        row.task = task->number;
+        if (td_bundle_handle(e, instance->session, &row, t->body, t->offset)) {
+            if (endpoint)
+                td_task_begun(e, endpoint);
+            return;
+        }
+        td_task_cancel(e, task);
+    }
+    t->why.code = TIDINGS_EFULL;
+}
+
+/* ---- one of each group ---- */
+
+static struct td_endpoint_set *set_at(const struct td_route *route, uint32_t i)
+{
+    return (struct td_endpoint_set *)(void *)route->entries[i];
+}
+
+static bool found_reserve(struct td_serving *sv, uint32_t len)
+{
+    struct td_candidate **found;
+    uint32_t cap = sv->found_cap ? sv->found_cap : 64;
+
+    if (len <= sv->found_cap)
+        return true;
+    while (cap < len)
+        cap *= 2;
+    found = realloc(sv->found, cap * sizeof(*found));
+    if (!found)
+        return false;
+    sv->found = found;
+    sv->found_cap = cap;
+    return true;
+}
+
+/* The members of all sets of the group, from the i-th on: of an instance that
+ * is in several the first. */
+static bool gather(struct td_taking *t, const struct td_route *route,
+                   uint32_t i, uint32_t *n)
+{
+    struct td_serving *sv = &t->e->serving;
+    struct td_str group = set_at(route, i)->group;
+    uint64_t round = ++sv->rounds;
+
+    *n = 0;
+    for (; i < route->len; i++) {
+        const struct td_endpoint_set *set = set_at(route, i);
+
+        if (!td_bytes_equal(set->group, group))
+            continue;
+        if (!found_reserve(sv, *n + set->members_len))
+            return false;
+        for (uint32_t k = 0; k < set->members_len; k++) {
+            struct td_instance *instance =
+                td_endpoint_of(set->members[k])->instance;
+
+            if (instance->round != round)
+                sv->found[(*n)++] = set->members[k];
+            instance->round = round;
+        }
+    }
+    return true;
+}
+
+/* Whether a set before it is of the same group. */
+static bool is_again(const struct td_route *route, uint32_t i)
+{
+    for (uint32_t k = 0; k < i; k++) {
+        if (td_bytes_equal(set_at(route, k)->group, set_at(route, i)->group))
+            return true;
+    }
+    return false;
+}
+
+static bool has_more(const struct td_route *route, uint32_t i)
+{
+    for (uint32_t k = i + 1; k < route->len; k++) {
+        if (td_bytes_equal(set_at(route, k)->group, set_at(route, i)->group))
+            return true;
+    }
+    return false;
+}
+
+static void hand_to_one(struct td_taking *t, const struct td_route *route,
+                        uint32_t i)
+{
+    const struct td_endpoint_set *set = set_at(route, i);
+    struct td_candidate **list = set->members;
+    uint32_t n = set->members_len;
+    struct td_endpoint *endpoint;
+
+    if (is_again(route, i))
+        return;
+    if (has_more(route, i)) {
+        if (!gather(t, route, i, &n)) {
+            t->why.code = TIDINGS_EFULL;
+            return;
+        }
+        list = t->e->serving.found;
+    }
+    endpoint = td_choose_one(t->e, list, n, set->balance, &t->wish, &t->why);
+    if (endpoint)
+        hand(t, endpoint->instance, endpoint);
+}
+
+/* ---- many ---- */
+
+static uint32_t hand_in_state(struct td_taking *t,
+                              const struct td_endpoint_set *s,
+                              enum td_health state)
+{
+    uint32_t handed = 0;
+
+    for (uint32_t k = 0; k < s->members_len; k++) {
+        struct td_endpoint *endpoint = td_endpoint_of(s->members[k]);
+        struct td_instance *instance = endpoint->instance;
+
+        if (instance->state != state || instance->round == t->round ||
+            !td_wish_fits(&t->wish, instance) ||
+            !td_choose_may(t->e, endpoint, &t->wish, &t->why))
+            continue;
+        instance->round = t->round;
+        hand(t, instance, endpoint);
+        handed++;
+    }
+    return handed;
+}
+
+static void hand_to_all(struct td_taking *t, const struct td_endpoint_set *set)
+{
+    if (!t->why.service && set->members_len > 0)
+        t->why.service = td_endpoint_of(set->members[0])->instance->service;
+    if (hand_in_state(t, set, TD_HEALTH_RUNNING) == 0)
+        hand_in_state(t, set, TD_HEALTH_DEGRADED);
+}
+
+static void ping_one(struct td_taking *t, struct td_instance *instance)
+{
+    if (td_wish_fits(&t->wish, instance) && !instance->session->doomed)
+        hand(t, instance, NULL);
+}
+
+static void ping(struct td_taking *t)
+{
+    struct td_serving *sv = &t->e->serving;
+    struct td_service *service;
+    struct td_instance *instance;
+    struct td_instance *next;
+
+    if (t->wish.instance.data) {
+        instance = td_instance_find(t->e, t->wish.instance);
+        if (instance)
+            ping_one(t, instance);
+        return;
+    }
+    if (t->wish.service.data) {
+        service = td_service_find(t->e, t->wish.service);
+        DL_FOREACH2(service ? service->instances : NULL, instance, service_next)
+        {
+            ping_one(t, instance);
+        }
+        return;
+    }
+    HASH_ITER(hh, sv->instances, instance, next)
+    {
+        ping_one(t, instance);
+    }
+}
+
+bool td_hand_out(struct td_taking *t)
+{
+    struct td_serving *sv = &t->e->serving;
+    struct td_route *route;
+
+    if (td_type_is_ping(t->row->type)) {
+        ping(t);
+        return true;
+    }
+    route = td_routes_find(&sv->routes, &sv->trie, t->row->type);
+    if (!route)
+        return false;
+    t->round = ++sv->rounds;
+    for (uint32_t i = 0; i < route->len; i++) {
+        if (t->asking->many)
+            hand_to_all(t, set_at(route, i));
+        else
+            hand_to_one(t, route, i);
+    }
+    return true;
+}
