@@ -15,43 +15,14 @@ int64_t __wrap_td_now_ms(void)
     return now_ms;
 }
 
-/* What on_change was told. */
-struct told {
-    tidings_breaker *breaker;
-    unsigned n;
-    struct tidings_breaker_change changes[64];
-    bool again; /* fail once more inside it */
-};
-
-static void on_change(void *arg, const struct tidings_breaker_change *change)
-{
-    struct told *t = arg;
-    uint64_t ticket;
-
-    assert_true(t->n < TD_ARRAY_LEN(t->changes));
-    t->changes[t->n++] = *change;
-    tidings_set_detail("of the callback");
-    if (!t->again || change->state != TIDINGS_BREAKER_HALF_OPEN)
-        return;
-    t->again = false; /* a probe, which fails */
-    now_ms += 100000;
-    assert_ok(tidings_breaker_allow(t->breaker, &ticket));
-    tidings_breaker_done(t->breaker, ticket, TIDINGS_EIO);
-    assert_int_equal(t->changes[t->n - 1].state, TIDINGS_BREAKER_HALF_OPEN);
-}
-
-static tidings_breaker *breaker_of(struct told *t, int failures)
+static tidings_breaker *breaker_of(int failures)
 {
     struct tidings_breaker_options options = {
         .name = "payments",
-        .bounds = {.failures = failures, .recovery_ms = 1000},
-        .on_change = t ? on_change : NULL,
-        .arg = t};
+        .bounds = {.failures = failures, .recovery_ms = 1000}};
     tidings_breaker *b = NULL;
 
     assert_ok(tidings_breaker_new(&b, &options));
-    if (t)
-        t->breaker = b;
     return b;
 }
 
@@ -73,7 +44,7 @@ static struct tidings_breaker_info info_of(tidings_breaker *b)
 
 static void test_breaker_opens_refuses_and_closes_again(void **state)
 {
-    tidings_breaker *b = breaker_of(NULL, 2);
+    tidings_breaker *b = breaker_of(2);
     struct tidings_breaker_info info;
     uint64_t ticket = 77;
     (void)state;
@@ -118,7 +89,7 @@ static void test_breaker_opens_refuses_and_closes_again(void **state)
 static void test_breaker_counts_what_comes_late_and_what_never_comes(
     void **state)
 {
-    tidings_breaker *b = breaker_of(NULL, 1);
+    tidings_breaker *b = breaker_of(1);
     uint64_t early, probe;
     (void)state;
 
@@ -137,56 +108,6 @@ static void test_breaker_counts_what_comes_late_and_what_never_comes(
     tidings_breaker_free(b);
 }
 
-static void test_breaker_tells_its_changes_in_order(void **state)
-{
-    struct told t = {0};
-    tidings_breaker *b = breaker_of(&t, 1);
-    (void)state;
-
-    now_ms = 0;
-    result(b, TIDINGS_EIO);
-    now_ms = 1000;
-    tidings_set_detail("of the caller");
-    result(b, TIDINGS_EIO);
-    assert_string_equal(tidings_detail(), "of the caller");
-    now_ms = 3000;
-    result(b, TIDINGS_OK);
-    now_ms = 3500;
-    result(b, TIDINGS_OK);
-
-    assert_int_equal(t.n, 5);
-    assert_string_equal(t.changes[0].name, "payments");
-    assert_int_equal(t.changes[0].state, TIDINGS_BREAKER_OPEN);
-    assert_int_equal(t.changes[0].failures, 1);
-    assert_int_equal(t.changes[0].open_ms, 1000);
-    assert_int_equal(t.changes[1].state, TIDINGS_BREAKER_HALF_OPEN);
-    assert_int_equal(t.changes[1].open_ms, 1000);
-    assert_int_equal(t.changes[2].state, TIDINGS_BREAKER_OPEN);
-    assert_int_equal(t.changes[2].failures, 2);
-    assert_int_equal(t.changes[2].open_ms, 2000);
-    assert_int_equal(t.changes[3].state, TIDINGS_BREAKER_HALF_OPEN);
-    assert_int_equal(t.changes[4].state, TIDINGS_BREAKER_CLOSED);
-    assert_int_equal(t.changes[4].open_ms, 3500);
-    assert_int_equal(t.changes[4].failures, 0);
-    tidings_breaker_free(b);
-}
-
-static void test_breaker_may_be_called_by_who_is_told(void **state)
-{
-    struct told t = {.again = true};
-    tidings_breaker *b = breaker_of(&t, 1);
-    uint64_t ticket;
-    (void)state;
-
-    now_ms = 0;
-    result(b, TIDINGS_EIO);
-    now_ms = 1000;
-    assert_ok(tidings_breaker_allow(b, &ticket));
-    assert_int_equal(t.n, 3);
-    assert_int_equal(t.changes[2].state, TIDINGS_BREAKER_OPEN);
-    tidings_breaker_free(b);
-}
-
 /* ---- work ---- */
 
 static tidings_err count(void *arg)
@@ -198,7 +119,7 @@ static tidings_err count(void *arg)
 
 static void test_breaker_calls_work_unless_it_is_open(void **state)
 {
-    tidings_breaker *b = breaker_of(NULL, 2);
+    tidings_breaker *b = breaker_of(2);
     unsigned calls = 0;
     (void)state;
 
@@ -236,7 +157,7 @@ static void test_breaker_verdicts(void **state)
 
 static void test_breaker_takes_no_notice_of_the_callers_own_errors(void **state)
 {
-    tidings_breaker *b = breaker_of(NULL, 1);
+    tidings_breaker *b = breaker_of(1);
     (void)state;
 
     now_ms = 0;
@@ -336,7 +257,7 @@ static void test_breaker_may_have_its_limits_off(void **state)
 static void test_breaker_refuses_null(void **state)
 {
     struct tidings_breaker_info info;
-    tidings_breaker *b = breaker_of(NULL, 1);
+    tidings_breaker *b = breaker_of(1);
     uint64_t ticket;
     (void)state;
 
@@ -392,8 +313,6 @@ int main(void)
         cmocka_unit_test(test_breaker_opens_refuses_and_closes_again),
         cmocka_unit_test(
             test_breaker_counts_what_comes_late_and_what_never_comes),
-        cmocka_unit_test(test_breaker_tells_its_changes_in_order),
-        cmocka_unit_test(test_breaker_may_be_called_by_who_is_told),
         cmocka_unit_test(test_breaker_calls_work_unless_it_is_open),
         cmocka_unit_test(test_breaker_verdicts),
         cmocka_unit_test(

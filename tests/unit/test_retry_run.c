@@ -1,7 +1,10 @@
 /* Retries, under a clock of the test's own, which sleeping moves: the linker
  * puts __wrap_td_now_us() and __wrap_td_sleep_until_us() in the places of
- * both. */
+ * both, and __wrap_getrandom() in that of the system's. */
 #include "tests/support/td_test.h"
+
+#include <errno.h>
+#include <sys/random.h>
 
 #include "client/bus.h"
 #include "tests/support/alloc.h"
@@ -13,6 +16,10 @@ static int64_t now_us;
 static int64_t slept_ms[SLEEPS_MAX];
 static unsigned sleeps;
 
+static bool no_random;
+
+ssize_t __real_getrandom(void *out, size_t len, unsigned flags);
+ssize_t __wrap_getrandom(void *out, size_t len, unsigned flags);
 int64_t __wrap_td_now_us(void);
 void __wrap_td_sleep_until_us(int64_t at_us);
 
@@ -26,6 +33,14 @@ void __wrap_td_sleep_until_us(int64_t at_us)
     assert_true(sleeps < SLEEPS_MAX && at_us >= now_us);
     slept_ms[sleeps++] = (at_us - now_us) / 1000;
     now_us = at_us;
+}
+
+ssize_t __wrap_getrandom(void *out, size_t len, unsigned flags)
+{
+    if (!no_random)
+        return __real_getrandom(out, len, flags);
+    errno = ENOSYS;
+    return -1;
 }
 
 /* A work that fails so often, and takes so long. */
@@ -352,6 +367,19 @@ static void test_retry_says_when_there_is_no_memory(void **state)
     assert_int_equal(td_alloc_each(make_one, NULL), 1);
 }
 
+static void test_retry_says_when_there_are_no_random_numbers(void **state)
+{
+    tidings_retry *r = NULL;
+    (void)state;
+
+    no_random = true;
+    assert_err(tidings_retry_new(&r, NULL), TIDINGS_EIO);
+    no_random = false;
+    assert_string_equal(tidings_detail(),
+                        "no random numbers: Function not implemented");
+    assert_null(r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -373,6 +401,8 @@ int main(void)
         cmocka_unit_test_setup(test_retry_refuses_what_is_out_of_bounds, reset),
         cmocka_unit_test_setup(test_retry_refuses_null_and_the_like, reset),
         cmocka_unit_test_setup(test_retry_says_when_there_is_no_memory, reset),
+        cmocka_unit_test_setup(test_retry_says_when_there_are_no_random_numbers,
+                               reset),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
