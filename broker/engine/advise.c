@@ -17,14 +17,14 @@ static bool end_walk(void *ctx, struct td_trie_entry *entry)
     return false;
 }
 
-static bool is_wanted(const struct td_engine *e, const char *type)
+bool td_advise_wanted(const struct td_engine *e, const char *type)
 {
     return !td_trie_match(&e->trie, type, strlen(type), end_walk, NULL);
 }
 
 /* One event with the map in data. */
-static void publish(struct td_engine *e, const char *type,
-                    const struct td_buf *data)
+void td_advise_publish(struct td_engine *e, const char *type,
+                       const struct td_buf *data)
 {
     const struct td_port *port = &e->options.port;
     struct td_str none = {NULL, 0};
@@ -68,7 +68,7 @@ void td_advise_session(struct td_engine *e, const struct td_session *s, bool up,
     struct td_buf data = {0};
     msgpack_packer pk;
 
-    if (!is_wanted(e, type))
+    if (!td_advise_wanted(e, type))
         return;
     msgpack_packer_init(&pk, &data, td_buf_pack_write);
     msgpack_pack_map(&pk, up ? 3 : 4);
@@ -78,7 +78,7 @@ void td_advise_session(struct td_engine *e, const struct td_session *s, bool up,
     flag ? msgpack_pack_true(&pk) : msgpack_pack_false(&pk);
     if (!up)
         td_pack_str(&pk, "reason", td_str_of(s->reason));
-    publish(e, type, &data);
+    td_advise_publish(e, type, &data);
     td_buf_fini(&data);
 }
 
@@ -90,7 +90,7 @@ void td_advise_full(struct td_engine *e, const struct td_consumer *c)
     struct td_buf data = {0};
     msgpack_packer pk;
 
-    if (!is_wanted(e, type))
+    if (!td_advise_wanted(e, type))
         return;
     msgpack_packer_init(&pk, &data, td_buf_pack_write);
     msgpack_pack_map(&pk, 7);
@@ -101,7 +101,7 @@ void td_advise_full(struct td_engine *e, const struct td_consumer *c)
     td_pack_uint(&pk, "max_in_flight", c->options.max_in_flight);
     td_pack_uint(&pk, "floor", c->settled.floor);
     td_pack_uint(&pk, "next", c->cursor);
-    publish(e, type, &data);
+    td_advise_publish(e, type, &data);
     td_buf_fini(&data);
 }
 
@@ -111,7 +111,7 @@ void td_advise_parked(struct td_engine *e, const struct td_consumer *c)
     struct td_buf data = {0};
     msgpack_packer pk;
 
-    if (!is_wanted(e, type))
+    if (!td_advise_wanted(e, type))
         return;
     msgpack_packer_init(&pk, &data, td_buf_pack_write);
     msgpack_pack_map(&pk, 5);
@@ -120,7 +120,7 @@ void td_advise_parked(struct td_engine *e, const struct td_consumer *c)
     td_pack_uint(&pk, "members", c->group->members_len);
     td_pack_uint(&pk, "parked_ms", c->outage.delay_ms);
     td_pack_uint(&pk, "parks", c->outage.times);
-    publish(e, type, &data);
+    td_advise_publish(e, type, &data);
     td_buf_fini(&data);
 }
 
@@ -130,7 +130,7 @@ void td_advise_running(struct td_engine *e, const struct td_consumer *c)
     struct td_buf data = {0};
     msgpack_packer pk;
 
-    if (!is_wanted(e, type))
+    if (!td_advise_wanted(e, type))
         return;
     msgpack_packer_init(&pk, &data, td_buf_pack_write);
     msgpack_pack_map(&pk, 5);
@@ -139,7 +139,7 @@ void td_advise_running(struct td_engine *e, const struct td_consumer *c)
     td_pack_uint(&pk, "members", c->group->members_len);
     td_pack_uint(&pk, "outage_ms", (uint64_t)(e->now_ms - c->outage.since_ms));
     td_pack_uint(&pk, "parks", c->outage.times);
-    publish(e, type, &data);
+    td_advise_publish(e, type, &data);
     td_buf_fini(&data);
 }
 
@@ -152,14 +152,14 @@ void td_advise_room(struct td_engine *e, bool full,
     struct td_buf data = {0};
     msgpack_packer pk;
 
-    if (!is_wanted(e, type))
+    if (!td_advise_wanted(e, type))
         return;
     msgpack_packer_init(&pk, &data, td_buf_pack_write);
     msgpack_pack_map(&pk, 3);
     td_pack_uint(&pk, "free_bytes", info->free_bytes);
     td_pack_uint(&pk, "left_bytes", info->left_bytes);
     td_pack_uint(&pk, "reserve_bytes", info->reserve_bytes);
-    publish(e, type, &data);
+    td_advise_publish(e, type, &data);
     td_buf_fini(&data);
 }
 
@@ -212,7 +212,7 @@ static void publish_news(struct td_engine *e, struct td_group *g,
     struct td_buf data = {0};
     msgpack_packer pk;
 
-    if (!is_wanted(e, type))
+    if (!td_advise_wanted(e, type))
         return;
     msgpack_packer_init(&pk, &data, td_buf_pack_write);
     msgpack_pack_map(&pk, reason ? 9 : 7);
@@ -221,7 +221,7 @@ static void publish_news(struct td_engine *e, struct td_group *g,
         td_pack_str(&pk, "reason", td_str_of(reason));
         td_pack_uint(&pk, "events", events);
     }
-    publish(e, type, &data);
+    td_advise_publish(e, type, &data);
     td_buf_fini(&data);
 }
 

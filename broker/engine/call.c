@@ -389,6 +389,11 @@ static const struct {
     {"dlq.purge", td_operate_dlq_purge},
     {"schedule.list", td_operate_schedule_list},
     {"schedule.cancel", td_operate_schedule_cancel},
+    {"service.list", td_operate_service_list},
+    {"service.info", td_operate_service_info},
+    {"service.stats", td_operate_service_stats},
+    {"service.drain", td_operate_service_drain},
+    {"service.weight", td_operate_service_weight},
     {"producer.list", td_operate_producer_list},
     {"producer.delete", td_operate_producer_delete},
 };

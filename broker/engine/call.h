@@ -86,6 +86,13 @@ void td_operate_schedule_cancel(struct td_engine *e, const struct td_asked *a);
 void td_operate_producer_list(struct td_engine *e, const struct td_asked *a);
 void td_operate_producer_delete(struct td_engine *e, const struct td_asked *a);
 
+/* call_service.c */
+void td_operate_service_list(struct td_engine *e, const struct td_asked *a);
+void td_operate_service_info(struct td_engine *e, const struct td_asked *a);
+void td_operate_service_stats(struct td_engine *e, const struct td_asked *a);
+void td_operate_service_drain(struct td_engine *e, const struct td_asked *a);
+void td_operate_service_weight(struct td_engine *e, const struct td_asked *a);
+
 /* call_group.c */
 void td_operate_group_add(struct td_engine *e, const struct td_asked *a);
 void td_operate_group_list(struct td_engine *e, const struct td_asked *a);

@@ -2,6 +2,7 @@
 #include "broker/engine/engine.h"
 
 #include "broker/engine/internal.h"
+#include "broker/engine/service_beat.h"
 #include "broker/engine/task.h"
 #include "proto/id.h"
 
@@ -107,6 +108,7 @@ void td_engine_set_now(struct td_engine *e, int64_t now_ms)
     if (e->due_ms == TD_NEVER || now_ms - e->due_ms < TD_LATE_MS)
         return;
     td_group_forgive_holds(e, now_ms - e->due_ms);
+    td_beat_forgive(e);
     e->due_ms = now_ms;
 }
 
@@ -193,6 +195,7 @@ int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
     next = earlier(next, td_room_tick(e));
     next = earlier(next, td_compact_tick(e));
     next = earlier(next, td_tasks_tick(e));
+    next = earlier(next, td_beat_tick(e));
     td_consumers_tick(e);
     td_feed_ready(e);
     td_deal_ready(e);

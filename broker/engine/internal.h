@@ -145,6 +145,11 @@ void td_rows_pack(struct td_engine *e, msgpack_packer *pk,
                   const struct td_rows *rows, uint64_t from);
 
 /* advise.c: the broker's own events */
+/* Whether anybody has subscribed to it. */
+bool td_advise_wanted(const struct td_engine *e, const char *type);
+/* One event, with a map. */
+void td_advise_publish(struct td_engine *e, const char *type,
+                       const struct td_buf *data);
 void td_advise_session(struct td_engine *e, const struct td_session *s, bool up,
                        bool flag);
 void td_advise_slow(struct td_engine *e, struct td_group *g);

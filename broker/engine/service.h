@@ -222,7 +222,8 @@ struct td_serving {
     uint32_t heap_len;
     uint32_t heap_cap;
     struct td_asked_table asked;
-    int64_t ask_ms; /* when instances are asked whether they are there */
+    int64_t ask_ms;  /* when instances are asked whether they are there */
+    int64_t beat_ms; /* when one is down that has said nothing since */
     struct td_bundling bundling;
     /* scratch */
     struct td_request_row rows[TD_ROWS_MAX];
@@ -276,7 +277,8 @@ static inline struct td_endpoint *td_endpoint_of(struct td_candidate *candidate)
 }
 
 /* weight.c: service.weight */
-/* percent: 0..100; UINT32_MAX: no more. EINVAL: all together would have
+#define TD_NO_WEIGHT UINT32_MAX
+/* percent: 0..100; TD_NO_WEIGHT: no more. EINVAL: all together would have
  * more than 100; ELIMIT: TD_WEIGHTS_MAX versions have one; ENOMEM. */
 tidings_err td_weight_set(struct td_engine *e, struct td_service *service,
                           const char *version, uint32_t percent);

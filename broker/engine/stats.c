@@ -132,6 +132,26 @@ static void pack_kept(struct td_engine *e, msgpack_packer *pk)
     td_pack_uint(pk, "parked", parked);
 }
 
+static void pack_requests(const struct td_serving *sv, msgpack_packer *pk)
+{
+    const struct td_request_counts *n = &sv->count;
+
+    td_pack_key(pk, "requests");
+    msgpack_pack_map(pk, 12);
+    td_pack_uint(pk, "accepted", n->accepted);
+    td_pack_uint(pk, "answered", n->answered);
+    td_pack_uint(pk, "errors", n->errors);
+    td_pack_uint(pk, "timeouts", n->timeouts);
+    td_pack_uint(pk, "lost", n->lost);
+    td_pack_uint(pk, "noresponder", n->noresponder);
+    td_pack_uint(pk, "full", n->full);
+    td_pack_uint(pk, "broken", n->broken);
+    td_pack_uint(pk, "late", n->late);
+    td_pack_uint(pk, "in_flight", n->in_flight);
+    td_pack_uint(pk, "instances", HASH_COUNT(sv->instances));
+    td_pack_uint(pk, "held_bytes", sv->bundling.bytes);
+}
+
 static void pack_totals(struct td_engine *e, msgpack_packer *pk)
 {
     const struct td_counters *c = &e->counters;
@@ -158,12 +178,13 @@ static void pack_totals(struct td_engine *e, msgpack_packer *pk)
     td_pack_uint(pk, "breaches", c->breaches);
     td_pack_uint(pk, "silent", c->silent);
     td_pack_uint(pk, "fenced", c->fenced);
+    pack_requests(&e->serving, pk);
     pack_schedule(&e->streams.schedule, pk);
     pack_store(e, pk);
     pack_kept(e, pk);
 }
 
-#define TOTALS 36u
+#define TOTALS 37u
 
 static const char *read_options(struct td_str options, struct td_str *rows,
                                 uint64_t *from)

@@ -70,7 +70,7 @@ tidings_err td_weight_set(struct td_engine *e, struct td_service *service,
     uint32_t at = td_weight_of(service, version);
     uint32_t sum = percent;
 
-    if (percent == UINT32_MAX) {
+    if (percent == TD_NO_WEIGHT) {
         forget(e, service, at);
         return TIDINGS_OK;
     }

@@ -143,6 +143,14 @@ static void assert_same(const struct books *a, const struct books *b)
                       a->dropped[i] == b->dropped[i]);
 }
 
+static void check_requests(struct td_str requests)
+{
+    assert_int_equal(count(requests, "accepted"),
+                     count(requests, "answered") + count(requests, "errors") +
+                         count(requests, "timeouts") + count(requests, "lost") +
+                         count(requests, "in_flight"));
+}
+
 static void check_books(struct fixture *f)
 {
     const struct td_ledger *gone = &f->engine->counters.gone;
@@ -152,6 +160,7 @@ static void check_books(struct fixture *f)
     struct books rows = {.matched = gone->matched,
                          .delivered = gone->delivered};
 
+    check_requests(map_of(map, "requests"));
     add_events(&totals, map);
     add_deliveries(&totals, map);
     add_events(&sums, map_of(map, "sums"));
@@ -295,6 +304,26 @@ static void check_session(const struct td_session *s)
         assert_false(s->owed);
 }
 
+static void check_instance(const struct td_instance *instance)
+{
+    const struct td_task *task;
+    uint32_t tasks = 0, in_flight = 0;
+
+    DL_FOREACH(instance->tasks, task)
+    {
+        tasks++;
+        in_flight += task->endpoint != NULL;
+    }
+    assert_int_equal(tasks, instance->in_flight);
+    for (uint32_t i = 0; i < instance->endpoints_len; i++) {
+        const struct td_endpoint *endpoint = &instance->endpoints[i];
+
+        assert_true(endpoint->candidate.in_flight <= endpoint->max_in_flight);
+        in_flight -= endpoint->candidate.in_flight;
+    }
+    assert_int_equal(in_flight, 0);
+}
+
 static void check_inside(struct td_engine *e)
 {
     size_t subs = 0;
@@ -305,6 +334,8 @@ static void check_inside(struct td_engine *e)
     {
         check_group(g);
     }
+    for (const struct td_instance *i = e->serving.instances; i; i = i->hh.next)
+        check_instance(i);
     for (const struct td_session *s = e->sessions; s; s = s->hh.next) {
         check_session(s);
         subs += HASH_COUNT(s->subs);
