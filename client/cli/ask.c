@@ -132,6 +132,7 @@ static tidings_err add_page(struct td_list *list, struct td_ask *a,
         return TIDINGS_ENOMEM;
     page.rows_len = tidings_value_count(page.rows);
     page.data = a->data;
+    page.answer = a->answer;
     a->data = NULL;
     list->pages = pages;
     list->pages[list->len++] = page;
@@ -139,8 +140,25 @@ static tidings_err add_page(struct td_list *list, struct td_ask *a,
     return TIDINGS_OK;
 }
 
-tidings_err td_list_fetch(struct td_list *out, struct td_ask *a,
-                          const char *call, const char *key, const char *stream)
+static void put_options(struct td_ask *a, uint64_t from,
+                        const struct td_list_option *options, size_t n)
+{
+    uint32_t given = 0;
+
+    for (size_t i = 0; i < n; i++)
+        given += options[i].value != NULL;
+    td_ask_map(a, 1 + given);
+    td_ask_uint(a, "from", from);
+    for (size_t i = 0; i < n; i++) {
+        if (options[i].value)
+            td_ask_string(a, options[i].key, options[i].value);
+    }
+}
+
+tidings_err td_list_fetch_with(struct td_list *out, struct td_ask *a,
+                               const char *call, const char *key,
+                               const struct td_list_option *options,
+                               size_t options_len)
 {
     struct td_list list = {0};
     char total_key[32];
@@ -149,10 +167,7 @@ tidings_err td_list_fetch(struct td_list *out, struct td_ask *a,
 
     snprintf(total_key, sizeof(total_key), "%s_total", key);
     do {
-        td_ask_map(a, stream ? 2 : 1);
-        td_ask_uint(a, "from", list.rows_len);
-        if (stream)
-            td_ask_string(a, "stream", stream);
+        put_options(a, list.rows_len, options, options_len);
         err = td_ask_call(a, call);
         if (!err)
             total = td_row_uint(a->answer, total_key);
@@ -165,6 +180,14 @@ tidings_err td_list_fetch(struct td_list *out, struct td_ask *a,
     else
         *out = list;
     return err;
+}
+
+tidings_err td_list_fetch(struct td_list *out, struct td_ask *a,
+                          const char *call, const char *key, const char *stream)
+{
+    const struct td_list_option option = {"stream", stream};
+
+    return td_list_fetch_with(out, a, call, key, &option, 1);
 }
 
 bool td_list_each(const struct td_list *list,

@@ -44,6 +44,7 @@ int td_refused(const struct td_settings *settings, tidings_err err,
 struct td_list { /* all zero: none */
     struct td_list_page {
         void *data; /* freed */
+        struct tidings_value answer;
         struct tidings_value rows;
         size_t rows_len;
     } * pages;
@@ -53,10 +54,23 @@ struct td_list { /* all zero: none */
 
 void td_list_fini(struct td_list *list);
 
+/* An option of a list, a text. */
+struct td_list_option {
+    const char *key;
+    const char *value; /* NULL: not given */
+};
+
 /** All rows of a call's answers.
- *  @param key     of the rows in the answer: "groups"; their number in all is
- *                 under "groups_total".
- *  @param stream  an option of the call; NULL: not given. */
+ *  @param key      of the rows in the answer: "groups"; their number in all is
+ *                  under "groups_total".
+ *  @param options  what it is asked for beside where it goes on. */
+tidings_err td_list_fetch_with(struct td_list *out, struct td_ask *a,
+                               const char *call, const char *key,
+                               const struct td_list_option *options,
+                               size_t options_len);
+
+/** The same with one option at most.
+ *  @param stream  NULL: not given. */
 tidings_err td_list_fetch(struct td_list *out, struct td_ask *a,
                           const char *call, const char *key,
                           const char *stream);

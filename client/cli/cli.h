@@ -15,7 +15,9 @@
     X(FAILED, 1, "something failed")                                           \
     X(USAGE, 2, "the command line is wrong, or the broker refuses it")         \
     X(NO_BROKER, 3, "no broker")                                               \
-    X(TIMED_OUT, 4, "timed out")
+    X(TIMED_OUT, 4, "timed out")                                               \
+    X(NOBODY, 5, "request: nobody is there to answer it, or takes any more")   \
+    X(ANSWERED, 6, "request: it was answered with an error")
 
 enum td_exit {
 #define TD_EXIT_ENUM(name, value, text) TD_EXIT_##name = value,
@@ -99,6 +101,17 @@ struct td_up_settings {
     bool abort_on_failure;
 };
 
+/* What the commands about services and requests alone are told; 0 and NULL:
+ * not given. */
+struct td_service_settings {
+    const char *id; /* of an instance */
+    bool undo;
+    bool wait;
+    struct tidings_request_options request;
+    bool many;
+    uint64_t quiet_ms;
+};
+
 /* What the command line says; all zero and NULL: nothing. */
 struct td_settings {
     const char *url;
@@ -117,6 +130,7 @@ struct td_settings {
     struct td_bench_settings bench;
     struct td_durable_settings durable;
     struct td_up_settings up;
+    struct td_service_settings service;
     bool help;
     bool version;
     struct td_cli_attr attrs[TIDINGS_ATTRS_MAX];
@@ -166,12 +180,23 @@ struct td_settings {
 #define TD_CLI_UP              TD_CLI_BIT(60)
 #define TD_CLI_STATUS          TD_CLI_BIT(61) /* asks no broker … */
 #define TD_CLI_DOWN            TD_CLI_BIT(62) /* … nor does this */
+#define TD_CLI_SERVICE_LIST    TD_CLI_BIT(34)
+#define TD_CLI_SERVICE_INFO    TD_CLI_BIT(35)
+#define TD_CLI_SERVICE_STATS   TD_CLI_BIT(36)
+#define TD_CLI_SERVICE_PING    TD_CLI_BIT(37)
+#define TD_CLI_SERVICE_DRAIN   TD_CLI_BIT(38)
+#define TD_CLI_SERVICE_WEIGHT  TD_CLI_BIT(39)
+#define TD_CLI_SERVICE_WATCH   TD_CLI_BIT(40)
+#define TD_CLI_REQUEST         TD_CLI_BIT(41)
 #define TD_CLI_SCHEDULE        (TD_CLI_SCHEDULE_LIST | TD_CLI_SCHEDULE_CANCEL)
 /* all of these */
 #define TD_CLI_DURABLE                                                         \
     (((TD_CLI_STORE_VERIFY - 1) & ~(TD_CLI_STREAM_ADD - 1)) |                  \
      TD_CLI_SCHEDULE | TD_CLI_STORE_EXPORT | TD_CLI_STORE_IMPORT |             \
      TD_CLI_PRODUCER_LIST | TD_CLI_PRODUCER_DELETE | TD_CLI_STREAM_SET)
+
+/* all of these */
+#define TD_CLI_SERVICE (2 * TD_CLI_REQUEST - TD_CLI_SERVICE_LIST)
 
 struct td_command {
     const char *name; /* "pub", "stream add" */
@@ -214,6 +239,14 @@ int td_cli_schedule_list(const struct td_settings *settings);
 int td_cli_schedule_cancel(const struct td_settings *settings);
 int td_cli_producer_list(const struct td_settings *settings);
 int td_cli_producer_delete(const struct td_settings *settings);
+int td_cli_service_list(const struct td_settings *settings);
+int td_cli_service_info(const struct td_settings *settings);
+int td_cli_service_stats(const struct td_settings *settings);
+int td_cli_service_ping(const struct td_settings *settings);
+int td_cli_service_drain(const struct td_settings *settings);
+int td_cli_service_weight(const struct td_settings *settings);
+int td_cli_service_watch(const struct td_settings *settings);
+int td_cli_request(const struct td_settings *settings);
 int td_cli_tail(const struct td_settings *settings);
 int td_cli_replay(const struct td_settings *settings);
 

@@ -233,6 +233,47 @@ const struct td_command td_commands[] = {
      "    tidings store import orders.jsonl orders\n",
      td_cli_store_import},
 
+    {"service list", TD_CLI_SERVICE_LIST, "[NAME]", "show who is there",
+     "An instance is there as long as its link to the broker is. Its state is\n"
+     "what it says of itself; down is also one that has said nothing for too\n"
+     "long; draining one that an operator wants to get nothing new.\n"
+     "\n"
+     "    tidings service list --json | jq 'select(.state != 2)'\n",
+     td_cli_service_list},
+    {"service info", TD_CLI_SERVICE_INFO, "[NAME]", "show all about each", "",
+     td_cli_service_info},
+    {"service stats", TD_CLI_SERVICE_STATS, "[NAME]",
+     "count its requests, and their times",
+     "For each endpoint of each instance: requests that it was given, those "
+     "of\n"
+     "them that it answered with an error, did not answer in time, or were\n"
+     "lost with it; full are those that it had no room for. p50 and p99 are\n"
+     "times that half, and 99 of 100, of its handlers' runs stayed below, to\n"
+     "a fifth. Below, for each service: its breaker, and the requests that\n"
+     "nobody was there or had room for.\n",
+     td_cli_service_stats},
+    {"service watch", TD_CLI_SERVICE_WATCH, "[NAME]",
+     "print what changes, as it does",
+     "Instances that come, say how they are, and go; breakers that open and\n"
+     "close. Says \"watching\" on standard error once it does.\n",
+     td_cli_service_watch},
+    {"service drain", TD_CLI_SERVICE_DRAIN, "NAME",
+     "let it end what it has, and get nothing new",
+     "What is in flight goes on. The instances are told, and may say so.\n"
+     "\n"
+     "    tidings service drain users --id 7f3a --wait\n"
+     "    tidings service drain users --undo\n",
+     td_cli_service_drain},
+    {"service weight", TD_CLI_SERVICE_WEIGHT, "NAME VERSION PERCENT",
+     "give a version its share of the requests",
+     "So many of 100 requests go to instances of VERSION as long as one is\n"
+     "fit, and the others share the rest. 0: none, unless it is asked for by\n"
+     "its version; none as PERCENT: no share of its own any more. Kept while\n"
+     "the broker lives.\n"
+     "\n"
+     "    tidings service weight users 2.0.0 5\n",
+     td_cli_service_weight},
+
     {"tail", TD_CLI_TAIL, "STREAM", "print what a stream keeps",
      "As `tidings sub` prints, each event behind its sequence. Ends with the\n"
      "newest at the start, unless --follow. Nobody else notices. Exit code 1\n"
@@ -271,6 +312,9 @@ const struct td_family td_families[] = {
      "give\n"
      "the broker: under which number it stored an event last. It remembers a\n"
      "name until it is deleted, at most 4,096 of them.\n"},
+    {"service", "services: who answers requests",
+     "A service is a name under which processes answer requests; each of them\n"
+     "is an instance. The broker chooses one for each request.\n"},
     {"store", "the data folder of a broker, and its streams as files",
      "verify looks at a folder on which no broker runs; the others ask the\n"
      "broker.\n"},

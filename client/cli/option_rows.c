@@ -7,24 +7,28 @@
 
 #define ALL                                                                    \
     (TD_CLI_MAIN | TD_CLI_PUB | TD_CLI_SUB | TD_CLI_PING | TD_CLI_STATS |      \
-     TD_CLI_AUDIT | TD_CLI_TOP | TD_CLI_BENCH | TD_CLI_DURABLE)
+     TD_CLI_AUDIT | TD_CLI_TOP | TD_CLI_BENCH | TD_CLI_DURABLE |               \
+     TD_CLI_SERVICE)
 
 #define ASK (TD_CLI_STATUS | TD_CLI_DOWN)
 #define ANY (ALL | TD_CLI_STORE_VERIFY | TD_CLI_UP | ASK)
 
-#define PUB     TD_CLI_PUB
-#define SUB     TD_CLI_SUB
-#define PING    TD_CLI_PING
-#define STATS   TD_CLI_STATS
-#define TOP     TD_CLI_TOP
-#define BENCH   TD_CLI_BENCH
-#define TAIL    TD_CLI_TAIL
-#define REPLAY  TD_CLI_REPLAY
-#define EXPORT  TD_CLI_STORE_EXPORT
-#define NEW     TD_CLI_STREAM_ADD
-#define BOUND   (TD_CLI_STREAM_ADD | TD_CLI_STREAM_SET)
-#define ADD     TD_CLI_GROUP_ADD
-#define DLQ     (TD_CLI_DLQ_REDRIVE | TD_CLI_DLQ_PURGE)
+#define PUB    TD_CLI_PUB
+#define SUB    TD_CLI_SUB
+#define PING   TD_CLI_PING
+#define STATS  TD_CLI_STATS
+#define TOP    TD_CLI_TOP
+#define BENCH  TD_CLI_BENCH
+#define TAIL   TD_CLI_TAIL
+#define REPLAY TD_CLI_REPLAY
+#define EXPORT TD_CLI_STORE_EXPORT
+#define NEW    TD_CLI_STREAM_ADD
+#define BOUND  (TD_CLI_STREAM_ADD | TD_CLI_STREAM_SET)
+#define ADD    TD_CLI_GROUP_ADD
+#define DLQ    (TD_CLI_DLQ_REDRIVE | TD_CLI_DLQ_PURGE)
+#define SERVICES                                                               \
+    (TD_CLI_SERVICE_LIST | TD_CLI_SERVICE_INFO | TD_CLI_SERVICE_STATS)
+#define REQUEST TD_CLI_REQUEST
 #define WATCH_S STRING(TD_CLI_WATCH_S)
 
 const struct td_option_row td_option_rows[] = {
@@ -239,6 +243,53 @@ const struct td_option_row td_option_rows[] = {
      "the bus, TIDINGS_URL for all; default: what the file\n"
      "says, else TIDINGS_URL of the environment, else\n" TIDINGS_DEFAULT_URL},
 
+    {"timeout", 't', "TIME", REQUEST, td_set_request_timeout,
+     "wait at most this long for the answer, of all tries:\nseconds, or 500ms, "
+     "1m; default 5"},
+    {"key", 'k', "KEY", REQUEST, td_set_key,
+     "the partitionkey: what balance by_key goes by"},
+    {"attr", 'a', "NAME=VALUE", REQUEST, td_set_attr,
+     "set an attribute, once for each"},
+    {"service", 's', "NAME", REQUEST, td_set_service,
+     "only instances of this service"},
+    {"instance", 'i', "ID", REQUEST, td_set_instance, "only this instance"},
+    {"version", 'v', "VERSION", REQUEST, td_set_of_version,
+     "only instances of this version"},
+    {"balance", 'b', "HOW", REQUEST, td_set_balance,
+     "which of several gets it: round_robin, random,\nleast_in_flight, by_key "
+     "or "
+     "latency; default: what\nits endpoint says"},
+    {"many", 'm', NULL, REQUEST, td_set_many,
+     "ask every instance, and print each answer behind its\ninstance"},
+    {"count", 'n', "N", REQUEST, td_set_count,
+     "with --many: so many answers are enough"},
+    {"quiet", 'q', "TIME", REQUEST, td_set_quiet,
+     "with --many: the end when none came for so long"},
+    {"idempotent", 'I', NULL, REQUEST, td_set_idempotent,
+     "doing it twice does no harm: try again, elsewhere,\nwhen it was lost or "
+     "refused"},
+    {"attempts", 0, "N", REQUEST, td_set_attempts,
+     "with --idempotent: tries, at most 10; default 3"},
+    {"json", 'j', NULL, REQUEST, td_set_json,
+     "print each answer as one JSON object"},
+
+    {"id", 'i', "ID",
+     SERVICES | TD_CLI_SERVICE_DRAIN | TD_CLI_SERVICE_PING |
+         TD_CLI_SERVICE_WATCH,
+     td_set_id, "only this instance"},
+    {"undo", 0, NULL, TD_CLI_SERVICE_DRAIN, td_set_undo,
+     "they get requests again"},
+    {"wait", 'w', NULL, TD_CLI_SERVICE_DRAIN, td_set_wait,
+     "until nothing is in flight at them; with --timeout at\nmost so long"},
+    {"json", 'j', NULL, SERVICES | TD_CLI_SERVICE_PING, td_set_json,
+     "print JSON, one object a line"},
+    {"count", 'n', "N", TD_CLI_SERVICE_WATCH, td_set_count,
+     "end after N of them"},
+    {"json", 'j', NULL, TD_CLI_SERVICE_WATCH, td_set_json,
+     "print each as one line of CloudEvents JSON"},
+    {"json", 'j', NULL, TD_CLI_SERVICE_DRAIN, td_set_json,
+     "print how many as one JSON object"},
+
     {"group", 'g', "NAME", SUB | BENCH, td_set_group,
      "share the events: each goes to one subscriber of\nthe group"},
     {"group-policy", 0, "POLICY", SUB | BENCH | ADD, td_set_group_policy,
@@ -258,14 +309,14 @@ const struct td_option_row td_option_rows[] = {
     {"url", 'u', "URL", ALL, td_set_url,
      "the broker; default TIDINGS_URL of the environment,\n"
      "else " TIDINGS_DEFAULT_URL},
-    {"timeout", 't', "SECONDS", ALL & ~SUB, td_set_timeout,
+    {"timeout", 't', "SECONDS", ALL & ~(SUB | REQUEST), td_set_timeout,
      "wait at most this long for each answer; default " STRING(
          TD_CLI_TIMEOUT_S)},
     {"timeout", 't', "SECONDS", SUB, td_set_timeout,
      "give up after this long, with exit code 4; default:\n" STRING(
          TD_CLI_TIMEOUT_S) " for a broker to answer, no end for events"},
     {"help", 'h', NULL, ANY, td_set_help, "print this"},
-    {"version", 'V', NULL, ANY, td_set_version, "print the version"},
+    {"version", 'V', NULL, ANY & ~REQUEST, td_set_version, "print the version"},
 };
 
 const size_t td_option_rows_len =

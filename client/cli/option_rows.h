@@ -6,7 +6,7 @@
 
 #include "client/cli/cli.h"
 
-#define TD_OPTION_ROWS_MAX 96 /* room for the table in other forms */
+#define TD_OPTION_ROWS_MAX 128 /* room for the table in other forms */
 
 /* One row per option; where commands mean different things by one name, it
  * has a row for each meaning. */

@@ -43,6 +43,21 @@ const char *td_set_check(struct td_settings *settings, const char *value);
 const char *td_set_detach(struct td_settings *settings, const char *value);
 const char *td_set_abort(struct td_settings *settings, const char *value);
 
+/* option_set_service.c: of the commands about services and requests */
+const char *td_set_id(struct td_settings *settings, const char *value);
+const char *td_set_undo(struct td_settings *settings, const char *value);
+const char *td_set_wait(struct td_settings *settings, const char *value);
+const char *td_set_request_timeout(struct td_settings *settings,
+                                   const char *value);
+const char *td_set_service(struct td_settings *settings, const char *value);
+const char *td_set_instance(struct td_settings *settings, const char *value);
+const char *td_set_of_version(struct td_settings *settings, const char *value);
+const char *td_set_balance(struct td_settings *settings, const char *value);
+const char *td_set_many(struct td_settings *settings, const char *value);
+const char *td_set_quiet(struct td_settings *settings, const char *value);
+const char *td_set_idempotent(struct td_settings *settings, const char *value);
+const char *td_set_attempts(struct td_settings *settings, const char *value);
+
 /* option_set_durable.c: of the commands about streams */
 const char *td_set_durable(struct td_settings *settings, const char *value);
 const char *td_set_patterns(struct td_settings *settings, const char *value);

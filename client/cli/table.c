@@ -9,6 +9,7 @@
 #define GAP         "  " /* between columns */
 #define CELL_BYTES  2048 /* 255 bytes of a pattern, each as \u00xx, and more */
 #define FIRST_CELLS 64
+#define PLAIN       "\033[0m"
 
 void td_table_fini(struct td_table *t)
 {
@@ -23,6 +24,11 @@ void td_table_column(struct td_table *t, const char *title, bool number)
     t->columns[t->columns_len].number = number;
     t->columns[t->columns_len].widest = strlen(title);
     t->columns_len++;
+}
+
+void td_table_painted(struct td_table *t, td_table_paint paint)
+{
+    t->columns[t->columns_len - 1].paint = paint;
 }
 
 /* old with room for least of unit bytes each; NULL: no memory, old stays. */
@@ -96,15 +102,19 @@ const char *td_table_text(const struct td_table *t, size_t row, size_t column)
 
 /* Nothing behind the last of a line: no blanks that nobody sees. */
 static void put_cell(const struct td_table *t, FILE *to, const char *text,
-                     size_t column)
+                     size_t column, bool title)
 {
+    td_table_paint paint = t->columns[column].paint;
+    const char *code = t->colour && paint && !title ? paint(text) : NULL;
     size_t wide = td_escaped_columns(text, strlen(text));
     int gap = (int)(t->columns[column].widest - wide);
 
     fputs(column ? GAP : "", to);
     if (t->columns[column].number)
         fprintf(to, "%*s", gap, "");
+    fputs(code ? code : "", to);
     fputs(text, to);
+    fputs(code ? PLAIN : "", to);
     if (!t->columns[column].number && column + 1 < t->columns_len)
         fprintf(to, "%*s", gap, "");
 }
@@ -147,12 +157,12 @@ bool td_table_put(const struct td_table *t, FILE *to, size_t max,
         return false;
     }
     for (size_t c = 0; c < t->columns_len && has_titles(t); c++)
-        put_cell(t, to, t->columns[c].title, c);
+        put_cell(t, to, t->columns[c].title, c, true);
     if (has_titles(t))
         fputs(line_end, to);
     for (size_t row = 0; row < rows && row < max; row++) {
         for (size_t c = 0; c < t->columns_len; c++)
-            put_cell(t, to, td_table_text(t, row, c), c);
+            put_cell(t, to, td_table_text(t, row, c), c, false);
         fputs(line_end, to);
     }
     if (rows > max)

@@ -9,11 +9,15 @@
 
 #define TD_TABLE_COLUMNS_MAX 20
 
+/** The terminal's code for a text, as "\033[31m"; NULL: none. */
+typedef const char *(*td_table_paint)(const char *text);
+
 struct td_table { /* all zero: no columns yet */
     struct {
         const char *title; /* the caller's */
         bool number;
         size_t widest; /* characters */
+        td_table_paint paint;
     } columns[TD_TABLE_COLUMNS_MAX];
     size_t columns_len;
     char *text; /* of all cells, each with a NUL */
@@ -23,12 +27,16 @@ struct td_table { /* all zero: no columns yet */
     size_t cells_len;
     size_t cells_cap;
     bool failed; /* memory ran out; sticks */
+    bool colour; /* of the columns that have some; off at first */
 };
 
 void td_table_fini(struct td_table *t);
 
 /** Before the first cell. */
 void td_table_column(struct td_table *t, const char *title, bool number);
+
+/** The last column is painted, where the table has colour. */
+void td_table_painted(struct td_table *t, td_table_paint paint);
 
 /** The next cell, row by row; "" shows as "-". */
 void td_table_add(struct td_table *t, const char *text);
