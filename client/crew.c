@@ -157,7 +157,6 @@ tidings_err td_crew_new(struct td_bus_service *s, unsigned workers)
     td_bus_task_list_init(&crew->tasks);
     pthread_cond_init(&crew->wake, NULL);
     s->crew = crew;
-    s->bus->services.crews++;
     for (; crew->len < workers; crew->len++) {
         struct td_hand *h = &crew->hands[crew->len];
 

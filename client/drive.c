@@ -331,8 +331,7 @@ static bool is_neglected(const struct td_bus *b)
     return !b->stop && !b->own_loop && b->dispatching && !b->driving &&
            (td_now_ms() - b->client.now_ms >= TD_HEARTBEAT_MS / 2 ||
             td_progress_is_due(b) ||
-            (b->services.crews > 0 &&
-             td_now_ms() - b->client.now_ms >= TD_AWAY_MS));
+            (b->services.list && td_now_ms() - b->client.now_ms >= TD_AWAY_MS));
 }
 
 /* Keeps the link alive, and looks whether handlers are late. */
@@ -355,7 +354,7 @@ static void *keeper_main(void *arg)
             td_client_send_requests(&b->client, td_now_ms());
         next = earlier(next, td_tell_progress(b));
         next = earlier(next, td_answers_keep(b));
-        if (b->services.crews > 0 && b->dispatching)
+        if (b->services.list && b->dispatching)
             next = earlier(next, td_now_ms() + TD_AWAY_MS);
         b->keeper_ms = earlier(next, b->keeper_ms);
         if (!b->stop)

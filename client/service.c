@@ -358,7 +358,6 @@ static void join(struct td_bus_service *s)
     struct td_crew *crew = s->crew;
 
     s->crew = NULL;
-    s->bus->services.crews--;
     td_crew_free(crew);
 }
 

@@ -136,7 +136,6 @@ struct td_services {
     struct td_bus_service *list;
     struct td_bus_service *over; /* some of whose tasks or threads are in use */
     uint32_t next_number;
-    unsigned crews;            /* services with threads */
     struct td_task_list tasks; /* that wait for the dispatcher */
     struct td_task_list free;
     struct td_runner runner;   /* the dispatcher's */

@@ -437,7 +437,7 @@ static suite *const live[] = {
     conf_run_workers_end, conf_run_figures, conf_run_loop,
     conf_run_end,         conf_run_fork,    conf_run_bounds,
     conf_run_peer,        conf_run_stress,  conf_run_confirm,
-    conf_run_service,
+    conf_run_service,     conf_run_tasks,
 };
 
 /* With data or, as far as that goes, with streams in memory. */

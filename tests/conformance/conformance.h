@@ -173,5 +173,6 @@ int conf_run_again(void);
 int conf_run_schedule(void);
 int conf_run_expiry(void);
 int conf_run_service(void);
+int conf_run_tasks(void);
 
 #endif
