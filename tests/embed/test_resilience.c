@@ -5,8 +5,11 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <semaphore.h>
 #include <stdatomic.h>
+#include <time.h>
 
+#include "tests/support/folder.h"
 #include "tidings/tidings.h"
 
 #define THREADS 6u
@@ -237,12 +240,107 @@ static void test_resilience_retries_share_a_budget(void **state)
     tidings_retry_free(t.retry);
 }
 
+/* ---- in the handlers of a durable group ---- */
+
+#define EVENTS   50u
+#define OUTAGE   5u /* calls of it that fail */
+#define FAILURES 3
+
+struct mails {
+    tidings_breaker *breaker;
+    atomic_uint calls;
+    atomic_uint done;
+    atomic_uint wrong;
+    sem_t all_done;
+};
+
+static tidings_err send_mail(void *arg)
+{
+    struct mails *m = arg;
+
+    if (atomic_fetch_add(&m->calls, 1) < OUTAGE)
+        return TIDINGS_EUNREACH;
+    if (atomic_fetch_add(&m->done, 1) + 1 == EVENTS)
+        sem_post(&m->all_done);
+    return TIDINGS_OK;
+}
+
+/* While the breaker is open the group is parked: until a probe may go. */
+static tidings_err on_mail(void *arg, const struct tidings_event *event)
+{
+    struct mails *m = arg;
+    tidings_err err = tidings_breaker_call(m->breaker, send_mail, m);
+    struct tidings_breaker_info info;
+    struct tidings_delivery d;
+
+    if (err != TIDINGS_EBREAKER)
+        return err;
+    if (tidings_breaker_info(&info, m->breaker) ||
+        tidings_delivery(&d, event) ||
+        tidings_settle(&d, TIDINGS_PARK, (int)info.left_ms + 1, NULL))
+        atomic_fetch_add(&m->wrong, 1);
+    return TIDINGS_ELATER;
+}
+
+static bool all_are_done(struct mails *m)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += WAIT_MS / 1000;
+    return sem_timedwait(&m->all_done, &until) == 0;
+}
+
+static void test_resilience_breaker_of_a_durable_group(void **state)
+{
+    const struct tidings_breaker_options options = {
+        .bounds = {.failures = FAILURES, .recovery_ms = 10}, .successes = 1};
+    const struct tidings_group_options group = {.stream = "events",
+                                                .group = "mails",
+                                                .pattern = "mail",
+                                                .max_deliver = FAILURES + 1,
+                                                .backoff_ms = 1};
+    const struct tidings_sub_options member = {.stream = "events",
+                                               .group = "mails"};
+    struct mails m = {0};
+    struct td_folder folder;
+    struct tidings_breaker_info info;
+    tidings_bus *bus;
+    char url[TD_FOLDER_PATH_MAX + 64];
+    (void)state;
+
+    assert_true(td_folder_new(&folder));
+    snprintf(url, sizeof(url), "inproc://mails?data=%s", folder.path);
+    assert_int_equal(sem_init(&m.all_done, 0, 0), 0);
+    assert_ok(tidings_breaker_new(&m.breaker, &options));
+    assert_ok(tidings_open(&bus, url, NULL));
+    assert_ok(tidings_group_add(bus, &group, WAIT_MS));
+    for (unsigned i = 0; i < EVENTS; i++)
+        assert_ok(tidings_publish(bus, "mail", NULL, 0));
+    assert_ok(tidings_subscribe(NULL, bus, "mail", on_mail, &m, &member));
+    assert_true(all_are_done(&m));
+    assert_ok(tidings_close(bus));
+
+    /* Nothing was called in vain but to open it, and by its probes. */
+    assert_int_equal(atomic_load(&m.calls), EVENTS + OUTAGE);
+    assert_int_equal(atomic_load(&m.done), EVENTS);
+    assert_int_equal(atomic_load(&m.wrong), 0);
+    assert_ok(tidings_breaker_info(&info, m.breaker));
+    assert_int_equal(info.state, TIDINGS_BREAKER_CLOSED);
+    assert_int_equal(info.failed, OUTAGE);
+    assert_true(info.refused >= 1);
+    tidings_breaker_free(m.breaker);
+    sem_destroy(&m.all_done);
+    td_folder_remove(&folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resilience_breaker_among_threads),
         cmocka_unit_test(test_resilience_bulkhead_among_threads),
         cmocka_unit_test(test_resilience_retries_share_a_budget),
+        cmocka_unit_test(test_resilience_breaker_of_a_durable_group),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

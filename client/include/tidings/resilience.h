@@ -1,8 +1,7 @@
 /* tidings, resilience: what keeps a failure where it is.
  *
  * Small parts that work alone, around calls of any kind: requests of
- * tidings/service.h, a database, a file. In a handler of a durable group as
- * well, whose event is delivered again when the handler returns their error.
+ * tidings/service.h, a database, a file; in handlers of durable groups, too.
  *
  *     deadline   how long it may take, and all that it calls with it
  *     breaker    not at all, while it fails anyway
@@ -82,6 +81,11 @@ TIDINGS_API int tidings_deadline_left_ms(void);
  * that go well close it, and one that fails opens it again, for twice as long.
  *
  * Results of calls that began before the state last changed do not count.
+ *
+ * A handler of a durable group that returns TIDINGS_EBREAKER parks the group
+ * (tidings/durable.h): nothing is delivered into the outage, and no delivery
+ * counts. With TIDINGS_PARK it says left_ms for how long. With workers choose
+ * successes 1: after a first probe the group runs several handlers at once.
  * ====================================================================== */
 
 /** Bounds of a circuit breaker: PROTOCOL.md 11.4. 0: the default; -1: off, of
