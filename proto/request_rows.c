@@ -4,6 +4,31 @@
 #include "proto/limits.h"
 #include "proto/row.h"
 
+/* Where each row is walked over once: a reader is in it, and moves on to its
+ * end. More fields than are known here are of a later version. */
+static bool row_enter(struct td_reader *r, uint32_t known, uint32_t *more)
+{
+    uint32_t fields;
+
+    if (!td_read_array(r, &fields) || fields < known)
+        return false;
+    *more = fields - known;
+    return true;
+}
+
+static bool row_leave(struct td_reader *list, struct td_reader *r,
+                      uint32_t more)
+{
+    struct td_str unknown;
+
+    for (; more > 0; more--) {
+        if (!td_read_raw(r, &unknown))
+            return false;
+    }
+    *list = *r;
+    return true;
+}
+
 /* ---- REQUEST ---- */
 
 void td_request_append(struct td_buf *list, const struct td_request_row *row)
@@ -35,14 +60,15 @@ static bool read_options(struct td_reader *r, struct td_str *out)
 
 bool td_request_read(struct td_reader *list, struct td_request_row *out)
 {
-    struct td_reader r;
+    struct td_reader r = *list;
+    uint32_t more;
 
-    return td_row_read(list, 6, &r) && td_read_uint(&r, &out->number) &&
+    return row_enter(&r, 6, &more) && td_read_uint(&r, &out->number) &&
            td_read_str(&r, &out->type) && td_read_uint(&r, &out->flags) &&
            out->flags == (out->flags & TD_REQUEST_FLAGS_ALL) &&
            td_read_uint(&r, &out->left_ms) && out->left_ms >= 1 &&
            out->left_ms <= TD_TIMEOUT_MS_MAX && td_read_uint(&r, &out->bytes) &&
-           read_options(&r, &out->options);
+           read_options(&r, &out->options) && row_leave(list, &r, more);
 }
 
 /* ---- HANDLE ---- */
@@ -66,15 +92,16 @@ void td_handle_append(struct td_buf *list, const struct td_handle_row *row)
 
 bool td_handle_read(struct td_reader *list, struct td_handle_row *out)
 {
-    struct td_reader r;
+    struct td_reader r = *list;
+    uint32_t more;
 
-    return td_row_read(list, 11, &r) && td_read_uint(&r, &out->task) &&
+    return row_enter(&r, 11, &more) && td_read_uint(&r, &out->task) &&
            td_read_uint(&r, &out->service) &&
            td_read_uint(&r, &out->endpoint) && td_read_str(&r, &out->type) &&
            td_read_uint(&r, &out->flags) && td_read_uint(&r, &out->left_ms) &&
            td_read_uint(&r, &out->bytes) && td_read_uint(&r, &out->session) &&
            td_read_uint(&r, &out->number) && td_read_str(&r, &out->source) &&
-           td_read_int(&r, &out->time_us);
+           td_read_int(&r, &out->time_us) && row_leave(list, &r, more);
 }
 
 /* ---- ANSWER ---- */
@@ -94,14 +121,16 @@ void td_answer_append(struct td_buf *list, const struct td_answer_row *row)
 
 bool td_answer_read(struct td_reader *list, struct td_answer_row *out)
 {
-    struct td_reader r;
+    struct td_reader r = *list;
+    uint32_t more;
 
-    return td_row_read(list, 7, &r) && td_read_uint(&r, &out->task) &&
+    return row_enter(&r, 7, &more) && td_read_uint(&r, &out->task) &&
            td_row_code(&r, &out->code) && td_read_uint(&r, &out->status) &&
            out->status <= TD_STATUS_MAX && td_read_uint(&r, &out->held_us) &&
            td_read_uint(&r, &out->took_us) && td_read_uint(&r, &out->bytes) &&
            td_read_str(&r, &out->text) &&
-           out->text.len <= TD_ANSWER_TEXT_BYTES_MAX;
+           out->text.len <= TD_ANSWER_TEXT_BYTES_MAX &&
+           row_leave(list, &r, more);
 }
 
 /* ---- RESPONSE ---- */
@@ -121,10 +150,12 @@ void td_response_append(struct td_buf *list, const struct td_response_row *row)
 
 bool td_response_read(struct td_reader *list, struct td_response_row *out)
 {
-    struct td_reader r;
+    struct td_reader r = *list;
+    uint32_t more;
 
-    return td_row_read(list, 7, &r) && td_read_uint(&r, &out->number) &&
+    return row_enter(&r, 7, &more) && td_read_uint(&r, &out->number) &&
            td_row_code(&r, &out->code) && td_read_uint(&r, &out->status) &&
            td_read_uint(&r, &out->bytes) && td_read_str(&r, &out->text) &&
-           td_read_uint(&r, &out->left) && td_read_str(&r, &out->instance);
+           td_read_uint(&r, &out->left) && td_read_str(&r, &out->instance) &&
+           row_leave(list, &r, more);
 }
