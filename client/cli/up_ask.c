@@ -20,16 +20,19 @@
 
 /* ---- asking ---- */
 
-/* Send word. @return the socket to be read; -1: stderr was told */
-static int ask(const struct td_up_state *state, const char *word)
+/* Send word. @return the socket to be read; -1: nobody is there, owner is 0; or
+ * stderr was told why there is no answer */
+static int ask(struct td_up_state *state, const char *word)
 {
-    int fd = td_up_state_connect(state);
+    int fd = state->owner ? td_up_state_connect(state) : -1;
 
+    if (state->owner == 0)
+        return -1;
     if (fd >= 0 && write(fd, word, strlen(word)) == (ssize_t)strlen(word))
         return fd;
     td_complain("process %d does not answer: %s", (int)state->owner,
                 strerror(errno));
-    td_advise("it may be about to start or to end: try again");
+    td_advise("it may be about to end: try again");
     if (fd >= 0)
         close(fd);
     return -1;
@@ -153,25 +156,35 @@ static int put_report(const char *bytes, size_t len, bool json)
     return code == TD_EXIT_DONE ? td_flush_out() : code;
 }
 
-static int status(const struct td_up_state *state, bool json)
+static int show(int fd, bool json)
 {
     char *bytes = malloc(REPORT_BYTES);
     int code = TD_EXIT_FAILED;
     ssize_t len = -1;
-    int fd;
 
-    if (!bytes) {
-        td_complain("out of memory");
-        return code;
-    }
-    fd = ask(state, "status\n");
-    if (fd >= 0) {
+    if (bytes)
         len = read_all(fd, bytes, REPORT_BYTES);
-        close(fd);
-    }
+    else
+        td_complain("out of memory");
     if (len >= 0)
         code = put_report(bytes, (size_t)len, json);
     free(bytes);
+    return code;
+}
+
+static int status(struct td_up_state *state, const char *file, bool json)
+{
+    int fd = ask(state, "status\n");
+    int code;
+
+    if (fd < 0 && state->owner == 0) {
+        td_complain("%s is not up", file);
+        td_advise("tidings up %s starts it", file);
+    }
+    if (fd < 0)
+        return TD_EXIT_FAILED;
+    code = show(fd, json);
+    close(fd);
     return code;
 }
 
@@ -184,13 +197,8 @@ int td_cli_status(const struct td_settings *settings)
     if (!file)
         return TD_EXIT_USAGE;
     code = td_up_state_look(&state, settings, file);
-    if (code == TD_EXIT_DONE && state.owner == 0) {
-        td_complain("%s is not up", file);
-        td_advise("tidings up %s starts it", file);
-        code = TD_EXIT_FAILED;
-    } else if (code == TD_EXIT_DONE) {
-        code = status(&state, settings->json);
-    }
+    if (code == TD_EXIT_DONE)
+        code = status(&state, file, settings->json);
     td_up_state_fini(&state);
     return code;
 }
@@ -221,6 +229,10 @@ static int down(struct td_up_state *state, const char *file)
     int fd = ask(state, "down\n");
     bool gone;
 
+    if (fd < 0 && state->owner == 0) {
+        td_complain("%s is not up: nothing to stop", file);
+        return TD_EXIT_DONE;
+    }
     if (fd < 0)
         return TD_EXIT_FAILED;
     gone = follow(fd);
@@ -242,9 +254,7 @@ int td_cli_down(const struct td_settings *settings)
     if (!file)
         return TD_EXIT_USAGE;
     code = td_up_state_look(&state, settings, file);
-    if (code == TD_EXIT_DONE && state.owner == 0)
-        td_complain("%s is not up: nothing to stop", file);
-    else if (code == TD_EXIT_DONE)
+    if (code == TD_EXIT_DONE)
         code = down(&state, file);
     td_up_state_fini(&state);
     return code;

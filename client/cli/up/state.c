@@ -12,10 +12,16 @@
 #include <unistd.h>
 
 #include "client/cli/out.h"
+#include "client/cli/stop.h"
 
 #define LOCK_NAME "lock"
 #define BESIDE    ".tidings"
 #define BACKLOG   8 /* of those who ask */
+
+/* From taking the lock to listening, and from the last word to letting it go,
+ * is a moment. */
+#define CONNECT_US       2000000
+#define CONNECT_EVERY_US 10000
 
 const char *td_up_file_name(const struct td_settings *settings,
                             const char *command)
@@ -230,7 +236,7 @@ void td_up_state_unlisten(const struct td_up_state *s)
     unlinkat(s->folder, TD_UP_SOCKET_NAME, 0);
 }
 
-int td_up_state_connect(const struct td_up_state *s)
+static int connect_once(const struct td_up_state *s)
 {
     struct sockaddr_un address = address_of(s);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -240,5 +246,19 @@ int td_up_state_connect(const struct td_up_state *s)
         close(fd);
         fd = -1;
     }
+    return fd;
+}
+
+int td_up_state_connect(struct td_up_state *s)
+{
+    int64_t end_us = td_clock_us() + CONNECT_US;
+    int fd = connect_once(s);
+
+    while (fd < 0 && is_locked(s) && td_clock_us() < end_us) {
+        td_pause(CONNECT_EVERY_US);
+        fd = connect_once(s);
+    }
+    if (fd < 0 && !is_locked(s))
+        s->owner = 0;
     return fd;
 }

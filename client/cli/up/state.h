@@ -51,7 +51,9 @@ void td_up_state_fini(struct td_up_state *s);
 /** Listen. @return the socket, not to be waited for; -1: errno says why */
 int td_up_state_listen(const struct td_up_state *s);
 void td_up_state_unlisten(const struct td_up_state *s);
-/** @return connected; -1: errno says why */
-int td_up_state_connect(const struct td_up_state *s);
+/** To whoever has the lock, for a moment also to one that is about to listen.
+ *  @return connected; -1: owner is 0, it has ended meanwhile; or errno says why
+ *  it does not answer */
+int td_up_state_connect(struct td_up_state *s);
 
 #endif
