@@ -216,6 +216,68 @@ class Restarts(Up):
         self.assert_nothing_left()
 
 
+class Registered(Up):
+    """With a broker of its own, so that a name is registered by one test."""
+
+    def setUp(self):
+        super().setUp()
+        self.url = "tcp://127.0.0.1:%d" % free_port()
+        self.broker = ("name: broker, ready: bus, command: 'tidingsd --listen "
+                       "%s'" % self.url)
+
+    def test_an_instance_is_ready_when_it_is_registered_and_runs(self):
+        self.write(self.broker,
+                   "name: a, needs: [broker], ready: service, instances: 2, "
+                   "command: system_instance a go",
+                   "name: b, needs: [a], ready: service, service: other, "
+                   "command: %s" % shell("system_instance other & wait"),
+                   bus=self.url)
+        up = self.up()
+        for label in ("a.1", "a.2"):
+            up.until("| registered")
+        self.assertEqual(self.rows()["a.1"]["state"], "starting")
+        self.assertIsNone(self.rows()["b.1"]["pid"])
+        with open(self.path("go"), "w", encoding="ascii"):
+            up.until("b * ready in") # registered by what it has started
+        up.until("all ready")
+        up.signal(signal.SIGINT)
+        self.assertEqual(up.ended(), DONE)
+        stopped = [l for l in up.all["out"] if "* stopped" in l]
+        self.assertEqual(sorted(stopped[1:3]),
+                         ["a.1 * stopped: exited with 0",
+                          "a.2 * stopped: exited with 0"])
+        self.assert_nothing_left()
+
+    def test_what_others_register_makes_nobody_ready(self):
+        """Each has to be registered itself, under its own name."""
+        self.write(self.broker,
+                   "name: a, needs: [broker], ready: service, "
+                   "command: system_instance a",
+                   "name: b, needs: [a], ready: service, service: a, "
+                   "ready_timeout: 100ms, restart: never, command: %s" %
+                   shell(WAITS), bus=self.url)
+        up = self.up("--abort-on-failure")
+        up.until("a * ready in")
+        self.assertIn("not registered at %s as a healthy a" % self.url,
+                      up.until("b * not ready within 100 ms"))
+        self.assertEqual(up.ended(), FAILED)
+
+    def test_one_that_is_started_again_is_ready_when_it_is_registered_again(
+            self):
+        self.write(self.broker,
+                   "name: a, needs: [broker], ready: service, "
+                   "restart: {backoff: 1ms}, command: system_instance a",
+                   bus=self.url)
+        up = self.up()
+        up.until("a * ready in")
+        os.kill(self.pids()["a.1"], signal.SIGKILL)
+        up.until("a * killed")
+        up.until("| registered")
+        up.until("a * ready in")
+        up.signal(signal.SIGINT)
+        self.assertEqual(up.ended(), DONE)
+
+
 class Lines(Up):
     def said(self, script, **options):
         self.write("name: a, command: %s" % shell(script))
