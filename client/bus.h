@@ -91,6 +91,7 @@ struct td_bus {
     struct td_message *taking; /* the message that the session looks at */
     struct td_services services;
     uint64_t waiting_events;
+    bool dispatched; /* since the keeper looked last */
     bool dispatching;
     pthread_t dispatcher;
     struct td_bus_sub *running; /* whose handler is being called */

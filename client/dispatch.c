@@ -398,8 +398,10 @@ size_t td_dispatch(struct td_bus *b, size_t max)
 
     b->dispatching = true;
     b->dispatcher = pthread_self();
-    if (b->services.list) /* they are to be fed meanwhile, deadlines run */
+    if (b->services.list) { /* what arrives meanwhile: its deadline runs */
+        b->dispatched = true;
         td_bus_keep(b, td_now_ms() + TD_AWAY_MS);
+    }
     while (n < max && !b->stop && td_has_notices(b)) {
         struct td_notice *next;
 

@@ -354,8 +354,9 @@ static void *keeper_main(void *arg)
             td_client_send_requests(&b->client, td_now_ms());
         next = earlier(next, td_tell_progress(b));
         next = earlier(next, td_answers_keep(b));
-        if (b->services.list && b->dispatching)
+        if (b->services.list && (b->dispatching || b->dispatched))
             next = earlier(next, td_now_ms() + TD_AWAY_MS);
+        b->dispatched = false;
         b->keeper_ms = earlier(next, b->keeper_ms);
         if (!b->stop)
             wait_cond(b, &b->keeper, &unused, b->keeper_ms);

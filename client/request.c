@@ -185,6 +185,7 @@ tidings_err td_request_deadline(struct td_request *r, int timeout_ms)
         return td_fail(TIDINGS_ETIMEDOUT,
                        "%.*s: its expirytime has passed: it was not sent",
                        (int)r->type.len, r->type.data);
+    r->timeout_ms = left_us / 1000;
     r->deadline_ms = (td_now_us() + left_us + 999) / 1000; /* not before */
     return TIDINGS_OK;
 }

@@ -43,8 +43,9 @@ struct td_request {
     bool timed;      /* the session looks at the time, else the asker does */
     bool idempotent;
     unsigned attempts_max;
-    int attempt_ms; /* 0: all that is left */
-    int64_t deadline_ms;
+    int attempt_ms;      /* 0: all that is left */
+    int64_t deadline_ms; /* rounded up: it is not over before … */
+    int64_t timeout_ms; /* … rounded down: who has it has no more than that */
     void *owned; /* what the above is in: freed when it is of no more use */
     /* of the session */
     enum td_request_state state;

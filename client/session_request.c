@@ -269,6 +269,8 @@ static int64_t left_ms(const struct td_requests *q, const struct td_request *r)
 {
     int64_t left = r->deadline_ms - q->now_ms;
 
+    if (left > r->timeout_ms)
+        left = r->timeout_ms;
     if (td_request_is_many(r))
         left -= left / 8 < TD_MANY_SLACK_MS ? left / 8 : TD_MANY_SLACK_MS;
     if (r->attempt_ms > 0 && r->attempt_ms < left)

@@ -13,7 +13,8 @@ static struct td_request plain(struct fixture *f, const char *type)
                                .time_us = 7,
                                .timed = true,
                                .attempts_max = 1,
-                               .deadline_ms = f->now + MS};
+                               .deadline_ms = f->now + MS,
+                               .timeout_ms = MS};
 }
 
 static struct td_request again(struct fixture *f, unsigned attempts)

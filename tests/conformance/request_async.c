@@ -1,0 +1,490 @@
+/* Requests without somebody who waits, requests of many, and many who ask. */
+#include "tests/conformance/request.h"
+
+#include <poll.h>
+#include <stdlib.h>
+
+#define THREADS 8
+#define EACH    (250 / CONF_SLOW)
+
+/* ---- hearing ---- */
+
+void req_heard(void *arg, const struct tidings_reply *reply)
+{
+    struct numbered *r = arg;
+    struct hearer *h = r->by;
+
+    if (h->seen[r->n % REQ_HEARD_MAX]++)
+        atomic_fetch_add(&h->twice, 1);
+    if (r->n < atomic_load(&h->next))
+        atomic_fetch_add(&h->disorder, 1);
+    atomic_store(&h->next, r->n);
+    if (reply->err <= TIDINGS_EBREAKER)
+        atomic_fetch_add(&h->codes[reply->err], 1);
+    atomic_store(&h->text_len, (unsigned)strlen(reply->text));
+    atomic_fetch_add(&h->heard, 1);
+}
+
+bool req_wait(struct hearer *h, unsigned n)
+{
+    int64_t end = td_proc_now_ms() + CONF_MS;
+
+    while (atomic_load(&h->heard) < n && td_proc_now_ms() < end)
+        conf_pause_us(500);
+    return atomic_load(&h->heard) >= n;
+}
+
+/* Requests 0 to n-1, their numbers in r. */
+static void ask_many(tidings_bus *bus, const char *type, struct hearer *h,
+                     struct numbered *r, unsigned n)
+{
+    const struct tidings_request_options o = {.timeout_ms = CONF_MS};
+    const struct tidings_event event = req_event(type);
+
+    for (unsigned i = 0; i < n; i++) {
+        r[i] = (struct numbered){h, i};
+        assert_ok(tidings_request_async(bus, &event, &o, req_heard, &r[i]));
+    }
+}
+
+/* ---- called ---- */
+
+static void test_async_hears_each_once_and_in_order(void **state)
+{
+    static struct numbered r[2000];
+    struct hearer h = {0};
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, NULL);
+    struct answerer a = {0};
+    unsigned n = sizeof(r) / sizeof(r[0]) / CONF_SLOW;
+
+    req_serve(&a, conf_open(c, NULL), "echo", "req.echo", req_echo);
+    ask_many(bus, "req.echo", &h, r, n);
+    assert_true(req_wait(&h, n));
+
+    assert_int_equal(atomic_load(&h.codes[TIDINGS_OK]), n);
+    assert_int_equal(atomic_load(&h.twice), 0);
+    assert_int_equal(atomic_load(&h.disorder), 0);
+    assert_int_equal(atomic_load(&a.asked), n);
+    assert_int_equal(req_info(bus).answered, n);
+}
+
+static void test_async_hears_why_there_is_no_answer(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, NULL);
+    struct answerer a = {0};
+    struct hearer h = {0};
+    struct numbered r[2] = {{&h, 0}, {&h, 1}};
+    const struct tidings_request_options o = {.timeout_ms = 50};
+    struct tidings_event event = req_event("req.nobody");
+
+    req_serve(&a, conf_open(c, NULL), "slow", "req.slow", req_keep);
+    assert_ok(tidings_request_async(bus, &event, &o, req_heard, &r[0]));
+    assert_true(req_wait(&h, 1));
+    assert_int_equal(atomic_load(&h.codes[TIDINGS_ENORESPONDER]), 1);
+    event.type = "req.slow";
+    assert_ok(tidings_request_async(bus, &event, &o, req_heard, &r[1]));
+    assert_true(req_wait(&h, 2));
+    assert_int_equal(atomic_load(&h.codes[TIDINGS_ETIMEDOUT]), 1);
+    assert_true(atomic_load(&h.text_len) > 0);
+    assert_err(tidings_request_async(bus, &event, &o, NULL, NULL),
+               TIDINGS_EINVAL);
+}
+
+static void test_async_is_closed_with_its_bus(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, NULL);
+    struct answerer a = {0};
+    struct numbered r[100];
+    struct hearer h = {0};
+
+    req_serve(&a, conf_open(c, NULL), "slow", "req.slow", req_keep);
+    ask_many(bus, "req.slow", &h, r, 100);
+    conf_forget(c, bus);
+    assert_ok(tidings_close(bus));
+
+    assert_int_equal(atomic_load(&h.heard), 100);
+    assert_int_equal(atomic_load(&h.codes[TIDINGS_ECLOSED]), 100);
+    assert_int_equal(atomic_load(&h.twice), 0);
+}
+
+/* on_reply that asks: once without waiting, once with. */
+struct chain {
+    struct numbered last;
+    tidings_bus *bus;
+    atomic_int err; /* of the one that waits */
+};
+
+static void ask_on(void *arg, const struct tidings_reply *reply)
+{
+    const struct tidings_event event = req_event("req.echo");
+    struct chain *chain = arg;
+    struct tidings_reply second;
+
+    if (reply->err)
+        return;
+    atomic_store(&chain->err,
+                 (int)tidings_request(&second, chain->bus, "req.echo", NULL, 0,
+                                      CONF_MS));
+    tidings_reply_fini(&second);
+    tidings_request_async(chain->bus, &event, NULL, req_heard, &chain->last);
+}
+
+static void test_async_callbacks_may_ask(void **state)
+{
+    struct conf *c = *state;
+    struct answerer a = {0};
+    struct hearer h = {0};
+    struct chain chain = {{&h, 0}, conf_open(c, NULL), -1};
+    const struct tidings_event event = req_event("req.echo");
+
+    req_serve(&a, conf_open(c, NULL), "echo", "req.echo", req_echo);
+    assert_ok(tidings_request_async(chain.bus, &event, NULL, ask_on, &chain));
+    assert_true(req_wait(&h, 1));
+    assert_int_equal(atomic_load(&chain.err), TIDINGS_OK);
+    assert_int_equal(atomic_load(&h.codes[TIDINGS_OK]), 1);
+    assert_int_equal(atomic_load(&a.asked), 3);
+}
+
+static void test_async_is_heard_in_the_callers_loop(void **state)
+{
+    const struct tidings_options own_loop = {.own_loop = true};
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, &own_loop);
+    struct answerer a = {0};
+    struct hearer h = {0};
+    struct numbered r[10];
+    int64_t end = td_proc_now_ms() + CONF_MS;
+    struct pollfd p = {.events = POLLIN};
+    size_t n = 0;
+
+    req_serve(&a, conf_open(c, NULL), "echo", "req.echo", req_echo);
+    assert_ok(tidings_fd(&p.fd, bus));
+    ask_many(bus, "req.echo", &h, r, 10);
+    while (req_info(bus).in_flight > 0 && td_proc_now_ms() < end)
+        conf_pause_us(1000);
+    assert_int_equal(atomic_load(&h.heard), 0);
+    assert_int_equal(poll(&p, 1, CONF_MS), 1);
+    assert_ok(tidings_dispatch(&n, bus, 4));
+    assert_int_equal(n, 4);
+    assert_int_equal(atomic_load(&h.heard), 4);
+    assert_int_equal(poll(&p, 1, CONF_MS), 1);
+    assert_ok(tidings_dispatch(&n, bus, 100));
+    assert_int_equal(atomic_load(&h.heard), 10);
+    assert_int_equal(poll(&p, 1, 0), 0);
+}
+
+/* ---- of many ---- */
+
+struct instances {
+    struct answerer a[3];
+};
+
+static void serve_many(struct conf *c, struct instances *i, unsigned silent)
+{
+    tidings_bus *bus = conf_open(c, NULL);
+
+    for (unsigned n = 0; n < 3; n++)
+        req_serve(&i->a[n], bus, "many", "req.many",
+                  n < silent ? req_keep : req_echo);
+}
+
+static void test_many_hears_all(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, NULL);
+    const struct tidings_many_options o = {.timeout_ms = CONF_MS};
+    const struct tidings_event event = req_event("req.many");
+    struct instances i = {0};
+    struct hearer h = {0};
+    struct numbered r = {&h, 0};
+    uint64_t answers = 7;
+
+    serve_many(c, &i, 0);
+    assert_ok(tidings_request_many(&answers, bus, &event, &o, req_heard, &r));
+    assert_int_equal(answers, 3);
+    assert_int_equal(atomic_load(&h.heard), 3);
+    assert_int_equal(req_info(bus).in_flight, 0);
+    assert_int_equal(req_info(bus).requests, 1);
+}
+
+static void test_many_hears_enough(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, NULL);
+    const struct tidings_event event = req_event("req.many");
+    struct tidings_many_options o = {.timeout_ms = 4 * CONF_MS, .count = 2};
+    struct instances i = {0};
+    struct hearer h = {0};
+    struct numbered r = {&h, 0};
+    int64_t start = td_proc_now_ms();
+    uint64_t answers = 0;
+
+    serve_many(c, &i, 1);
+    assert_ok(tidings_request_many(&answers, bus, &event, &o, req_heard, &r));
+    assert_int_equal(answers, 2);
+    o.count = 0;
+    o.quiet_ms = 50;
+    assert_ok(tidings_request_many(&answers, bus, &event, &o, req_heard, &r));
+    assert_int_equal(answers, 2);
+    assert_true(td_proc_now_ms() - start < 2 * CONF_MS);
+    assert_int_equal(req_info(bus).in_flight, 0);
+}
+
+static void test_many_stops_at_its_deadline(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, NULL);
+    const struct tidings_event event = req_event("req.many");
+    const struct tidings_many_options o = {.timeout_ms = 200};
+    struct instances i = {0};
+    struct hearer h = {0};
+    struct numbered r = {&h, 0};
+    uint64_t answers = 0;
+
+    serve_many(c, &i, 1);
+    assert_err(tidings_request_many(&answers, bus, &event, &o, req_heard, &r),
+               TIDINGS_ETIMEDOUT);
+    assert_int_equal(answers, 2);
+    assert_int_equal(atomic_load(&h.codes[TIDINGS_OK]), 2);
+}
+
+static void test_many_of_nobody_is_no_answer(void **state)
+{
+    tidings_bus *bus = conf_open(*state, NULL);
+    const struct tidings_event event = req_event("req.nobody");
+    struct hearer h = {0};
+    struct numbered r = {&h, 0};
+    uint64_t answers = 7;
+
+    assert_err(tidings_request_many(&answers, bus, &event, NULL, req_heard, &r),
+               TIDINGS_ENORESPONDER);
+    assert_int_equal(answers, 0);
+    assert_int_equal(atomic_load(&h.heard), 0);
+    assert_err(tidings_request_many(NULL, bus, &event, NULL, NULL, NULL),
+               TIDINGS_EINVAL);
+}
+
+static void close_it(void *arg, const struct tidings_reply *reply)
+{
+    tidings_bus *const *bus = arg;
+
+    (void)reply;
+    if (tidings_close(*bus) != TIDINGS_EDEADLK)
+        abort();
+}
+
+static void test_many_callbacks_cannot_close(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, NULL);
+    const struct tidings_event event = req_event("req.many");
+    struct instances i = {0};
+
+    serve_many(c, &i, 0);
+    assert_ok(tidings_request_many(NULL, bus, &event, NULL, close_it, &bus));
+}
+
+/* ---- many who ask ---- */
+
+struct asker {
+    pthread_t thread;
+    tidings_bus *bus;
+    unsigned who;
+    unsigned good;
+};
+
+static void *ask_each(void *arg)
+{
+    struct asker *asker = arg;
+
+    for (unsigned i = 0; i < EACH; i++) {
+        unsigned words[2] = {asker->who, i};
+        struct tidings_reply reply;
+
+        if (!tidings_request(&reply, asker->bus, "req.echo", words,
+                             sizeof(words), CONF_MS) &&
+            reply.len == sizeof(words) &&
+            memcmp(reply.data, words, sizeof(words)) == 0)
+            asker->good++;
+        tidings_reply_fini(&reply);
+    }
+    return NULL;
+}
+
+static void test_requests_of_many_threads_get_their_own_answers(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, NULL);
+    struct asker askers[THREADS];
+    struct answerer a = {0};
+
+    req_serve(&a, conf_open(c, NULL), "echo", "req.echo", req_echo);
+    for (unsigned i = 0; i < THREADS; i++) {
+        askers[i] = (struct asker){.bus = bus, .who = i};
+        pthread_create(&askers[i].thread, NULL, ask_each, &askers[i]);
+    }
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(askers[i].thread, NULL);
+        assert_int_equal(askers[i].good, EACH);
+    }
+    assert_int_equal(req_info(bus).answered, THREADS * EACH);
+    assert_int_equal(req_info(bus).late, 0);
+}
+
+static void *ask_slow(void *arg)
+{
+    struct asker *asker = arg;
+    struct tidings_reply reply;
+
+    asker->good = tidings_request(&reply, asker->bus, "req.slow", NULL, 0,
+                                  4 * CONF_MS) == TIDINGS_ECLOSED &&
+                  reply.err == TIDINGS_ECLOSED && *reply.text;
+    tidings_reply_fini(&reply);
+    return NULL;
+}
+
+static void test_request_that_waits_is_closed_with_its_bus(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, NULL);
+    struct asker asker = {.bus = bus};
+    struct answerer a = {0};
+    int64_t end = td_proc_now_ms() + CONF_MS;
+
+    req_serve(&a, conf_open(c, NULL), "slow", "req.slow", req_keep);
+    pthread_create(&asker.thread, NULL, ask_slow, &asker);
+    while (atomic_load(&a.asked) == 0 && td_proc_now_ms() < end)
+        conf_pause_us(1000);
+    conf_forget(c, bus);
+    assert_ok(tidings_close(bus));
+    pthread_join(asker.thread, NULL);
+    assert_int_equal(asker.good, 1);
+}
+
+/* ---- in handlers ---- */
+
+struct inside {
+    tidings_bus *bus;
+    const char *type;
+    int timeout_ms;
+    atomic_int err;
+    atomic_uint done;
+};
+
+static tidings_err ask_inside(void *arg, const struct tidings_event *event)
+{
+    struct inside *inside = arg;
+    struct tidings_reply reply;
+
+    (void)event;
+    atomic_store(&inside->err,
+                 (int)tidings_request(&reply, inside->bus, inside->type, NULL,
+                                      0, inside->timeout_ms));
+    tidings_reply_fini(&reply);
+    atomic_fetch_add(&inside->done, 1);
+    return TIDINGS_OK;
+}
+
+static void wait_inside(struct inside *inside, tidings_err want)
+{
+    int64_t end = td_proc_now_ms() + CONF_MS;
+
+    while (atomic_load(&inside->done) == 0 && td_proc_now_ms() < end)
+        conf_pause_us(1000);
+    assert_int_equal(atomic_load(&inside->err), want);
+}
+
+static void test_request_inside_a_handler(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, NULL);
+    struct inside inside = {bus, "req.echo", CONF_MS, -1, 0};
+    struct answerer a = {0};
+
+    req_serve(&a, conf_open(c, NULL), "echo", "req.echo", req_echo);
+    assert_ok(
+        tidings_subscribe(NULL, bus, "req.event", ask_inside, &inside, NULL));
+    assert_ok(tidings_publish(bus, "req.event", NULL, 0));
+    wait_inside(&inside, TIDINGS_OK);
+}
+
+static void test_request_to_oneself_inside_a_handler_times_out(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, NULL);
+    struct inside inside = {bus, "req.self", 100, -1, 0};
+    struct answerer a = {0};
+    struct tidings_reply reply;
+
+    req_serve(&a, bus, "self", "req.self", req_echo);
+    assert_ok(tidings_request(&reply, bus, "req.self", NULL, 0, CONF_MS));
+    tidings_reply_fini(&reply); /* from outside it is like any other */
+    assert_ok(
+        tidings_subscribe(NULL, bus, "req.event", ask_inside, &inside, NULL));
+    assert_ok(tidings_publish(bus, "req.event", NULL, 0));
+    wait_inside(&inside, TIDINGS_ETIMEDOUT);
+}
+
+static void ask_status(void *arg, const struct tidings_status *status)
+{
+    struct inside *inside = arg;
+    struct tidings_reply reply;
+
+    if (status->kind != TIDINGS_HANDLER_FAILED)
+        return;
+    atomic_store(&inside->err,
+                 (int)tidings_request(&reply, inside->bus, "req.echo", NULL, 0,
+                                      CONF_MS));
+    tidings_reply_fini(&reply);
+    atomic_fetch_add(&inside->done, 1);
+}
+
+static tidings_err fail_handler(void *arg, const struct tidings_event *event)
+{
+    (void)arg;
+    (void)event;
+    return TIDINGS_EHANDLER;
+}
+
+static void test_request_inside_on_status_is_refused(void **state)
+{
+    struct inside inside = {NULL, NULL, 0, -1, 0};
+    const struct tidings_options o = {.on_status = ask_status,
+                                      .on_status_arg = &inside};
+    struct conf *c = *state;
+    tidings_bus *from = conf_open(c, NULL);
+
+    inside.bus = conf_open(c, &o);
+    assert_ok(tidings_subscribe(NULL, inside.bus, "req.bad", fail_handler, NULL,
+                                NULL));
+    assert_ok(tidings_publish(from, "req.bad", NULL, 0));
+    wait_inside(&inside, TIDINGS_EDEADLK);
+}
+
+#define TEST(name) CONF_TEST(name)
+
+int conf_run_request_async(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_async_hears_each_once_and_in_order),
+        TEST(test_async_hears_why_there_is_no_answer),
+        TEST(test_async_is_closed_with_its_bus),
+        TEST(test_async_callbacks_may_ask),
+        TEST(test_async_is_heard_in_the_callers_loop),
+        TEST(test_many_hears_all),
+        TEST(test_many_hears_enough),
+        TEST(test_many_stops_at_its_deadline),
+        TEST(test_many_of_nobody_is_no_answer),
+        TEST(test_many_callbacks_cannot_close),
+        TEST(test_requests_of_many_threads_get_their_own_answers),
+        TEST(test_request_that_waits_is_closed_with_its_bus),
+        TEST(test_request_inside_a_handler),
+        TEST(test_request_to_oneself_inside_a_handler_times_out),
+        TEST(test_request_inside_on_status_is_refused),
+    };
+
+    return cmocka_run_group_tests_name("request_async", tests, NULL, NULL);
+}
