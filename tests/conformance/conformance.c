@@ -432,13 +432,13 @@ static int stop(void)
 typedef int suite(void);
 
 static suite *const live[] = {
-    conf_run_bus,           conf_run_handle,  conf_run_publish,
-    conf_run_subscribe,     conf_run_handler, conf_run_workers,
-    conf_run_workers_end,   conf_run_figures, conf_run_loop,
-    conf_run_end,           conf_run_fork,    conf_run_bounds,
-    conf_run_peer,          conf_run_stress,  conf_run_confirm,
-    conf_run_service,       conf_run_tasks,   conf_run_request,
-    conf_run_request_async,
+    conf_run_bus,         conf_run_handle,        conf_run_publish,
+    conf_run_subscribe,   conf_run_handler,       conf_run_workers,
+    conf_run_workers_end, conf_run_figures,       conf_run_loop,
+    conf_run_end,         conf_run_fork,          conf_run_bounds,
+    conf_run_peer,        conf_run_stress,        conf_run_confirm,
+    conf_run_service,     conf_run_tasks,         conf_run_request,
+    conf_run_resilience,  conf_run_request_async,
 };
 
 /* With data or, as far as that goes, with streams in memory. */

@@ -174,6 +174,7 @@ int conf_run_schedule(void);
 int conf_run_expiry(void);
 int conf_run_service(void);
 int conf_run_tasks(void);
+int conf_run_resilience(void);
 int conf_run_request(void);
 int conf_run_request_async(void);
 
