@@ -233,6 +233,19 @@ const struct td_command td_commands[] = {
      "    tidings store import orders.jsonl orders\n",
      td_cli_store_import},
 
+    {"request", TD_CLI_REQUEST, "TYPE [DATA|-]",
+     "ask a service, and print its answer",
+     "DATA as `tidings pub` takes it; with - each line of standard input is "
+     "that\n"
+     "of one request, made when the one before it is answered. Data of an "
+     "answer\n"
+     "is printed as JSON; of an error also its status and text, on standard\n"
+     "error.\n"
+     "\n"
+     "    tidings request user.get '{\"user_id\": \"u1\"}' --timeout 1s\n"
+     "    tidings request --many stock.count --quiet 200ms\n"
+     "    tidings request --idempotent --attempts 5 user.get '7' --json\n",
+     td_cli_request},
     {"service list", TD_CLI_SERVICE_LIST, "[NAME]", "show who is there",
      "An instance is there as long as its link to the broker is. Its state is\n"
      "what it says of itself; down is also one that has said nothing for too\n"
@@ -252,6 +265,11 @@ const struct td_command td_commands[] = {
      "a fifth. Below, for each service: its breaker, and the requests that\n"
      "nobody was there or had room for.\n",
      td_cli_service_stats},
+    {"service ping", TD_CLI_SERVICE_PING, "[NAME]",
+     "ask each whether it is there",
+     "Answered by its library, before all that waits for its handlers. Exit\n"
+     "code 4 if one did not answer.\n",
+     td_cli_service_ping},
     {"service watch", TD_CLI_SERVICE_WATCH, "[NAME]",
      "print what changes, as it does",
      "Instances that come, say how they are, and go; breakers that open and\n"

@@ -23,7 +23,7 @@ WAIT_S = 15  # deadline of every wait; each takes milliseconds
 
 DONE, FAILED, USAGE, NO_BROKER, TIMED_OUT = range(5)
 COMMANDS = ["pub", "sub", "ping", "stats", "audit", "top", "bench", "tail",
-            "replay"]
+            "replay", "request"]
 
 # What a terminal would obey: controls but line breaks and tabs, DEL, and C1.
 OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
