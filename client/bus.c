@@ -149,6 +149,7 @@ static void free_parts(struct td_bus *b)
         td_notice_free(n);
     td_cursor_free(b->cursor);
     td_bus_services_fini(&b->services);
+    td_discovery_fini(b);
     while (b->subs) {
         struct td_bus_sub *sub = b->subs;
 

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "client/discovery.h"
 #include "client/link.h"
 #include "client/notice.h"
 #include "client/service.h"
@@ -90,6 +91,7 @@ struct td_bus {
     struct td_asked **replies_tail;
     struct td_message *taking; /* the message that the session looks at */
     struct td_services services;
+    struct td_discovery discovery;
     uint64_t waiting_events;
     bool dispatched; /* since the keeper looked last */
     bool dispatching;
@@ -156,6 +158,9 @@ void td_bus_touched(struct td_bus *b);
 
 /* Something changed that others may wait for. */
 void td_bus_changed(struct td_bus *b);
+
+/* What has arrived is taken, unless somebody drives and so does it anyway. */
+void td_bus_look(struct td_bus *b);
 
 /* The driver is to take a turn: there is something to be sent. */
 void td_bus_soon(struct td_bus *b);

@@ -143,6 +143,16 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
+void td_bus_look(struct td_bus *b)
+{
+    if (b->driving)
+        return;
+    b->driving = true;
+    read_link(b, td_now_ms());
+    b->driving = false;
+    td_bus_changed(b);
+}
+
 static void drive(struct td_bus *b, int64_t deadline_ms)
 {
     int64_t now = td_now_ms();

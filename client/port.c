@@ -92,7 +92,11 @@ static void port_status(void *ctx, enum tidings_status_kind kind,
                         uint64_t count)
 {
     struct td_bus *b = ctx;
-    struct td_notice *n = status_new(b, kind, err, text, sub, count);
+    struct td_notice *n;
+
+    if (sub && sub == b->discovery.sub)
+        return; /* ours, and not the user's */
+    n = status_new(b, kind, err, text, sub, count);
 
     if (n)
         td_push_notice(b, n);
@@ -141,6 +145,10 @@ static void port_gap(void *ctx, struct td_csub *csub, const struct td_gap *gap)
     struct td_bus_sub *sub = owner_of(csub);
     struct td_notice *n;
 
+    if (csub == b->discovery.sub) {
+        td_discovery_missed(b);
+        return;
+    }
     if (sub) {
         sub->missed += gap->events;
         if (sub->on_gap && !atomic_load(&sub->ended))
@@ -263,6 +271,10 @@ static void take_delivery(struct td_bus *b, struct td_message *m,
     struct td_message *part;
     bool kept;
 
+    if (d->sub == b->discovery.sub) {
+        td_discovery_take(b, d);
+        return;
+    }
     if (!sub || atomic_load(&sub->ended) || sub->resting)
         return;
     part = part_of(b, m, d);
@@ -309,5 +321,6 @@ void td_bus_take(struct td_bus *b, struct td_message *m, int64_t now_ms)
         take_delivery(b, m, &d);
     if (all.tasks_left > 0)
         take_tasks(b, m, &all);
+    td_discovery_step(b);
     td_message_unref(m);
 }

@@ -177,5 +177,6 @@ int conf_run_tasks(void);
 int conf_run_resilience(void);
 int conf_run_request(void);
 int conf_run_request_async(void);
+int conf_run_discover(void);
 
 #endif

@@ -246,8 +246,11 @@ typedef struct tidings_task tidings_task;
  * @param request  as in a tidings_handler: the library's, until this returns.
  * @return TIDINGS_OK      done; if it has not answered, the answer is empty.
  *         TIDINGS_ELATER  somebody will answer, on any thread, within the
- *                         deadline; the library answers TIDINGS_ETIMEDOUT when
- *                         that has passed, and task is valid all the same.
+ *                         deadline; when that has passed the caller has
+ *                         TIDINGS_ETIMEDOUT, and task is valid all the same: it
+ *                         is to be answered whatever happens, also after the
+ *                         bus was closed, and takes one of max_in_flight until
+ *                         it is.
  *         others          failed; if it has not answered, the answer is status
  *                         500 with the error's text.
  * Threads: that of handlers, or with workers one of the service's.
@@ -265,7 +268,8 @@ typedef tidings_err (*tidings_task_handler)(
  *         TIDINGS_EUNREACH   the link was lost since: nobody waits.
  *         TIDINGS_EINVAL     (data, len, or task is NULL: it is not answered.)
  *         TIDINGS_EEXIST     it was answered before by this handler.
- *         TIDINGS_ENOMEM, TIDINGS_ECLOSED, TIDINGS_EFORKED
+ *         TIDINGS_ECLOSED    the service was stopped, or the bus closed.
+ *         TIDINGS_ENOMEM, TIDINGS_EFORKED
  */
 TIDINGS_API tidings_err tidings_answer(tidings_task *task, const void *data,
                                        size_t len);
@@ -386,7 +390,7 @@ TIDINGS_API tidings_err
 tidings_serve(tidings_service **out, tidings_bus *bus,
               const struct tidings_service_options *options);
 
-/** Say how the instance is, at once. text: why, one line, cut at 255 bytes;
+/** Say how the instance is, at once; a health check says it anew. text: why, one line, cut at 255 bytes;
  *  NULL: "". @return TIDINGS_OK, TIDINGS_EINVAL, TIDINGS_ECLOSED,
  *  TIDINGS_EFORKED */
 TIDINGS_API tidings_err tidings_service_set_health(tidings_service *service,
@@ -399,7 +403,9 @@ TIDINGS_API tidings_err tidings_service_set_health(tidings_service *service,
  *
  * @return TIDINGS_OK         all was answered.
  *         TIDINGS_ETIMEDOUT  not within timeout_ms: it is gone all the same,
- *                            and what was left is answered TIDINGS_ELOST.
+ *                            and what no handler had begun with, or was to
+ *                            answer later, is answered TIDINGS_ELOST. A handler
+ *                            that runs may still answer.
  *         TIDINGS_EDEADLK    inside a handler of this bus.
  *         TIDINGS_ECLOSED, TIDINGS_EFORKED
  */
@@ -463,6 +469,8 @@ struct tidings_instances {
  * @return TIDINGS_OK         also when there is none, or stale.
  *         TIDINGS_EUNREACH, TIDINGS_ETIMEDOUT: there is no copy yet, and none
  *         came within timeout_ms.
+ *         TIDINGS_ELIMIT     as many subscriptions on this bus as there may
+ *                            be: it needs one.
  *         TIDINGS_EINVAL, TIDINGS_ENOMEM, TIDINGS_ECLOSED, TIDINGS_EFORKED
  */
 TIDINGS_API tidings_err tidings_discover(struct tidings_instances **out,
