@@ -262,6 +262,19 @@ class Registered(Up):
                       up.until("b * not ready within 1.0 s"))
         self.assertEqual(up.ended(), FAILED)
 
+    def test_a_broker_that_hangs_holds_nothing_up(self):
+        """It is asked for all instances, and waited for once."""
+        self.write(self.broker + ", stop: {signal: KILL}",
+                   "name: a, needs: [broker], ready: service, instances: 32, "
+                   "command: %s" % shell(WAITS), bus=self.url)
+        up = self.up()
+        up.until("a.32 * started")
+        os.kill(self.pids()["broker.1"], signal.SIGSTOP)
+        self.assertEqual(self.rows()["a.32"]["state"], "starting")
+        up.signal(signal.SIGINT)
+        self.assertEqual(up.ended(), DONE)
+        self.assert_nothing_left()
+
     def test_one_that_is_started_again_is_ready_when_it_is_registered_again(
             self):
         self.write(self.broker,

@@ -11,7 +11,8 @@
  * first again, so that a broker which takes long is found as soon. */
 #define ANEW_MS 500
 
-#define LIST_MS 250 /* for the broker's answer: one that hangs is not ready */
+#define LIST_MS   250 /* for the broker's answer: all else waits meanwhile … */
+#define SILENT_MS 1000 /* … so one that hangs is not asked again so soon */
 
 static void close_probe(struct td_probe *p)
 {
@@ -106,6 +107,22 @@ static tidings_err list(void **data, struct tidings_value *rows,
     return err;
 }
 
+/* @return whether there is an answer, in *data to be freed */
+static bool ask(struct td_probes *p, struct td_probe *probe, void **data,
+                struct tidings_value *rows, const char *service, int64_t now_ms)
+{
+    tidings_err err;
+
+    if (probe->silent_ms && now_ms - probe->silent_ms < SILENT_MS)
+        return false;
+    err = list(data, rows, probe->bus, service);
+    probe->silent_ms = err ? now_ms : 0;
+    if (err)
+        snprintf(p->why, sizeof(p->why), "%s does not say who is there: %s",
+                 probe->url, tidings_detail());
+    return !err;
+}
+
 bool td_probe_service(struct td_probes *p, const char *url, const char *service,
                       pid_t pid, int64_t now_ms)
 {
@@ -115,13 +132,13 @@ bool td_probe_service(struct td_probes *p, const char *url, const char *service,
 
     if (!td_probe_bus(p, url, now_ms))
         return false;
-    if (list(&data, &rows, probe_of(p, url)->bus, service) == TIDINGS_OK) {
+    if (ask(p, probe_of(p, url), &data, &rows, service, now_ms)) {
         for (size_t i = 0; !found && tidings_at(&row, rows, i) == TIDINGS_OK;
              i++)
             found = is_healthy(row) && td_tree_is_below(process_of(row), pid);
+        snprintf(p->why, sizeof(p->why), "not registered at %s as a healthy %s",
+                 url, service);
     }
     tidings_free(data);
-    snprintf(p->why, sizeof(p->why), "not registered at %s as a healthy %s",
-             url, service);
     return found;
 }

@@ -15,6 +15,7 @@ struct td_probe {    /* of one URL */
     const char *url; /* borrowed; NULL: not in use */
     tidings_bus *bus;
     int64_t opened_ms;
+    int64_t silent_ms; /* when it did not answer last */
 };
 
 #define TD_PROBE_WHY_BYTES 256
