@@ -162,12 +162,25 @@ static uint32_t hand_in_state(struct td_taking *t,
     return handed;
 }
 
-static void hand_to_all(struct td_taking *t, const struct td_endpoint_set *set)
+/* The degraded of a group only where no other is. */
+static void hand_to_all(struct td_taking *t, const struct td_route *route,
+                        uint32_t i)
 {
-    if (!t->why.service && set->members_len > 0)
-        t->why.service = td_endpoint_of(set->members[0])->instance->service;
-    if (hand_in_state(t, set, TD_HEALTH_RUNNING) == 0)
-        hand_in_state(t, set, TD_HEALTH_DEGRADED);
+    static const enum td_health states[] = {TD_HEALTH_RUNNING,
+                                            TD_HEALTH_DEGRADED};
+    const struct td_endpoint_set *first = set_at(route, i);
+    uint32_t handed = 0;
+
+    if (is_again(route, i))
+        return;
+    if (!t->why.service)
+        t->why.service = td_endpoint_of(first->members[0])->instance->service;
+    for (unsigned s = 0; s < 2 && handed == 0; s++) {
+        for (uint32_t k = i; k < route->len; k++) {
+            if (td_bytes_equal(set_at(route, k)->group, first->group))
+                handed += hand_in_state(t, set_at(route, k), states[s]);
+        }
+    }
 }
 
 static void ping_one(struct td_taking *t, struct td_instance *instance)
@@ -218,7 +231,7 @@ bool td_hand_out(struct td_taking *t)
     t->round = ++sv->rounds;
     for (uint32_t i = 0; i < route->len; i++) {
         if (t->asking->many)
-            hand_to_all(t, set_at(route, i));
+            hand_to_all(t, route, i);
         else
             hand_to_one(t, route, i);
     }

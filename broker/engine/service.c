@@ -343,7 +343,7 @@ void td_serving_leave(struct td_engine *e, struct td_session *s)
     td_askings_orphan(e, s);
     while ((instance = s->serving.instances)) {
         if (instance->there)
-            td_instance_remove(e, instance, s->reason);
+            td_instance_remove(e, instance, s->reason ? s->reason : "");
         else
             td_task_lost(e, instance->tasks); /* the last one frees it */
     }

@@ -123,7 +123,7 @@ static void tell_breaker(struct td_engine *e, struct td_breaker *b,
     if (!ticket)
         return;
     td_breaker_done(b, e->now_ms, ticket, ok);
-    if (b->changes != changes)
+    if (b->changes != changes && (!instance || instance->there))
         td_breaker_changed(e, service, instance);
 }
 

@@ -119,6 +119,39 @@ static void test_many_asks_all_and_counts_down(void **state)
     judge_requests(f);
 }
 
+static void test_many_asks_the_degraded_of_a_group_only_if_it_must(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_one(f);
+    instance_of(f, "w", "users", "1.0.0",
+                "\"endpoints\" [{\"name\" \"all\" \"type\" \"user.>\"}]");
+    give(f, "w", "[21 1 3 \"\"]");
+    ask_with(f, "c", 1, "user.get", TD_REQUEST_MANY, 1000, 8, "nil");
+    flush(f);
+    assert_int_equal(handled_count(f, "i"), 1);
+    assert_int_equal(handled_count(f, "w"), 0);
+
+    give(f, "i", "[21 1 5 \"\"]");
+    ask_with(f, "c", 2, "user.get", TD_REQUEST_MANY, 1000, 8, "nil");
+    flush(f);
+    assert_int_equal(handled_count(f, "w"), 1);
+}
+
+/* While somebody watches, and with requests in hand. */
+static void test_engine_ends_with_instances_in_it(void **state)
+{
+    struct fixture *f = *state;
+
+    subscriber(f, "s", "$service.>", WIDE);
+    begin_one(f);
+    ask(f, "c", 1);
+    flush(f);
+    assert_int_equal(f->engine->serving.tasks.len, 1);
+    restart(f, (struct td_engine_options){0});
+    assert_int_equal(sessions(f), 0);
+}
+
 static void test_ping_reaches_instances_however_they_are(void **state)
 {
     struct fixture *f = *state;
@@ -150,6 +183,8 @@ int main(void)
         TEST(test_request_fails_when_all_groups_have),
         TEST(test_request_meets_patterns_of_a_group_once),
         TEST(test_many_asks_all_and_counts_down),
+        TEST(test_many_asks_the_degraded_of_a_group_only_if_it_must),
+        TEST(test_engine_ends_with_instances_in_it),
         TEST(test_ping_reaches_instances_however_they_are),
     };
 
