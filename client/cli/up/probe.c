@@ -11,7 +11,7 @@
  * first again, so that a broker which takes long is found as soon. */
 #define ANEW_MS 500
 
-#define LIST_MS   250 /* for the broker's answer: all else waits meanwhile … */
+#define LIST_MS   250  /* for the registry: all else waits meanwhile … */
 #define SILENT_MS 1000 /* … so one that hangs is not asked again so soon */
 
 static void close_probe(struct td_probe *p)
@@ -62,83 +62,56 @@ bool td_probe_bus(struct td_probes *p, const char *url, int64_t now_ms)
 }
 
 /* The library says in its metadata which process an instance is. */
-static pid_t process_of(struct tidings_value row)
+static pid_t process_of(const struct tidings_instance *instance)
 {
-    struct tidings_value metadata;
-    char text[32];
-
-    if (tidings_get(&metadata, row, "metadata") ||
-        tidings_get_string(text, sizeof(text), metadata, "pid"))
-        return 0;
-    return (pid_t)strtol(text, NULL, 10);
+    for (size_t i = 0; i < instance->metadata_len; i++) {
+        if (strcmp(instance->metadata[i].key, "pid") == 0)
+            return (pid_t)strtol(instance->metadata[i].value, NULL, 10);
+    }
+    return 0;
 }
 
-static bool is_healthy(struct tidings_value row)
+static bool is_healthy(const struct tidings_instance *instance)
 {
-    int64_t state;
-
-    return !tidings_get_int(&state, row, "state") &&
-           (state == TIDINGS_RUNNING || state == TIDINGS_DEGRADED);
+    return instance->health == TIDINGS_RUNNING ||
+           instance->health == TIDINGS_DEGRADED;
 }
 
-/* The registry's rows of a service: PROTOCOL.md 11.2. They come in pages, of
- * more instances than a file can have. */
-static tidings_err list(void **data, struct tidings_value *rows,
-                        tidings_bus *bus, const char *service)
+/* From the bus's copy of the registry; only while there is none, or none that is
+ * known to be true, is it waited for.
+ * @return NULL: it was in vain, now or a moment ago */
+static struct tidings_instances *list(struct td_probes *p,
+                                      struct td_probe *probe,
+                                      const char *service, int64_t now_ms)
 {
-    tidings_writer *options = tidings_writer_new();
-    struct tidings_value answer;
-    const void *bytes;
-    size_t len;
-    tidings_err err;
-
-    tidings_put_map(options, 1);
-    tidings_put_string(options, "name");
-    tidings_put_string(options, service);
-    err = tidings_writer_bytes(options, &bytes, &len);
-    if (!err)
-        err =
-            tidings_call(data, &len, bus, "service.list", bytes, len, LIST_MS);
-    if (!err)
-        err = tidings_value_read(&answer, *data, len);
-    if (!err)
-        err = tidings_get(rows, answer, "services");
-    tidings_writer_free(options);
-    return err;
-}
-
-/* @return whether there is an answer, in *data to be freed */
-static bool ask(struct td_probes *p, struct td_probe *probe, void **data,
-                struct tidings_value *rows, const char *service, int64_t now_ms)
-{
+    struct tidings_instances *all = NULL;
     tidings_err err;
 
     if (probe->silent_ms && now_ms - probe->silent_ms < SILENT_MS)
-        return false;
-    err = list(data, rows, probe->bus, service);
-    probe->silent_ms = err ? now_ms : 0;
+        return NULL;
+    err = tidings_discover(&all, probe->bus, service, LIST_MS);
+    probe->silent_ms = err || all->stale ? now_ms : 0;
     if (err)
         snprintf(p->why, sizeof(p->why), "%s does not say who is there: %s",
                  probe->url, tidings_detail());
-    return !err;
+    return all;
 }
 
 bool td_probe_service(struct td_probes *p, const char *url, const char *service,
                       pid_t pid, int64_t now_ms)
 {
-    struct tidings_value rows, row;
-    void *data = NULL;
+    struct tidings_instances *all = NULL;
     bool found = false;
 
-    if (!td_probe_bus(p, url, now_ms))
+    if (td_probe_bus(p, url, now_ms))
+        all = list(p, probe_of(p, url), service, now_ms);
+    if (!all)
         return false;
-    if (ask(p, probe_of(p, url), &data, &rows, service, now_ms)) {
-        for (size_t i = 0; !found && tidings_at(&row, rows, i) == TIDINGS_OK;
-             i++)
-            found = is_healthy(row) && td_tree_is_below(process_of(row), pid);
-        snprintf(p->why, sizeof(p->why), "not registered at %s as a healthy %s",
-                 url, service);
-    }
-    tidings_free(data);
+    for (size_t i = 0; i < all->len && !found; i++)
+        found = is_healthy(&all->list[i]) &&
+                td_tree_is_below(process_of(&all->list[i]), pid);
+    tidings_instances_free(all);
+    snprintf(p->why, sizeof(p->why), "not registered at %s as a healthy %s",
+             url, service);
     return found;
 }
