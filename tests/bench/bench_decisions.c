@@ -117,13 +117,26 @@ static void call_through(void *arg)
     }
 }
 
+static void call_in_vain(void *arg)
+{
+    for (unsigned i = 0; i < AT_ONCE; i++) {
+        uint64_t ticket;
+
+        sink += tidings_breaker_allow(arg, &ticket);
+    }
+}
+
 static void measure_program(void)
 {
     tidings_breaker *b;
+    uint64_t ticket;
 
     if (tidings_breaker_new(&b, NULL))
         bench_die("no breaker");
     printf(" program=%" PRId64, measure(call_through, b));
+    while (tidings_breaker_allow(b, &ticket) == TIDINGS_OK)
+        tidings_breaker_done(b, ticket, TIDINGS_ETIMEDOUT);
+    printf(" program_open=%" PRId64, measure(call_in_vain, b));
     tidings_breaker_free(b);
 }
 

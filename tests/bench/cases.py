@@ -226,12 +226,14 @@ def decisions():
     metrics = [metric("breaker", "breaker asked and told"),
                metric("open", "open breaker asked"),
                metric("program", "breaker of a program"),
+               metric("program_open", "open breaker of a program"),
                *[metric(f"{name}_{count}", f"{name}, of {count:,}")
                  for name, count in choosers],
                metric("version", "version by weight")]
     return Case("decisions", "A decision", metrics, [
         System(TIDINGS, "ours", TIDINGS, scenarios.decisions),
     ], [Goal("breaker", "under", 200), Goal("program", "under", 200),
+        Goal("program_open", "under", 200),
         *[Goal(f"{name}_{count}", "under", 200) for name, count in choosers
           if count <= 64]], joined=True)
 
