@@ -7,7 +7,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # What compiling the library, the broker and the samples takes on Debian 12.
 build_packages=(gcc libc6-dev make cmake pkg-config libzmq3-dev libmsgpack-dev
                 uthash-dev liblmdb-dev libxxhash-dev libcyaml-dev libyaml-dev
-                libsqlite3-dev)
+                libsqlite3-dev libpq-dev)
 # What the command line takes beside them.
 cli_packages=(libjansson-dev libncurses-dev)
 

@@ -62,7 +62,7 @@ bench=ON # to see that it compiles
 [[ $sanitize || $coverage == ON ]] && slower=$((slower * 4)) bench=OFF
 
 need_packages "${build_packages[@]}" "${cli_packages[@]}" libcmocka-dev \
-    libuv1-dev g++ procps python3 python3-zmq python3-msgpack
+    libuv1-dev g++ procps python3 python3-zmq python3-msgpack postgresql
 
 echo "building into $dir"
 # Tests take objects apart anyhow; the demo and the bench link as installs do.

@@ -1,0 +1,141 @@
+/* The inbox in a PostgreSQL database: each event is handled once. */
+#include "tests/embed/postgres_rig.h"
+
+static const struct tidings_event event = {
+    .type = "test.a", .id = "1", .source = "/s", .data = "x", .data_len = 1};
+
+static tidings_err on_event(void *arg, PGconn *db,
+                            const struct tidings_event *e)
+{
+    struct fixture *f = arg;
+
+    assert_string_equal(e->id, "1");
+    f->calls++;
+    run(db, "INSERT INTO effects VALUES (1)");
+    if (f->answer)
+        tidings_set_detail("no more room on the shelf");
+    return f->answer;
+}
+
+static struct tidings_postgres_handler handler(struct fixture *f)
+{
+    assert_ok(tidings_postgres_prepare(f->db));
+    run(f->db, "CREATE TABLE effects (n integer)");
+    return (struct tidings_postgres_handler){
+        .db = f->db, .group = "g", .handle = on_event, .arg = f};
+}
+
+static void test_handle_has_its_effect_once(void **state)
+{
+    struct fixture *f = *state;
+    struct tidings_postgres_handler h = handler(f);
+
+    for (int i = 0; i < 3; i++)
+        assert_ok(tidings_postgres_handle(&h, &event));
+    h.group = "another";
+    assert_ok(tidings_postgres_handle(&h, &event));
+    assert_int_equal(f->calls, 2);
+    assert_int_equal(number(f->db, "SELECT count(*) FROM effects"), 2);
+}
+
+static void test_handle_undoes_what_failed(void **state)
+{
+    static const struct {
+        tidings_err answer, want;
+    } rows[] = {{TIDINGS_EHANDLER, TIDINGS_EHANDLER},
+                {TIDINGS_ETERM, TIDINGS_ETERM},
+                {TIDINGS_ERELEASE, TIDINGS_ERELEASE},
+                {TIDINGS_ELATER, TIDINGS_EINVAL}};
+    struct fixture *f = *state;
+    struct tidings_postgres_handler h = handler(f);
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(rows); i++) {
+        f->answer = rows[i].answer;
+        assert_err(tidings_postgres_handle(&h, &event), rows[i].want);
+        if (rows[i].answer == rows[i].want)
+            assert_string_equal(tidings_detail(), "no more room on the shelf");
+        assert_int_equal(number(f->db, "SELECT count(*) FROM effects"), 0);
+        assert_int_equal(number(f->db, "SELECT count(*) FROM tidings_inbox"),
+                         0);
+    }
+}
+
+/* It is called again, and gives up in the end. */
+static void test_handle_tries_again_after_a_conflict(void **state)
+{
+    struct fixture *f = *state;
+    struct tidings_postgres_handler h = handler(f);
+
+    f->answer = TIDINGS_ETIMEDOUT;
+    h.busy_ms = 30;
+    assert_err(tidings_postgres_handle(&h, &event), TIDINGS_ERELEASE);
+    assert_true(f->calls > 1);
+    assert_int_equal(number(f->db, "SELECT count(*) FROM effects"), 0);
+}
+
+static tidings_err fail_silently(void *arg, PGconn *db,
+                                 const struct tidings_event *e)
+{
+    (void)arg;
+    (void)e;
+    PQclear(PQexec(db, "SELECT 1/0"));
+    return TIDINGS_OK;
+}
+
+static void test_handle_commits_nothing_that_has_failed(void **state)
+{
+    struct fixture *f = *state;
+    struct tidings_postgres_handler h = handler(f);
+
+    h.handle = fail_silently;
+    assert_err(tidings_postgres_handle(&h, &event), TIDINGS_EIO);
+    assert_int_equal(number(f->db, "SELECT count(*) FROM tidings_inbox"), 0);
+}
+
+static void test_handle_connects_again(void **state)
+{
+    struct fixture *f = *state;
+    struct tidings_postgres_handler h = handler(f);
+    PGconn *other = connect_db();
+    char sql[64];
+
+    snprintf(sql, sizeof(sql), "SELECT pg_terminate_backend(%d, 5000)",
+             PQbackendPID(f->db));
+    run(other, sql);
+    assert_err(tidings_postgres_handle(&h, &event), TIDINGS_ERELEASE);
+    assert_ok(tidings_postgres_handle(&h, &event));
+    assert_int_equal(f->calls, 1);
+    PQfinish(other);
+}
+
+static void test_handle_forgets_what_is_old(void **state)
+{
+    struct fixture *f = *state;
+    struct tidings_postgres_handler h = handler(f);
+    uint64_t removed = 0;
+
+    h.keep_ms = 60000;
+    run(f->db, "INSERT INTO tidings_inbox SELECT 'g', '/old', i, now() - "
+               "interval '1 day' FROM generate_series(1, 10) AS i");
+    assert_ok(tidings_postgres_handle(&h, &event));
+    assert_int_equal(number(f->db, "SELECT count(*) FROM tidings_inbox"), 9);
+    assert_ok(tidings_postgres_prune(&removed, f->db, 60000, 5));
+    assert_int_equal(removed, 5);
+    assert_ok(tidings_postgres_prune(&removed, f->db, 60000, 5));
+    assert_int_equal(removed, 3);
+    assert_err(tidings_postgres_prune(NULL, f->db, -1, 5), TIDINGS_EINVAL);
+}
+
+int run_inbox_tests(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_handle_has_its_effect_once),
+        TEST(test_handle_undoes_what_failed),
+        TEST(test_handle_tries_again_after_a_conflict),
+        TEST(test_handle_commits_nothing_that_has_failed),
+        TEST(test_handle_connects_again),
+        TEST(test_handle_forgets_what_is_old),
+    };
+
+    return cmocka_run_group_tests_name("inbox", tests, NULL, NULL);
+}

@@ -1,0 +1,69 @@
+#include "tests/embed/postgres_rig.h"
+
+#include <stdlib.h>
+
+struct td_postgres server;
+
+static void silent(void *arg, const PGresult *r)
+{
+    (void)arg;
+    (void)r;
+}
+
+void run(PGconn *db, const char *sql)
+{
+    PGresult *r = PQexec(db, sql);
+
+    if (tidings_postgres_err(db, r))
+        fail_msg("%s: %s", sql, tidings_detail());
+    PQclear(r);
+}
+
+long number(PGconn *db, const char *sql)
+{
+    PGresult *r = PQexec(db, sql);
+    long n;
+
+    if (tidings_postgres_err(db, r))
+        fail_msg("%s: %s", sql, tidings_detail());
+    n = strtol(PQgetvalue(r, 0, 0), NULL, 10);
+    PQclear(r);
+    return n;
+}
+
+PGconn *connect_db(void)
+{
+    PGconn *db = PQconnectdb(server.conninfo);
+
+    if (PQstatus(db) != CONNECTION_OK)
+        fail_msg("%s", PQerrorMessage(db));
+    PQsetNoticeReceiver(db, silent, NULL);
+    return db;
+}
+
+int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+
+    if (!f || !td_folder_new(&f->folder))
+        return -1;
+    snprintf(f->url, sizeof(f->url), "inproc://outbox?data=%s", f->folder.path);
+    if (tidings_open(&f->bus, f->url, NULL) || tidings_wait(f->bus, WAIT_MS))
+        return -1;
+    f->db = connect_db();
+    run(f->db, "DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+    *state = f;
+    return 0;
+}
+
+int teardown(void **state)
+{
+    struct fixture *f = *state;
+
+    tidings_relay_close(f->relay);
+    tidings_close(f->bus);
+    PQfinish(f->db);
+    td_folder_remove(&f->folder);
+    free(f);
+    return 0;
+}
