@@ -61,11 +61,10 @@ static void answer_status(struct td_up_control *c, struct td_up_asking *a,
     size_t len;
 
     td_up_report(w, run, c->file, now_ms);
-    /* a socket's buffer has room for more than the longest: it is not waited
-     * for, and one that is cut short is no report */
-    if (tidings_writer_bytes(w, &bytes, &len) == TIDINGS_OK &&
-        send(a->fd, bytes, len, MSG_NOSIGNAL) < 0)
-        errno = 0;
+    /* A socket's buffer has room for more than the longest: it is not waited
+     * for, and one that is cut short is no report. */
+    if (tidings_writer_bytes(w, &bytes, &len) == TIDINGS_OK)
+        send(a->fd, bytes, len, MSG_NOSIGNAL);
     tidings_writer_free(w);
     end(a);
 }

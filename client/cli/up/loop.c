@@ -165,10 +165,10 @@ static void run_all(struct loop *l)
     td_up_run_step(l->run, now_of());
     while (!td_plan_over(&l->run->plan)) {
         turn(l);
-        td_up_run_step(l->run, now_of());
-        leave_front(l);
         if (has_reason_to_stop(l))
             td_plan_stop(&l->run->plan);
+        td_up_run_step(l->run, now_of());
+        leave_front(l);
     }
     td_up_run_tell(l->run, NULL,
                    td_plan_failed(&l->run->plan) ? "all ended; not all well"

@@ -13,9 +13,9 @@
 #include "client/cli/up/tree.h"
 #include "client/cli/when.h"
 
-#define OUR_LABEL    "tidings"
-#define TEXT_BYTES   768
-#define FIRST_COLOUR 0u
+#define OUR_LABEL  "tidings"
+#define TEXT_BYTES 768
+#define OUR_COLOUR 0u /* services have the next ones */
 
 /* ---- words ---- */
 
@@ -29,7 +29,7 @@ void td_up_run_tell(struct td_up_run *r, const struct td_up_process *of,
     vsnprintf(text, sizeof(text), format, args);
     va_end(args);
     td_up_log_line(&r->log, of ? of->label : OUR_LABEL,
-                   of ? of->colour : FIRST_COLOUR, '*', text, strlen(text));
+                   of ? of->colour : OUR_COLOUR, '*', text, strlen(text));
 }
 
 /* "120 ms", "3.2 s": short ones to the millisecond. */
@@ -92,7 +92,7 @@ void td_up_run_init(struct td_up_run *r, const struct td_up_spec *spec,
         struct td_up_process *p = &r->processes[i];
 
         put_label(p->label, service_of(r, i), r->plan.instances[i].number);
-        p->colour = r->plan.instances[i].service + FIRST_COLOUR + 1;
+        p->colour = r->plan.instances[i].service + OUR_COLOUR + 1;
         p->pipes[0].fd = p->pipes[1].fd = -1;
         p->run = r;
     }
