@@ -56,7 +56,10 @@ void td_breaker_changed(struct td_engine *e, struct td_service *service,
     td_pack_str(&pk, "id", td_str_of(instance ? instance->id : ""));
     td_pack_str(&pk, "breaker", td_str_of(td_breaker_state_name(b->state)));
     td_pack_uint(&pk, "failures", b->failures);
-    td_pack_uint(&pk, "open_ms", (uint64_t)td_breaker_left_ms(b, e->now_ms));
+    td_pack_uint(&pk, "open_ms",
+                 b->state == TD_BREAKER_OPEN
+                     ? (uint64_t)td_breaker_left_ms(b, e->now_ms)
+                     : 0);
     td_advise_publish(e, type, &data);
     td_buf_fini(&data);
 }

@@ -34,6 +34,11 @@ static const struct td_form place = {
     "out",
     {"queued", "in_flight", "waiting", "aside", "dying"}};
 
+static const struct td_form asked = {
+    "accepted = answered + errors + timeouts + lost + in_flight",
+    "accepted",
+    {"answered", "errors", "timeouts", "lost", "in_flight"}};
+
 /* Counted twice: in total, and in each row. */
 static const char *const counted_twice[] = {
     "published", "duplicates", "routed",  "unmatched",
@@ -44,7 +49,7 @@ struct audit {
     const struct td_settings *settings;
     tidings_bus *bus;
     struct td_pages counters; /* rows "none": totals and sums */
-    struct td_table flows, fates, outcomes, places, sums;
+    struct td_table flows, fates, outcomes, places, requests, sums;
     tidings_writer *writer; /* --json: each equation is printed as it comes */
     uint64_t checked;
     uint64_t off;
@@ -137,10 +142,13 @@ static void judge_dropped(struct audit *a, struct tidings_value totals,
 
 static void judge_totals(struct audit *a)
 {
-    struct tidings_value totals = td_pages_totals(&a->counters), sums, others;
+    struct tidings_value totals = td_pages_totals(&a->counters);
+    struct tidings_value sums, others, requests;
 
     judge_form(a, &a->flows, &flow, "total", "", totals);
     judge_form(a, &a->fates, &fate, "total", "", totals);
+    if (!tidings_get(&requests, totals, "requests"))
+        judge_form(a, &a->requests, &asked, "requests", "", requests);
     if (!tidings_get(&others, totals, "types_other"))
         judge_form(a, &a->flows, &flow, "other types", "", others);
     if (tidings_get(&sums, totals, "sums"))
@@ -272,6 +280,8 @@ static int put_end(struct audit *a)
               (!td_table_rows(&a->places) ||
                (put_table(&a->outcomes, outcome.text) &&
                 put_table(&a->places, place.text))) &&
+              (!td_table_rows(&a->requests) ||
+               put_table(&a->requests, asked.text)) &&
               put_table(&a->sums, "total = sum of the rows, alive or gone");
         if (put && !a->off)
             printf("\nbalanced: %" PRIu64 " equations hold\n", a->checked);
@@ -297,6 +307,7 @@ static int run(struct audit *a)
     td_equation_columns(&a->fates, &fate, fate.left, "sum");
     td_equation_columns(&a->outcomes, &outcome, outcome.left, "sum");
     td_equation_columns(&a->places, &place, place.left, "sum");
+    td_equation_columns(&a->requests, &asked, asked.left, "sum");
     td_equation_columns(&a->sums, NULL, "total", "rows");
     put_head(a);
     judge_totals(a);
@@ -324,6 +335,7 @@ int td_cli_audit(const struct td_settings *settings)
     td_table_fini(&a.fates);
     td_table_fini(&a.outcomes);
     td_table_fini(&a.places);
+    td_table_fini(&a.requests);
     td_table_fini(&a.sums);
     td_pages_fini(&a.counters);
     tidings_close(a.bus);

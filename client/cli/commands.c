@@ -53,6 +53,7 @@ const struct td_command td_commands[] = {
      "in_flight\n"
      "  and of the events that it has begun with and not settled:\n"
      "    out = queued + in_flight + waiting + aside + dying\n"
+     "  requests: accepted = answered + errors + timeouts + lost + in_flight\n"
      "  in total: the same, and the sums of all rows\n"
      "\n"
      "failed: by its handler, too late, or lost with its member. returned: "

@@ -31,6 +31,8 @@ HONEST = {
         "published": 30, "duplicates": 2, "routed": 25, "unmatched": 3,
         "matched": 50, "delivered": 40, "pending": 4,
         "dropped": {"slow": 5, "oldest": 1},
+        "requests": {"accepted": 21, "answered": 10, "errors": 5,
+                     "timeouts": 3, "lost": 2, "in_flight": 1, "late": 9},
         "types_other": {"published": 10, "duplicates": 0, "routed": 10,
                         "unmatched": 0, "bytes": 100},
     },
@@ -143,9 +145,10 @@ class FakeBooks(unittest.TestCase):
                      r"+4 +5 +ok",
                      r"durable group +orders mails +15 += +15 +1 +5 +4 +3 +2 "
                      r"+ok",
+                     r"requests +- +21 += +21 +10 +5 +3 +2 +1 +ok",
                      r"sum +dropped\.slow +5 += +5 +ok"):
             self.assertRegex(done.out, "(?m)^%s$" % line)
-        self.assertRegex(done.out, r"(?m)^balanced: 17 equations hold$")
+        self.assertRegex(done.out, r"(?m)^balanced: 18 equations hold$")
 
     def test_each_equation_is_judged(self):
         def more(*path):
@@ -160,6 +163,8 @@ class FakeBooks(unittest.TestCase):
             (("totals", "delivered"), r"total .* OFF BY -1"),
             (("totals", "types_other", "published"),
              r"other types .* OFF BY \+1"),
+            (("totals", "requests", "accepted"), r"requests .* OFF BY \+1"),
+            (("totals", "requests", "lost"), r"requests .* OFF BY -1"),
             (("types", 0, "routed"), r"type +user\.created .* OFF BY -1"),
             (("groups", 0, "matched"), r"group +mail user.* OFF BY \+1"),
             (("subscriptions", 0, "pending"), r"subscription .* OFF BY -1"),
@@ -179,7 +184,7 @@ class FakeBooks(unittest.TestCase):
         for path, line in rows:
             done = self.audit(FAILED, more(*path))
             self.assertRegex(done.out, "(?m)^%s$" % line, path)
-            self.assertRegex(done.err, r"^tidings: NOT BALANCED: \d+ of 17 ")
+            self.assertRegex(done.err, r"^tidings: NOT BALANCED: \d+ of 18 ")
 
     def test_a_counter_that_is_not_told_is_no_balance(self):
         def forget(*path):
@@ -203,8 +208,8 @@ class FakeBooks(unittest.TestCase):
         answer = json.loads(done.out)
         self.assertEqual((answer["epoch"], answer["uptime_ms"],
                           answer["checked"], answer["unbalanced"],
-                          answer["balanced"]), (77, 90500, 17, 1, False))
-        self.assertEqual(len(answer["equations"]), 17)
+                          answer["balanced"]), (77, 90500, 18, 1, False))
+        self.assertEqual(len(answer["equations"]), 18)
         off = [e for e in answer["equations"] if not e["balanced"]]
         self.assertEqual(off, [{
             "of": "type", "name": "user.created",
@@ -220,7 +225,7 @@ class FakeBooks(unittest.TestCase):
 
         done = self.audit(FAILED, many)
         self.assertRegex(done.out, r"(?m)^type +t600 .*OFF BY \+1$")
-        self.assertIn("1 of 617", done.err)
+        self.assertIn("1 of 618", done.err)
         self.assertEqual([row for row in self.asked if row[0] == "types"],
                          [("types", 0), ("types", 250), ("types", 500)])
 
