@@ -75,6 +75,7 @@ void td_bus_task_free(struct td_bus *b, tidings_task *task)
     struct td_bus_service *s = task->service;
 
     td_message_unref(task->message);
+    task->message = NULL; /* it may be kept for the next one */
     s->endpoints[task->endpoint].open--;
     s->open--;
     if (b->services.free.len < FREE_MAX)
