@@ -115,6 +115,7 @@ static void init_conds(struct td_bus *b)
     pthread_cond_init(&b->changed, &attr);
     pthread_cond_init(&b->room, &attr);
     pthread_cond_init(&b->keeper, &attr);
+    pthread_cond_init(&b->lender, &attr);
     pthread_condattr_destroy(&attr);
 }
 
@@ -166,6 +167,7 @@ static void free_parts(struct td_bus *b)
     pthread_cond_destroy(&b->changed);
     pthread_cond_destroy(&b->room);
     pthread_cond_destroy(&b->keeper);
+    pthread_cond_destroy(&b->lender);
     free(b->url);
     free(b);
 }

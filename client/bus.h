@@ -6,7 +6,8 @@
  * time drives: it polls the link without the lock, reads it with it, and lets
  * the session do what is due. At most one dispatches: it calls handlers,
  * without the lock. The I/O thread does both in turn, so an event reaches its
- * handler without changing threads. While a handler runs for long, whoever
+ * handler without changing threads. Who asks alone, and waits for the answer,
+ * drives by itself. While a handler runs for long, whoever
  * waits for something drives; and if nobody waits, the keeper does it often
  * enough to keep the link alive. A publisher sends on its own thread. Workers
  * are threads of a subscription (workers.h). */
@@ -39,6 +40,7 @@ struct td_bus {
     pthread_cond_t changed;  /* anything that a call may wait for … */
     pthread_cond_t room;     /* … but this: there is room to publish */
     pthread_cond_t keeper;   /* the keeper waits for this alone */
+    pthread_cond_t lender; /* … and the I/O thread, while the link is lent */
     tidings_bus *handle;
     char *url;
     char name[TD_NAME_BYTES_MAX + 1];
@@ -67,6 +69,9 @@ struct td_bus {
     bool poked;            /* … and will not for long … */
     int64_t poll_until_ms; /* … until then */
     bool driver_waits;     /* … and waits for a change meanwhile */
+    bool lent;             /* whoever asks drives: see drive.c … */
+    uint64_t borrowed;     /* … and did, so often */
+    unsigned askers;       /* threads that wait for an answer to a request */
     unsigned waiting;      /* threads that wait for changed */
     unsigned room_waiting; /* … for room */
     unsigned users;        /* calls that wait */

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define LEND_MS  50 /* the I/O thread looks whether the link is still borrowed */
 #define READ_MAX 64 /* messages a turn: then whoever waits gets the lock */
 
 /* ---- waking ---- */
@@ -45,8 +46,32 @@ void td_bus_changed(struct td_bus *b)
         pthread_cond_broadcast(&b->room);
 }
 
+/* ---- lending ---- */
+
+/* A thread that asks, waits and asks again reads its answers itself: the I/O
+ * thread would only have to wake it. So it lends the link to the only one who
+ * asks, for as long as nothing else may arrive, and has it back from the next
+ * call that changes that. */
+static bool may_lend(const struct td_bus *b)
+{
+    const struct td_client *c = &b->client;
+
+    return c->state == TD_CLIENT_READY && !c->subs && !c->services &&
+           !c->questions && !c->publisher.head && !c->asked &&
+           c->requests.info.in_flight <= b->askers && b->askers <= 1 &&
+           !b->closing && !td_has_notices(b);
+}
+
+static void reclaim(struct td_bus *b)
+{
+    b->lent = false;
+    pthread_cond_signal(&b->lender);
+}
+
 void td_bus_touched(struct td_bus *b)
 {
+    if (b->lent && !may_lend(b))
+        reclaim(b);
     /* Sending may have eaten the signal that input has come. */
     if (b->polling &&
         (b->client.broken || td_client_due_ms(&b->client) < b->poll_until_ms ||
@@ -183,8 +208,10 @@ static void wait_or_drive(struct td_bus *b, pthread_cond_t *cond,
     int64_t now = td_now_ms();
     bool away = b->dispatching && !b->own_loop && !b->driving &&
                 (td_is_dispatcher(b) || now - b->client.now_ms >= TD_AWAY_MS);
+    bool borrows = b->lent && !b->driving && cond != &b->changed;
 
-    if (away) {
+    b->borrowed += borrows;
+    if (away || borrows) {
         b->driver_waits = true; /* for more than the link */
         drive(b, deadline_ms);
     } else {
@@ -255,6 +282,9 @@ bool td_bus_wait_asked(struct td_bus *b, struct td_asked *a,
     bool ok;
 
     b->users++;
+    b->askers++;
+    if (!b->lent && !b->dispatching)
+        b->lent = may_lend(b); /* from the next answer on */
     for (;;) {
         ok = is_told(b, a);
         td_bus_touched(b);
@@ -264,6 +294,8 @@ bool td_bus_wait_asked(struct td_bus *b, struct td_asked *a,
                       earlier(deadline_ms, a->request.due_ms));
     }
     b->users--;
+    b->askers--;
+    td_bus_touched(b);
     if (b->closing)
         td_bus_changed(b);
     return ok;
@@ -297,6 +329,17 @@ void td_bus_leave(struct td_bus *b)
 
 /* ---- threads ---- */
 
+/* Until nobody has borrowed it for a while, or it is wanted back. */
+static void lend(struct td_bus *b)
+{
+    uint64_t borrowed = b->borrowed;
+    unsigned unused = 0;
+
+    wait_cond(b, &b->lender, &unused, td_now_ms() + LEND_MS);
+    if (b->borrowed == borrowed && !b->driving)
+        b->lent = false;
+}
+
 static void *io_main(void *arg)
 {
     struct td_bus *b = arg;
@@ -306,6 +349,8 @@ static void *io_main(void *arg)
     while (!b->stop) {
         if (may_dispatch(b)) {
             td_dispatch(b, SIZE_MAX);
+        } else if (b->lent) {
+            lend(b);
         } else if (b->driving) {
             poke(b); /* whoever drove in our stead lets go */
             wait_changed(b, TD_CLIENT_NEVER);
@@ -381,6 +426,7 @@ static void stop_threads(struct td_bus *b, bool io, bool keeper)
     poke(b);
     pthread_cond_broadcast(&b->changed);
     pthread_cond_broadcast(&b->keeper);
+    pthread_cond_broadcast(&b->lender);
     pthread_mutex_unlock(b->lock);
     if (io)
         pthread_join(b->io_thread, NULL);
