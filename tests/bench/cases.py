@@ -217,6 +217,36 @@ def memory(quick):
     ], [main_system(TIDINGS, run), main_system(NATS, run)], [])
 
 
+def request(scaled):
+    """NATS sends at once where somebody waits, and gathers, its default, where
+    a thousand are out."""
+    def micros(name, title):
+        return Metric(name, title, "µs", "lower", 0)
+
+    def ours(processes):
+        return scenarios.asked_and_answered(
+            processes, "bench_request", scaled(20_000), scaled(80_000),
+            scaled(1_600_000))
+
+    def nats(processes):
+        return scenarios.asked_and_answered(
+            processes, "bench_nats_request", scaled(20_000), scaled(80_000),
+            scaled(800_000), "--send-asap")
+
+    return Case("request", "Requests and their answers", [
+        Metric("rate", "1,024 out", "requests/s", "higher", 0),
+        Metric("rate_1", "one caller", "requests/s", "higher", 0),
+        micros("p50_1", "… median"), micros("p99_1", "… 99th percentile"),
+        Metric("rate_8", "eight callers", "requests/s", "higher", 0),
+        micros("p50_8", "… median"), micros("p99_8", "… 99th percentile"),
+    ], [
+        System(TIDINGS, "ours", TIDINGS, ours),
+        System(NATS, "peer", NATS, nats),
+    ], [Goal("rate", "times", 2, NATS),
+        *[Goal(name, "times", 1 / 1.5, NATS)
+          for name in ("p50_1", "p99_1", "p50_8", "p99_8")]])
+
+
 def decisions():
     """What a breaker and the choosers add to each request."""
     def metric(name, title):
@@ -286,4 +316,4 @@ def all_cases(quick):
     return [live_1to1(scaled), live_1to8(scaled), group_1to4(scaled),
             routing(scaled), random_types(scaled), slow(scaled, quick),
             latency(quick), inproc(scaled), start_up(), memory(quick),
-            decisions(), payload(scaled), flush(scaled)]
+            request(scaled), decisions(), payload(scaled), flush(scaled)]

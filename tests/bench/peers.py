@@ -97,7 +97,8 @@ def start_relay(processes, _subscribers):
 
 STARTS = {"bench_tidings": start_tidingsd, "bench_nats": start_nats,
           "bench_zmq": start_zmq, "bench_relay": start_relay,
-          "bench_redis": start_redis, "bench_mosquitto": start_mosquitto}
+          "bench_redis": start_redis, "bench_mosquitto": start_mosquitto,
+          "bench_request": start_tidingsd, "bench_nats_request": start_nats}
 
 
 def start(processes, program, subscribers=1):

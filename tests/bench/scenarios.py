@@ -165,6 +165,33 @@ def memory(processes, program, clients, each):
             "subscription": (both - connected) / (clients * each)}
 
 
+def requests(processes, program, role, events, *more):
+    """Somebody who answers, and somebody who asks: the asker's figures."""
+    broker = peers.start(processes, program)
+    processes.start(program, "answer", "--url", broker.publish_url,
+                    "--deadline", RUN_S, *more).ready()
+    result = processes.start(program, role, "--url", broker.publish_url,
+                             "--events", events, "--deadline", RUN_S,
+                             *more).result()
+    processes.end()
+    return result
+
+
+def asked_and_answered(processes, program, ones, eights, many, *at_once):
+    """One caller, eight, and one that has a thousand out; at_once: how the
+    program is told to send at once where somebody waits."""
+    figures = {}
+    for callers, events in ((1, ones), (8, eights)):
+        result = requests(processes, program, "ask", events, "--clients",
+                          callers, *at_once)
+        figures[f"rate_{callers}"] = events / span_s([result])
+        for name in ("p50", "p99"):
+            figures[f"{name}_{callers}"] = result[name + "_ns"] / 1e3
+    figures["rate"] = many / span_s([requests(processes, program, "pipeline",
+                                              many, "--each", 1024)])
+    return figures
+
+
 def start_up(processes, ready, program, *arguments):
     result = processes.start("bench_start", ready, processes.path(program),
                              *arguments).result()
