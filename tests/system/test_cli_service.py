@@ -237,7 +237,7 @@ class Requests(WithServices):
                          ("EREMOTE", 503, True))
         done = self.check(TIMED_OUT, "request", name, '{"sleep_ms": 5000}',
                           "--timeout", "100ms")
-        self.assertIn("in time", done.err)
+        self.assertIn("no answer", done.err)
         done = self.check(NOBODY, "request", "nobody." + name)
         self.assertIn("service list", done.err)
 
