@@ -229,12 +229,19 @@ static size_t bytes_max(const struct td_engine *e)
     return e->options.memory_bytes / TD_BUNDLES_PART;
 }
 
-/* So many times as much as may wait, waits. */
+bool td_bundles_may_go(const struct td_session *s)
+{
+    return s->messages_out - s->messages_seen < TD_MESSAGES_OUT_MAX;
+}
+
+/* So many times as much as may wait, waits. What all have together counts
+ * against those who do not read: the others' goes with the turn. */
 static bool is_over(const struct td_engine *e, const struct td_session *s,
                     size_t more, unsigned times)
 {
     return s->bundles.bytes + more > times * (size_t)TD_BUNDLE_BYTES ||
-           e->serving.bundling.bytes + more > times * bytes_max(e);
+           (!td_bundles_may_go(s) &&
+            e->serving.bundling.bytes + more > times * bytes_max(e));
 }
 
 bool td_bundle_has_room(const struct td_engine *e, const struct td_session *s,

@@ -65,6 +65,8 @@ struct td_bundle *td_bundles_take(struct td_engine *e, struct td_session *s,
 void td_bundles_put_back(struct td_engine *e, struct td_session *s,
                          struct td_bundles *of, struct td_bundle *b);
 
+/* It has room for one more message: it reads. */
+bool td_bundles_may_go(const struct td_session *s);
 /* Whether so many bytes more may wait for it. */
 bool td_bundle_has_room(const struct td_engine *e, const struct td_session *s,
                         size_t bytes);

@@ -79,8 +79,7 @@ static void send_bundle(struct td_engine *e, struct td_session *s,
 
 static bool may_send(const struct td_session *s)
 {
-    return !s->doomed &&
-           s->messages_out - s->messages_seen < TD_MESSAGES_OUT_MAX;
+    return !s->doomed && td_bundles_may_go(s);
 }
 
 /* False: no memory; it is the first still. */

@@ -267,6 +267,29 @@ static void test_instance_that_reads_nothing_is_full(void **state)
     judge_requests(f);
 }
 
+/* Those who do not read share a bound; it is no one else's. */
+static void test_instances_that_read_are_not_held_to_the_bound_of_all(
+    void **state)
+{
+    struct fixture *f = *state;
+
+    restart(f, (struct td_engine_options){.memory_bytes = 4u << 20});
+    begin_one(f);
+    instance(f, "j", "");
+    session_of(f, "i")->messages_out = TD_MESSAGES_OUT_MAX;
+    for (uint64_t i = 1; i <= 4; i++)
+        ask_with(f, "c", i, "user.get", 0, 1000, 300000,
+                 "{\"instance\" \"i\"}");
+    for (uint64_t i = 5; i <= 8; i++)
+        ask_with(f, "c", i, "user.get", 0, 1000, 300000,
+                 "{\"instance\" \"j\"}");
+    flush(f);
+    assert_int_equal(code_to(f, "c", 4), TIDINGS_EFULL);
+    assert_int_equal(handled_count(f, "j"), 4);
+    assert_int_equal(counts(f)->full, 1);
+    judge_requests(f);
+}
+
 /* Of answers that it does not read the data goes, not that there was one. */
 static void test_answers_that_are_not_read_lose_their_data(void **state)
 {
@@ -355,6 +378,7 @@ int main(void)
         TEST(test_caller_has_so_many_unanswered_at_most),
         TEST(test_caller_that_reads_nothing_ends),
         TEST(test_instance_that_reads_nothing_is_full),
+        TEST(test_instances_that_read_are_not_held_to_the_bound_of_all),
         TEST(test_answers_that_are_not_read_lose_their_data),
         TEST(test_thousands_of_endpoints),
     };
