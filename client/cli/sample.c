@@ -211,10 +211,23 @@ void td_sample_rates(struct td_sample *now, const struct td_sample *before)
 
 static bool only_grows(const char *key)
 {
-    static const char *const others[] = {
-        "epoch",  "uptime_ms",    "sessions", "away",   "pending",
-        "_bytes", "types_cached", "withheld", "_total", "kept_events",
-        "lag",    "unsettled",    "dead"};
+    static const char *const others[] = {"epoch",
+                                         "uptime_ms",
+                                         "sessions",
+                                         "away",
+                                         "pending",
+                                         "_bytes",
+                                         "types_cached",
+                                         "withheld",
+                                         "_total",
+                                         "kept_events",
+                                         "lag",
+                                         "unsettled",
+                                         "dead",
+                                         "parked",
+                                         "requests",
+                                         "requests.in_flight",
+                                         "requests.instances"};
     size_t len = strlen(key);
 
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
@@ -228,8 +241,7 @@ static bool only_grows(const char *key)
     return true;
 }
 
-/* "dropped.slow" is in a map, "dropped" the sum of that. */
-static tidings_err count_at(uint64_t *out, const struct td_sample *sample,
+tidings_err td_sample_total(uint64_t *out, const struct td_sample *sample,
                             const char *key)
 {
     struct tidings_value map = td_pages_totals(&sample->pages);
@@ -253,8 +265,8 @@ bool td_sample_total_rate(double *out, const struct td_sample *now,
     double seconds = seconds_between(now, before);
     uint64_t is, was;
 
-    if (seconds <= 0 || !only_grows(key) || count_at(&is, now, key) ||
-        count_at(&was, before, key) || is < was)
+    if (seconds <= 0 || !only_grows(key) || td_sample_total(&is, now, key) ||
+        td_sample_total(&was, before, key) || is < was)
         return false;
     *out = (double)(is - was) / seconds;
     return true;

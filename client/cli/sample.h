@@ -62,6 +62,11 @@ tidings_err td_sample_take(struct td_sample *out, tidings_bus *bus,
  *  broker, or with rows of another kind, there are none. */
 void td_sample_rates(struct td_sample *now, const struct td_sample *before);
 
+/** Something in the totals: "dropped.slow" is in a map, "dropped" the sum of
+ *  that. @return as td_count() */
+tidings_err td_sample_total(uint64_t *out, const struct td_sample *sample,
+                            const char *key);
+
 /** How fast something in the totals grows, "dropped.slow" for one in a map;
  *  false: unknown, or it does not only grow. */
 bool td_sample_total_rate(double *out, const struct td_sample *now,

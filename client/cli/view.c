@@ -177,28 +177,51 @@ void td_view_fill(struct td_table *t, const struct td_kind *kind,
 
 /* ---- totals ---- */
 
+struct part {
+    const char *key;
+    const char *title;
+    bool rate;
+};
+
+static size_t put_part(char *out, size_t size, const struct part *part,
+                       const struct td_sample *now,
+                       const struct td_sample *before, uint64_t number)
+{
+    char amount[TD_SPAN_BYTES];
+    double rate = 0;
+
+    if (part->rate)
+        td_sample_total_rate(&rate, now, before, part->key);
+    td_amount(amount, part->rate ? rate : (double)number);
+    return (size_t)snprintf(out, size, "%s %s%s", part->title, amount,
+                            part->rate ? "/s" : "");
+}
+
+/* Requests only where there have been some. */
 void td_view_totals(char out[TD_TOTALS_BYTES], const struct td_sample *now,
                     const struct td_sample *before)
 {
-    static const struct {
-        const char *key;
-        bool rate;
-    } parts[] = {{"published", true}, {"delivered", true}, {"pending", false},
-                 {"dropped", true},   {"sessions", false}, {"away", false}};
+    static const struct part parts[] = {
+        {"published", "published", true},
+        {"delivered", "delivered", true},
+        {"pending", "pending", false},
+        {"dropped", "dropped", true},
+        {"requests.accepted", "requests", true},
+        {"sessions", "sessions", false},
+        {"away", "away", false},
+    };
     size_t len = 0;
 
     out[0] = '\0';
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        char amount[TD_SPAN_BYTES];
         uint64_t number = 0;
-        double rate = 0;
 
-        td_count(&number, td_pages_totals(&now->pages), parts[i].key);
-        if (parts[i].rate)
-            td_sample_total_rate(&rate, now, before, parts[i].key);
-        td_amount(amount, parts[i].rate ? rate : (double)number);
-        len += (size_t)snprintf(out + len, TD_TOTALS_BYTES - len, "%s%s %s%s",
-                                i ? "  " : "", parts[i].key, amount,
-                                parts[i].rate ? "/s" : "");
+        td_sample_total(&number, now, parts[i].key);
+        if (number == 0 && strchr(parts[i].key, '.'))
+            continue;
+        len += (size_t)snprintf(out + len, TD_TOTALS_BYTES - len, "%s",
+                                i ? "  " : "");
+        len += put_part(out + len, TD_TOTALS_BYTES - len, &parts[i], now,
+                        before, number);
     }
 }

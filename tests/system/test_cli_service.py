@@ -306,6 +306,8 @@ class Requests(WithServices):
                              "answered", "errors", "timeouts", "lost",
                              "in_flight")))
         self.check(DONE, "audit")
+        top = self.check(DONE, "top", "--once", "--interval", "0.1").out
+        self.assertRegex(top, r"^published .* requests \S+/s  sessions ")
 
 
 if __name__ == "__main__":
