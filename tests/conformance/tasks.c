@@ -92,20 +92,26 @@ static tidings_err keep(void *arg, tidings_task *task,
     return TIDINGS_ELATER;
 }
 
+/* The n-th of them; NULL: there are fewer. */
+static tidings_task *kept_nth(unsigned n)
+{
+    tidings_task *task = NULL;
+
+    pthread_mutex_lock(&kept.lock);
+    if (kept.len >= n)
+        task = kept.tasks[n - 1];
+    pthread_mutex_unlock(&kept.lock);
+    return task;
+}
+
 static tidings_task *kept_wait(unsigned n)
 {
     int64_t end = td_proc_now_ms() + CONF_MS;
-    tidings_task *task = NULL;
 
-    while (!task && td_proc_now_ms() < end) {
-        pthread_mutex_lock(&kept.lock);
-        if (kept.len >= n)
-            task = kept.tasks[n - 1];
-        pthread_mutex_unlock(&kept.lock);
+    while (!kept_nth(n) && td_proc_now_ms() < end)
         conf_pause_us(200);
-    }
-    assert_non_null(task);
-    return task;
+    assert_non_null(kept_nth(n));
+    return kept_nth(n);
 }
 
 /* Until the gate is open. */
@@ -355,8 +361,8 @@ static void test_tasks_refuse_what_is_no_answer(void **state)
 static void *answer_kept(void *arg)
 {
     (void)arg;
-    for (unsigned i = 0; i < kept.len; i++)
-        tidings_answer(kept.tasks[i], "later", 5);
+    for (unsigned i = 1; kept_nth(i); i++)
+        tidings_answer(kept_nth(i), "later", 5);
     return NULL;
 }
 
@@ -424,6 +430,29 @@ static void test_tasks_that_expire_waiting_are_not_handled(void **state)
     assert_int_equal(info_of(s).expired, 10);
     assert_ok(tidings_service_stop(s, CONF_MS));
     assert_int_equal(atomic_load(&calls), 1);
+}
+
+static void test_tasks_are_dealt_in_turn(void **state)
+{
+    tidings_bus *bus = conf_open(*state, NULL);
+    tidings_bus *caller = conf_open(*state, NULL);
+    unsigned all = 10000 / CONF_SLOW;
+    struct replies r = {0};
+    tidings_service *s[3];
+
+    for (unsigned i = 0; i < 3; i++)
+        s[i] =
+            serve_with(bus, (struct tidings_service_options){.workers = i % 2},
+                       echo, NULL);
+    for (unsigned i = 0; i < all; i++) {
+        ask_async(caller, &r, CONF_MS);
+        if (i % 1000 == 999)
+            assert_true(until(&r.ok, i - 500));
+    }
+    assert_true(until(&r.ok, all));
+    assert_int_equal(atomic_load(&r.other), 0);
+    for (unsigned i = 0; i < 3; i++)
+        assert_in_range(info_of(s[i]).requests, all / 3, (all + 2) / 3);
 }
 
 /* ---- where handlers run ---- */
@@ -571,7 +600,7 @@ static void test_tasks_that_are_left_are_lost_when_it_stops(void **state)
     assert_true(until(&r.other, 3));
     assert_int_equal(atomic_load(&r.err), TIDINGS_ELOST);
     for (unsigned i = 0; i < 3; i++)
-        assert_err(tidings_answer(kept.tasks[i], "x", 1), TIDINGS_ECLOSED);
+        assert_err(tidings_answer(kept_nth(i + 1), "x", 1), TIDINGS_ECLOSED);
 }
 
 static void test_tasks_outlive_their_bus(void **state)
@@ -591,7 +620,7 @@ static void test_tasks_outlive_their_bus(void **state)
     assert_true(until(&r.other, 4));
     assert_int_equal(atomic_load(&r.err), TIDINGS_ELOST);
     for (unsigned i = 0; i < 4; i++)
-        assert_err(tidings_answer(kept.tasks[i], "x", 1), TIDINGS_ECLOSED);
+        assert_err(tidings_answer(kept_nth(i + 1), "x", 1), TIDINGS_ECLOSED);
 }
 
 static void test_tasks_of_a_lost_link_are_for_nobody(void **state)
@@ -600,6 +629,7 @@ static void test_tasks_of_a_lost_link_are_for_nobody(void **state)
     tidings_bus *bus;
     tidings_bus *caller;
     struct replies r = {0};
+    int64_t end;
 
     if (!conf_has_daemon())
         skip(); /* inproc has no link to lose */
@@ -615,11 +645,13 @@ static void test_tasks_of_a_lost_link_are_for_nobody(void **state)
     assert_int_equal(atomic_load(&r.err), TIDINGS_ELOST);
 
     /* It is served again, and what it is asked then is answered. */
-    while (kept.len < 2 && atomic_load(&r.other) < 2000) {
+    end = td_proc_now_ms() + CONF_MS;
+    while (!kept_nth(2) && td_proc_now_ms() < end) {
         unsigned n = atomic_load(&r.other);
 
         ask_async(caller, &r, CONF_MS);
-        while (kept.len < 2 && atomic_load(&r.other) == n)
+        while (!kept_nth(2) && atomic_load(&r.other) == n &&
+               td_proc_now_ms() < end)
             conf_pause_us(500);
     }
     assert_err(tidings_answer(kept_wait(1), "x", 1), TIDINGS_EUNREACH);
@@ -686,6 +718,7 @@ int conf_run_tasks(void)
         TASK_TEST(test_tasks_are_answered_later_by_others),
         TASK_TEST(test_tasks_time_out_and_are_answered_too_late),
         TASK_TEST(test_tasks_that_expire_waiting_are_not_handled),
+        TASK_TEST(test_tasks_are_dealt_in_turn),
         TASK_TEST(test_tasks_run_beside_one_another_on_workers),
         TASK_TEST(test_tasks_answered_do_not_wait_for_the_next),
         TASK_TEST(test_tasks_run_in_an_own_loop),

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What hello and breaker print, and what the kiosk's programs do when they are used wrongly.
+# What hello, breaker and greeter print, and what the kiosk's programs do when they are used wrongly.
 #
 #   test_samples.sh BIN
 set -euo pipefail
@@ -20,6 +20,36 @@ order 2: circuit breaker is open; try again later
 payments: breaker is half_open
 payments: breaker is closed
 order 3: success after 4 calls" ]] || fail "breaker printed: $out"
+
+out=$("$bin/greeter") || fail "greeter: exit $?"
+[[ $out == "greeters: 1
+hello John" ]] || fail "greeter printed: $out"
+code=0
+"$bin/greeter" sing 2>/dev/null || code=$?
+[[ $code == 2 ]] || fail "greeter sing: exit $code"
+
+# Apart: two that serve, and one that asks.
+url=ipc://$(mktemp -u)
+"$bin/tidingsd" --listen "$url" >/dev/null 2>&1 &
+broker=$!
+trap 'kill $broker 2>/dev/null' EXIT
+coproc one { "$bin/greeter" serve "$url"; }
+read -r line <&"${one[0]}"
+[[ $line == "greeter: ready" ]] || fail "greeter serve printed: $line"
+out=$("$bin/greeter" ask Jane "$url") || fail "greeter ask: exit $?"
+[[ $out == "greeters: 1
+hello Jane" ]] || fail "greeter ask printed: $out"
+code=0
+out=$("$bin/greeter" ask "" "$url") || code=$?
+[[ $code == 1 && $out == *"400 whom?"* ]] || fail "greeter ask nobody: $out"
+pid=$one_PID
+eval "exec ${one[1]}>&-" # its input ends
+wait "$pid" || fail "greeter serve: exit $?"
+code=0
+out=$("$bin/greeter" ask Jane "$url" 2>&1) || code=$?
+[[ $code == 1 && $out == *"greeters: 0"* ]] || fail "nobody there: $out"
+kill "$broker"
+trap - EXIT
 
 # wrong TEXT LINE: the line is refused with this text and the program says so
 # at its end, but goes on: the user after it is created.

@@ -1,0 +1,98 @@
+/* A service that greets, and its caller.
+ *
+ *     greeter serve [URL]       answers until its input ends
+ *     greeter ask NAME [URL]    asks whoever answers
+ *     greeter                   both, in one process
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include <tidings/tidings.h>
+
+static tidings_err greet(void *arg, tidings_task *task,
+                         const struct tidings_event *request)
+{
+    char text[80];
+    int len;
+
+    (void)arg;
+    if (request->data_len == 0)
+        return tidings_answer_error(task, 400, "whom?", NULL, 0);
+    len = snprintf(text, sizeof(text), "hello %.*s", (int)request->data_len,
+                   (const char *)request->data);
+    if ((size_t)len >= sizeof(text))
+        len = sizeof(text) - 1; /* a long name */
+    return tidings_answer(task, text, (size_t)len);
+}
+
+static tidings_err serve(tidings_bus *bus)
+{
+    const struct tidings_endpoint endpoint = {.type = "greet",
+                                              .handler = greet};
+    const struct tidings_service_options greeter = {.name = "greeter",
+                                                    .version = "1.0.0",
+                                                    .endpoints = &endpoint,
+                                                    .endpoints_len = 1};
+
+    return tidings_serve(NULL, bus, &greeter);
+}
+
+static tidings_err ask(tidings_bus *bus, const char *name)
+{
+    struct tidings_instances *found;
+    struct tidings_reply reply;
+    tidings_err err = tidings_discover(&found, bus, "greeter", 1000);
+
+    if (err)
+        return err;
+    printf("greeters: %zu\n", found->len);
+    tidings_instances_free(found);
+    err = tidings_request(&reply, bus, "greet", name, strlen(name), 1000);
+    if (err)
+        printf("%s: %d %s\n", tidings_err_text(err), reply.status, reply.text);
+    else
+        printf("%.*s\n", (int)reply.len, (const char *)reply.data);
+    tidings_reply_fini(&reply);
+    return err;
+}
+
+static tidings_err run(tidings_bus *bus, int argc, char **argv)
+{
+    tidings_err err;
+
+    if (argc > 2 && strcmp(argv[1], "ask") == 0)
+        return ask(bus, argv[2]);
+    err = serve(bus);
+    if (err)
+        return err;
+    if (argc == 1)
+        return ask(bus, "John");
+    puts("greeter: ready");
+    fflush(stdout);
+    while (getchar() != EOF)
+        continue;
+    return tidings_drain(bus, 1000); /* answers what has arrived */
+}
+
+int main(int argc, char **argv)
+{
+    int url_at = argc > 1 && strcmp(argv[1], "ask") == 0 ? 3 : 2;
+    const char *url = argc > url_at ? argv[url_at]
+                      : argc > 1    ? "tcp://127.0.0.1:7450"
+                                    : "inproc://greeter";
+    tidings_bus *bus = NULL;
+    tidings_err err;
+
+    if (argc > 1 && strcmp(argv[1], "serve") != 0 &&
+        (strcmp(argv[1], "ask") != 0 || argc < 3)) {
+        fputs("usage: greeter [serve [URL] | ask NAME [URL]]\n", stderr);
+        return 2;
+    }
+    err = tidings_open(&bus, url, NULL);
+    if (!err)
+        err = run(bus, argc, argv);
+    if (err)
+        fprintf(stderr, "%s: %s\n", tidings_err_text(err), tidings_detail());
+    tidings_close(bus);
+    return err != TIDINGS_OK;
+}
