@@ -125,6 +125,19 @@ static bool is_passed(struct td_here *h, const struct td_view *view, bool keyed)
     return true;
 }
 
+/* What is to become of it. */
+static void note_verb(struct td_here *h, const struct td_view *view,
+                      unsigned verb, const char *reason, bool keyed)
+{
+    if (verb == TD_PARK)
+        td_outcomes_park(h->outcomes, h->tag, td_guarded_left_ms(&h->guarded));
+    else
+        td_outcomes_add(h->outcomes, verb, h->tag, reason);
+    h->parks = h->parks || verb == TD_PARK;
+    if (keyed && waits_by_key(h->sub) && td_verb_comes_again(verb))
+        td_parked_add(h->sub->parked, key_of(view), h->tag);
+}
+
 /* The handler did not say that all is well. */
 static bool note(struct td_here *h, struct td_call *call,
                  const struct td_view *view, tidings_err err, bool keyed)
@@ -135,13 +148,26 @@ static bool note(struct td_here *h, struct td_call *call,
 
     if (failed)
         td_reason_take(reason, h->detail); /* before on_status says more */
-    td_outcomes_add(h->outcomes, verb, h->tag, reason);
-    h->parks = h->parks || verb == TD_PARK;
-    if (keyed && waits_by_key(h->sub) && td_verb_comes_again(verb))
-        td_parked_add(h->sub->parked, key_of(view), h->tag);
+    if (td_guarded_end(&h->guarded, err) && verb == TD_NAK)
+        verb = TD_PARK; /* and the event's failures are not more */
+    note_verb(h, view, verb, reason, keyed);
     if (failed)
         td_call_failed(call, h->bus, h->sub, view, err);
     return failed;
+}
+
+/* It was not handed over, and goes back. */
+static enum td_handled pass(struct td_call *call)
+{
+    td_call_add(&call->passed, 1);
+    td_call_add(&call->returned, 1);
+    return TD_HANDLED_NOT;
+}
+
+static void note_ack(struct td_here *h)
+{
+    td_guarded_end(&h->guarded, TIDINGS_OK);
+    td_outcomes_add(h->outcomes, TD_ACK, h->tag, "");
 }
 
 enum td_handled td_here_handle(struct td_here *h, struct td_call *call,
@@ -152,16 +178,17 @@ enum td_handled td_here_handle(struct td_here *h, struct td_call *call,
 
     if (h->outcomes)
         td_call_at(call, h->incarnation, h->tag);
-    if (h->outcomes && is_passed(h, view, keyed)) {
-        td_call_add(&call->passed, 1);
-        td_call_add(&call->returned, 1);
-        return TD_HANDLED_NOT;
-    }
+    if (h->outcomes && is_passed(h, view, keyed))
+        return pass(call);
     if (td_view_is_expired(view)) { /* settled: nobody is to have it */
         if (h->outcomes)
             td_outcomes_add(h->outcomes, TD_ACK, h->tag, "");
         td_call_expired(call);
         return TD_HANDLED_NOT;
+    }
+    if (!td_guarded_begin(&h->guarded, h->sub->breaker)) {
+        note_verb(h, view, TD_PARK, "", keyed);
+        return pass(call);
     }
     h->event = &view->event;
     *h->detail = '\0'; /* what is said of this event is said from here on */
@@ -172,7 +199,7 @@ enum td_handled td_here_handle(struct td_here *h, struct td_call *call,
     else if (err)
         failed = note(h, call, view, err, keyed);
     else if (h->outcomes)
-        td_outcomes_add(h->outcomes, TD_ACK, h->tag, "");
+        note_ack(h);
     return failed ? TD_HANDLED_BADLY : TD_HANDLED_WELL;
 }
 
@@ -196,6 +223,7 @@ static void settle_row(struct td_bus *b, struct td_bus_sub *sub,
     const struct td_settle how = {.verb = row->verb,
                                   .first = row->first,
                                   .last = row->last,
+                                  .delay_ms = row->delay_ms,
                                   .reason = {row->reason, row->reason_len}};
     uint64_t ping = b->client.next_request + 1;
 

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "client/guarded.h"
 #include "client/outcome.h"
 #include "proto/frame.h"
 #include "tidings/tidings.h"
@@ -36,6 +37,7 @@ struct td_here {
     uint64_t incarnation;
     struct td_spans spans;
     struct td_outcomes *outcomes; /* NULL: a reader's, nothing to settle */
+    struct td_guarded guarded;    /* durable: the call that runs */
     bool parks;   /* the group: what follows in this section goes back */
     char *detail; /* the thread's */
 };

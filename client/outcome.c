@@ -12,8 +12,15 @@ void td_outcomes_append(struct td_outcomes *o, unsigned verb, uint64_t first,
     row->verb = verb;
     row->first = first;
     row->last = last;
+    row->delay_ms = 0;
     row->reason_len = (unsigned)strnlen(reason, TD_REASON_BYTES_MAX);
     memcpy(row->reason, reason, row->reason_len);
+}
+
+void td_outcomes_park(struct td_outcomes *o, uint64_t tag, uint64_t delay_ms)
+{
+    td_outcomes_append(o, TD_PARK, tag, tag, "");
+    o->row[o->len - 1].delay_ms = delay_ms;
 }
 
 /* Pieces of several workers meet in any order. */
@@ -22,7 +29,8 @@ static bool join(struct td_outcomes *to, const struct td_outcome *row)
     for (uint32_t i = 0; row->reason_len == 0 && i < to->len; i++) {
         struct td_outcome *at = &to->row[i];
 
-        if (at->verb != row->verb || at->reason_len > 0)
+        if (at->verb != row->verb || at->delay_ms != row->delay_ms ||
+            at->reason_len > 0)
             continue;
         if (at->last + 1 == row->first)
             at->last = row->last;

@@ -18,6 +18,7 @@ struct td_outcome {
     uint64_t first;
     uint64_t last;
     unsigned verb;
+    uint64_t delay_ms; /* TD_PARK: for so long; 0: the broker's default */
     unsigned reason_len;
     char reason[TD_REASON_BYTES_MAX];
 };
@@ -39,11 +40,14 @@ static inline void td_outcomes_add(struct td_outcomes *o, unsigned verb,
     struct td_outcome *tail = o->len > 0 ? &o->row[o->len - 1] : NULL;
 
     if (tail && tail->verb == verb && tail->last + 1 == tag && !*reason &&
-        tail->reason_len == 0)
+        tail->reason_len == 0 && tail->delay_ms == 0)
         tail->last = tag;
     else
         td_outcomes_append(o, verb, tag, tag, reason);
 }
+
+/* One event's that parks its group. */
+void td_outcomes_park(struct td_outcomes *o, uint64_t tag, uint64_t delay_ms);
 
 static inline bool td_outcomes_room(const struct td_outcomes *o, uint32_t rows)
 {

@@ -80,12 +80,17 @@ tidings_err td_sub_check(const struct tidings_sub_options *o)
         return td_fail(TIDINGS_EINVAL,
                        "progress is for a durable group: name its stream and "
                        "the group");
+    if (o->breaker && !(o->stream && o->group))
+        return td_fail(TIDINGS_EINVAL,
+                       "breaker is for a durable group: name its stream and "
+                       "the group");
     if (o->pull && !o->stream)
         return td_fail(TIDINGS_EINVAL, "pull is for a stream: name one");
-    if (o->pull && (o->workers || o->handler_timeout_ms || o->progress))
+    if (o->pull &&
+        (o->workers || o->handler_timeout_ms || o->progress || o->breaker))
         return td_fail(TIDINGS_EINVAL,
-                       "workers, handler_timeout_ms and progress are for "
-                       "handlers: not with pull");
+                       "workers, handler_timeout_ms, progress and breaker are "
+                       "for handlers: not with pull");
     if (o->workers > TD_WORKERS_MAX)
         return td_fail(TIDINGS_EINVAL, "%u workers; at most %u", o->workers,
                        TD_WORKERS_MAX);
@@ -119,6 +124,7 @@ struct td_bus_sub *td_bus_sub_new(tidings_handler handler, void *arg,
     sub->alone = !options->group && !options->stream;
     sub->streamed = options->stream != NULL;
     sub->durable = options->group && options->stream;
+    sub->breaker = options->breaker;
     sub->progress = sub->durable && options->progress;
     sub->by_key = options->group_policy == TIDINGS_BY_KEY;
     if (options->pull)

@@ -42,12 +42,13 @@ struct td_bus_sub {
     tidings_handler handler;
     void *arg;
     void (*on_gap)(void *arg, const struct tidings_gap *gap);
-    int timeout_ms;  /* of the handler; 0: none */
-    bool alone;      /* live, in no group: it may be given again what it
+    int timeout_ms; /* of the handler; 0: none */
+    bool alone;     /* live, in no group: it may be given again what it
                              had */
-    bool streamed;   /* of what a stream keeps */
-    bool durable;    /* … in a group, so that its events are settled */
-    bool progress;   /* the broker is told that handlers are at it */
+    bool streamed;  /* of what a stream keeps */
+    bool durable;   /* … in a group, so that its events are settled */
+    tidings_breaker *breaker; /* asked before its handler is called; NULL */
+    bool progress;            /* the broker is told that handlers are at it */
     int64_t held_ms; /* durable: when the broker was last told what waits … */
     uint64_t held;   /* … up to this tag; 0: in this session it was not */
     uint64_t lost;   /* up to this tag some of what waited; 0: nothing */

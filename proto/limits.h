@@ -121,6 +121,8 @@
                                    a circuit breaker waits … */
 #define TD_PARK_GROWN_MS 60000u /* … doubled with each probe that ends so, up to
                                    this */
+#define TD_PARK_PROBED_MS 100u  /* client: while another handler is called to
+                                   see whether it works again */
 #define TD_PARK_MS_MAX 3600000u /* that a member may say; an operator pauses */
 #define TD_STORE_PENDING_BYTES (64u << 20) /* submitted and not committed: more
                                               holds publishers back */

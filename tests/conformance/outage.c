@@ -1,6 +1,7 @@
 /* A durable group whose handlers meet an outage is parked: nothing is delivered
  * into it, no delivery counts, and in the end each event is handled once. */
 #include "tests/conformance/kept.h"
+#include "tidings/resilience.h"
 
 #define GROUP   "g"
 #define EVENTS  40u
@@ -214,6 +215,87 @@ static void test_an_outage_is_waited_out_by_who_pulls(void **state)
     assert_int_equal(figure(bus, &k, "redelivered"), 0);
 }
 
+/* ---- a breaker before the handler ---- */
+
+/* It fails so often, whatever it is called with. */
+static tidings_err fail_at_first(struct hand *h, const struct hand_call *call)
+{
+    (void)h;
+    if (world.parked < PROBES) {
+        world.parked++;
+        return TIDINGS_EIO;
+    }
+    world.done[call->n]++;
+    return TIDINGS_OK;
+}
+
+/* The outage lasts for ten calls, of which three count as failures. */
+static void check_breaker(struct conf *c, unsigned workers)
+{
+    const struct tidings_breaker_options b = {
+        .bounds = {
+            .failures = 3, .recovery_ms = PARK_MS, .recovery_max_ms = PARK_MS}};
+    struct tidings_sub_options o = {.workers = workers,
+                                    .order = TIDINGS_ANY_ORDER};
+    tidings_bus *bus = kept_open(c);
+    struct tidings_group_options group = {
+        .group = GROUP,
+        .start = {.kind = TIDINGS_START_ALL},
+        .max_deliver = 3,
+        .backoff_ms = 1,
+        .backoff_max_ms = 1,
+    };
+    struct hand *h = hand_new(c);
+    tidings_sub *sub;
+    struct kept k;
+
+    begin(true);
+    kept_add(&k, bus);
+    group.stream = k.stream;
+    assert_ok(tidings_group_add(bus, &group, CONF_MS));
+    assert_ok(tidings_breaker_new(&o.breaker, &b));
+    kept_publish(&k, bus, 1, EVENTS);
+    h->answer = fail_at_first;
+    sub = hand_join(h, bus, &k, GROUP, &o);
+    assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
+    assert_ok(tidings_unsubscribe(sub, CONF_MS));
+    tidings_breaker_free(o.breaker);
+    for (unsigned n = 1; n <= EVENTS; n++)
+        assert_int_equal(world.done[n], 1);
+    assert_int_equal(figure(bus, &k, "dead"), 0);
+    assert_int_equal(figure(bus, &k, "acked"), EVENTS);
+    assert_true(figure(bus, &k, "naked") <= 3 + workers);
+    assert_true(figure(bus, &k, "parks") >= 1);
+}
+
+static void test_a_breaker_before_the_handler_parks_its_group(void **state)
+{
+    check_breaker(*state, 0);
+    check_breaker(*state, 2);
+}
+
+static void test_a_breaker_is_for_handlers_of_durable_groups(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, NULL);
+    struct hand *h = hand_new(c);
+    struct tidings_sub_options o = {.group = GROUP};
+    tidings_sub *sub;
+
+    assert_ok(tidings_breaker_new(&o.breaker, NULL));
+    assert_err(tidings_subscribe(&sub, bus, "a", hand_take, h, &o),
+               TIDINGS_EINVAL);
+    o.group = NULL;
+    o.stream = "events";
+    assert_err(tidings_subscribe(&sub, bus, "a", hand_take, h, &o),
+               TIDINGS_EINVAL);
+    o.group = GROUP;
+    o.pull = true;
+    assert_err(tidings_subscribe(&sub, bus, "a", NULL, NULL, &o),
+               TIDINGS_EINVAL);
+    tidings_breaker_free(o.breaker);
+}
+
 /* ---- who has no group ---- */
 
 static void test_a_breaker_of_a_reader_is_a_failure(void **state)
@@ -245,6 +327,8 @@ int conf_run_outage(void)
         KEPT_TEST(test_an_outage_is_waited_out),
         KEPT_TEST(test_an_outage_keeps_the_order_of_keys),
         KEPT_TEST(test_an_outage_is_waited_out_by_who_pulls),
+        KEPT_TEST(test_a_breaker_before_the_handler_parks_its_group),
+        KEPT_TEST(test_a_breaker_is_for_handlers_of_durable_groups),
         KEPT_TEST(test_a_breaker_of_a_reader_is_a_failure),
     };
 

@@ -8,6 +8,7 @@
 
 #include "proto/frame.h"
 #include "tests/unit/stream_broker.h"
+#include "tidings/resilience.h"
 #include "tidings/tidings.h"
 
 #define DEADLINE_MS 30000
@@ -21,6 +22,8 @@ struct fixture {
     atomic_uint calls;
     atomic_uint told; /* to on_status, as failed */
     bool later;       /* it says so by tidings_settle() */
+    tidings_breaker *breaker;
+    atomic_bool works;
 };
 
 static int setup(void **state)
@@ -39,6 +42,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
 
     tidings_close(f->bus);
+    tidings_breaker_free(f->breaker);
     broker_free(f->broker);
     free(f);
     return 0;
@@ -57,6 +61,8 @@ static tidings_err handle(void *arg, const struct tidings_event *event)
     struct tidings_delivery d = {.tag = 0};
 
     f->calls++;
+    if (f->breaker)
+        return f->works ? TIDINGS_OK : TIDINGS_EIO;
     tidings_delivery(&d, event);
     if (d.tag < AT)
         return TIDINGS_OK;
@@ -242,6 +248,97 @@ static void test_park_of_what_was_fetched(void **state)
         tidings_free(got[i].event);
 }
 
+/* ---- with a breaker ---- */
+
+enum { FAILURES = 3, RECOVERY_MS = 60 };
+
+static struct tidings_breaker_info breaker_info(struct fixture *f)
+{
+    struct tidings_breaker_info info;
+
+    assert_ok(tidings_breaker_info(&info, f->breaker));
+    return info;
+}
+
+/* The probe that the broker sends when its time is over. */
+static void probe(struct fixture *f, uint64_t tag)
+{
+    while (breaker_info(f).left_ms > 0)
+        poll(NULL, 0, 1);
+    broker_deliver(f->broker, 1);
+    assert_true(broker_wait_settled(f->broker, tag));
+}
+
+static void check_parked(struct fixture *f, uint64_t tag, uint64_t most_ms)
+{
+    struct heard heard = broker_heard(f->broker, tag);
+
+    assert_int_equal(heard.verb, TD_PARK);
+    assert_true(heard.delay_ms >= 1 && heard.delay_ms <= most_ms);
+}
+
+/* What fails until it opens counts, and nothing after that. */
+static void test_park_while_a_breaker_is_open(void **state)
+{
+    const struct tidings_breaker_options options = {
+        .bounds = {.failures = FAILURES, .recovery_ms = RECOVERY_MS}};
+    struct tidings_sub_options o = wide;
+    struct fixture *f = *state;
+    struct tidings_sub_info info;
+
+    assert_ok(tidings_breaker_new(&f->breaker, &options));
+    o.breaker = f->breaker;
+    join(f, &o, false);
+    deliver(f);
+    assert_true(broker_wait_settled(f->broker, EVENTS));
+    for (uint64_t tag = 1; tag <= EVENTS; tag++)
+        assert_int_equal(verb_of(f, tag), tag <= FAILURES       ? TD_NAK
+                                          : tag == FAILURES + 1 ? TD_PARK
+                                                                : TD_RELEASE);
+    check_parked(f, FAILURES + 1, RECOVERY_MS);
+    assert_int_equal(f->calls, FAILURES);
+
+    probe(f, EVENTS + 1); /* it fails, and that is not the event's failure */
+    check_parked(f, EVENTS + 1, 2 * RECOVERY_MS);
+    assert_int_equal(f->calls, FAILURES + 1);
+    assert_int_equal(f->told, FAILURES + 1);
+    assert_ok(tidings_sub_info(&info, f->sub));
+    assert_int_equal(info.failed, FAILURES + 1);
+    assert_int_equal(info.naked, FAILURES);
+
+    f->works = true;
+    probe(f, EVENTS + 2);
+    assert_int_equal(verb_of(f, EVENTS + 2), TD_ACK);
+    assert_int_equal(breaker_info(f).state, TIDINGS_BREAKER_HALF_OPEN);
+    broker_deliver(f->broker, 1);
+    assert_true(broker_wait_settled(f->broker, EVENTS + 3));
+    assert_int_equal(breaker_info(f).state, TIDINGS_BREAKER_CLOSED);
+    assert_int_equal(f->calls, FAILURES + 3);
+}
+
+/* Another call is the probe: this one's result is known soon. */
+static void test_park_while_a_breaker_is_probed(void **state)
+{
+    const struct tidings_breaker_options options = {
+        .bounds = {.failures = 1, .recovery_ms = 1}};
+    struct tidings_sub_options o = wide;
+    struct fixture *f = *state;
+    uint64_t ticket;
+
+    assert_ok(tidings_breaker_new(&f->breaker, &options));
+    o.breaker = f->breaker;
+    join(f, &o, false);
+    assert_ok(tidings_breaker_allow(f->breaker, &ticket));
+    tidings_breaker_done(f->breaker, ticket, TIDINGS_EIO);
+    while (tidings_breaker_allow(f->breaker, &ticket))
+        poll(NULL, 0, 1);
+    broker_deliver(f->broker, 1);
+    assert_true(broker_wait_settled(f->broker, 1));
+    check_parked(f, 1, 1000);
+    assert_int_equal(f->calls, 0);
+    tidings_breaker_cancel(f->breaker, ticket);
+}
+
 #define ROW(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -253,6 +350,8 @@ int main(void)
         ROW(test_park_by_key),
         ROW(test_park_with_workers),
         ROW(test_park_of_what_was_fetched),
+        ROW(test_park_while_a_breaker_is_open),
+        ROW(test_park_while_a_breaker_is_probed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -231,7 +231,15 @@ TIDINGS_API tidings_err tidings_producer_last(tidings_bus *bus,
  * if it is acked, two come, four, eight and so on until the group runs again;
  * if its handler returns TIDINGS_EBREAKER the group is parked for twice as
  * long, up to a minute. tidings_settle() with TIDINGS_PARK says for how long.
- * So it is for handlers that all need the same thing; one member that is ill
+ *
+ * With options.breaker (tidings/resilience.h) the library does so itself: it asks
+ * the breaker before each call of the handler, and tells it what came of that.
+ * Events that fail until it opens count as failed; from then on the group is
+ * parked for as long as the breaker is open, and a probe that fails does not
+ * count against its event either. TIDINGS_HANDLER_FAILED is told of it all the
+ * same.
+ *
+ * All this is for handlers that all need the same thing; one member that is ill
  * alone is to unsubscribe. "tidings group show" and "tidings stats" tell of it,
  * and "tidings group resume" ends it.
  *

@@ -66,6 +66,7 @@ TIDINGS_API const char *tidings_version(void);
 
 typedef struct tidings_bus tidings_bus;
 typedef struct tidings_sub tidings_sub;
+typedef struct tidings_breaker tidings_breaker; /* tidings/resilience.h */
 
 /**
  * What the last failed call of this thread has to add to its code: which
@@ -505,7 +506,12 @@ struct tidings_sub_options {
     bool progress; /* of a durable group: while handlers run, the broker is told
                       every 10 s that they are at it, or three times in the
                       group's ack_wait, so that this does not pass */
-    bool pull;     /* of a stream: there is no handler, NULL is passed for it;
+    tidings_breaker *breaker; /* of a durable group: the handler is called only
+                  when this lets it, and what it returns is the result of that
+                  call; while it is open the group is parked: tidings/durable.h.
+                  The caller's, until the subscription has ended; subscriptions
+                  may share one. NULL: none */
+    bool pull; /* of a stream: there is no handler, NULL is passed for it;
                   events come when tidings_fetch() asks for them */
     /** Called where events were dropped at the broker, on the same thread as
      *  the handler: before the events that came after them, and with policy
