@@ -90,8 +90,11 @@ static bool deal_one(struct td_engine *e, struct td_group *g,
 
     if (g->consumer && w->key &&
         td_park_aside(&g->consumer->parks, w->key,
-                      w->event.item->sequence + w->event.index))
+                      w->event.item->sequence + w->event.index)) {
+        if (g->consumer->outage.state != TD_OUTAGE_RUNNING)
+            td_consumer_ready(e, g->consumer); /* another may go instead */
         return true;
+    }
     if (!to)
         to = least(g, l);
     if (w->key && !td_keys_take(&g->named->keys, w->key, to))

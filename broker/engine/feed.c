@@ -4,6 +4,8 @@
 
 #include "proto/type.h"
 
+#define ROUNDS_MAX 256u /* of feeding and dealing in one turn */
+
 /* The piece of an item from a sequence on; false: it lies. */
 static bool from_sequence(struct td_item *item, uint64_t sequence,
                           struct td_piece *out)
@@ -264,16 +266,11 @@ static bool has_fed_all(struct td_engine *e, struct td_consumer *c)
            !td_retries_due(e, c) && td_feed_may(e, c);
 }
 
-static void feed(struct td_engine *e, struct td_consumer *c)
+/* What there is room for; false: there was no memory. */
+static bool feed_room(struct td_engine *e, struct td_consumer *c)
 {
     bool more = true;
 
-    td_outage_look(&c->outage, e->now_ms);
-
-    td_overtaken_catch_up(e, c);
-    td_overtaken_log(e, c);
-    if (c->parks.fresh)
-        td_deal_set_aside(e, c);
     td_retries_feed(e, c);
     while (more && room(c) > 0 && td_feed_may(e, c) && leap(e, c) &&
            c->cursor < c->stream->kept.next) {
@@ -283,6 +280,41 @@ static void feed(struct td_engine *e, struct td_consumer *c)
             td_feed_ask(e, c);
         break;
     }
+    return more;
+}
+
+/* What was fed while there is little room for it may not be its key's turn,
+ * and is put aside: then there is room for the next. */
+static bool feed_by_key(struct td_engine *e, struct td_consumer *c)
+{
+    struct td_group *g = c->group;
+    bool more = true;
+
+    for (uint32_t n = 0; more && n < ROUNDS_MAX; n++) {
+        more = feed_room(e, c);
+        if (g->queue.len == 0)
+            return more;
+        td_deal(e, g);
+        if (g->queue.len > 0) /* nobody is there */
+            return more;
+    }
+    td_consumer_ready(e, c);
+    return more;
+}
+
+static void feed(struct td_engine *e, struct td_consumer *c)
+{
+    bool more;
+
+    td_outage_look(&c->outage, e->now_ms);
+    td_overtaken_catch_up(e, c);
+    td_overtaken_log(e, c);
+    if (c->parks.fresh)
+        td_deal_set_aside(e, c);
+    if (c->outage.state != TD_OUTAGE_RUNNING && c->group->share == TD_BY_KEY)
+        more = feed_by_key(e, c);
+    else
+        more = feed_room(e, c);
     if (!more && room(c) > 0) /* no memory */
         td_consumer_wake_at(e, c, e->now_ms + TD_FEED_AGAIN_MS);
     if (c->outage.state == TD_OUTAGE_RAMPING && has_fed_all(e, c))

@@ -228,6 +228,31 @@ static void test_outage_takes_back_what_was_not_sent(void **state)
     GOT(s, "sub", 1, 2, 1, 5, 2, 3, 4, 6); /* the key's in order */
 }
 
+/* What cannot be the probe, as an older one of its key has come back since, is
+ * put aside, and the next one is tried. */
+static void test_outage_probes_what_is_its_keys_turn(void **state)
+{
+    static const char *const keys[] = {"x", "k", "k"};
+    const struct piece piece = {"a", 3, 10, 1, keys};
+    struct streams *s = *state;
+
+    hello(s->f, "pub");
+    hello(s->f, "sub");
+    givef(s->f, "sub",
+          "[5 1 1 \">\" {\"events\" 2 \"bytes\" 100000000 " G
+          " \"group_policy\" \"key\"}]");
+    publish(s->f, "pub", DISK, &piece, 1);
+    settle_down(s);
+    GOT(s, "sub", 1, 2);
+    park(s, "sub", 1, 1, 100);          /* the third is taken back, … */
+    settle(s, "sub", TD_RELEASE, 2, 2); /* … and then the second comes back */
+    give(s->f, "sub", "[9 1 [[1 2 100 100000000]]]");
+    wait_ms(s, 110);
+    GOT(s, "sub", 1, 2, 1);
+    settle(s, "sub", TD_RELEASE, 3, 3);
+    GOT(s, "sub", 1, 2, 1, 2);
+}
+
 static void test_outage_is_probed_by_who_pulls(void **state)
 {
     struct streams *s = *state;
@@ -295,6 +320,7 @@ int main(void)
         TEST_STREAM(test_outage_probe_that_is_lost),
         TEST_STREAM(test_outage_leaves_others_what_they_have),
         TEST_STREAM(test_outage_takes_back_what_was_not_sent),
+        TEST_STREAM(test_outage_probes_what_is_its_keys_turn),
         TEST_STREAM(test_outage_is_probed_by_who_pulls),
         TEST_STREAM(test_outage_of_a_single_consumer),
         TEST_STREAM(test_outage_probes_anew_when_resumed),
