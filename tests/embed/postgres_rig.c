@@ -1,5 +1,6 @@
 #include "tests/embed/postgres_rig.h"
 
+#include <poll.h>
 #include <stdlib.h>
 
 struct td_postgres server;
@@ -31,10 +32,16 @@ long number(PGconn *db, const char *sql)
     return n;
 }
 
+/* It listens before it is ready. */
 PGconn *connect_db(void)
 {
+    int64_t until = td_proc_now_ms() + WAIT_MS;
     PGconn *db = PQconnectdb(server.conninfo);
 
+    while (PQstatus(db) != CONNECTION_OK && td_proc_now_ms() < until) {
+        poll(NULL, 0, 10);
+        PQreset(db);
+    }
     if (PQstatus(db) != CONNECTION_OK)
         fail_msg("%s", PQerrorMessage(db));
     PQsetNoticeReceiver(db, silent, NULL);

@@ -32,6 +32,7 @@ static int setup(void **state)
     if (sqlite3_open(f->path, &f->db) != SQLITE_OK ||
         tidings_open(&f->bus, f->url, NULL) || tidings_wait(f->bus, WAIT_MS))
         return -1;
+    sqlite3_busy_timeout(f->db, WAIT_MS); /* the relay writes, too */
     *state = f;
     return 0;
 }
@@ -127,7 +128,7 @@ static void test_prepare_is_done_once_and_knows_its_version(void **state)
     struct fixture *f = *state;
 
     assert_ok(tidings_sqlite_prepare(f->db));
-    run(f->db, "BEGIN");
+    run(f->db, "BEGIN IMMEDIATE");
     assert_ok(tidings_sqlite_prepare(f->db));
     run(f->db, "COMMIT");
     assert_int_equal(number(f->db, "SELECT count(*) FROM tidings_relay"), 1);
@@ -143,17 +144,17 @@ static void test_publish_takes_part_in_the_transaction(void **state)
     const struct tidings_event bad = {.type = "test.*"};
     struct fixture *f = *state;
 
-    run(f->db, "BEGIN");
+    run(f->db, "BEGIN IMMEDIATE");
     assert_err(tidings_sqlite_publish(f->db, &event), TIDINGS_ENOTFOUND);
     run(f->db, "ROLLBACK");
     assert_ok(tidings_sqlite_prepare(f->db));
     assert_err(tidings_sqlite_publish(f->db, &event), TIDINGS_EINVAL);
     assert_non_null(strstr(tidings_detail(), "BEGIN"));
 
-    run(f->db, "BEGIN");
+    run(f->db, "BEGIN IMMEDIATE");
     assert_ok(tidings_sqlite_publish(f->db, &event));
     run(f->db, "ROLLBACK");
-    run(f->db, "BEGIN");
+    run(f->db, "BEGIN IMMEDIATE");
     assert_err(tidings_sqlite_publish(f->db, &bad), TIDINGS_EINVAL);
     assert_err(tidings_sqlite_publish(f->db, NULL), TIDINGS_EINVAL);
     run(f->db, "COMMIT");
@@ -192,7 +193,7 @@ static void test_relay_publishes_events_as_they_were(void **state)
     const struct tidings_event *e;
 
     assert_ok(tidings_sqlite_prepare(f->db));
-    run(f->db, "BEGIN");
+    run(f->db, "BEGIN IMMEDIATE");
     assert_ok(tidings_sqlite_publish(f->db, &event));
     run(f->db, "COMMIT");
     open_relay(f, &f->relay);
@@ -237,7 +238,7 @@ static void test_relay_keeps_the_order_of_many_and_empties_the_table(
     assert_ok(tidings_sqlite_prepare(f->db));
     open_relay(f, &f->relay);
     for (int n = 0; n < ROWS;) {
-        run(f->db, "BEGIN");
+        run(f->db, "BEGIN IMMEDIATE");
         do
             publish(f, "test.many", n++);
         while (n % 500 != 0);
@@ -267,7 +268,7 @@ static void test_relay_finds_rows_by_itself(void **state)
     assert_ok(tidings_sqlite_prepare(f->db));
     open_relay(f, &f->relay);
     assert_ok(tidings_relay_flush(f->relay, WAIT_MS));
-    run(f->db, "BEGIN");
+    run(f->db, "BEGIN IMMEDIATE");
     publish(f, "test.alone", 1);
     run(f->db, "COMMIT");
     assert_int_equal(fetch(f, &got, 1, 1), 1);
@@ -282,7 +283,7 @@ static void test_relay_marks_what_is_refused_for_good(void **state)
     size_t n;
 
     assert_ok(tidings_sqlite_prepare(f->db));
-    run(f->db, "BEGIN");
+    run(f->db, "BEGIN IMMEDIATE");
     for (int i = 0; i < 3; i++)
         publish(f, "test.some", i);
     run(f->db, "UPDATE tidings_outbox SET type = '$x' WHERE number = 2");
@@ -321,7 +322,7 @@ static void test_relay_stands_by_while_another_is_at_work(void **state)
     assert_non_null(strstr(tidings_detail(), "another relay"));
 
     tidings_relay_close(first);
-    run(f->db, "BEGIN");
+    run(f->db, "BEGIN IMMEDIATE");
     publish(f, "test.next", 1);
     run(f->db, "COMMIT");
     assert_ok(tidings_relay_flush(f->relay, WAIT_MS));
