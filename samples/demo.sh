@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Shows events flowing through a small kiosk.
+# Shows events flowing through a small kiosk, or a shop.
 #
 #   samples/demo.sh            tidingsd and four services, each its own process
 #   samples/demo.sh --inproc   the same services in one process, no broker
 #   samples/demo.sh --durable  the broker keeps events: a service is killed and
 #                              misses nothing, and an order that it cannot
 #                              handle waits until it can
+#   samples/demo.sh --shop     six services with databases of their own call one
+#                              another by name: orders that succeed and fail, an
+#                              instance that is killed, a breaker
 #
 # Installs the Debian packages it lacks, builds into build/, runs, and checks
 # that each event got where it belongs. --built DIR uses the programs of the
@@ -13,20 +16,24 @@
 set -euo pipefail
 
 deadline_s=10 # for each step; all of them together take well under a second
-inproc=
-durable=
+mode=
 built=
 while (($#)); do
     case $1 in
-    --inproc) inproc=yes ;;
-    --durable) durable=--durable ;;
+    --inproc | --durable | --shop)
+        [[ -z $mode || $mode == "$1" ]] || {
+            echo "demo.sh: $mode or $1" >&2
+            exit 2
+        }
+        mode=$1
+        ;;
     --built)
         [[ -n ${2-} ]] || { echo "demo.sh: --built needs a folder" >&2; exit 2; }
         built=$2
         shift
         ;;
     --help | -h)
-        sed -n '2,12s/^# \{0,1\}//p' "$0"
+        sed -n '2,15s/^# \{0,1\}//p' "$0"
         exit 0
         ;;
     *)
@@ -36,10 +43,10 @@ while (($#)); do
     esac
     shift
 done
-if [[ $inproc && $durable ]]; then
-    echo "demo.sh: --inproc or --durable" >&2
-    exit 2
-fi
+inproc=
+durable=
+[[ $mode != --inproc ]] || inproc=yes
+[[ $mode != --durable ]] || durable=$mode
 
 # shellcheck source=.ci/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../.ci/common.sh"
@@ -50,7 +57,7 @@ if [[ -z $built ]]; then
     built=$root/build
     packages=("${build_packages[@]}")
     cli=OFF
-    if [[ $durable ]]; then # the operator's part is the command line's
+    if [[ $mode == --durable || $mode == --shop ]]; then # the operator's part
         packages+=("${cli_packages[@]}")
         cli=ON
     fi
@@ -60,6 +67,7 @@ if [[ -z $built ]]; then
         -DTIDINGS_BENCH=OFF -DTIDINGS_CLI="$cli"
 fi
 bin=$built/bin
+[[ $mode != --shop ]] || exec "$root/samples/shop/demo.sh" "$bin"
 
 # ---- processes: each writes to a pipe, lines are labelled and come here ----
 

@@ -65,7 +65,7 @@ static void add_totals(struct page *page, const struct td_service *service)
     msgpack_packer pk;
 
     msgpack_packer_init(&pk, &page->totals, td_buf_pack_write);
-    td_service_pack_totals(&pk, service);
+    td_service_pack_totals(page->e, &pk, service);
     page->nodes += td_service_nodes(service);
     page->totals_len++;
 }

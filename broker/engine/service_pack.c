@@ -41,9 +41,16 @@ size_t td_service_nodes(const struct td_service *service)
     return 13 + 2 * (size_t)service->weights_len;
 }
 
-const char *td_breaker_word(bool breaks, const struct td_breaker *b)
+/* One that has been open for long enough is half open, though nobody has asked
+ * it since. */
+const char *td_breaker_word(bool breaks, const struct td_breaker *b,
+                            int64_t now_ms)
 {
-    return breaks ? td_breaker_state_name(b->state) : "";
+    enum td_breaker_state state = b->state;
+
+    if (state == TD_BREAKER_OPEN && now_ms >= b->until_ms)
+        state = TD_BREAKER_HALF_OPEN;
+    return breaks ? td_breaker_state_name(state) : "";
 }
 
 /* ---- endpoints ---- */
@@ -137,9 +144,9 @@ void td_instance_pack(struct td_engine *e, struct td_buf *b, msgpack_packer *pk,
     if (detail == TD_SERVICE_INFO)
         td_pack_str(pk, "description", td_str_of(instance->description));
     if (detail == TD_SERVICE_STATS) {
-        td_pack_str(
-            pk, "breaker",
-            td_str_of(td_breaker_word(instance->breaks, &instance->breaker)));
+        td_pack_str(pk, "breaker",
+                    td_str_of(td_breaker_word(instance->breaks,
+                                              &instance->breaker, e->now_ms)));
         td_pack_uint(pk, "opened", instance->opened);
     }
     td_pack_key(pk, "endpoints");
@@ -150,13 +157,14 @@ void td_instance_pack(struct td_engine *e, struct td_buf *b, msgpack_packer *pk,
 
 /* ---- names ---- */
 
-void td_service_pack_totals(msgpack_packer *pk,
+void td_service_pack_totals(const struct td_engine *e, msgpack_packer *pk,
                             const struct td_service *service)
 {
     msgpack_pack_map(pk, 6);
     td_pack_str(pk, "name", td_str_of(service->name));
     td_pack_str(pk, "breaker",
-                td_str_of(td_breaker_word(service->breaks, &service->breaker)));
+                td_str_of(td_breaker_word(service->breaks, &service->breaker,
+                                          e->now_ms)));
     td_pack_uint(pk, "opened", service->opened);
     td_pack_uint(pk, "noresponder", service->noresponder);
     td_pack_uint(pk, "full", service->full);

@@ -19,11 +19,12 @@ size_t td_instance_nodes(const struct td_instance *instance,
                          enum td_service_detail detail);
 
 /* What is to be known of a name, beside its instances. */
-void td_service_pack_totals(msgpack_packer *pk,
+void td_service_pack_totals(const struct td_engine *e, msgpack_packer *pk,
                             const struct td_service *service);
 size_t td_service_nodes(const struct td_service *service);
 
 /* Of its breaker; "": it has none. */
-const char *td_breaker_word(bool breaks, const struct td_breaker *b);
+const char *td_breaker_word(bool breaks, const struct td_breaker *b,
+                            int64_t now_ms);
 
 #endif
