@@ -5,7 +5,7 @@
 """
 import json
 import os
-import re
+import pty
 import signal
 import subprocess
 import sys
@@ -88,6 +88,31 @@ class Registry(WithServices):
         self.assertEqual(len(self.rows("service", "list", name)), 1)
         done = self.check(USAGE, "service", "info", name, "--id", "two")
         self.assertIn("no instance has that id", done.err)
+
+    def on_terminal(self, *args, **changes):
+        """What a command prints on a terminal."""
+        reader, writer = pty.openpty()
+        try:
+            subprocess.run([cli.TIDINGS, *args], stdin=subprocess.DEVNULL,
+                           stdout=writer, stderr=subprocess.DEVNULL,
+                           env=self.env(**changes), timeout=cli.WAIT_S,
+                           check=True)
+            return os.read(reader, 65536).decode()
+        finally:
+            os.close(reader)
+            os.close(writer)
+
+    def test_states_have_colours_on_a_terminal(self):
+        name = self.name()
+        self.serve(name, "1.0.0", name)
+        self.serve(name, "1.0.0", name, "state=5")
+        for command in (("list", name), ("info", name)):
+            out = self.on_terminal("service", *command)
+            self.assertIn("\x1b[32mrunning\x1b[0m", out)
+            self.assertIn("\x1b[31mdown\x1b[0m", out)
+        plain = self.on_terminal("service", "list", name, NO_COLOR="1")
+        self.assertIn("running", plain)
+        self.assertNotIn("\x1b", plain)
 
     def test_who_is_not_there_is_said(self):
         for command in ("list", "info", "stats", "drain"):
