@@ -36,6 +36,10 @@ tidings_err td_discovery_begin(struct td_bus *b)
     static const struct tidings_sub_options defaults;
     struct td_discovery *d = &b->discovery;
 
+    if (d->sub && d->sub->state == TD_CSUB_REFUSED) {
+        td_client_forget(&b->client, d->sub); /* it may do better now */
+        d->sub = NULL;
+    }
     if (d->sub)
         return TIDINGS_OK;
     if (!d->tables)

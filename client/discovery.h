@@ -31,7 +31,7 @@ struct td_discovery {
 
 void td_discovery_fini(struct td_bus *b);
 
-/* Begins, if nobody has before: TIDINGS_ELIMIT, TIDINGS_ENOMEM. */
+/* Begins, if nobody has before, or the broker has refused it: TIDINGS_ELIMIT, TIDINGS_ENOMEM. */
 tidings_err td_discovery_begin(struct td_bus *b);
 /* After a message, and before looking at the copy: what is to be done next. */
 void td_discovery_step(struct td_bus *b);
