@@ -116,4 +116,17 @@ struct td_requests {
     struct tidings_request_info info; /* in_flight: those that have a slot */
 };
 
+/* request_slots.c */
+
+/* More slots; TIDINGS_ENOMEM. */
+tidings_err td_requests_grow(struct td_requests *q);
+/* It has a slot and a number; there must be one free. */
+void td_requests_add(struct td_requests *q, struct td_request *r);
+void td_requests_remove(struct td_requests *q, const struct td_request *r);
+/* What comes for the number it had is for nobody any more. */
+void td_requests_renumber(struct td_requests *q, struct td_request *r);
+/* Whose answer is to come. NULL: nobody's; *asked: but somebody's it was. */
+struct td_request *td_requests_find(struct td_requests *q, uint64_t number,
+                                    bool *asked);
+
 #endif

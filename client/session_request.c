@@ -9,86 +9,11 @@
 
 #include "proto/batch.h"
 
-#define SLOT_BITS   16u
-#define SLOTS_MIN   64u
 #define SMALL_BYTES 256u /* such data is not worth freeing early */
 /* A row without its type and options, at its longest. */
 #define ROW_BYTES 64u
 /* When there was no memory to send. */
 #define LEAN_MS 10
-
-_Static_assert(TD_REQUESTS_MAX == 1u << SLOT_BITS, "a slot each");
-
-/* ---- slots: a number says which, and which of those that were in it ---- */
-
-static tidings_err grow(struct td_requests *q)
-{
-    uint32_t len = q->slots_len ? q->slots_len * 2 : SLOTS_MIN;
-    struct td_request_slot *slots = realloc(q->slots, len * sizeof(*slots));
-
-    if (!slots)
-        return TIDINGS_ENOMEM;
-    q->slots = slots;
-    for (uint32_t i = len; i-- > q->slots_len;) {
-        slots[i] = (struct td_request_slot){NULL, i, q->free};
-        q->free = i + 1;
-    }
-    q->slots_len = len;
-    return TIDINGS_OK;
-}
-
-static uint32_t slot_of(const struct td_request *r)
-{
-    return (uint32_t)(r->number & (TD_REQUESTS_MAX - 1));
-}
-
-static void take_slot(struct td_requests *q, struct td_request *r)
-{
-    struct td_request_slot *slot = &q->slots[q->free - 1];
-
-    q->free = slot->next_free;
-    slot->request = r;
-    slot->number += TD_REQUESTS_MAX;
-    r->number = slot->number;
-    q->info.in_flight++;
-}
-
-static void free_slot(struct td_requests *q, const struct td_request *r)
-{
-    struct td_request_slot *slot = &q->slots[slot_of(r)];
-
-    slot->request = NULL;
-    slot->next_free = q->free;
-    q->free = slot_of(r) + 1;
-    q->info.in_flight--;
-}
-
-/* What comes for the number it had is for nobody any more. */
-static void renumber(struct td_requests *q, struct td_request *r)
-{
-    struct td_request_slot *slot = &q->slots[slot_of(r)];
-
-    slot->number += TD_REQUESTS_MAX;
-    r->number = slot->number;
-}
-
-/* NULL and false: never asked; NULL and true: nobody waits for it any more. */
-static struct td_request *find(struct td_requests *q, uint64_t number,
-                               bool *asked)
-{
-    uint64_t at = number & (TD_REQUESTS_MAX - 1);
-    struct td_request_slot *slot;
-
-    *asked = false;
-    if (at >= q->slots_len)
-        return NULL;
-    slot = &q->slots[at];
-    *asked = number <= slot->number && number >= TD_REQUESTS_MAX;
-    if (!slot->request || slot->number != number ||
-        slot->request->state != TD_REQUEST_SENT)
-        return NULL;
-    return slot->request;
-}
 
 /* ---- how far one is ---- */
 
@@ -147,7 +72,7 @@ static void leave_state(struct td_requests *q, struct td_request *r)
 void td_request_leave(struct td_client *c, struct td_request *r)
 {
     leave_state(&c->requests, r);
-    renumber(&c->requests, r);
+    td_requests_renumber(&c->requests, r);
 }
 
 /* It counts no more, and what it is in may go. */
@@ -166,7 +91,7 @@ static void forget(struct td_client *c, struct td_request *r)
     leave_state(q, r);
     if (r->timed)
         td_wheel_remove(&q->wheel, &r->timer);
-    free_slot(q, r);
+    td_requests_remove(q, r);
     let_go(q, r);
     r->state = TD_REQUEST_DONE;
 }
@@ -375,10 +300,10 @@ tidings_err td_client_request(struct td_client *c, struct td_request *r,
     if (!has_room(q, bytes))
         return TIDINGS_EFULL;
     if (!q->free)
-        err = grow(q);
+        err = td_requests_grow(q);
     if (err)
         return err;
-    take_slot(q, r);
+    td_requests_add(q, r);
     r->held = bytes;
     r->attempts = 0;
     r->last = TIDINGS_OK;
@@ -436,7 +361,7 @@ static const char *wrong_with(struct td_requests *q, struct td_str list,
         if (row.bytes > left)
             return "RESPONSE with more bytes than its body";
         left -= row.bytes;
-        if (!find(q, row.number, &asked) && !asked)
+        if (!td_requests_find(q, row.number, &asked) && !asked)
             return "answered what was never asked";
     }
     return left > 0 ? "RESPONSE with fewer bytes than its body" : NULL;
@@ -447,7 +372,7 @@ static void take_answer(struct td_client *c, const struct td_response_row *row,
 {
     const struct td_client_port *port = &c->options.port;
     bool unused;
-    struct td_request *r = find(&c->requests, row->number, &unused);
+    struct td_request *r = td_requests_find(&c->requests, row->number, &unused);
 
     if (!r)
         c->requests.info.late++;

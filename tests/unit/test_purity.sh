@@ -99,7 +99,7 @@ fi
 mapfile -t pure < <(
     printf '%s\n' "${proto[@]}" "${engine[@]}" |
         grep -vE '^proto/(zmq_body|yaml)\.'
-    ls client/session*.[ch] client/seen.[ch] client/wheel.[ch] client/publisher.[ch] \
+    ls client/session*.[ch] client/seen.[ch] client/wheel.[ch] client/request_slots.c client/publisher.[ch] \
         client/packer.[ch] client/settle*.[ch] client/outgoing.[ch] \
         client/gate.[ch]
 )
@@ -122,7 +122,7 @@ objects=()
 for object in "$@"; do
     case $object in
     *client.dir/session*.c.o | *client.dir/seen.c.o | \
-        *client.dir/wheel.c.o | \
+        *client.dir/wheel.c.o | *client.dir/request_slots.c.o | \
         *client.dir/publisher.c.o | *client.dir/packer.c.o | \
         *client.dir/outgoing.c.o | *client.dir/settle*.c.o | \
         *client.dir/gate.c.o)
