@@ -4,6 +4,8 @@
  * api.c            buses: opening, waiting, closing
  * api_publish.c    publishing
  * api_publish_all.c  lists and conditions
+ * api_service.c    services
+ * api_discover.c   who there is
  * api_subscribe.c  subscribing, unsubscribing, draining
  * api_settle.c     what handlers may know and say of a delivery
  * api_fetch.c      fetching, where there is no handler
