@@ -202,9 +202,12 @@ void td_session_hello(struct td_engine *e, struct td_str peer,
 
 /* ---- silence ---- */
 
-/* It has what other members of a group get when it is lost. */
+/* It has what other members of a group get when it is lost, or others may ask
+ * its instances. */
 static bool is_waited_for(const struct td_session *s)
 {
+    if (s->serving.instances_len > 0)
+        return true;
     for (const struct td_sub *sub = s->subs; sub; sub = sub->hh.next) {
         if (sub->group->named && td_sub_has_unsettled(sub))
             return true;

@@ -42,6 +42,25 @@ static uint64_t lost(struct streams *s)
                  "lost");
 }
 
+/* Others ask it, so whoever looks for it is to know that it is gone. */
+static void test_probe_asks_who_serves(void **state)
+{
+    struct streams *s = *state;
+    uint32_t before;
+
+    hello(s->f, "pub");
+    hello(s->f, "two");
+    hello(s->f, "one");
+    give(s->f, "one", "[19 1 1 \"users\" \"1.0.0\" {}]");
+    wait(s, 5000);
+    assert_in_range(pings_to(s, "one"), 3, 5);
+    assert_int_equal(pings_to(s, "two"), 0);
+    give(s->f, "one", "[20 2 1]");
+    before = pings_to(s, "one");
+    wait(s, 4000);
+    assert_int_equal(pings_to(s, "one"), before);
+}
+
 static void test_probe_asks_who_has_events(void **state)
 {
     struct streams *s = *state;
@@ -117,6 +136,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST_STREAM(test_probe_asks_who_has_events),
+        TEST_STREAM(test_probe_asks_who_serves),
         TEST_STREAM(test_probe_asks_nobody_else),
         TEST_STREAM(test_probe_asks_in_live_groups),
         TEST_STREAM(test_probe_finds_a_closed_link),
