@@ -7,7 +7,7 @@
 #include <sched.h>
 #include <stdlib.h>
 
-#define ROUNDS  (10000 / CONF_SLOW)
+#define ROUNDS  (4000 / CONF_SLOW)
 #define LATE_MS 90 /* a lazy answer comes at 100 … */
 /* … so many may be late by the machine's fault: a lazy answer is every n-th … */
 #define LATE_MAX (ROUNDS / 100)
