@@ -1,9 +1,10 @@
 /* A service that greets, and its caller.
  *
- *     greeter serve [URL]       answers until its input ends
+ *     greeter serve [URL]       answers until SIGTERM, or Ctrl-C
  *     greeter ask NAME [URL]    asks whoever answers
  *     greeter                   both, in one process
  */
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -20,8 +21,8 @@ static tidings_err greet(void *arg, tidings_task *task,
         return tidings_answer_error(task, 400, "whom?", NULL, 0);
     len = snprintf(text, sizeof(text), "hello %.*s", (int)request->data_len,
                    (const char *)request->data);
-    if ((size_t)len >= sizeof(text))
-        len = sizeof(text) - 1; /* a long name */
+    if ((size_t)len >= sizeof(text)) /* 500 and above: the service failed */
+        return tidings_answer_error(task, 500, "out of breath", NULL, 0);
     return tidings_answer(task, text, (size_t)len);
 }
 
@@ -56,7 +57,18 @@ static tidings_err ask(tidings_bus *bus, const char *name)
     return err;
 }
 
-static tidings_err run(tidings_bus *bus, int argc, char **argv)
+/* They are blocked in all threads, and taken here. */
+static void wait_for(const sigset_t *signals)
+{
+    int number;
+
+    puts("greeter: ready");
+    fflush(stdout);
+    sigwait(signals, &number);
+}
+
+static tidings_err run(tidings_bus *bus, const sigset_t *signals, int argc,
+                       char **argv)
 {
     tidings_err err;
 
@@ -67,10 +79,7 @@ static tidings_err run(tidings_bus *bus, int argc, char **argv)
         return err;
     if (argc == 1)
         return ask(bus, "John");
-    puts("greeter: ready");
-    fflush(stdout);
-    while (getchar() != EOF)
-        continue;
+    wait_for(signals);
     return tidings_drain(bus, 1000); /* answers what has arrived */
 }
 
@@ -81,6 +90,7 @@ int main(int argc, char **argv)
                       : argc > 1    ? "tcp://127.0.0.1:7450"
                                     : "inproc://greeter";
     tidings_bus *bus = NULL;
+    sigset_t signals;
     tidings_err err;
 
     if (argc > 1 && strcmp(argv[1], "serve") != 0 &&
@@ -88,9 +98,13 @@ int main(int argc, char **argv)
         fputs("usage: greeter [serve [URL] | ask NAME [URL]]\n", stderr);
         return 2;
     }
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGTERM);
+    sigprocmask(SIG_BLOCK, &signals, NULL); /* before there are threads */
     err = tidings_open(&bus, url, NULL);
     if (!err)
-        err = run(bus, argc, argv);
+        err = run(bus, &signals, argc, argv);
     if (err)
         fprintf(stderr, "%s: %s\n", tidings_err_text(err), tidings_detail());
     tidings_close(bus);

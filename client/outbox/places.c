@@ -2,12 +2,18 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+/* uthash is told to report a lack of memory, instead of ending the process. */
+#define HASH_NONFATAL_OOM            1
+#define uthash_nonfatal_oom(element) ((element)->forgotten = true)
+
 #include <uthash.h>
 
 #include "proto/limits.h"
 
 struct td_place_stream {
     UT_hash_handle hh;
+    bool forgotten;   /* there was no memory to add it */
     int64_t until_us; /* 0: it is not full */
     int pause_ms;     /* the next one */
     char name[];
@@ -15,6 +21,7 @@ struct td_place_stream {
 
 struct td_place {
     UT_hash_handle hh;
+    bool forgotten;                 /* there was no memory to add it */
     struct td_place_stream *stream; /* NULL: not known */
     char type[];
 };
@@ -62,7 +69,10 @@ struct td_place *td_places_of(struct td_places *p, const char *type)
         return NULL;
     memcpy(place->type, type, len);
     HASH_ADD_KEYPTR(hh, p->types, place->type, len, place);
-    return place;
+    if (!place->forgotten)
+        return place;
+    free(place);
+    return NULL;
 }
 
 /* NULL: no memory. */
@@ -80,7 +90,10 @@ static struct td_place_stream *stream_of(struct td_places *p, const char *name)
     memcpy(s->name, name, len);
     s->pause_ms = TD_OUTBOX_PAUSE_MS_MIN;
     HASH_ADD_KEYPTR(hh, p->streams, s->name, len, s);
-    return s;
+    if (!s->forgotten)
+        return s;
+    free(s);
+    return NULL;
 }
 
 void td_places_learn(struct td_places *p, struct td_place *place,
@@ -142,13 +155,13 @@ bool td_places_paused(const struct td_place *place, int64_t now_us)
     return place->stream && place->stream->until_us > now_us;
 }
 
-int64_t td_places_until_us(const struct td_places *p)
+int64_t td_places_until_us(const struct td_places *p, int64_t now_us)
 {
     const struct td_place_stream *s;
     int64_t first = 0;
 
     for (s = p->streams; s; s = s->hh.next) {
-        if (s->until_us && (!first || s->until_us < first))
+        if (s->until_us > now_us && (!first || s->until_us < first))
             first = s->until_us;
     }
     return first;

@@ -41,7 +41,7 @@ void td_places_pause(struct td_places *p, const char *stream, int64_t now_us);
 /* It was not. */
 void td_places_resume(const struct td_place *place);
 bool td_places_paused(const struct td_place *place, int64_t now_us);
-/* When the first of them may be tried again; 0: none is full. */
-int64_t td_places_until_us(const struct td_places *p);
+/* When the first of those that are to wait may be tried again; 0: none is. */
+int64_t td_places_until_us(const struct td_places *p, int64_t now_us);
 
 #endif

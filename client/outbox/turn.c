@@ -62,7 +62,7 @@ void td_turn_trouble(struct td_turn *t, tidings_err err, const char *text)
 static void is_well(struct td_turn *t)
 {
     t->pause_ms = TD_OUTBOX_PAUSE_MS_MIN;
-    if (!t->trouble || td_places_until_us(&t->window.places))
+    if (!t->trouble || td_places_until_us(&t->window.places, 0))
         return;
     t->trouble = TIDINGS_OK;
     tell(t, TIDINGS_RELAY_ACTIVE, TIDINGS_OK, "rows flow again", NULL);
@@ -233,7 +233,7 @@ static int read_rows(struct td_turn *t, int64_t now_us)
  * there may be new rows for others before. */
 static int wait_for_room(struct td_turn *t, int64_t now_us)
 {
-    int64_t wait_us = td_places_until_us(&t->window.places) - now_us;
+    int64_t wait_us = td_places_until_us(&t->window.places, now_us) - now_us;
     tidings_err err = t->owes ? step(t, NULL, NULL, NULL) : TIDINGS_OK;
 
     if (err)

@@ -2,12 +2,18 @@
 
 #include <stdlib.h>
 #include <string.h>
+
+/* uthash is told to report a lack of memory, instead of ending the process. */
+#define HASH_NONFATAL_OOM            1
+#define uthash_nonfatal_oom(element) ((element)->forgotten = true)
+
 #include <uthash.h>
 
 /* Rows that keep their order: of one key, or without one of one type. */
 struct td_lane {
     UT_hash_handle hh;
-    uint64_t held; /* the round in which one of its rows was left behind */
+    bool forgotten; /* there was no memory to add it */
+    uint64_t held;  /* the round in which one of its rows was left behind */
     bool keyed;
     char name[];
 };
@@ -69,7 +75,10 @@ static struct td_lane *lane_of(struct tidings_outbox_rows *w,
         return lane;
     }
     HASH_ADD_KEYPTR(hh, w->lanes, &made->keyed, len, made);
-    return made;
+    if (!made->forgotten)
+        return made;
+    free(made);
+    return NULL;
 }
 
 static size_t bytes_of(const struct tidings_event *event)

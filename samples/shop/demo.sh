@@ -20,7 +20,7 @@ fail() {
 cleanup() {
     local code=$?
     trap - EXIT INT TERM
-    ((code == 0)) || tail -n 40 "$dir"/.tidings/*.log >&2 2>/dev/null || true
+    ((code == 0)) || tail -n 40 "$dir"/.tidings/*/log >&2 2>/dev/null || true
     tidings down "$dir/shop.yaml" >/dev/null 2>&1 || true
     rm -rf "$dir"
     exit "$code"
@@ -135,7 +135,7 @@ show status "$dir/shop.yaml"
 # ---- a breaker ----
 
 chapter "The bank does not answer: a breaker opens, and closes again"
-request payment.outage '{"ms": 900}'
+request payment.outage '{"ms": 2500}'
 for i in 1 2 3; do
     refused "bank does not answer" order.create "$(order lamp 1 4242)"
 done
@@ -145,7 +145,7 @@ breaker_is() {
         grep -q "\"breaker\": *\"$1\""
 }
 breaker_is open || fail "the breaker is not open"
-soon breaker_is half_open
+soon breaker_is half_open # and by then the bank answers again
 for i in 1 2; do
     request order.create "$(order lamp 1 4242)"
 done

@@ -193,6 +193,10 @@ static tidings_err reserve(void *arg, tidings_task *task,
                        "WHERE order_id = ?",
                        "t", "ti", wanted.order_id, done.order_id,
                        sizeof(done.order_id), &done.total_cents);
+    if (!err && !no.status && done.total_cents > SHOP_CENTS_MAX) {
+        no.status = 409;
+        snprintf(no.text, sizeof(no.text), "more than can be paid");
+    }
     if (err || no.status)
         shop_db_rollback(&shop->db);
     else

@@ -221,10 +221,14 @@ static bool said_yes(struct saga *saga, const struct tidings_reply *reply,
     return false;
 }
 
-/* A definite no, or nothing was sent: there is nothing to undo. */
-static bool surely_not(tidings_err err)
+/* A definite no, or nothing was sent: there is nothing to undo. After several
+ * tries the last word says nothing of those before it. */
+static bool surely_not(const struct tidings_reply *reply, tidings_err err)
 {
-    return err && err != TIDINGS_ELOST && err != TIDINGS_ETIMEDOUT;
+    if (err == TIDINGS_EREMOTE && reply->status < 500)
+        return true; /* they remember what they have done */
+    return err && reply->attempts <= 1 && err != TIDINGS_ELOST &&
+           err != TIDINGS_ETIMEDOUT && err != TIDINGS_ECLOSED;
 }
 
 static bool ask_user(struct saga *saga)
@@ -257,7 +261,7 @@ static bool reserve_stock(struct saga *saga)
                     saga->sale.order_id);
     memcpy(wanted.items, saga->sale.items, sizeof(wanted.items));
     err = shop_ask_reserve(&reply, saga->shop, "stock.reserve", &wanted);
-    saga->reserved = !surely_not(err);
+    saga->reserved = !surely_not(&reply, err);
     if (!err)
         err = shop_unpack_reserved(&done, reply.data, reply.len);
     if (!err)
@@ -279,7 +283,7 @@ static bool take_payment(struct saga *saga)
     record_set_text(charge.user_id, sizeof(charge.user_id), saga->sale.user_id);
     record_set_text(charge.card, sizeof(charge.card), saga->card);
     err = shop_ask_charge(&reply, saga->shop, "payment.take", &charge);
-    saga->charged = !surely_not(err);
+    saga->charged = !surely_not(&reply, err);
     yes = said_yes(saga, &reply, err, "payment");
     tidings_reply_fini(&reply);
     return yes;

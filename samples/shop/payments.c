@@ -215,5 +215,5 @@ const struct shop_service shop_payments = {
     .schema = schema,
     .endpoints = endpoints,
     .endpoints_len = sizeof(endpoints) / sizeof(endpoints[0]),
-    .breaker = {.failures = 3, .recovery_ms = 1000},
+    .breaker = {.failures = 3, .recovery_ms = 2500},
 };

@@ -33,7 +33,7 @@ url=ipc://$(mktemp -u)
 "$bin/tidingsd" --listen "$url" >/dev/null 2>&1 &
 broker=$!
 trap 'kill $broker 2>/dev/null' EXIT
-coproc one { "$bin/greeter" serve "$url"; }
+coproc one { exec "$bin/greeter" serve "$url"; }
 read -r line <&"${one[0]}"
 [[ $line == "greeter: ready" ]] || fail "greeter serve printed: $line"
 out=$("$bin/greeter" ask Jane "$url") || fail "greeter ask: exit $?"
@@ -42,8 +42,15 @@ hello Jane" ]] || fail "greeter ask printed: $out"
 code=0
 out=$("$bin/greeter" ask "" "$url") || code=$?
 [[ $code == 1 && $out == *"400 whom?"* ]] || fail "greeter ask nobody: $out"
+long=$(printf 'o%.0s' {1..99})
+for _ in 1 2 3 4 5; do
+    out=$("$bin/greeter" ask "$long" "$url") && fail "greeter ask: a long name"
+    [[ $out == *"500 out of breath"* ]] || fail "greeter ask: $out"
+done
+out=$("$bin/greeter" ask Jane "$url") && fail "the breaker is not open"
+[[ $out == *breaker* ]] || fail "greeter ask, the breaker open: $out"
 pid=$one_PID
-eval "exec ${one[1]}>&-" # its input ends
+kill "$pid"
 wait "$pid" || fail "greeter serve: exit $?"
 code=0
 out=$("$bin/greeter" ask Jane "$url" 2>&1) || code=$?

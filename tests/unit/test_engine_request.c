@@ -302,9 +302,6 @@ static void test_silent_instance_is_asked(void **state)
     struct fixture *f = *state;
 
     begin_one(f);
-    f->now += 3000; /* idle: nobody minds */
-    flush(f);
-    assert_null(find(f, "i", TD_PING, 0));
     ask_with(f, "c", 1, "user.get", 0, 5000, 8, "nil");
     flush(f);
     pass(f, TD_ASK_MS - 1);

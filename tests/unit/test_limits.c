@@ -65,7 +65,8 @@ static const struct {
     {"WELCOME after; first and longest delay before trying again",
      "# s; # ms, # s",
      {TD_GREETING_MS / 1000, TD_RETRY_MIN_MS, TD_RETRY_MAX_MS / 1000}},
-    {"heartbeat; dead after; a member with events is asked after; lazy TAKEN "
+    {"heartbeat; dead after; a member with events, or whoever serves, is "
+     "asked after; lazy TAKEN "
      "and CREDIT",
      "# s; # s; # s; # ms",
      {TD_HEARTBEAT_MS / 1000, TD_DEAD_MS / 1000, TD_PROBE_MS / 1000,

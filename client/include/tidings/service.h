@@ -75,7 +75,9 @@ struct tidings_reply {
     const void *data; /* len bytes: the answer; of TIDINGS_EREMOTE its detail */
     size_t len;
     const char *instance; /* id of who answered; "": nobody did */
-    unsigned attempts;    /* how often it was sent; 0: not at all */
+    unsigned attempts;    /* how often it was sent; 0: not at all. After several
+                             err is that of the last one: it does not say that
+                             one before it was not done */
     uint64_t left;        /* tidings_request_many(): how many more may come */
     void *memory;         /* the library's */
 };
