@@ -58,10 +58,21 @@ need_packages() {
         install "${missing[@]}"
 }
 
-# build DIR [-DOPTION=VALUE...]: configures and compiles, on all cores.
-build() {
+# configure DIR [-DOPTION=VALUE...]
+configure() {
     local dir=$1
     shift
-    quietly cmake -S "$root" -B "$dir" "$@" || return 1
-    quietly cmake --build "$dir" --parallel "$(nproc)"
+    quietly cmake -S "$root" -B "$dir" "$@"
+}
+
+# compile DIR [TARGET...]: on all cores; without targets all of it.
+compile() {
+    local dir=$1
+    shift
+    quietly cmake --build "$dir" --parallel "$(nproc)" ${1:+--target "$@"}
+}
+
+# build DIR [-DOPTION=VALUE...]: both.
+build() {
+    configure "$@" && compile "$1"
 }

@@ -11,7 +11,7 @@ static bool is_known(struct td_bus *b, void *arg)
 
     (void)arg;
     td_discovery_step(b);
-    return td_discovery_is_true(b) || d->err ||
+    return td_discovery_is_true(b) || d->err || !d->sub ||
            d->sub->state == TD_CSUB_REFUSED;
 }
 
@@ -25,6 +25,8 @@ static tidings_err refused(struct td_discovery *d)
         return td_fail(err, "service.list: %s",
                        *d->question.text ? d->question.text
                                          : tidings_err_text(err));
+    if (!d->sub) /* another thread had no memory to begin anew */
+        return TIDINGS_ENOMEM;
     return td_fail(d->sub->code, "discover: %s", d->sub->text);
 }
 
@@ -43,7 +45,10 @@ static tidings_err wait_for(struct td_bus *b, int timeout_ms)
     if (td_bus_wait_broker(b, is_known, NULL, td_now_ms() + timeout_ms)) {
         if (td_discovery_is_true(b))
             return TIDINGS_OK;
-        return d->whole ? TIDINGS_OK : refused(d);
+        if (!d->whole)
+            return refused(d);
+        d->err = TIDINGS_OK; /* what there is will do; the next call asks */
+        return TIDINGS_OK;
     }
     return d->whole && !b->closing ? TIDINGS_OK : td_why_not(b, "discover");
 }

@@ -167,6 +167,7 @@ static void set_lost(struct td_bus *b)
     struct td_discovery *d = &b->discovery;
 
     end_listing(b);
+    d->err = TIDINGS_OK; /* another broker may have another answer */
     d->from = 0;
     d->fresh = false;
     d->connects = b->client.connects;

@@ -127,7 +127,6 @@ struct td_runner {
     struct td_bus *bus;
     tidings_task *task; /* whose handler runs */
     int64_t now_us;     /* when the clock was read last */
-    bool broken;        /* an event could not be read */
     struct td_view view;
 };
 

@@ -347,9 +347,9 @@ static void say_rest(struct td_runner *r, tidings_task *task, tidings_err err)
 
 /* It is not handled. */
 static void abandon(struct td_runner *r, tidings_task *task, tidings_err code,
-                    const char *text)
+                    unsigned status, const char *text)
 {
-    const struct saying what = {.code = code, .text = text};
+    const struct saying what = {.code = code, .status = status, .text = text};
 
     task->gone = true;
     if (claim(task, TD_SAID))
@@ -360,14 +360,13 @@ static void handle(struct td_runner *r, tidings_task *task)
 {
     if (atomic_load(&task->service->over) ||
         task->link != atomic_load(&r->bus->client.link)) {
-        abandon(r, task, TIDINGS_ELOST, "the service has ended");
+        abandon(r, task, TIDINGS_ELOST, 0, "the service has ended");
     } else if (r->now_us >= task->deadline_us) {
-        abandon(r, task, TIDINGS_ETIMEDOUT,
+        abandon(r, task, TIDINGS_ETIMEDOUT, 0,
                 "nothing was left of the deadline when its turn came");
-    } else if (!open_event(r, task)) {
-        r->broken = true;
-        task->gone = true;
-        claim(task, TD_SAID);
+    } else if (!open_event(r,
+                           task)) { /* its caller's fault, and nobody's else */
+        abandon(r, task, TIDINGS_EREMOTE, 400, "the request cannot be read");
     } else {
         say_rest(r, task, call(r, task));
     }
@@ -389,7 +388,7 @@ size_t td_bus_tasks_run(struct td_runner *r, struct td_task_list *tasks,
 
     r->now_us = td_now_us();
     end_us = r->now_us + SECTION_US;
-    while (r->now_us < end_us && !r->broken && (task = pop(tasks))) {
+    while (r->now_us < end_us && (task = pop(tasks))) {
         if (n++ > 0)
             keep_answers(r);
         handle(r, task);
@@ -413,9 +412,6 @@ void td_bus_tasks_done(struct td_runner *r, struct td_task_list *done)
         else
             DL_APPEND(task->service->later, task);
     }
-    if (r->broken)
-        td_client_break(&b->client, "the broker sent a malformed event");
-    r->broken = false;
 }
 
 /* ---- the user's answers ---- */

@@ -59,17 +59,21 @@ done
 [[ $dir || $coverage == OFF ]] || dir=$root/build-coverage
 dir=$(realpath -m "${dir:-$root/build-tests${sanitize:+-${sanitize//,/-}}}")
 bench=ON # to see that it compiles
+cli=ON
+[[ $sanitize != thread ]] || cli=OFF # it has one thread
 [[ $sanitize || $coverage == ON ]] && slower=$((slower * 4)) bench=OFF
 
 need_packages "${build_packages[@]}" "${cli_packages[@]}" libcmocka-dev \
     libuv1-dev g++ procps python3 python3-zmq python3-msgpack postgresql
 
 echo "building into $dir"
-# Tests take objects apart anyhow; the demo and the bench link as installs do.
-build "$dir" -DTIDINGS_TESTS=ON -DTIDINGS_WERROR=ON -DTIDINGS_BENCH=$bench \
-    -DTIDINGS_LTO=OFF \
+# Tests take objects apart anyhow, and -O1 with lines only compiles in half the
+# time; the demo and the bench build and link as installs do.
+configure "$dir" -DTIDINGS_TESTS=ON -DTIDINGS_WERROR=ON -DTIDINGS_BENCH=$bench \
+    -DTIDINGS_LTO=OFF -DCMAKE_C_FLAGS_RELWITHDEBINFO="-O1 -g1 -DNDEBUG" \
     -DTIDINGS_SANITIZE="$sanitize" -DTIDINGS_TEST_SLOWER="$slower" \
-    -DTIDINGS_COVERAGE="$coverage"
+    -DTIDINGS_COVERAGE="$coverage" -DTIDINGS_CLI="$cli"
+compile "$dir"
 [[ $coverage == OFF ]] || find "$dir" -name '*.gcda' -delete # of earlier runs
 
 export ASAN_OPTIONS=${ASAN_OPTIONS-detect_stack_use_after_return=1}

@@ -12,8 +12,7 @@ struct answerer {
     atomic_uint asked;
     atomic_int left_ms;       /* of the last */
     tidings_bus *_Atomic via; /* for handlers that ask themselves */
-    tidings_task *_Atomic kept;
-    atomic_int err; /* of what the handler asked itself */
+    atomic_int err;           /* of what the handler asked itself */
     atomic_bool go_on;
     unsigned status; /* of req_fail(); 0: 500 */
     tidings_service *service;
@@ -24,12 +23,16 @@ tidings_err req_echo(void *arg, tidings_task *task,
                      const struct tidings_event *request);
 tidings_err req_fail(void *arg, tidings_task *task,
                      const struct tidings_event *request);
-/* Never answers; the task is kept. */
+/* Does not answer: the task is kept, until req_answer_kept(), or until the
+ * buses are closed. */
 tidings_err req_keep(void *arg, tidings_task *task,
                      const struct tidings_event *request);
 /* Asks "req.inner" on via, for a minute, and answers with what it got. */
 tidings_err req_ask(void *arg, tidings_task *task,
                     const struct tidings_event *request);
+
+void req_answer_kept(void);
+int req_teardown(void **state);
 
 /* An instance of a service of that name, for one type. */
 void req_serve(struct answerer *a, tidings_bus *bus, const char *name,

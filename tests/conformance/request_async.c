@@ -464,7 +464,8 @@ static void test_request_inside_on_status_is_refused(void **state)
     wait_inside(&inside, TIDINGS_EDEADLK);
 }
 
-#define TEST(name) CONF_TEST(name)
+#define TEST(name)                                                             \
+    cmocka_unit_test_setup_teardown(name, conf_setup, req_teardown)
 
 int conf_run_request_async(void)
 {
