@@ -209,11 +209,13 @@ struct saying {
 static tidings_err say(struct td_bus *b, const tidings_task *task,
                        const struct saying *what, int64_t now_us, bool locked)
 {
+    int64_t held_us =
+        now_us - task->came_us; /* now may have been read before */
     struct td_answer_row row = {
         .task = task->number,
         .code = (uint64_t)what->code,
         .status = (uint64_t)what->status,
-        .held_us = (uint64_t)(now_us - task->came_us),
+        .held_us = held_us > 0 ? (uint64_t)held_us : 0,
         .took_us = task->began_us ? (uint64_t)(now_us - task->began_us) : 0,
         .bytes = what->len,
         .text = td_str_of(what->text),

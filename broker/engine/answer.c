@@ -10,6 +10,7 @@ static bool is_said_by_instances(const struct td_answer_row *row)
     case TIDINGS_OK:
     case TIDINGS_ETIMEDOUT:
     case TIDINGS_EFULL:
+    case TIDINGS_ELOST: /* it has ended, and had not begun with it */
         return true;
     case TIDINGS_EREMOTE:
         return row->status >= 1;
@@ -35,8 +36,8 @@ static const char *read_rows(struct td_engine *e, const struct td_frame *f,
             return "a row is [task, code, status, held_us, took_us, bytes, "
                    "text]";
         if (!is_said_by_instances(row))
-            return "an answer's code is 0, EREMOTE with a status, ETIMEDOUT or "
-                   "EFULL";
+            return "an answer's code is 0, EREMOTE with a status, ETIMEDOUT, "
+                   "EFULL or ELOST";
         if (row->bytes > left)
             break;
         left -= row->bytes;

@@ -601,6 +601,8 @@ static void test_tasks_that_are_left_are_lost_when_it_stops(void **state)
     tidings_bus *caller = conf_open(*state, NULL);
     struct replies r = {0};
     tidings_service *s = serve(bus, keep, NULL);
+    struct tidings_info info;
+    int64_t us;
 
     for (unsigned i = 0; i < 3; i++)
         ask_async(caller, &r, CONF_MS);
@@ -608,6 +610,9 @@ static void test_tasks_that_are_left_are_lost_when_it_stops(void **state)
     assert_err(tidings_service_stop(s, 10), TIDINGS_ETIMEDOUT);
     assert_true(until(&r.other, 3));
     assert_int_equal(atomic_load(&r.err), TIDINGS_ELOST);
+    assert_ok(tidings_ping(&us, bus, CONF_MS));
+    assert_ok(tidings_info(&info, bus));
+    assert_int_equal(info.connects, 1); /* the link has not broken over it */
     for (unsigned i = 0; i < 3; i++)
         assert_err(tidings_answer(kept_nth(i + 1), "x", 1), TIDINGS_ECLOSED);
 }

@@ -157,6 +157,26 @@ static void test_answer_with_an_error_is_passed_on(void **state)
     judge_requests(f);
 }
 
+/* What comes when it has ended, it has not begun with. */
+static void test_answer_may_be_that_it_is_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct td_handle_row h;
+
+    begin_one(f);
+    ask(f, "c", 1);
+    flush(f);
+    assert_true(handled(f, "i", 0, &h));
+    answer_with(f, "i", h.task, TIDINGS_ELOST, 0, 100, "");
+    flush(f);
+
+    assert_int_equal(code_to(f, "c", 1), TIDINGS_ELOST);
+    assert_int_equal(counts(f)->lost, 1);
+    assert_int_equal(f->engine->counters.breaches, 0);
+    assert_int_equal(f->engine->counters.bad_frames, 0);
+    judge_requests(f);
+}
+
 static void test_request_is_lost_with_its_instance(void **state)
 {
     struct fixture *f = *state;
@@ -385,6 +405,7 @@ int main(void)
         TEST(test_request_is_for_those_who_are_well),
         TEST(test_request_is_for_the_degraded_only_if_it_must),
         TEST(test_answer_with_an_error_is_passed_on),
+        TEST(test_answer_may_be_that_it_is_lost),
         TEST(test_request_is_lost_with_its_instance),
         TEST(test_request_outlives_unserve),
         TEST(test_request_times_out),

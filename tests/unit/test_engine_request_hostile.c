@@ -125,7 +125,6 @@ static void test_answer_that_is_none_changes_nothing(void **state)
          EVENT},
         {"[24 [[1 0 1000 1 1 4 \"\"]]]", EVENT},
         {"[24 [[1 25 0 1 1 4 \"\"]]]", EVENT}, /* EREMOTE has a status */
-        {"[24 [[1 26 0 1 1 4 \"\"]]]", EVENT}, /* ELOST is the broker's */
         {"[24 [[1 24 0 1 1 4 \"\"]]]", EVENT},
         {"[24 [[1 27 0 1 1 4 \"\"]]]", EVENT},
         {"[24 [[1 999 0 1 1 4 \"\"]]]", EVENT},
