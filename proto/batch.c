@@ -1,5 +1,6 @@
 #include "proto/batch.h"
 
+#include "proto/put.h"
 #include "proto/type.h"
 
 #include <msgpack.h>
@@ -260,13 +261,8 @@ static size_t bin_size(size_t len)
     return len <= UINT8_MAX ? 2 : len <= UINT16_MAX ? 3 : 5;
 }
 
-static uint8_t *put_be(uint8_t *p, uint64_t value, int bytes)
-{
-    while (bytes-- > 0)
-        *p++ = (uint8_t)(value >> (8 * bytes));
-    return p;
-}
-
+/* Not the shortest form for 128..255: so every version has written them, and an
+ * event that is published again is compared by its bytes. */
 static uint8_t *put_int(uint8_t *p, int64_t value)
 {
     switch (int_size(value)) {
@@ -275,22 +271,30 @@ static uint8_t *put_int(uint8_t *p, int64_t value)
         return p;
     case 3:
         *p++ = 0xcd;
-        return put_be(p, (uint64_t)value, 2);
+        return td_put_be16(p, (uint16_t)value);
     case 5:
         *p++ = 0xce;
-        return put_be(p, (uint64_t)value, 4);
+        return td_put_be32(p, (uint32_t)value);
     default:
         *p++ = value < 0 ? 0xd3 : 0xcf;
-        return put_be(p, (uint64_t)value, 8);
+        return td_put_be64(p, (uint64_t)value);
     }
 }
 
 static uint8_t *put_bin_head(uint8_t *p, size_t len)
 {
-    size_t size = bin_size(len);
-
-    *p++ = size == 2 ? 0xc4 : size == 3 ? 0xc5 : 0xc6;
-    return put_be(p, len, (int)size - 1);
+    switch (bin_size(len)) {
+    case 2:
+        *p++ = 0xc4;
+        *p++ = (uint8_t)len;
+        return p;
+    case 3:
+        *p++ = 0xc5;
+        return td_put_be16(p, (uint16_t)len);
+    default:
+        *p++ = 0xc6;
+        return td_put_be32(p, (uint32_t)len);
+    }
 }
 
 static size_t content_size(int64_t dt_us, size_t data_len, size_t attrs_len)

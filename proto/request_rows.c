@@ -2,6 +2,7 @@
 #include "proto/frame.h"
 
 #include "proto/limits.h"
+#include "proto/put.h"
 #include "proto/row.h"
 
 /* Where each row is walked over once: a reader is in it, and moves on to its
@@ -29,21 +30,44 @@ static bool row_leave(struct td_reader *list, struct td_reader *r,
     return true;
 }
 
+/* Where a row of so many fields, at most 15, is written, behind its head: there
+ * is room for integers, and for strs of so many bytes together. NULL: no
+ * memory. */
+static uint8_t *row_begin(struct td_buf *list, unsigned fields, size_t strs)
+{
+    uint8_t *p;
+
+    if (!td_buf_reserve(list, 1 + fields * TD_PUT_INT_MAX + strs))
+        return NULL;
+    p = list->data + list->len;
+    *p++ = (uint8_t)(0x90 | fields);
+    return p;
+}
+
+static void row_end(struct td_buf *list, const uint8_t *p)
+{
+    list->len = (size_t)(p - list->data);
+}
+
 /* ---- REQUEST ---- */
 
 void td_request_append(struct td_buf *list, const struct td_request_row *row)
 {
-    msgpack_packer pk = td_row_begin(list, 6);
+    uint8_t *p = row_begin(list, 6, row->type.len + row->options.len);
 
-    msgpack_pack_uint64(&pk, row->number);
-    td_row_str(&pk, &row->type);
-    msgpack_pack_uint64(&pk, row->flags);
-    msgpack_pack_uint64(&pk, row->left_ms);
-    msgpack_pack_uint64(&pk, row->bytes);
+    if (!p)
+        return;
+    p = td_put_uint(p, row->number);
+    p = td_put_str(p, row->type);
+    p = td_put_uint(p, row->flags);
+    p = td_put_uint(p, row->left_ms);
+    p = td_put_uint(p, row->bytes);
     if (row->options.len > 0)
-        td_buf_append(list, row->options.data, row->options.len);
+        memcpy(p, row->options.data, row->options.len);
     else
-        msgpack_pack_nil(&pk);
+        *p = 0xc0; /* nil */
+    p += row->options.len > 0 ? row->options.len : 1;
+    row_end(list, p);
 }
 
 /* A map, or nil for none. */
@@ -75,19 +99,22 @@ bool td_request_read(struct td_reader *list, struct td_request_row *out)
 
 void td_handle_append(struct td_buf *list, const struct td_handle_row *row)
 {
-    msgpack_packer pk = td_row_begin(list, 11);
+    uint8_t *p = row_begin(list, 11, row->type.len + row->source.len);
 
-    msgpack_pack_uint64(&pk, row->task);
-    msgpack_pack_uint64(&pk, row->service);
-    msgpack_pack_uint64(&pk, row->endpoint);
-    td_row_str(&pk, &row->type);
-    msgpack_pack_uint64(&pk, row->flags);
-    msgpack_pack_uint64(&pk, row->left_ms);
-    msgpack_pack_uint64(&pk, row->bytes);
-    msgpack_pack_uint64(&pk, row->session);
-    msgpack_pack_uint64(&pk, row->number);
-    td_row_str(&pk, &row->source);
-    msgpack_pack_int64(&pk, row->time_us);
+    if (!p)
+        return;
+    p = td_put_uint(p, row->task);
+    p = td_put_uint(p, row->service);
+    p = td_put_uint(p, row->endpoint);
+    p = td_put_str(p, row->type);
+    p = td_put_uint(p, row->flags);
+    p = td_put_uint(p, row->left_ms);
+    p = td_put_uint(p, row->bytes);
+    p = td_put_uint(p, row->session);
+    p = td_put_uint(p, row->number);
+    p = td_put_str(p, row->source);
+    p = td_put_int(p, row->time_us);
+    row_end(list, p);
 }
 
 bool td_handle_read(struct td_reader *list, struct td_handle_row *out)
@@ -108,15 +135,18 @@ bool td_handle_read(struct td_reader *list, struct td_handle_row *out)
 
 void td_answer_append(struct td_buf *list, const struct td_answer_row *row)
 {
-    msgpack_packer pk = td_row_begin(list, 7);
+    uint8_t *p = row_begin(list, 7, row->text.len);
 
-    msgpack_pack_uint64(&pk, row->task);
-    msgpack_pack_uint64(&pk, row->code);
-    msgpack_pack_uint64(&pk, row->status);
-    msgpack_pack_uint64(&pk, row->held_us);
-    msgpack_pack_uint64(&pk, row->took_us);
-    msgpack_pack_uint64(&pk, row->bytes);
-    td_row_str(&pk, &row->text);
+    if (!p)
+        return;
+    p = td_put_uint(p, row->task);
+    p = td_put_uint(p, row->code);
+    p = td_put_uint(p, row->status);
+    p = td_put_uint(p, row->held_us);
+    p = td_put_uint(p, row->took_us);
+    p = td_put_uint(p, row->bytes);
+    p = td_put_str(p, row->text);
+    row_end(list, p);
 }
 
 bool td_answer_read(struct td_reader *list, struct td_answer_row *out)
@@ -137,15 +167,18 @@ bool td_answer_read(struct td_reader *list, struct td_answer_row *out)
 
 void td_response_append(struct td_buf *list, const struct td_response_row *row)
 {
-    msgpack_packer pk = td_row_begin(list, 7);
+    uint8_t *p = row_begin(list, 7, row->text.len + row->instance.len);
 
-    msgpack_pack_uint64(&pk, row->number);
-    msgpack_pack_uint64(&pk, row->code);
-    msgpack_pack_uint64(&pk, row->status);
-    msgpack_pack_uint64(&pk, row->bytes);
-    td_row_str(&pk, &row->text);
-    msgpack_pack_uint64(&pk, row->left);
-    td_row_str(&pk, &row->instance);
+    if (!p)
+        return;
+    p = td_put_uint(p, row->number);
+    p = td_put_uint(p, row->code);
+    p = td_put_uint(p, row->status);
+    p = td_put_uint(p, row->bytes);
+    p = td_put_str(p, row->text);
+    p = td_put_uint(p, row->left);
+    p = td_put_str(p, row->instance);
+    row_end(list, p);
 }
 
 bool td_response_read(struct td_reader *list, struct td_response_row *out)

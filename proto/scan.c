@@ -10,13 +10,27 @@ const struct td_scan_limits td_scan_attrs = {1, 2 * TD_ATTRS_MAX + 1, false};
 const struct td_scan_limits td_scan_data = {TD_DATA_DEPTH_MAX,
                                             TD_DATA_NODES_MAX, true};
 
+static uint32_t be32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
+           p[3];
+}
+
+/* n: 1, 2, 4 or 8; 0 is 0. Written so that a compiler makes one load of it. */
 static uint64_t big_endian(const uint8_t *p, size_t n)
 {
-    uint64_t value = 0;
-
-    for (size_t i = 0; i < n; i++)
-        value = value << 8 | p[i];
-    return value;
+    switch (n) {
+    case 0:
+        return 0;
+    case 1:
+        return *p;
+    case 2:
+        return (uint64_t)p[0] << 8 | p[1];
+    case 4:
+        return be32(p);
+    default:
+        return (uint64_t)be32(p) << 32 | be32(p + 4);
+    }
 }
 
 static struct td_head head(enum td_kind kind, size_t size, uint64_t value)
@@ -89,7 +103,9 @@ struct td_head td_head_at(const uint8_t *p, const uint8_t *end)
     if (size == 0 || (size_t)(end - p) < size)
         return none;
 
-    uint64_t value = big_endian(p + 1, size - 1 < 8 ? size - 1 : 8);
+    /* The last byte of these heads is the ext type. */
+    bool ext = *p >= 0xc7 && *p <= 0xc9;
+    uint64_t value = big_endian(p + 1, size - 1 - ext);
 
     switch (*p) {
     case 0xc0:
@@ -106,8 +122,8 @@ struct td_head td_head_at(const uint8_t *p, const uint8_t *end)
         return head(TD_KIND_BIN, size, value);
     case 0xc7:
     case 0xc8:
-    case 0xc9: /* the head's last byte is the ext type */
-        return head(TD_KIND_EXT, size, value >> 8);
+    case 0xc9:
+        return head(TD_KIND_EXT, size, value);
     case 0xca:
     case 0xcb:
         return head_real(size, p + 1);
@@ -139,6 +155,23 @@ struct td_head td_head_at(const uint8_t *p, const uint8_t *end)
     }
 }
 
+/* Bytes of a value that is its head alone: 0xc0..0xdf; 0: it is none such. */
+static const uint8_t plain_sizes[32] = {
+    1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 5, 9, 2, 3, 5, 9, /* nil … uint64 */
+    2, 3, 5, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* int8 … int64 */
+};
+
+/* Bytes of a value whose first byte says them all, as nearly every one's does;
+ * 0: it is another. */
+static size_t plain_size(uint8_t first)
+{
+    if (first <= 0x7f || first >= 0xe0)
+        return 1;
+    if (first >= 0xc0)
+        return plain_sizes[first - 0xc0];
+    return first >= 0xa0 ? 1u + (first & 0x1f) : 0;
+}
+
 /* Walks one value. stack[d] counts the values still due at depth d; a
  * container can never ask for more of them than there are bytes left. */
 static const uint8_t *walk(const uint8_t *p, const uint8_t *end,
@@ -150,10 +183,14 @@ static const uint8_t *walk(const uint8_t *p, const uint8_t *end,
 
     stack[0] = 1;
     for (;;) {
-        struct td_head h = td_head_at(p, end);
+        size_t plain = p < end ? plain_size(*p) : 0;
+        struct td_head h = {TD_KIND_NIL, plain, {.uint = 0}};
         uint64_t due;
 
-        if (h.kind == TD_KIND_NONE || ++nodes > limits->nodes)
+        if (plain == 0)
+            h = td_head_at(p, end);
+        if (h.kind == TD_KIND_NONE || h.size > (size_t)(end - p) ||
+            ++nodes > limits->nodes)
             return NULL;
         p += h.size;
         stack[depth]--;
@@ -207,8 +244,13 @@ struct td_reader td_reader_of(const void *data, size_t len)
 
 bool td_read_uint(struct td_reader *r, uint64_t *out)
 {
-    struct td_head h = td_head_at(r->p, r->end);
+    struct td_head h;
 
+    if (r->p < r->end && *r->p <= 0x7f) { /* a small one, as most are */
+        *out = *r->p++;
+        return true;
+    }
+    h = td_head_at(r->p, r->end);
     if (h.kind != TD_KIND_UINT || h.u.uint > INT64_MAX)
         return false;
     *out = h.u.uint;
@@ -256,6 +298,14 @@ static bool read_bytes(struct td_reader *r, enum td_kind kind,
 
 bool td_read_str(struct td_reader *r, struct td_str *out)
 {
+    size_t left = (size_t)(r->end - r->p);
+
+    if (left > 0 && (*r->p & 0xe0) == 0xa0 && (*r->p & 0x1fu) < left) {
+        out->data = (const char *)r->p + 1; /* likewise */
+        out->len = *r->p & 0x1fu;
+        r->p += 1 + out->len;
+        return true;
+    }
     return read_bytes(r, TD_KIND_STR, out);
 }
 
