@@ -51,8 +51,6 @@ static void handle_one(struct td_hand *h)
     td_bus_task_list_move(&one, &crew->tasks, 1);
     td_bus_tasks_begin(&one);
     pthread_mutex_unlock(b->lock);
-    if (td_answers_wait(b)) /* they are not to wait for this handler */
-        td_bus_keep_unlocked(b, td_now_ms() + 2);
     td_bus_tasks_run(&h->runner, &one, &done);
     pthread_mutex_lock(b->lock);
     td_bus_tasks_done(&h->runner, &done);

@@ -276,7 +276,10 @@ size_t td_bus_services_dispatch(struct td_bus *b, size_t max)
     td_runner_leave(r);
     td_bus_tasks_done(r, &done);
     td_bus_tasks_put_back(&b->services.tasks, &some);
-    td_answers_send(b);
+    if (b->services.tasks.head) /* the answers to those go with these */
+        td_answers_keep(b);
+    else
+        td_answers_send(b);
     b->steps++;
     td_bus_changed(b);
     return n;

@@ -374,7 +374,7 @@ static void handle(struct td_runner *r, tidings_task *task)
     }
 }
 
-/* What was answered is not to wait for the handler that comes next. */
+/* What was answered is not to wait for a handler that takes long. */
 static void keep_answers(struct td_runner *r)
 {
     if (td_answers_wait(r->bus))
@@ -391,10 +391,10 @@ size_t td_bus_tasks_run(struct td_runner *r, struct td_task_list *tasks,
     r->now_us = td_now_us();
     end_us = r->now_us + SECTION_US;
     while (r->now_us < end_us && (task = pop(tasks))) {
-        if (n++ > 0)
-            keep_answers(r);
+        keep_answers(r);
         handle(r, task);
         td_bus_task_list_push(done, task);
+        n++;
     }
     return n;
 }
