@@ -215,8 +215,6 @@ void td_bus_request_refuse(struct td_bus *b, uint64_t task, tidings_err code,
                            const char *text);
 /* Sends what was answered. */
 void td_answers_send(struct td_bus *b);
-/* Whether there is something that should have been sent by now. */
-bool td_answers_wait(struct td_bus *b);
 /* For the keeper: sends what waits for too long; when to look again. */
 int64_t td_answers_keep(struct td_bus *b);
 

@@ -177,13 +177,6 @@ static bool has_answers(struct td_bus *b, int64_t *since_us)
     return has;
 }
 
-bool td_answers_wait(struct td_bus *b)
-{
-    int64_t unused;
-
-    return has_answers(b, &unused);
-}
-
 int64_t td_answers_keep(struct td_bus *b)
 {
     int64_t since_us;
@@ -377,7 +370,9 @@ static void handle(struct td_runner *r, tidings_task *task)
 /* What was answered is not to wait for a handler that takes long. */
 static void keep_answers(struct td_runner *r)
 {
-    if (td_answers_wait(r->bus))
+    int64_t unused;
+
+    if (has_answers(r->bus, &unused))
         td_bus_keep_unlocked(r->bus, r->now_us / 1000 + 2);
 }
 
