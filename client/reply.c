@@ -123,10 +123,11 @@ void td_end_replies(struct td_bus *b)
 {
     static const char closed[] = "the bus was closed";
     struct td_request *r;
+    uint32_t from = 0;
 
     while (b->replies)
         call_list(&b->replies, SIZE_MAX);
-    while ((r = td_client_take_request(&b->client))) {
+    while ((r = td_client_take_request(&b->client, &from))) {
         struct td_asked *a = (struct td_asked *)r;
 
         a->response = (struct td_response){.code = TIDINGS_ECLOSED,

@@ -28,12 +28,14 @@ void td_client_init(struct td_client *c,
 
 void td_client_fini(struct td_client *c)
 {
+    uint32_t from = 0;
+
     while (c->subs)
         td_client_forget(c, c->subs);
     while (c->services)
         td_client_service_forget(c, c->services);
     td_answers_fini(&c->answers);
-    while (td_client_take_request(c))
+    while (td_client_take_request(c, &from))
         ;
     free(c->requests.slots);
     td_packer_fini(&c->packer);

@@ -467,7 +467,8 @@ void td_client_request_due(struct td_client *c, struct td_request *r,
 /* The asker does not wait any more; it is not called. Does nothing if it is
  * done. */
 void td_client_withdraw_request(struct td_client *c, struct td_request *r);
-/* The same for all that there are, one after the other; NULL: there are none. */
-struct td_request *td_client_take_request(struct td_client *c);
+/* The same for all that there are, one after the other; NULL: there are no
+ * more. *from: 0 for the first, then as it was left. */
+struct td_request *td_client_take_request(struct td_client *c, uint32_t *from);
 
 #endif

@@ -138,12 +138,12 @@ void td_client_withdraw_request(struct td_client *c, struct td_request *r)
         forget(c, r);
 }
 
-struct td_request *td_client_take_request(struct td_client *c)
+struct td_request *td_client_take_request(struct td_client *c, uint32_t *from)
 {
     struct td_requests *q = &c->requests;
 
-    for (uint32_t i = 0; i < q->slots_len && q->info.in_flight > 0; i++) {
-        struct td_request *r = q->slots[i].request;
+    while (*from < q->slots_len && q->info.in_flight > 0) {
+        struct td_request *r = q->slots[(*from)++].request;
 
         if (!r)
             continue;

@@ -3,6 +3,8 @@
 #include "tests/unit/session_fixture.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
+#include <time.h>
 
 #define MS 1000 /* of a request that does not say */
 
@@ -94,7 +96,9 @@ static int64_t until_sent(struct fixture *f, const struct td_request *r)
 /* What is in the test's own memory is not to outlive it. */
 static void drop(struct fixture *f)
 {
-    while (td_client_take_request(&f->client))
+    uint32_t from = 0;
+
+    while (td_client_take_request(&f->client, &from))
         ;
 }
 
@@ -253,6 +257,29 @@ static void test_request_bundles_have_bounds(void **state)
     assert_int_equal(rows_of(frame(f, TD_REQUEST, 5)), 1);
     assert_null(find(f, TD_REQUEST, 6));
     drop(f);
+}
+
+/* As a bus that is closed does: what it looks at does not grow with what it has
+ * looked at before. */
+static void test_requests_are_taken_back_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct td_request *r = calloc(TD_REQUESTS_MAX, sizeof(*r));
+    unsigned taken = 0;
+    uint32_t from = 0;
+    clock_t began;
+
+    assert_non_null(r);
+    for (unsigned i = 0; i < TD_REQUESTS_MAX; i++) { /* no link: none is sent */
+        r[i] = plain(f, "a");
+        ask(f, &r[i]);
+    }
+    began = clock();
+    while (td_client_take_request(&f->client, &from))
+        taken++;
+    assert_int_equal(taken, TD_REQUESTS_MAX);
+    assert_true(clock() - began < CLOCKS_PER_SEC / 2);
+    free(r);
 }
 
 static void test_request_has_room_for_so_many(void **state)
@@ -575,6 +602,7 @@ int main(void)
         TEST(test_request_withdrawn_is_not_answered),
         TEST(test_request_waits_for_company_while_one_is_out),
         TEST(test_request_bundles_have_bounds),
+        TEST(test_requests_are_taken_back_at_once),
         TEST(test_request_has_room_for_so_many),
         TEST(test_request_without_a_broker_waits_until_its_deadline),
         TEST(test_request_made_before_the_link_goes_with_it),
