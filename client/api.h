@@ -64,7 +64,8 @@ tidings_err td_is_full(struct td_bus *b);
 
 /* api_request.c: why the session did not take a request, or nobody waits any
  * more; the detail says it. */
-tidings_err td_not_asked(struct td_bus *b, tidings_err err);
+tidings_err td_not_asked(struct td_bus *b, const struct td_request *r,
+                         tidings_err err);
 /* The detail of an answer that is none; returns its code. */
 tidings_err td_say_response(const struct td_bus *b,
                             const struct tidings_reply *reply,

@@ -136,10 +136,14 @@ static tidings_err hear(struct td_bus *b, struct many *m)
 
     for (;;) {
         if (!take(b, m, &err))
-            return b->closing ? td_not_asked(b, TIDINGS_ECLOSED) : err;
+            return b->closing ? td_not_asked(b, &a->request, TIDINGS_ECLOSED)
+                              : err;
         if (a->deaf)
-            return td_fail(TIDINGS_ENOMEM, "%s: no memory for an answer",
-                           m->type);
+            return td_fail(
+                TIDINGS_ENOMEM,
+                "%s: no memory for an answer: ask again if that does "
+                "no harm",
+                m->type);
         if (a->done)
             return m->late ? too_late(m) : TIDINGS_OK;
         if (m->quiet_at_ms && td_now_ms() >= m->quiet_at_ms)
@@ -147,7 +151,7 @@ static tidings_err hear(struct td_bus *b, struct many *m)
         if (!td_bus_wait_asked(
                 b, a, m->quiet_at_ms ? m->quiet_at_ms : TD_CLIENT_NEVER) &&
             b->closing)
-            return td_not_asked(b, TIDINGS_ECLOSED);
+            return td_not_asked(b, &a->request, TIDINGS_ECLOSED);
     }
 }
 
@@ -163,7 +167,7 @@ static tidings_err ask(struct td_bus *b, struct many *m)
                        "on_status must not wait: ask on another thread");
     err = td_client_request(&b->client, &a->request, td_now_ms());
     if (err)
-        return td_not_asked(b, err);
+        return td_not_asked(b, &a->request, err);
     td_client_send_requests(&b->client, td_now_ms());
     err = hear(b, m);
     td_client_withdraw_request(&b->client, &a->request);

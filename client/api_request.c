@@ -77,7 +77,8 @@ static tidings_err prepare(struct td_request *r, struct td_buf *buf,
 
 /* ---- what came of it ---- */
 
-tidings_err td_not_asked(struct td_bus *b, tidings_err err)
+tidings_err td_not_asked(struct td_bus *b, const struct td_request *r,
+                         tidings_err err)
 {
     const struct td_requests *q = &b->client.requests;
 
@@ -91,7 +92,7 @@ tidings_err td_not_asked(struct td_bus *b, tidings_err err)
                        "%zu bytes that are kept: hear some first",
                        (unsigned long long)(q->info.in_flight + q->uncalled),
                        q->held);
-    return td_fail(err, "%s", tidings_err_text(err));
+    return td_request_no_memory(r->type);
 }
 
 /* What may help, after the text of those that come without advice. */
@@ -141,7 +142,8 @@ static tidings_err keep(struct tidings_reply *out, const struct td_bus *b,
     if (!memory) {
         td_message_unref(a->message);
         *out = (struct tidings_reply){.attempts = out->attempts};
-        return td_fail(TIDINGS_ENOMEM, "%s: no memory for the answer", type);
+        return td_fail(TIDINGS_ENOMEM, "%s: no memory for the answer%s", type,
+                       advice_of(TIDINGS_ELOST));
     }
     memory->message = a->message;
     memcpy(memory->instance, text.instance, sizeof(text.instance));
@@ -183,12 +185,12 @@ static tidings_err ask_locked(struct td_bus *b, struct td_asked *a)
                        "on_status must not wait: use tidings_request_async()");
     err = td_client_request(&b->client, &a->request, td_now_ms());
     if (err)
-        return td_not_asked(b, err);
+        return td_not_asked(b, &a->request, err);
     td_client_send_requests(&b->client, td_now_ms());
     if (td_bus_wait_asked(b, a, TD_CLIENT_NEVER))
         return TIDINGS_OK;
     td_client_withdraw_request(&b->client, &a->request);
-    return td_not_asked(b, TIDINGS_ECLOSED);
+    return td_not_asked(b, &a->request, TIDINGS_ECLOSED);
 }
 
 void td_asked_init(struct td_asked *a)
@@ -294,7 +296,7 @@ static tidings_err send_soon(struct td_bus *b, struct td_asked *a)
     tidings_err err = td_client_request(&b->client, &a->request, now_ms);
 
     if (err)
-        return td_not_asked(b, err);
+        return td_not_asked(b, &a->request, err);
     if (b->client.requests.unsent && !b->driving && !b->own_loop)
         td_bus_keep(b, now_ms + 1);
     td_bus_touched(b);
@@ -317,7 +319,7 @@ tidings_err tidings_request_async(tidings_bus *bus,
                    : td_fail(TIDINGS_EINVAL, "on_reply is NULL");
     if (!err) {
         a = copy_of(&r);
-        err = a ? TIDINGS_OK : TIDINGS_ENOMEM;
+        err = a ? TIDINGS_OK : td_request_no_memory(r.type);
     }
     td_buf_fini(&buf);
     b = err ? NULL : td_enter(bus, &err);

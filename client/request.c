@@ -124,6 +124,14 @@ static tidings_err check(const struct tidings_event *event,
     return err ? err : check_how(how);
 }
 
+tidings_err td_request_no_memory(struct td_str type)
+{
+    return td_fail(TIDINGS_ENOMEM,
+                   "%.*s: no memory for the request: it was not sent; free "
+                   "some, and ask again",
+                   (int)type.len, type.data);
+}
+
 tidings_err td_request_init(struct td_request *r, struct td_buf *buf,
                             const struct tidings_event *event,
                             const struct td_request_how *how)
@@ -136,7 +144,9 @@ tidings_err td_request_init(struct td_request *r, struct td_buf *buf,
     if (!err)
         err = td_event_encode(buf, &flags, event);
     if (err)
-        return err;
+        return err == TIDINGS_ENOMEM
+                   ? td_request_no_memory(td_str_of(event->type))
+                   : err;
     attrs_len = buf->len;
     pack_options(buf,
                  (const struct option[OPTIONS]){
@@ -147,7 +157,7 @@ tidings_err td_request_init(struct td_request *r, struct td_buf *buf,
                      {"balance",
                       or_none(how->balance ? balances[how->balance] : NULL)}});
     if (buf->failed)
-        return TIDINGS_ENOMEM;
+        return td_request_no_memory(td_str_of(event->type));
     r->type = td_str_of(event->type);
     r->attrs = (struct td_str){(const char *)buf->data, attrs_len};
     r->options = (struct td_str){(const char *)buf->data + attrs_len,

@@ -74,7 +74,7 @@ struct td_response {
 
 /* request.c: the checks, and the asker's part but for its deadline. What is
  * not borrowed of the event and the options is written to buf: attrs, then the
- * options. TIDINGS_EINVAL, with the detail; TIDINGS_ENOMEM. */
+ * options. TIDINGS_EINVAL, TIDINGS_ENOMEM, with the detail. */
 struct td_request_how {
     const char *service;
     const char *version;
@@ -85,6 +85,9 @@ struct td_request_how {
 tidings_err td_request_init(struct td_request *r, struct td_buf *buf,
                             const struct tidings_event *event,
                             const struct td_request_how *how);
+
+/* TIDINGS_ENOMEM, in words: there was none for a request of that type. */
+tidings_err td_request_no_memory(struct td_str type);
 
 /* When it is over at the latest: in timeout_ms, or when the thread's deadline
  * or the event's expirytime is before. TIDINGS_ETIMEDOUT: that is past. */

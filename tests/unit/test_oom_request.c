@@ -91,11 +91,16 @@ static void starve(struct world *w)
 
     assert_int_equal(reply.err, err);
     assert_non_null(reply.text);
+    assert_true(!err || *reply.text);
     assert_non_null(reply.instance);
     tidings_reply_fini(&reply);
-    if (!tidings_request_async(w->bus, &event, &o, on_reply, &w->replied))
-        w->asked++;
-    tidings_request_many(NULL, w->bus, &event, &many, on_many, w);
+    tidings_set_detail("");
+    err = tidings_request_async(w->bus, &event, &o, on_reply, &w->replied);
+    assert_true(!err || *tidings_detail());
+    w->asked += !err;
+    tidings_set_detail("");
+    err = tidings_request_many(NULL, w->bus, &event, &many, on_many, w);
+    assert_true(!err || *tidings_detail());
 }
 
 /* An instance whose link was lost for want of memory is soon there again. */
