@@ -131,8 +131,11 @@ struct tidings_request_options {
  *         TIDINGS_ENORESPONDER  nobody answers this type, or none that is
  *                               healthy.
  *         TIDINGS_EBREAKER      all that do have their breaker open.
- *         TIDINGS_EFULL         all that do have as much as they take, or this
- *                               bus has 65536 requests unanswered.
+ *         TIDINGS_EFULL         all that do have as much as they take; or this
+ *                               bus has 65536 requests unanswered, or 8 MiB of
+ *                               them unsent, or kept to be tried again
+ *                               (idempotent): text says which, and attempts
+ *                               is 0 if it was not sent.
  *         TIDINGS_ELOST         whoever had it was lost, or the link was: it
  *                               may have been done.
  *         TIDINGS_ETIMEDOUT     no answer in time: it may have been done, or
@@ -173,7 +176,8 @@ typedef void (*tidings_on_reply)(void *arg, const struct tidings_reply *reply);
  *
  * @return TIDINGS_OK     on its way, on_reply will be called.
  *         TIDINGS_EFULL  this bus has 65536 requests unanswered, or 8 MiB of
- *                        them: on_reply is not called.
+ *                        them unsent, or kept to be tried again: on_reply is
+ *                        not called.
  *         TIDINGS_ETIMEDOUT  the deadline of what this thread is handling has
  *                            passed, or the event's expirytime: nor is it here.
  *         TIDINGS_EFENCED, TIDINGS_EINVAL, TIDINGS_ENOMEM, TIDINGS_ECLOSED,
