@@ -170,6 +170,7 @@ void td_bus_look(struct td_bus *b);
 /* The driver is to take a turn: there is something to be sent. */
 void td_bus_soon(struct td_bus *b);
 
+/* threads.c */
 /* The keeper is to look at this time, not later. Also without the lock: then
  * it may be taken. */
 void td_bus_keep(struct td_bus *b, int64_t when_ms);

@@ -1,19 +1,17 @@
-/* Who drives, who waits, and who wakes whom; the I/O thread and the keeper. */
+/* Who drives, who waits, and who wakes whom. The threads are in threads.c. */
+#include "client/drive.h"
+
 #include "client/asked.h"
-#include "client/bus.h"
-#include "client/detail.h"
 
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LEND_MS  50 /* the I/O thread looks whether the link is still borrowed */
 #define READ_MAX 64 /* messages a turn: then whoever waits gets the lock */
 
 /* ---- waking ---- */
 
-static void poke(struct td_bus *b)
+void td_bus_poke(struct td_bus *b)
 {
     const uint64_t one = 1;
 
@@ -38,7 +36,7 @@ static bool has_room(struct td_bus *b)
 void td_bus_changed(struct td_bus *b)
 {
     if (b->driver_waits)
-        poke(b);
+        td_bus_poke(b);
     if (b->waiting > 0)
         pthread_cond_broadcast(&b->changed);
     /* Looked at here, so that a publisher is not woken in vain. */
@@ -76,19 +74,19 @@ void td_bus_touched(struct td_bus *b)
     if (b->polling &&
         (b->client.broken || td_client_due_ms(&b->client) < b->poll_until_ms ||
          (b->sent && b->backend->has_input(b->link))))
-        poke(b);
+        td_bus_poke(b);
     b->sent = false;
 }
 
 void td_bus_soon(struct td_bus *b)
 {
     if (b->polling)
-        poke(b);
+        td_bus_poke(b);
     else
         td_bus_keep(b, td_now_ms() + 2);
 }
 
-static void wait_cond(struct td_bus *b, pthread_cond_t *cond, unsigned *waiting,
+void td_bus_wait_cond(struct td_bus *b, pthread_cond_t *cond, unsigned *waiting,
                       int64_t deadline_ms)
 {
     struct timespec t = {.tv_sec = (time_t)(deadline_ms / 1000),
@@ -104,14 +102,12 @@ static void wait_cond(struct td_bus *b, pthread_cond_t *cond, unsigned *waiting,
 
 static void wait_changed(struct td_bus *b, int64_t deadline_ms)
 {
-    wait_cond(b, &b->changed, &b->waiting, deadline_ms);
+    td_bus_wait_cond(b, &b->changed, &b->waiting, deadline_ms);
 }
 
 /* ---- driving ---- */
 
-/* Whether this thread should rather call handlers than read on: what is left
- * in the link keeps. */
-static bool may_dispatch(const struct td_bus *b)
+bool td_bus_may_dispatch(const struct td_bus *b)
 {
     return !b->own_loop && !b->dispatching && td_has_notices(b);
 }
@@ -126,7 +122,7 @@ static bool read_link(struct td_bus *b, int64_t now)
         switch (b->backend->receive(b->link, &m, &why)) {
         case TD_RECEIVED:
             td_bus_take(b, m, now);
-            if (may_dispatch(b))
+            if (td_bus_may_dispatch(b))
                 return true;
             break;
         case TD_LINK_LOST:
@@ -163,11 +159,6 @@ static void poll_link(struct td_bus *b, int64_t deadline_ms)
         return; /* somebody else's read came first: it was for this */
 }
 
-static int64_t earlier(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 void td_bus_look(struct td_bus *b)
 {
     if (b->driving)
@@ -178,19 +169,19 @@ void td_bus_look(struct td_bus *b)
     td_bus_changed(b);
 }
 
-static void drive(struct td_bus *b, int64_t deadline_ms)
+void td_bus_drive(struct td_bus *b, int64_t deadline_ms)
 {
     int64_t now = td_now_ms();
     int64_t next = td_client_tick(&b->client, now);
 
     b->driving = true;
     td_answers_send(b);
-    if (may_dispatch(b))
+    if (td_bus_may_dispatch(b))
         deadline_ms = now; /* the tick has found something */
     /* What handlers have said goes when nothing more has arrived. */
     if (!read_link(b, now) &&
         !(td_client_send_settled(&b->client) && read_link(b, now))) {
-        poll_link(b, earlier(next, deadline_ms));
+        poll_link(b, td_earlier(next, deadline_ms));
         read_link(b, td_now_ms());
     }
     b->driving = false;
@@ -213,9 +204,10 @@ static void wait_or_drive(struct td_bus *b, pthread_cond_t *cond,
     b->borrowed += borrows;
     if (away || borrows) {
         b->driver_waits = true; /* for more than the link */
-        drive(b, deadline_ms);
+        td_bus_drive(b, deadline_ms);
     } else {
-        wait_cond(b, cond, waiting, earlier(deadline_ms, now + TD_AWAY_MS));
+        td_bus_wait_cond(b, cond, waiting,
+                         td_earlier(deadline_ms, now + TD_AWAY_MS));
     }
 }
 
@@ -291,7 +283,7 @@ bool td_bus_wait_asked(struct td_bus *b, struct td_asked *a,
         if (ok || b->closing || td_now_ms() >= deadline_ms)
             break;
         wait_or_drive(b, &a->told, &unused,
-                      earlier(deadline_ms, a->request.due_ms));
+                      td_earlier(deadline_ms, a->request.due_ms));
     }
     b->users--;
     b->askers--;
@@ -322,131 +314,7 @@ bool td_bus_wait_room(struct td_bus *b, int64_t deadline_ms)
 void td_bus_leave(struct td_bus *b)
 {
     td_bus_changed(b);
-    poke(b); /* one of them may be driving */
+    td_bus_poke(b); /* one of them may be driving */
     while (b->users > 0)
         wait_changed(b, TD_CLIENT_NEVER);
-}
-
-/* ---- threads ---- */
-
-/* Until nobody has borrowed it for a while, or it is wanted back. */
-static void lend(struct td_bus *b)
-{
-    uint64_t borrowed = b->borrowed;
-    unsigned unused = 0;
-
-    wait_cond(b, &b->lender, &unused, td_now_ms() + LEND_MS);
-    if (b->borrowed == borrowed && !b->driving)
-        b->lent = false;
-}
-
-static void *io_main(void *arg)
-{
-    struct td_bus *b = arg;
-
-    prctl(PR_SET_NAME, "tidings-io");
-    pthread_mutex_lock(b->lock);
-    while (!b->stop) {
-        if (may_dispatch(b)) {
-            td_dispatch(b, SIZE_MAX);
-        } else if (b->lent) {
-            lend(b);
-        } else if (b->driving) {
-            poke(b); /* whoever drove in our stead lets go */
-            wait_changed(b, TD_CLIENT_NEVER);
-        } else {
-            drive(b, TD_CLIENT_NEVER);
-        }
-    }
-    pthread_mutex_unlock(b->lock);
-    return NULL;
-}
-
-void td_bus_keep(struct td_bus *b, int64_t when_ms)
-{
-    if (when_ms >= b->keeper_ms)
-        return;
-    b->keeper_ms = when_ms;
-    pthread_cond_signal(&b->keeper);
-}
-
-void td_bus_keep_unlocked(struct td_bus *b, int64_t when_ms)
-{
-    if (when_ms >= b->keeper_ms)
-        return;
-    pthread_mutex_lock(b->lock);
-    td_bus_keep(b, when_ms);
-    pthread_mutex_unlock(b->lock);
-}
-
-/* A handler has kept the I/O thread for half a heartbeat, or until the broker is
- * to be told what has come meanwhile. */
-static bool is_neglected(const struct td_bus *b)
-{
-    return !b->stop && !b->own_loop && b->dispatching && !b->driving &&
-           (td_now_ms() - b->client.now_ms >= TD_HEARTBEAT_MS / 2 ||
-            td_progress_is_due(b) ||
-            (b->services.list && td_now_ms() - b->client.now_ms >= TD_AWAY_MS));
-}
-
-/* Keeps the link alive, and looks whether handlers are late. */
-static void *keeper_main(void *arg)
-{
-    struct td_bus *b = arg;
-    unsigned unused = 0;
-
-    prctl(PR_SET_NAME, "tidings-keeper");
-    pthread_mutex_lock(b->lock);
-    while (!b->stop) {
-        int64_t next =
-            b->own_loop ? TD_CLIENT_NEVER : td_now_ms() + TD_HEARTBEAT_MS / 2;
-
-        b->keeper_ms = TD_CLIENT_NEVER; /* or what is asked for meanwhile */
-        next = earlier(next, td_tell_late(b));
-        if (is_neglected(b))
-            drive(b, td_now_ms());
-        if (b->client.requests.unsent && !b->driving)
-            td_client_send_requests(&b->client, td_now_ms());
-        next = earlier(next, td_tell_progress(b));
-        next = earlier(next, td_answers_keep(b));
-        if (b->services.list && (b->dispatching || b->dispatched))
-            next = earlier(next, td_now_ms() + TD_AWAY_MS);
-        b->dispatched = false;
-        b->keeper_ms = earlier(next, b->keeper_ms);
-        if (!b->stop)
-            wait_cond(b, &b->keeper, &unused, b->keeper_ms);
-    }
-    pthread_mutex_unlock(b->lock);
-    return NULL;
-}
-
-static void stop_threads(struct td_bus *b, bool io, bool keeper)
-{
-    b->stop = true;
-    poke(b);
-    pthread_cond_broadcast(&b->changed);
-    pthread_cond_broadcast(&b->keeper);
-    pthread_cond_broadcast(&b->lender);
-    pthread_mutex_unlock(b->lock);
-    if (io)
-        pthread_join(b->io_thread, NULL);
-    if (keeper)
-        pthread_join(b->keeper_thread, NULL);
-    pthread_mutex_lock(b->lock);
-}
-
-tidings_err td_bus_start(struct td_bus *b)
-{
-    bool io = td_thread_start(&b->io_thread, io_main, b);
-    bool keeper = io && td_thread_start(&b->keeper_thread, keeper_main, b);
-
-    if (keeper)
-        return TIDINGS_OK;
-    stop_threads(b, io, false);
-    return td_fail(TIDINGS_EIO, "no thread could be started");
-}
-
-void td_bus_stop(struct td_bus *b)
-{
-    stop_threads(b, true, true);
 }

@@ -1,0 +1,24 @@
+/* What drive.c and the bus's threads share. All with the lock. */
+#ifndef TD_DRIVE_H
+#define TD_DRIVE_H
+
+#include "client/bus.h"
+
+static inline int64_t td_earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Ends the poll of whoever drives. */
+void td_bus_poke(struct td_bus *b);
+/* Waits for a signal, letting the lock go; *waiting is one more meanwhile. */
+void td_bus_wait_cond(struct td_bus *b, pthread_cond_t *cond, unsigned *waiting,
+                      int64_t deadline_ms);
+/* Whether this thread should rather call handlers than read on: what is left
+ * in the link keeps. */
+bool td_bus_may_dispatch(const struct td_bus *b);
+/* One turn: what is due, what has arrived, and else what comes until then.
+ * Nobody else may be driving. */
+void td_bus_drive(struct td_bus *b, int64_t deadline_ms);
+
+#endif
