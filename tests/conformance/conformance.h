@@ -177,6 +177,7 @@ int conf_run_tasks(void);
 int conf_run_resilience(void);
 int conf_run_request(void);
 int conf_run_request_async(void);
+int conf_run_request_threads(void);
 int conf_run_discover(void);
 
 #endif

@@ -1,40 +1,9 @@
-/* Requests without somebody who waits, requests of many, and many who ask. */
+/* Requests without somebody who waits, and requests of many. */
 #include "tests/conformance/request.h"
 
 #include <poll.h>
 #include <stdlib.h>
 
-#define THREADS 8
-#define EACH    (250 / CONF_SLOW)
-
-/* ---- hearing ---- */
-
-void req_heard(void *arg, const struct tidings_reply *reply)
-{
-    struct numbered *r = arg;
-    struct hearer *h = r->by;
-
-    if (h->seen[r->n % REQ_HEARD_MAX]++)
-        atomic_fetch_add(&h->twice, 1);
-    if (r->n < atomic_load(&h->next))
-        atomic_fetch_add(&h->disorder, 1);
-    atomic_store(&h->next, r->n);
-    if (reply->err <= TIDINGS_EBREAKER)
-        atomic_fetch_add(&h->codes[reply->err], 1);
-    atomic_store(&h->text_len, (unsigned)strlen(reply->text));
-    atomic_fetch_add(&h->heard, 1);
-}
-
-bool req_wait(struct hearer *h, unsigned n)
-{
-    int64_t end = td_proc_now_ms() + CONF_MS;
-
-    while (atomic_load(&h->heard) < n && td_proc_now_ms() < end)
-        conf_pause_us(500);
-    return atomic_load(&h->heard) >= n;
-}
-
-/* Requests 0 to n-1, their numbers in r. */
 static void ask_many(tidings_bus *bus, const char *type, struct hearer *h,
                      struct numbered *r, unsigned n)
 {
@@ -287,183 +256,6 @@ static void test_many_callbacks_cannot_close(void **state)
     assert_ok(tidings_request_many(NULL, bus, &event, NULL, close_it, &bus));
 }
 
-/* ---- many who ask ---- */
-
-struct asker {
-    pthread_t thread;
-    tidings_bus *bus;
-    unsigned who;
-    unsigned good;
-};
-
-static void *ask_each(void *arg)
-{
-    struct asker *asker = arg;
-
-    for (unsigned i = 0; i < EACH; i++) {
-        unsigned words[2] = {asker->who, i};
-        struct tidings_reply reply;
-
-        if (!tidings_request(&reply, asker->bus, "req.echo", words,
-                             sizeof(words), CONF_MS) &&
-            reply.len == sizeof(words) &&
-            memcmp(reply.data, words, sizeof(words)) == 0)
-            asker->good++;
-        tidings_reply_fini(&reply);
-    }
-    return NULL;
-}
-
-static void test_requests_of_many_threads_get_their_own_answers(void **state)
-{
-    struct conf *c = *state;
-    tidings_bus *bus = conf_open(c, NULL);
-    struct asker askers[THREADS];
-    struct answerer a = {0};
-
-    req_serve(&a, conf_open(c, NULL), "echo", "req.echo", req_echo);
-    for (unsigned i = 0; i < THREADS; i++) {
-        askers[i] = (struct asker){.bus = bus, .who = i};
-        pthread_create(&askers[i].thread, NULL, ask_each, &askers[i]);
-    }
-    for (unsigned i = 0; i < THREADS; i++) {
-        pthread_join(askers[i].thread, NULL);
-        assert_int_equal(askers[i].good, EACH);
-    }
-    assert_int_equal(req_info(bus).answered, THREADS * EACH);
-    assert_int_equal(req_info(bus).late, 0);
-}
-
-static void *ask_slow(void *arg)
-{
-    struct asker *asker = arg;
-    struct tidings_reply reply;
-
-    asker->good = tidings_request(&reply, asker->bus, "req.slow", NULL, 0,
-                                  4 * CONF_MS) == TIDINGS_ECLOSED &&
-                  reply.err == TIDINGS_ECLOSED && *reply.text;
-    tidings_reply_fini(&reply);
-    return NULL;
-}
-
-static void test_request_that_waits_is_closed_with_its_bus(void **state)
-{
-    struct conf *c = *state;
-    tidings_bus *bus = conf_open(c, NULL);
-    struct asker asker = {.bus = bus};
-    struct answerer a = {0};
-    int64_t end = td_proc_now_ms() + CONF_MS;
-
-    req_serve(&a, conf_open(c, NULL), "slow", "req.slow", req_keep);
-    pthread_create(&asker.thread, NULL, ask_slow, &asker);
-    while (atomic_load(&a.asked) == 0 && td_proc_now_ms() < end)
-        conf_pause_us(1000);
-    conf_forget(c, bus);
-    assert_ok(tidings_close(bus));
-    pthread_join(asker.thread, NULL);
-    assert_int_equal(asker.good, 1);
-}
-
-/* ---- in handlers ---- */
-
-struct inside {
-    tidings_bus *bus;
-    const char *type;
-    int timeout_ms;
-    atomic_int err;
-    atomic_uint done;
-};
-
-static tidings_err ask_inside(void *arg, const struct tidings_event *event)
-{
-    struct inside *inside = arg;
-    struct tidings_reply reply;
-
-    (void)event;
-    atomic_store(&inside->err,
-                 (int)tidings_request(&reply, inside->bus, inside->type, NULL,
-                                      0, inside->timeout_ms));
-    tidings_reply_fini(&reply);
-    atomic_fetch_add(&inside->done, 1);
-    return TIDINGS_OK;
-}
-
-static void wait_inside(struct inside *inside, tidings_err want)
-{
-    int64_t end = td_proc_now_ms() + CONF_MS;
-
-    while (atomic_load(&inside->done) == 0 && td_proc_now_ms() < end)
-        conf_pause_us(1000);
-    assert_int_equal(atomic_load(&inside->err), want);
-}
-
-static void test_request_inside_a_handler(void **state)
-{
-    struct conf *c = *state;
-    tidings_bus *bus = conf_open(c, NULL);
-    struct inside inside = {bus, "req.echo", CONF_MS, -1, 0};
-    struct answerer a = {0};
-
-    req_serve(&a, conf_open(c, NULL), "echo", "req.echo", req_echo);
-    assert_ok(
-        tidings_subscribe(NULL, bus, "req.event", ask_inside, &inside, NULL));
-    assert_ok(tidings_publish(bus, "req.event", NULL, 0));
-    wait_inside(&inside, TIDINGS_OK);
-}
-
-static void test_request_to_oneself_inside_a_handler_times_out(void **state)
-{
-    struct conf *c = *state;
-    tidings_bus *bus = conf_open(c, NULL);
-    struct inside inside = {bus, "req.self", 100, -1, 0};
-    struct answerer a = {0};
-    struct tidings_reply reply;
-
-    req_serve(&a, bus, "self", "req.self", req_echo);
-    assert_ok(tidings_request(&reply, bus, "req.self", NULL, 0, CONF_MS));
-    tidings_reply_fini(&reply); /* from outside it is like any other */
-    assert_ok(
-        tidings_subscribe(NULL, bus, "req.event", ask_inside, &inside, NULL));
-    assert_ok(tidings_publish(bus, "req.event", NULL, 0));
-    wait_inside(&inside, TIDINGS_ETIMEDOUT);
-}
-
-static void ask_status(void *arg, const struct tidings_status *status)
-{
-    struct inside *inside = arg;
-    struct tidings_reply reply;
-
-    if (status->kind != TIDINGS_HANDLER_FAILED)
-        return;
-    atomic_store(&inside->err,
-                 (int)tidings_request(&reply, inside->bus, "req.echo", NULL, 0,
-                                      CONF_MS));
-    tidings_reply_fini(&reply);
-    atomic_fetch_add(&inside->done, 1);
-}
-
-static tidings_err fail_handler(void *arg, const struct tidings_event *event)
-{
-    (void)arg;
-    (void)event;
-    return TIDINGS_EHANDLER;
-}
-
-static void test_request_inside_on_status_is_refused(void **state)
-{
-    struct inside inside = {NULL, NULL, 0, -1, 0};
-    const struct tidings_options o = {.on_status = ask_status,
-                                      .on_status_arg = &inside};
-    struct conf *c = *state;
-    tidings_bus *from = conf_open(c, NULL);
-
-    inside.bus = conf_open(c, &o);
-    assert_ok(tidings_subscribe(NULL, inside.bus, "req.bad", fail_handler, NULL,
-                                NULL));
-    assert_ok(tidings_publish(from, "req.bad", NULL, 0));
-    wait_inside(&inside, TIDINGS_EDEADLK);
-}
-
 #define TEST(name)                                                             \
     cmocka_unit_test_setup_teardown(name, conf_setup, req_teardown)
 
@@ -480,11 +272,6 @@ int conf_run_request_async(void)
         TEST(test_many_stops_at_its_deadline),
         TEST(test_many_of_nobody_is_no_answer),
         TEST(test_many_callbacks_cannot_close),
-        TEST(test_requests_of_many_threads_get_their_own_answers),
-        TEST(test_request_that_waits_is_closed_with_its_bus),
-        TEST(test_request_inside_a_handler),
-        TEST(test_request_to_oneself_inside_a_handler_times_out),
-        TEST(test_request_inside_on_status_is_refused),
     };
 
     return cmocka_run_group_tests_name("request_async", tests, NULL, NULL);
