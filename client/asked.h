@@ -34,7 +34,8 @@ struct td_asked {
     /* who is called; NULL: somebody waits */
     tidings_on_reply on_reply;
     void *arg;
-    struct td_asked *next; /* of those that are answered */
+    struct td_asked *prev; /* with next: of those that wait … */
+    struct td_asked *next; /* … or alone: of those that are to be called */
 };
 
 /* api_request.c: of one that waits; ended with pthread_cond_destroy(). */

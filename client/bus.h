@@ -7,9 +7,9 @@
  * the session do what is due. At most one dispatches: it calls handlers,
  * without the lock. The I/O thread does both in turn, so an event reaches its
  * handler without changing threads. Who asks alone, and waits for the answer,
- * drives by itself. While a handler runs for long, whoever
- * waits for something drives; and if nobody waits, the keeper does it often
- * enough to keep the link alive. A publisher sends on its own thread. Workers
+ * drives by itself. While a handler runs, whoever waits for something drives,
+ * until it has what it waits for, or nobody waits; and if nobody does, the
+ * keeper drives often enough to keep the link alive. A publisher sends on its own thread. Workers
  * are threads of a subscription (workers.h). */
 #ifndef TD_BUS_H
 #define TD_BUS_H
@@ -40,7 +40,7 @@ struct td_bus {
     pthread_cond_t changed;  /* anything that a call may wait for … */
     pthread_cond_t room;     /* … but this: there is room to publish */
     pthread_cond_t keeper;   /* the keeper waits for this alone */
-    pthread_cond_t lender; /* … and the I/O thread, while the link is lent */
+    pthread_cond_t lender;   /* … and the I/O thread, while another drives */
     tidings_bus *handle;
     char *url;
     char name[TD_NAME_BYTES_MAX + 1];
@@ -69,10 +69,13 @@ struct td_bus {
     bool poked;            /* … and will not for long … */
     int64_t poll_until_ms; /* … until then */
     bool driver_waits;     /* … and waits for a change meanwhile */
+    bool following;        /* the I/O thread waits: whoever drives goes on */
     bool lent;             /* whoever asks drives: see drive.c … */
     uint64_t borrowed;     /* … and did, so often */
-    unsigned askers;       /* threads that wait for an answer to a request */
-    unsigned waiting;      /* threads that wait for changed */
+    struct td_asked
+        *asking;      /* what threads wait for an answer to: oldest first */
+    unsigned askers;  /* those threads */
+    unsigned waiting; /* threads that wait for changed */
     unsigned room_waiting; /* … for room */
     unsigned users;        /* calls that wait */
     bool closing;          /* calls that wait give up */

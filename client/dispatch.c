@@ -1,7 +1,7 @@
 /* Handing events to handlers: one message at a time, event by event, without
  * the lock; credit goes back when the handlers are done. */
 #include "client/asked.h"
-#include "client/bus.h"
+#include "client/drive.h"
 #include "client/here.h"
 #include "client/view.h"
 #include "proto/plural.h"
@@ -398,6 +398,7 @@ size_t td_dispatch(struct td_bus *b, size_t max)
 
     b->dispatching = true;
     b->dispatcher = pthread_self();
+    td_bus_hand_over(b);
     if (b->services.list) { /* what arrives meanwhile: its deadline runs */
         b->dispatched = true;
         td_bus_keep(b, td_now_ms() + TD_AWAY_MS);

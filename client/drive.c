@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
+#include <utlist.h>
 
 #define READ_MAX 64 /* messages a turn: then whoever waits gets the lock */
 
@@ -60,6 +61,27 @@ static bool may_lend(const struct td_bus *b)
            !b->closing && !td_has_notices(b);
 }
 
+/* A thread that may drive, and waits for something itself. */
+static void wake_any(struct td_bus *b)
+{
+    if (b->asking)
+        pthread_cond_signal(&b->asking->told);
+    else if (b->waiting > 0)
+        pthread_cond_broadcast(&b->changed);
+    else if (b->room_waiting > 0)
+        pthread_cond_signal(&b->room);
+}
+
+void td_bus_hand_over(struct td_bus *b)
+{
+    if (b->driving || b->lent)
+        return;
+    if (b->dispatching && !b->own_loop)
+        wake_any(b);
+    else
+        pthread_cond_signal(&b->lender);
+}
+
 static void reclaim(struct td_bus *b)
 {
     b->lent = false;
@@ -98,11 +120,6 @@ void td_bus_wait_cond(struct td_bus *b, pthread_cond_t *cond, unsigned *waiting,
     else
         pthread_cond_timedwait(cond, b->lock, &t);
     --*waiting;
-}
-
-static void wait_changed(struct td_bus *b, int64_t deadline_ms)
-{
-    td_bus_wait_cond(b, &b->changed, &b->waiting, deadline_ms);
 }
 
 /* ---- driving ---- */
@@ -188,27 +205,45 @@ void td_bus_drive(struct td_bus *b, int64_t deadline_ms)
     b->driver_waits = false;
     b->sent = false;
     td_bus_changed(b);
+    if (b->following && td_bus_may_dispatch(b))
+        pthread_cond_signal(&b->lender);
 }
 
-/* Waits until cond is signalled, or drives in the I/O thread's stead: at once
- * inside a handler, where that thread is ourselves or stuck with us, and
- * otherwise when it has been away for long. */
+/* ---- waiting ---- */
+
+/* Whether whoever waits drives in the I/O thread's stead: while that calls
+ * handlers, or waits for somebody who drove meanwhile, or has lent the link. */
+static bool may_drive(const struct td_bus *b, bool asks)
+{
+    if (b->driving)
+        return false;
+    return (b->dispatching && !b->own_loop) || (b->lent && asks) ||
+           (b->following && !td_bus_may_dispatch(b));
+}
+
+/* Looks now and then, too, whether it is what it waits for. */
+static int64_t soon(int64_t deadline_ms)
+{
+    return td_earlier(deadline_ms, td_now_ms() + TD_AWAY_MS);
+}
+
+/* Until cond is signalled, or something has come. */
 static void wait_or_drive(struct td_bus *b, pthread_cond_t *cond,
                           unsigned *waiting, int64_t deadline_ms)
 {
-    int64_t now = td_now_ms();
-    bool away = b->dispatching && !b->own_loop && !b->driving &&
-                (td_is_dispatcher(b) || now - b->client.now_ms >= TD_AWAY_MS);
-    bool borrows = b->lent && !b->driving && cond != &b->changed;
-
-    b->borrowed += borrows;
-    if (away || borrows) {
+    if (may_drive(b, false)) {
         b->driver_waits = true; /* for more than the link */
         td_bus_drive(b, deadline_ms);
     } else {
-        td_bus_wait_cond(b, cond, waiting,
-                         td_earlier(deadline_ms, now + TD_AWAY_MS));
+        td_bus_hand_over(b);
+        td_bus_wait_cond(b, cond, waiting, soon(deadline_ms));
     }
+}
+
+static void leave(struct td_bus *b)
+{
+    b->users--;
+    td_bus_hand_over(b);
 }
 
 bool td_bus_wait(struct td_bus *b, bool (*done)(struct td_bus *b, void *arg),
@@ -224,7 +259,7 @@ bool td_bus_wait(struct td_bus *b, bool (*done)(struct td_bus *b, void *arg),
             break;
         wait_or_drive(b, &b->changed, &b->waiting, deadline_ms);
     }
-    b->users--;
+    leave(b);
     td_bus_changed(b);
     return ok;
 }
@@ -267,27 +302,61 @@ static bool is_told(struct td_bus *b, struct td_asked *a)
     return a->done;
 }
 
+/* Who sends it may change when it is due, unless it is sent once. */
+static int64_t look_at_ms(const struct td_asked *a, int64_t deadline_ms)
+{
+    const struct td_request *r = &a->request;
+    int64_t at_ms = td_earlier(deadline_ms, r->due_ms);
+
+    return r->attempts_max > 1 || r->attempt_ms > 0 ? soon(at_ms) : at_ms;
+}
+
+static void ask_or_drive(struct td_bus *b, struct td_asked *a, int64_t until_ms)
+{
+    unsigned unused = 0;
+
+    if (may_drive(b, true)) {
+        b->borrowed += b->lent;
+        td_bus_drive(b, until_ms);
+    } else {
+        td_bus_hand_over(b);
+        td_bus_wait_cond(b, &a->told, &unused, until_ms);
+    }
+}
+
+static void enter_asking(struct td_bus *b, struct td_asked *a)
+{
+    b->users++;
+    b->askers++;
+    DL_APPEND(b->asking, a);
+    if (b->lent || b->dispatching || !may_lend(b))
+        return;
+    b->lent = true; /* from the next answer on */
+    pthread_cond_signal(&b->lender);
+}
+
+static void leave_asking(struct td_bus *b, struct td_asked *a)
+{
+    DL_DELETE(b->asking, a);
+    b->askers--;
+    td_bus_touched(b);
+    leave(b);
+}
+
 bool td_bus_wait_asked(struct td_bus *b, struct td_asked *a,
                        int64_t deadline_ms)
 {
-    unsigned unused = 0;
     bool ok;
 
-    b->users++;
-    b->askers++;
-    if (!b->lent && !b->dispatching)
-        b->lent = may_lend(b); /* from the next answer on */
+    enter_asking(b, a);
     for (;;) {
         ok = is_told(b, a);
         td_bus_touched(b);
         if (ok || b->closing || td_now_ms() >= deadline_ms)
             break;
-        wait_or_drive(b, &a->told, &unused,
-                      td_earlier(deadline_ms, a->request.due_ms));
+        ask_or_drive(b, a, look_at_ms(a, deadline_ms));
     }
-    b->users--;
-    b->askers--;
-    td_bus_touched(b);
+    leave_asking(b, a);
     if (b->closing)
         td_bus_changed(b);
     return ok;
@@ -305,7 +374,7 @@ bool td_bus_wait_room(struct td_bus *b, int64_t deadline_ms)
             break;
         wait_or_drive(b, &b->room, &b->room_waiting, deadline_ms);
     }
-    b->users--;
+    leave(b);
     if (b->closing)
         td_bus_changed(b);
     return ok;
@@ -313,8 +382,14 @@ bool td_bus_wait_room(struct td_bus *b, int64_t deadline_ms)
 
 void td_bus_leave(struct td_bus *b)
 {
+    struct td_asked *a;
+
+    DL_FOREACH(b->asking, a)
+    {
+        pthread_cond_signal(&a->told);
+    }
     td_bus_changed(b);
     td_bus_poke(b); /* one of them may be driving */
     while (b->users > 0)
-        wait_changed(b, TD_CLIENT_NEVER);
+        td_bus_wait_cond(b, &b->changed, &b->waiting, TD_CLIENT_NEVER);
 }

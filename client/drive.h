@@ -17,6 +17,10 @@ void td_bus_wait_cond(struct td_bus *b, pthread_cond_t *cond, unsigned *waiting,
 /* Whether this thread should rather call handlers than read on: what is left
  * in the link keeps. */
 bool td_bus_may_dispatch(const struct td_bus *b);
+/* Nobody drives any more, or it was the I/O thread, which is about to call
+ * handlers: whoever is to drive now is woken. Nothing happens if somebody
+ * drives. */
+void td_bus_hand_over(struct td_bus *b);
 /* One turn: what is due, what has arrived, and else what comes until then.
  * Nobody else may be driving. */
 void td_bus_drive(struct td_bus *b, int64_t deadline_ms);

@@ -18,6 +18,16 @@ static void lend(struct td_bus *b)
         b->lent = false;
 }
 
+/* Somebody drove in our stead, and goes on until he has what he waits for. */
+static void follow(struct td_bus *b)
+{
+    unsigned unused = 0;
+
+    b->following = true;
+    td_bus_wait_cond(b, &b->lender, &unused, TD_CLIENT_NEVER);
+    b->following = false;
+}
+
 static void *io_main(void *arg)
 {
     struct td_bus *b = arg;
@@ -30,8 +40,7 @@ static void *io_main(void *arg)
         } else if (b->lent) {
             lend(b);
         } else if (b->driving) {
-            td_bus_poke(b); /* whoever drove in our stead lets go */
-            td_bus_wait_cond(b, &b->changed, &b->waiting, TD_CLIENT_NEVER);
+            follow(b);
         } else {
             td_bus_drive(b, TD_CLIENT_NEVER);
         }
@@ -81,8 +90,10 @@ static void *keeper_main(void *arg)
 
         b->keeper_ms = TD_CLIENT_NEVER; /* or what is asked for meanwhile */
         next = td_earlier(next, td_tell_late(b));
-        if (is_neglected(b))
+        if (is_neglected(b)) {
             td_bus_drive(b, td_now_ms());
+            td_bus_hand_over(b);
+        }
         if (b->client.requests.unsent && !b->driving)
             td_client_send_requests(&b->client, td_now_ms());
         next = td_earlier(next, td_tell_progress(b));

@@ -51,6 +51,17 @@ static void test_requests_of_many_threads_get_their_own_answers(void **state)
     assert_int_equal(req_info(bus).late, 0);
 }
 
+static void *ask_kept(void *arg)
+{
+    struct asker *asker = arg;
+    struct tidings_reply reply;
+
+    asker->good =
+        !tidings_request(&reply, asker->bus, "req.slow", NULL, 0, 4 * CONF_MS);
+    tidings_reply_fini(&reply);
+    return NULL;
+}
+
 static void *ask_slow(void *arg)
 {
     struct asker *asker = arg;
@@ -145,6 +156,88 @@ static void test_request_to_oneself_inside_a_handler_times_out(void **state)
     wait_inside(&inside, TIDINGS_ETIMEDOUT);
 }
 
+/* A handler that keeps the thread that reads the link. */
+struct held {
+    atomic_bool begun;
+    atomic_bool go_on;
+    bool answers; /* what is kept, when it has begun */
+};
+
+static tidings_err hold(void *arg, const struct tidings_event *event)
+{
+    struct held *held = arg;
+    int64_t end = td_proc_now_ms() + CONF_MS;
+
+    (void)event;
+    if (held->answers)
+        req_answer_kept();
+    atomic_store(&held->begun, true);
+    while (!atomic_load(&held->go_on) && td_proc_now_ms() < end)
+        conf_pause_us(500);
+    return TIDINGS_OK;
+}
+
+static void wait_begun(struct held *held)
+{
+    int64_t end = td_proc_now_ms() + CONF_MS;
+
+    while (!atomic_load(&held->begun) && td_proc_now_ms() < end)
+        conf_pause_us(500);
+    assert_true(atomic_load(&held->begun));
+}
+
+static void test_requests_do_not_wait_for_a_handler(void **state)
+{
+    const unsigned n = 100 / CONF_SLOW;
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, NULL);
+    struct answerer a = {0};
+    struct held held = {0};
+    int64_t start;
+
+    req_serve(&a, conf_open(c, NULL), "echo", "req.echo", req_echo);
+    assert_ok(tidings_subscribe(NULL, bus, "req.hold", hold, &held, NULL));
+    assert_ok(tidings_publish(bus, "req.hold", NULL, 0));
+    wait_begun(&held);
+    start = td_proc_now_ms();
+    for (unsigned i = 0; i < n; i++) {
+        struct tidings_reply reply;
+
+        assert_ok(tidings_request(&reply, bus, "req.echo", NULL, 0, CONF_MS));
+        tidings_reply_fini(&reply);
+    }
+    assert_true(td_proc_now_ms() - start < 5 * CONF_SLOW * (int64_t)n);
+    atomic_store(&held.go_on, true);
+}
+
+/* The handler begins when the request is out. */
+static void test_requests_are_answered_while_a_handler_runs(void **state)
+{
+    struct conf *c = *state;
+    tidings_bus *bus = conf_open(c, NULL);
+    struct answerer a = {0};
+    struct held held = {.answers = true};
+    struct asker askers[THREADS];
+    int64_t end = td_proc_now_ms() + CONF_MS;
+
+    req_serve(&a, conf_open(c, NULL), "slow", "req.slow", req_keep);
+    assert_ok(tidings_subscribe(NULL, bus, "req.hold", hold, &held, NULL));
+    for (unsigned i = 0; i < THREADS; i++) {
+        askers[i] = (struct asker){.bus = bus};
+        pthread_create(&askers[i].thread, NULL, ask_kept, &askers[i]);
+    }
+    while (atomic_load(&a.asked) < THREADS && td_proc_now_ms() < end)
+        conf_pause_us(500);
+    assert_ok(tidings_publish(bus, "req.hold", NULL, 0));
+    for (unsigned i = 0; i < THREADS; i++) {
+        pthread_join(askers[i].thread, NULL);
+        assert_int_equal(askers[i].good, 1);
+    }
+    assert_true(atomic_load(&held.begun));
+    assert_true(td_proc_now_ms() < end);
+    atomic_store(&held.go_on, true);
+}
+
 static void ask_status(void *arg, const struct tidings_status *status)
 {
     struct inside *inside = arg;
@@ -191,6 +284,8 @@ int conf_run_request_threads(void)
         TEST(test_request_that_waits_is_closed_with_its_bus),
         TEST(test_request_inside_a_handler),
         TEST(test_request_to_oneself_inside_a_handler_times_out),
+        TEST(test_requests_do_not_wait_for_a_handler),
+        TEST(test_requests_are_answered_while_a_handler_runs),
         TEST(test_request_inside_on_status_is_refused),
     };
 
