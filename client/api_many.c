@@ -51,9 +51,9 @@ static struct td_heard *pop(struct td_asked *a)
     return h;
 }
 
-static void heard_free(struct td_heard *h)
+static void heard_free(struct td_bus *b, struct td_heard *h)
 {
-    td_message_unref(h->message);
+    b->client.requests.kept -= h->len;
     free(h);
 }
 
@@ -115,7 +115,7 @@ static bool take(struct td_bus *b, struct many *m, tidings_err *err)
             *err = say(b, m, h);
         else
             tell(b, m, h);
-        heard_free(h);
+        heard_free(b, h);
         if (last || b->closing || (m->count && m->answers >= m->count))
             return false;
     }
@@ -172,7 +172,7 @@ static tidings_err ask(struct td_bus *b, struct many *m)
     err = hear(b, m);
     td_client_withdraw_request(&b->client, &a->request);
     while (a->heard)
-        heard_free(pop(a));
+        heard_free(b, pop(a));
     return err;
 }
 

@@ -89,9 +89,10 @@ tidings_err td_not_asked(struct td_bus *b, const struct td_request *r,
     if (err == TIDINGS_EFULL)
         return td_fail(err,
                        "%llu requests of this bus wait for their answers, with "
-                       "%zu bytes that are kept: hear some first",
+                       "%zu bytes that are kept, and on_reply has not heard "
+                       "%zu bytes of answers: hear some first",
                        (unsigned long long)(q->info.in_flight + q->uncalled),
-                       q->held);
+                       q->held, q->kept);
     return td_request_no_memory(r->type);
 }
 
@@ -124,7 +125,30 @@ tidings_err td_say_response(const struct td_bus *b,
                    advice_of(reply->err));
 }
 
-/* An answer for keeps: its bytes stay in their message. It is taken over. */
+/* Whether its bytes stay in their message: not if that is mostly others', since
+ * nobody knows how long the caller keeps it. */
+static bool stays(const struct td_asked *a)
+{
+    size_t len = a->response.data.len;
+
+    return a->message && len > TD_COPY_BYTES &&
+           len >= a->message->body->len / 2;
+}
+
+static void move_in(struct memory *memory, struct tidings_reply *out,
+                    struct td_asked *a, char *to)
+{
+    memory->message = NULL;
+    if (stays(a)) {
+        memory->message = a->message;
+        return;
+    }
+    if (out->len > 0)
+        out->data = memcpy(to, out->data, out->len);
+    td_message_unref(a->message);
+}
+
+/* An answer for keeps; its message is taken over. */
 static tidings_err keep(struct tidings_reply *out, const struct td_bus *b,
                         struct td_asked *a, const char *type)
 {
@@ -138,14 +162,14 @@ static tidings_err keep(struct tidings_reply *out, const struct td_bus *b,
     said =
         out->err && out->err != TIDINGS_EREMOTE ? tidings_detail() : out->text;
     size = strlen(said) + 1;
-    memory = malloc(sizeof(*memory) + size);
+    memory = malloc(sizeof(*memory) + size + (stays(a) ? 0 : out->len));
     if (!memory) {
         td_message_unref(a->message);
         *out = (struct tidings_reply){.attempts = out->attempts};
         return td_fail(TIDINGS_ENOMEM, "%s: no memory for the answer%s", type,
                        advice_of(TIDINGS_ELOST));
     }
-    memory->message = a->message;
+    move_in(memory, out, a, memory->text + size);
     memcpy(memory->instance, text.instance, sizeof(text.instance));
     memcpy(memory->text, said, size);
     out->memory = memory;

@@ -13,11 +13,12 @@
 
 struct td_bus;
 
-/* One answer of many. */
+/* One answer of many: a copy, so that it keeps no more than itself. */
 struct td_heard {
     struct td_heard *next;
     struct td_response response;
-    struct td_message *message; /* NULL: the session says so */
+    size_t len; /* of what it is in */
+    char bytes[];
 };
 
 /* Of one that waits it is on its stack; else allocated, and ours. */
@@ -25,6 +26,8 @@ struct td_asked {
     struct td_request request; /* first */
     struct td_response response;
     struct td_message *message; /* that this is in; NULL: in none */
+    size_t kept; /* bytes that count until it is called: of the message, if it
+                    is the first there */
     /* who waits */
     pthread_cond_t told;
     bool done;

@@ -97,7 +97,8 @@ struct td_bus {
     struct td_confirmed **confirms_tail;
     struct td_asked *replies; /* whose on_reply is to be called */
     struct td_asked **replies_tail;
-    struct td_message *taking; /* the message that the session looks at */
+    struct td_message *taking; /* the message that the session looks at … */
+    bool taking_kept; /* … which counts among the answers not heard */
     struct td_services services;
     struct td_discovery discovery;
     uint64_t waiting_events;

@@ -310,6 +310,7 @@ void td_bus_take(struct td_bus *b, struct td_message *m, int64_t now_ms)
     struct td_delivery d;
 
     b->taking = m;
+    b->taking_kept = false;
     td_client_message(&b->client, m->control, m->len, m->body, now_ms, &all);
     b->taking = NULL;
     td_bus_look_settling(b, pong, incarnation);

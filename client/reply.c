@@ -73,16 +73,18 @@ static void call(struct td_asked *a)
     free(a);
 }
 
-/* Without the lock; returns how many. */
-static size_t call_list(struct td_asked **list, size_t max)
+/* Without the lock; returns how many, and what they kept. */
+static size_t call_list(struct td_asked **list, size_t max, size_t *kept)
 {
     int64_t end_us = td_now_us() + SECTION_US;
     size_t n = 0;
 
+    *kept = 0;
     while (*list && n < max && (n % 16 != 15 || td_now_us() < end_us)) {
         struct td_asked *a = *list;
 
         *list = a->next;
+        *kept += a->kept;
         call(a);
         n++;
     }
@@ -94,6 +96,7 @@ size_t td_call_replies(struct td_bus *b, size_t max)
     struct td_asked *list = b->replies;
     struct td_asked **tail = b->replies_tail;
     struct td_requests *q = &b->client.requests;
+    size_t kept;
     size_t n;
 
     if (!list)
@@ -102,7 +105,7 @@ size_t td_call_replies(struct td_bus *b, size_t max)
     b->replies_tail = &b->replies;
     q->gathering = true;
     pthread_mutex_unlock(b->lock);
-    n = call_list(&list, max < CALLS_MAX ? max : CALLS_MAX);
+    n = call_list(&list, max < CALLS_MAX ? max : CALLS_MAX, &kept);
     pthread_mutex_lock(b->lock);
     q->gathering = false;
     if (list) { /* the rest, before what has come meanwhile */
@@ -112,6 +115,7 @@ size_t td_call_replies(struct td_bus *b, size_t max)
         b->replies = list;
     }
     q->uncalled -= n;
+    q->kept -= kept;
     if (q->unsent)
         td_client_send_requests(&b->client, td_now_ms());
     td_bus_touched(b);
@@ -124,9 +128,10 @@ void td_end_replies(struct td_bus *b)
     static const char closed[] = "the bus was closed";
     struct td_request *r;
     uint32_t from = 0;
+    size_t unused;
 
     while (b->replies)
-        call_list(&b->replies, SIZE_MAX);
+        call_list(&b->replies, SIZE_MAX, &unused);
     while ((r = td_client_take_request(&b->client, &from))) {
         struct td_asked *a = (struct td_asked *)r;
 
@@ -138,10 +143,20 @@ void td_end_replies(struct td_bus *b)
 
 /* ---- the session has an answer ---- */
 
+static char *copy(char *to, struct td_str *from)
+{
+    if (from->len > 0)
+        memcpy(to, from->data, from->len);
+    from->data = to;
+    return to + from->len;
+}
+
 static void hear(struct td_bus *b, struct td_asked *a,
                  const struct td_response *response)
 {
-    struct td_heard *h = malloc(sizeof(*h));
+    size_t len =
+        response->text.len + response->instance.len + response->data.len;
+    struct td_heard *h = malloc(sizeof(*h) + len);
 
     if (!h) {
         a->deaf = true;
@@ -149,9 +164,23 @@ static void hear(struct td_bus *b, struct td_asked *a,
     }
     h->next = NULL;
     h->response = *response;
-    h->message = response->own ? NULL : td_message_ref(b->taking);
+    h->len = len;
+    copy(copy(copy(h->bytes, &h->response.text), &h->response.instance),
+         &h->response.data);
+    b->client.requests.kept += len;
     *a->heard_tail = h;
     a->heard_tail = &h->next;
+}
+
+/* Until its callback was called, or by who waits for it for good. */
+static void keep(struct td_bus *b, struct td_asked *a)
+{
+    a->message = td_message_ref(b->taking);
+    if (!a->on_reply || b->taking_kept)
+        return;
+    b->taking_kept = true;
+    a->kept = a->message->body->len;
+    b->client.requests.kept += a->kept;
 }
 
 void td_bus_answered(void *ctx, struct td_request *r,
@@ -164,7 +193,8 @@ void td_bus_answered(void *ctx, struct td_request *r,
         hear(b, a, response);
     } else {
         a->response = *response;
-        a->message = response->own ? NULL : td_message_ref(b->taking);
+        if (!response->own)
+            keep(b, a);
     }
     if (a->on_reply) {
         push(b, a);

@@ -115,6 +115,8 @@ struct td_requests {
     int64_t now_ms;
     uint64_t uncalled;       /* answered, but the asker has not been told */
     size_t held;             /* bytes of all */
+    size_t kept;             /* and of answers that wait with those, or for who
+                                hears many */
     struct td_budget budget; /* of retries */
     struct tidings_request_info info; /* in_flight: those that have a slot */
 };

@@ -281,10 +281,12 @@ void td_client_send_requests(struct td_client *c, int64_t now_ms)
     q->lean_ms = 0;
 }
 
-static bool has_room(const struct td_requests *q, size_t bytes)
+static bool has_room(const struct td_requests *q, const struct td_request *r,
+                     size_t bytes)
 {
     return q->info.in_flight + q->uncalled < TD_REQUESTS_MAX &&
-           q->held + bytes <= TD_REQUESTS_BYTES;
+           q->held + bytes <= TD_REQUESTS_BYTES &&
+           (!r->timed || q->kept < TD_RESPONSES_BYTES);
 }
 
 tidings_err td_client_request(struct td_client *c, struct td_request *r,
@@ -296,7 +298,7 @@ tidings_err td_client_request(struct td_client *c, struct td_request *r,
 
     if (c->fenced)
         return TIDINGS_EFENCED;
-    if (!has_room(q, bytes))
+    if (!has_room(q, r, bytes))
         return TIDINGS_EFULL;
     if (!q->free)
         err = td_requests_grow(q);

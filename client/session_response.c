@@ -42,18 +42,45 @@ static const char *wrong_with(struct td_requests *q, struct td_str list,
     return left > 0 ? "RESPONSE with fewer bytes than its body" : NULL;
 }
 
+/* Whose asker is called, or hears many: the answer waits until he has time. */
+static bool is_kept(const struct td_request *r)
+{
+    return r->timed || td_request_is_many(r);
+}
+
+/* There is no room to keep it: the asker is told so, without the data. */
+static void strip(struct td_response *response, bool many)
+{
+    static const char full[] =
+        "it was answered, but its callbacks have not heard as many answers as "
+        "a bus keeps: the data of this one had to go";
+
+    response->code = TIDINGS_EFULL;
+    response->status = 0;
+    response->text = td_str_of(full);
+    response->data = (struct td_str){NULL, 0};
+    if (many)
+        return;
+    response->instance = (struct td_str){NULL, 0};
+    response->own = true; /* nothing of it is the message's */
+}
+
 static void take_answer(struct td_client *c, const struct td_response_row *row,
-                        const struct td_response *response)
+                        struct td_response *response, bool full)
 {
     const struct td_client_port *port = &c->options.port;
+    struct td_requests *q = &c->requests;
     bool unused;
-    struct td_request *r = td_requests_find(&c->requests, row->number, &unused);
+    struct td_request *r = td_requests_find(q, row->number, &unused);
+    bool stripped = full && r && is_kept(r) && response->data.len > 0;
 
+    if (stripped)
+        strip(response, td_request_is_many(r));
     if (!r)
-        c->requests.info.late++;
+        q->info.late++;
     else if (td_request_is_many(r) && response->left > 0)
         port->answered(port->ctx, r, response);
-    else if (!td_request_again(c, r, response))
+    else if (stripped || !td_request_again(c, r, response))
         td_request_end(c, r, response);
 }
 
@@ -64,6 +91,7 @@ tidings_err td_client_on_response(struct td_client *c, const struct td_frame *f,
     struct td_reader r = td_reader_of(list->data, list->len);
     const char *why = wrong_with(&c->requests, *list, body->len);
     const char *p = (const char *)body->data;
+    bool full = c->requests.kept + body->len > TD_RESPONSES_BYTES;
     struct td_response_row row;
     uint32_t rows = 0;
 
@@ -82,7 +110,7 @@ tidings_err td_client_on_response(struct td_client *c, const struct td_frame *f,
             .left = row.left,
         };
 
-        take_answer(c, &row, &response);
+        take_answer(c, &row, &response, full);
         p += row.bytes;
     }
     return TIDINGS_OK;

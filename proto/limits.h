@@ -176,6 +176,8 @@
 #define TD_REQUESTS_MAX 65536u /* unanswered by one caller: slots of 40 B */
 #define TD_REQUESTS_BYTES (8u << 20) /* client: of those, not sent yet, or kept
                                         to be sent again */
+#define TD_RESPONSES_BYTES (32u << 20) /* client: of answers that callbacks have
+                                          not heard: 32 of the largest */
 #define TD_TASKS_MAX 262144u        /* in flight at the broker: 96 B each */
 #define TD_ROWS_MAX 1024u           /* of a REQUEST, HANDLE, ANSWER, RESPONSE */
 #define TD_BUNDLE_ROWS 512u         /* we send fewer: TD_SCAN_NODES_MAX */

@@ -75,6 +75,10 @@ static const struct {
     {"memory of a producer after its session",
      "# min, at most # producers",
      {TD_PRODUCER_KEEP_MS / 60000, TD_PRODUCERS_MAX}},
+    {"requests unanswered by a caller; those unsent; answers that its "
+     "callbacks have not heard",
+     "#; # MiB; # MiB",
+     {TD_REQUESTS_MAX, MIB(TD_REQUESTS_BYTES), MIB(TD_RESPONSES_BYTES)}},
     {"producers with a name; the name; events of which hashes are kept",
      "#; # B; #",
      {TD_NAMED_PRODUCERS_MAX, TD_PRODUCER_NAME_BYTES_MAX, TD_NAMED_HASHES}},
@@ -150,6 +154,7 @@ static const struct {
     {"# h", TD_COMPACT_WAIT_MS_MAX / 3600000},
     {"#", TD_TIMEOUT_MS_MAX},
     {"#", TD_REQUESTS_MAX},
+    {"# MiB", MIB(TD_RESPONSES_BYTES)},
     {"#", TD_ROWS_MAX},
     {"# ms", TD_ASK_MS},
     {"#", TD_SERVICES_MAX},

@@ -44,6 +44,16 @@ static tidings_err respond_with(struct fixture *f, const struct td_request *r,
     return give_body(f, text);
 }
 
+static tidings_err respond_data(struct fixture *f, const struct td_request *r,
+                                unsigned bytes, unsigned left)
+{
+    char text[100];
+
+    snprintf(text, sizeof(text), "[25 [[%" PRIu64 " 0 0 %u \"\" %u \"i-1\"]]]",
+             r->number, bytes, left);
+    return give_bytes(f, text, bytes);
+}
+
 static void respond(struct fixture *f, const struct td_request *r,
                     unsigned code, unsigned status)
 {
@@ -300,6 +310,51 @@ static void test_request_has_room_for_so_many(void **state)
     greet(f, WELCOME);
     ask(f, &r[n]);
     assert_int_equal(f->client.requests.held, 0);
+    drop(f);
+}
+
+/* Who is called later keeps what he is told until then; who waits has it at
+ * once. */
+static void test_request_answers_not_heard_have_a_bound(void **state)
+{
+    struct fixture *f = *state;
+    struct td_requests *q = &f->client.requests;
+    struct td_request called = again(f, 3);
+    struct td_request waits = plain(f, "a");
+    struct td_request many = plain(f, "a");
+    struct td_request next = plain(f, "a");
+
+    greet(f, WELCOME);
+    waits.timed = false;
+    many.flags = TD_REQUEST_MANY;
+    many.timed = false;
+    ask(f, &called);
+    ask(f, &waits);
+    ask(f, &many);
+    tick(f);
+    q->kept = TD_RESPONSES_BYTES - 4;
+    assert_err(td_client_request(&f->client, &next, f->now), TIDINGS_OK);
+    assert_ok(respond_data(f, &many, 5, 1));
+    assert_ok(respond_data(f, &waits, 5, 0));
+    assert_ok(respond_data(f, &called, 5, 0));
+    assert_ok(respond_data(f, &many, 4, 0));
+    assert_int_equal(f->answered_len, 4);
+    assert_int_equal(f->answered[0].code, TIDINGS_EFULL);
+    assert_int_equal(f->answered[0].len, 0);
+    assert_string_equal(f->answered[0].instance, "i-1");
+    assert_int_equal(f->answered[1].code, TIDINGS_OK);
+    assert_int_equal(f->answered[1].len, 5);
+    assert_int_equal(f->answered[2].code, TIDINGS_EFULL); /* not again */
+    assert_true(strlen(f->answered[2].text) > 0);
+    assert_int_equal(f->answered[3].code, TIDINGS_OK);
+    assert_int_equal(q->info.refused, 1);
+
+    q->kept = TD_RESPONSES_BYTES;
+    called = plain(f, "a");
+    assert_err(td_client_request(&f->client, &called, f->now), TIDINGS_EFULL);
+    waits = plain(f, "a");
+    waits.timed = false;
+    ask(f, &waits);
     drop(f);
 }
 
@@ -604,6 +659,7 @@ int main(void)
         TEST(test_request_bundles_have_bounds),
         TEST(test_requests_are_taken_back_at_once),
         TEST(test_request_has_room_for_so_many),
+        TEST(test_request_answers_not_heard_have_a_bound),
         TEST(test_request_without_a_broker_waits_until_its_deadline),
         TEST(test_request_made_before_the_link_goes_with_it),
         TEST(test_request_is_lost_with_its_link),

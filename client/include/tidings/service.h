@@ -166,7 +166,9 @@ tidings_request_event(struct tidings_reply *out, tidings_bus *bus,
  *  tidings_close() (TIDINGS_ECLOSED). reply is the library's. Threads: that of
  *  handlers without workers, in tidings_dispatch() with own_loop (where it
  *  counts as an event), and tidings_close()'s own for what is left; one call at
- *  a time. It may do what a handler may. */
+ *  a time. It may do what a handler may. Answers that wait for it have a bound,
+ *  32 MiB of a bus: one that comes beyond that is told as TIDINGS_EFULL and
+ *  without its data, though it was given. */
 typedef void (*tidings_on_reply)(void *arg, const struct tidings_reply *reply);
 
 /**
@@ -176,8 +178,8 @@ typedef void (*tidings_on_reply)(void *arg, const struct tidings_reply *reply);
  *
  * @return TIDINGS_OK     on its way, on_reply will be called.
  *         TIDINGS_EFULL  this bus has 65536 requests unanswered, or 8 MiB of
- *                        them unsent, or kept to be tried again: on_reply is
- *                        not called.
+ *                        them unsent, or kept to be tried again, or 32 MiB of
+ *                        answers that on_reply has not heard: it is not called.
  *         TIDINGS_ETIMEDOUT  the deadline of what this thread is handling has
  *                            passed, or the event's expirytime: nor is it here.
  *         TIDINGS_EFENCED, TIDINGS_EINVAL, TIDINGS_ENOMEM, TIDINGS_ECLOSED,
@@ -206,7 +208,8 @@ struct tidings_many_options {
  * @param on_reply  called for each answer, TIDINGS_EREMOTE included, and for
  *                  each instance that was lost or late, inside this call and on
  *                  its thread. It may do what a handler may. What comes after
- *                  this returned is dropped.
+ *                  this returned is dropped. The bound of answers that wait is
+ *                  that of tidings_on_reply.
  * @param answers   how many answered with TIDINGS_OK; may be NULL.
  * @return TIDINGS_OK         all have answered, or count, or it was quiet.
  *         TIDINGS_ETIMEDOUT  not within timeout_ms; *answers holds.
