@@ -207,9 +207,16 @@
 #define TD_ANSWER_TEXT_BYTES_MAX 255u
 #define TD_SERVICES_MAX 64u           /* of one session */
 #define TD_ENDPOINTS_MAX 64u          /* of one service */
+#define TD_SESSION_ENDPOINTS_MAX 1024u /* as subscriptions … */
+#define TD_ENDPOINTS_ALL_MAX 65536u    /* … and of all sessions, 4 KiB each with
+                                          their patterns at the longest */
+#define TD_REQUEST_SETS_MAX 64u        /* groups and patterns that one request is
+                                          looked up in, the oldest: what it costs is
+                                          bounded, and so are its copies */
 #define TD_SERVICE_NAMES_MAX 1024u
 #define TD_WEIGHTS_MAX 64u            /* versions of a service that have one */
-#define TD_INSTANCES_MAX 4096u        /* of all services: 8 KiB each at most */
+#define TD_INSTANCES_MAX 4096u        /* of all services: 6 KiB each at most, but
+                                         for their endpoints */
 #define TD_TASKS_OUT 4096u            /* default max_in_flight of an endpoint */
 #define TD_TASKS_OUT_MAX 65536u
 #define TD_HEALTH_MS 1000             /* default, between two words of an instance */

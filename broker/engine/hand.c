@@ -69,21 +69,33 @@ static bool found_reserve(struct td_serving *sv, uint32_t len)
     return true;
 }
 
-/* The members of all sets of the group, from the i-th on: of an instance that
- * is in several the first. */
-static bool gather(struct td_taking *t, const struct td_route *route,
-                   uint32_t i, uint32_t *n)
+/* The sets of a group stand beside one another: those that do, from begin on. */
+struct span {
+    const struct td_route *route;
+    uint32_t begin;
+    uint32_t end;
+};
+
+static struct span span_at(const struct td_route *route, uint32_t i)
+{
+    struct span span = {route, i, i + 1};
+
+    while (span.end < route->len &&
+           set_at(route, span.end)->group == set_at(route, i)->group)
+        span.end++;
+    return span;
+}
+
+/* The members of all its sets: of an instance that is in several the first. */
+static bool gather(struct td_taking *t, const struct span *span, uint32_t *n)
 {
     struct td_serving *sv = &t->e->serving;
-    struct td_str group = set_at(route, i)->group;
     uint64_t round = ++sv->rounds;
 
     *n = 0;
-    for (; i < route->len; i++) {
-        const struct td_endpoint_set *set = set_at(route, i);
+    for (uint32_t i = span->begin; i < span->end; i++) {
+        const struct td_endpoint_set *set = set_at(span->route, i);
 
-        if (!td_bytes_equal(set->group, group))
-            continue;
         if (!found_reserve(sv, *n + set->members_len))
             return false;
         for (uint32_t k = 0; k < set->members_len; k++) {
@@ -98,37 +110,15 @@ static bool gather(struct td_taking *t, const struct td_route *route,
     return true;
 }
 
-/* Whether a set before it is of the same group. */
-static bool is_again(const struct td_route *route, uint32_t i)
+static void hand_to_one(struct td_taking *t, const struct span *span)
 {
-    for (uint32_t k = 0; k < i; k++) {
-        if (td_bytes_equal(set_at(route, k)->group, set_at(route, i)->group))
-            return true;
-    }
-    return false;
-}
-
-static bool has_more(const struct td_route *route, uint32_t i)
-{
-    for (uint32_t k = i + 1; k < route->len; k++) {
-        if (td_bytes_equal(set_at(route, k)->group, set_at(route, i)->group))
-            return true;
-    }
-    return false;
-}
-
-static void hand_to_one(struct td_taking *t, const struct td_route *route,
-                        uint32_t i)
-{
-    const struct td_endpoint_set *set = set_at(route, i);
+    const struct td_endpoint_set *set = set_at(span->route, span->begin);
     struct td_candidate **list = set->members;
     uint32_t n = set->members_len;
     struct td_endpoint *endpoint;
 
-    if (is_again(route, i))
-        return;
-    if (has_more(route, i)) {
-        if (!gather(t, route, i, &n)) {
+    if (span->end - span->begin > 1) {
+        if (!gather(t, span, &n)) {
             t->why.code = TIDINGS_EFULL;
             return;
         }
@@ -163,23 +153,18 @@ static uint32_t hand_in_state(struct td_taking *t,
 }
 
 /* The degraded of a group only where no other is. */
-static void hand_to_all(struct td_taking *t, const struct td_route *route,
-                        uint32_t i)
+static void hand_to_all(struct td_taking *t, const struct span *span)
 {
     static const enum td_health states[] = {TD_HEALTH_RUNNING,
                                             TD_HEALTH_DEGRADED};
-    const struct td_endpoint_set *first = set_at(route, i);
+    const struct td_endpoint_set *first = set_at(span->route, span->begin);
     uint32_t handed = 0;
 
-    if (is_again(route, i))
-        return;
     if (!t->why.service)
         t->why.service = td_endpoint_of(first->members[0])->instance->service;
     for (unsigned s = 0; s < 2 && handed == 0; s++) {
-        for (uint32_t k = i; k < route->len; k++) {
-            if (td_bytes_equal(set_at(route, k)->group, first->group))
-                handed += hand_in_state(t, set_at(route, k), states[s]);
-        }
+        for (uint32_t i = span->begin; i < span->end; i++)
+            handed += hand_in_state(t, set_at(span->route, i), states[s]);
     }
 }
 
@@ -219,7 +204,8 @@ static void ping(struct td_taking *t)
 bool td_hand_out(struct td_taking *t)
 {
     struct td_serving *sv = &t->e->serving;
-    struct td_route *route;
+    const struct td_route *route;
+    struct span span = {.end = 0};
 
     if (td_type_is_ping(t->row->type)) {
         ping(t);
@@ -229,11 +215,13 @@ bool td_hand_out(struct td_taking *t)
     if (!route)
         return false;
     t->round = ++sv->rounds;
-    for (uint32_t i = 0; i < route->len; i++) {
+    sv->count.crowded += route->left_out > 0;
+    while (span.end < route->len) {
+        span = span_at(route, span.end);
         if (t->asking->many)
-            hand_to_all(t, route, i);
+            hand_to_all(t, &span);
         else
-            hand_to_one(t, route, i);
+            hand_to_one(t, &span);
     }
     return true;
 }

@@ -82,9 +82,14 @@ static bool make_list(struct td_routes *r, struct td_route *route)
 static bool fill(struct td_routes *r, const struct td_trie *trie,
                  struct td_route *route)
 {
+    uint32_t found;
+
     r->found_len = 0;
     if (!td_trie_match(trie, route->type, route->type_len, collect, r))
         return false;
+    found = r->found_len;
+    if (r->arrange && found > 1)
+        r->found_len = r->arrange(r->found, found);
     drop_list(r, route);
     if (r->found_len > 1 && !make_list(r, route))
         return false;
@@ -92,6 +97,7 @@ static bool fill(struct td_routes *r, const struct td_trie *trie,
         memcpy(route->entries, r->found,
                r->found_len * sizeof(struct td_trie_entry *));
     route->len = r->found_len;
+    route->left_out = found - r->found_len;
     route->generation = r->generation;
     return true;
 }

@@ -28,6 +28,7 @@ struct td_route {
     struct td_trie_entry **entries;
     struct td_trie_entry *one[1]; /* … while there is no more */
     uint32_t len;
+    uint32_t left_out; /* as there were too many */
     struct td_route
         *prev; /* among those whose entries are a list of their own */
     struct td_route *next;
@@ -41,6 +42,9 @@ struct td_route {
 struct td_routes {
     struct td_route *cache; /* oldest first */
     uint64_t generation;
+    /* Orders what a type matches; returns how many of it, from the first on, are
+     * kept. NULL: all, as they are found. */
+    uint32_t (*arrange)(struct td_trie_entry **found, uint32_t len);
     struct td_type_count other;   /* of types that are in it no more */
     struct td_route *lists;       /* those with a list, filled first first */
     size_t listed;                /* entries in those lists */

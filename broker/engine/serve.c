@@ -35,6 +35,14 @@ static const char *check(struct td_engine *e, struct td_session *s,
     /* Those that have ended, and have requests still. */
     if (s->serving.instances_len >= 2 * TD_SERVICES_MAX)
         return "so many instances of this session have requests still";
+    if (s->serving.endpoints_len + instance->endpoints_len >
+        TD_SESSION_ENDPOINTS_MAX)
+        return "the services of one session have at most 1024 endpoints "
+               "together: serve the others on another link";
+    if (e->serving.endpoints_len + instance->endpoints_len >
+        TD_ENDPOINTS_ALL_MAX)
+        return "the broker has as many endpoints as it takes: one with a "
+               "wildcard answers many types";
     *err = TIDINGS_OK;
     return NULL;
 }

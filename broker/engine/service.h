@@ -34,6 +34,15 @@ struct td_session;
 
 /* ---- the registry ---- */
 
+/* A name that endpoints share work under. */
+struct td_endpoint_group {
+    UT_hash_handle hh; /* by name */
+    bool hh_failed;
+    uint64_t number; /* the younger, the higher */
+    uint32_t sets;   /* of it */
+    char name[];
+};
+
 /* The endpoints of one pattern in one group: what one of is chosen from. */
 struct td_endpoint_set {
     struct td_trie_entry entry; /* first: what a type matches is cast to this */
@@ -43,10 +52,9 @@ struct td_endpoint_set {
     uint32_t members_len;
     uint32_t members_cap;
     enum td_balance_policy balance; /* as the youngest member says */
-    struct td_str group;            /* in key */
-    struct td_str pattern;          /* in key */
-    size_t key_len;
-    char key[]; /* group, NUL, pattern */
+    struct td_endpoint_group *group;
+    uint64_t number; /* the younger, the higher */
+    char key[];      /* group, NUL, pattern */
 };
 
 /* What has come of the requests that an endpoint was handed. */
@@ -187,7 +195,8 @@ struct td_request_counts {
     uint64_t noresponder; /* refused at once: from here on … */
     uint64_t full;
     uint64_t broken;
-    uint64_t late; /* … and answers that nobody waited for */
+    uint64_t late;    /* … and answers that nobody waited for */
+    uint64_t crowded; /* handed to the oldest of too many sets */
     uint64_t in_flight;
 };
 
@@ -206,14 +215,17 @@ struct td_asked_table {
 struct td_serving {
     struct td_service *services;   /* by name */
     struct td_instance *instances; /* by id */
-    struct td_endpoint_set *sets;  /* by group and pattern */
-    struct td_trie trie;           /* of sets */
-    struct td_routes routes;       /* from a type to those */
+    struct td_endpoint_group *groups;
+    struct td_endpoint_set *sets; /* by group and pattern */
+    uint64_t sets_made;           /* and groups */
+    struct td_trie trie;          /* of sets */
+    struct td_routes routes;      /* from a type to those */
     struct td_balance balance;
     uint64_t revision; /* changes of the registry */
     uint64_t rounds;   /* choices that looked at instances one by one */
     struct td_session *sessions; /* list of those that have instances */
     uint32_t instances_len;      /* also of those that have ended */
+    uint32_t endpoints_len;      /* of those */
     struct td_request_counts count;
     struct td_slots tasks;
     struct td_slots askings;
@@ -236,6 +248,7 @@ struct td_serving {
 struct td_session_serving {
     struct td_instance *instances; /* list, also of those that have ended */
     uint32_t instances_len;
+    uint32_t endpoints_len;  /* of those */
     struct td_session *prev; /* list of those that have some */
     struct td_session *next;
     uint32_t tasks; /* in the hands of its instances */
@@ -275,6 +288,12 @@ static inline struct td_endpoint *td_endpoint_of(struct td_candidate *candidate)
 {
     return (struct td_endpoint *)(void *)candidate;
 }
+
+/* sets.c */
+void td_sets_init(struct td_serving *sv);
+/* All its endpoints are found by their types; false: none is, no memory. */
+bool td_sets_join(struct td_engine *e, struct td_instance *instance);
+void td_sets_leave(struct td_engine *e, struct td_instance *instance);
 
 /* weight.c: service.weight */
 #define TD_NO_WEIGHT UINT32_MAX

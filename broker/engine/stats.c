@@ -137,7 +137,7 @@ static void pack_requests(const struct td_serving *sv, msgpack_packer *pk)
     const struct td_request_counts *n = &sv->count;
 
     td_pack_key(pk, "requests");
-    msgpack_pack_map(pk, 12);
+    msgpack_pack_map(pk, 13);
     td_pack_uint(pk, "accepted", n->accepted);
     td_pack_uint(pk, "answered", n->answered);
     td_pack_uint(pk, "errors", n->errors);
@@ -147,6 +147,7 @@ static void pack_requests(const struct td_serving *sv, msgpack_packer *pk)
     td_pack_uint(pk, "full", n->full);
     td_pack_uint(pk, "broken", n->broken);
     td_pack_uint(pk, "late", n->late);
+    td_pack_uint(pk, "crowded", n->crowded);
     td_pack_uint(pk, "in_flight", n->in_flight);
     td_pack_uint(pk, "instances", HASH_COUNT(sv->instances));
     td_pack_uint(pk, "held_bytes", sv->bundling.bytes);

@@ -85,6 +85,12 @@ static const struct {
     {"ranges of refused sequences that are remembered of a producer",
      "#",
      {TD_HOLES_MAX}},
+    {"endpoints of a service; of a session; of all",
+     "#; #; #",
+     {TD_ENDPOINTS_MAX, TD_SESSION_ENDPOINTS_MAX, TD_ENDPOINTS_ALL_MAX}},
+    {"groups and patterns that one request is looked up in",
+     "#",
+     {TD_REQUEST_SETS_MAX}},
 };
 
 /* What may stand in italics elsewhere on the page. */
@@ -156,6 +162,7 @@ static const struct {
     {"#", TD_REQUESTS_MAX},
     {"# MiB", MIB(TD_RESPONSES_BYTES)},
     {"#", TD_ROWS_MAX},
+    {"#", TD_REQUEST_SETS_MAX},
     {"# ms", TD_ASK_MS},
     {"#", TD_SERVICES_MAX},
     {"#", TD_SERVICE_BYTES_MAX},
@@ -170,6 +177,8 @@ static const struct {
     {"#", 0}, /* health_ms: none is waited for */
     {"#", TD_INSTANCES_MAX},
     {"#", TD_SERVICE_NAMES_MAX},
+    {"#", TD_SESSION_ENDPOINTS_MAX},
+    {"#", TD_ENDPOINTS_ALL_MAX},
     {"#", TD_SERVICE_ROWS_MAX},
     {"#", TD_SERVICE_DETAILS_MAX},
     {"# s", TD_COST_DECAY_US / 1000000},

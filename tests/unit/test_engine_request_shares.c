@@ -1,0 +1,127 @@
+/* What one caller or one instance may take of what all share, PROTOCOL.md 11:
+ * the others have theirs still. */
+#include "tests/unit/service_fixture.h"
+
+#include "broker/engine/task.h"
+#include "tests/support/mp.h"
+
+/* So many endpoints, of which type and group are made with the place of each. */
+static void serve(struct fixture *f, const char *peer, unsigned number,
+                  const char *type, const char *group, unsigned n)
+{
+    struct td_buf b = {0};
+    char text[8192];
+    int at;
+
+    if (!session_of(f, peer))
+        hello(f, peer);
+    at = snprintf(text, sizeof(text),
+                  "[19 1 %u \"%s%u\" \"1.0.0\" {\"state\" 2 \"endpoints\" [",
+                  number, peer, number);
+    for (unsigned i = 0; i < n; i++) {
+        size_t left = sizeof(text);
+
+        at += snprintf(text + at, left - (size_t)at, "{\"name\" \"e\"");
+        at += snprintf(text + at, left - (size_t)at, " \"type\" \"");
+        at += snprintf(text + at, left - (size_t)at, type, i);
+        at += snprintf(text + at, left - (size_t)at, "\" \"group\" \"");
+        at += snprintf(text + at, left - (size_t)at, group, i);
+        at += snprintf(text + at, left - (size_t)at, "\"}");
+    }
+    snprintf(text + at, sizeof(text) - (size_t)at, "]}]");
+    td_mp(&b, text);
+    message(f, peer, 1, &b, NULL);
+    td_buf_fini(&b);
+}
+
+/* ---- endpoints ---- */
+
+static void test_request_goes_to_the_oldest_of_too_many_groups(void **state)
+{
+    struct fixture *f = *state;
+
+    hello(f, "c");
+    serve(f, "old", 1, "user.get", "g%u", TD_REQUEST_SETS_MAX);
+    serve(f, "new", 1, "user.get", "a%u", 6);
+    ask(f, "c", 1);
+    flush(f);
+    assert_int_equal(handled_count(f, "old"), TD_REQUEST_SETS_MAX);
+    assert_int_equal(handled_count(f, "new"), 0);
+    assert_int_equal(counts(f)->crowded, 1);
+
+    gone(f, "old");
+    flush(f);
+    ask(f, "c", 2);
+    flush(f);
+    assert_int_equal(handled_count(f, "new"), 6);
+    assert_int_equal(counts(f)->crowded, 1);
+    judge_requests(f);
+}
+
+static void test_patterns_of_a_group_are_looked_up_together(void **state)
+{
+    struct fixture *f = *state;
+
+    hello(f, "c");
+    serve(f, "a", 1, "user.get", "g", 1);
+    serve(f, "b", 1, "*.get", "other", 1);
+    serve(f, "d", 1, "user.*", "g", 1);
+    for (uint64_t i = 1; i <= 6; i++)
+        ask(f, "c", i);
+    flush(f);
+    assert_int_equal(handled_count(f, "a"), 3);
+    assert_int_equal(handled_count(f, "b"), 6);
+    assert_int_equal(handled_count(f, "d"), 3);
+    assert_int_equal(counts(f)->crowded, 0);
+    judge_requests(f);
+}
+
+static void test_session_has_so_many_endpoints(void **state)
+{
+    const unsigned services = TD_SESSION_ENDPOINTS_MAX / TD_ENDPOINTS_MAX;
+    struct fixture *f = *state;
+
+    for (unsigned i = 1; i <= services; i++) {
+        serve(f, "a", i, "t.x%u", "g", TD_ENDPOINTS_MAX);
+        assert_int_equal(code_of_reply(f, "a"), TIDINGS_OK);
+    }
+    serve(f, "a", services + 1, "t.y%u", "g", 1);
+    assert_int_equal(code_of_reply(f, "a"), TIDINGS_ELIMIT);
+    serve(f, "b", 1, "t.y%u", "g", 1); /* another's are its own */
+    assert_int_equal(code_of_reply(f, "b"), TIDINGS_OK);
+
+    give(f, "a", "[20 1 1]");
+    assert_int_equal(code_of_reply(f, "a"), TIDINGS_OK);
+    serve(f, "a", services + 1, "t.y%u", "g", 1);
+    assert_int_equal(code_of_reply(f, "a"), TIDINGS_OK);
+    gone(f, "a");
+    gone(f, "b");
+    flush(f);
+    assert_int_equal(f->engine->serving.endpoints_len, 0);
+    assert_null(f->engine->serving.groups);
+}
+
+static void test_all_sessions_have_so_many_endpoints(void **state)
+{
+    struct fixture *f = *state;
+
+    serve(f, "a", 1, "t.x%u", "g", 1);
+    f->engine->serving.endpoints_len += TD_ENDPOINTS_ALL_MAX - 2;
+    serve(f, "a", 2, "t.y%u", "g", 2);
+    assert_int_equal(code_of_reply(f, "a"), TIDINGS_ELIMIT);
+    serve(f, "a", 2, "t.y%u", "g", 1);
+    assert_int_equal(code_of_reply(f, "a"), TIDINGS_OK);
+    f->engine->serving.endpoints_len -= TD_ENDPOINTS_ALL_MAX - 2;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_request_goes_to_the_oldest_of_too_many_groups),
+        TEST(test_patterns_of_a_group_are_looked_up_together),
+        TEST(test_session_has_so_many_endpoints),
+        TEST(test_all_sessions_have_so_many_endpoints),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
