@@ -59,6 +59,9 @@ struct tidings_task {
     int64_t time_us;
 };
 
+/* Handlers run for so long before their answers are sent. */
+#define TD_SECTION_US 1000
+
 struct td_task_list {
     tidings_task *head;
     tidings_task **tail;
@@ -194,6 +197,8 @@ void td_bus_service_undo(struct td_bus_service *s);
 /* Around what runs on this thread, without the lock too. */
 void td_runner_enter(struct td_runner *r, struct td_bus *b);
 void td_runner_leave(struct td_runner *r);
+/* The one that is in this task's handler; NULL: this thread is not. */
+struct td_runner *td_runner_of(const tidings_task *task);
 /* Whether this thread is inside something that a service of the bus called. */
 bool td_runner_is_here(const struct td_bus *b);
 
@@ -207,6 +212,24 @@ size_t td_bus_tasks_run(struct td_runner *r, struct td_task_list *tasks,
                         struct td_task_list *done);
 /* Their handlers have returned. */
 void td_bus_tasks_done(struct td_runner *r, struct td_task_list *done);
+
+/* ---- task_answer.c ---- */
+
+/* What is said of a task. */
+struct td_saying {
+    tidings_err code;
+    int status;
+    const char *text; /* not NULL */
+    const void *data;
+    size_t len;
+};
+
+/* false: somebody has said it. */
+bool td_task_claim(tidings_task *task, enum td_said by);
+/* Whoever has claimed it says so, if somebody waits for it still. */
+tidings_err td_task_say(struct td_bus *b, tidings_task *task,
+                        const struct td_saying *what, int64_t now_us,
+                        bool locked);
 /* What becomes of one that is not handled: answered so. */
 void td_bus_task_refuse(struct td_bus *b, tidings_task *task, tidings_err code,
                         const char *text);
@@ -215,6 +238,7 @@ void td_bus_request_refuse(struct td_bus *b, uint64_t task, tidings_err code,
                            const char *text);
 /* Sends what was answered. */
 void td_answers_send(struct td_bus *b);
+bool td_answers_any(struct td_bus *b);
 /* For the keeper: sends what waits for too long; when to look again. */
 int64_t td_answers_keep(struct td_bus *b);
 
