@@ -35,6 +35,7 @@ static void send_serve(struct td_client *c, struct td_cservice *s)
     bool has_id = *s->id != '\0';
 
     s->state = TD_CSERVICE_ASKED;
+    s->unsaid = false;
     s->request = ++c->next_request;
     td_client_options_begin(c, s->options_len + 2u + has_id);
     if (has_id)
@@ -181,6 +182,8 @@ static void accepted(struct td_client *c, struct td_cservice *s,
     s->state = TD_CSERVICE_LIVE;
     s->renewing = true;
     beat_later(c, s);
+    if (s->unsaid)
+        td_client_health(c, s, s->health, s->why);
 }
 
 /* One that was live is asked for again, later: it may have been a limit. */
@@ -243,8 +246,9 @@ void td_client_health(struct td_client *c, struct td_cservice *s,
     s->health = health;
     if (why != s->why)
         snprintf(s->why, sizeof(s->why), "%s", why);
+    s->unsaid = s->state == TD_CSERVICE_ASKED;
     if (s->state != TD_CSERVICE_LIVE)
-        return; /* SERVE says it */
+        return; /* SERVE says it, or the answer to that reminds us */
     f.u.health.service = s->number;
     f.u.health.state = health;
     f.u.health.text = td_str_of(s->why);

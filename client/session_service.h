@@ -35,6 +35,7 @@ struct td_cservice {
     bool renewing; /* it has been live before: a refusal is news, and it is
                       asked for again */
     bool draining; /* an operator wants it to: as long as this link */
+    bool unsaid;   /* ASKED: SERVE says less of how it is than we know by now */
     uint64_t request;
     tidings_err code;
     char text[128];
@@ -69,7 +70,7 @@ void td_client_unserve(struct td_client *c, struct td_cservice *s);
 /* Forgets and frees it. */
 void td_client_service_forget(struct td_client *c, struct td_cservice *s);
 
-/* How it is: said at once, if the broker has it. */
+/* How it is: said at once if the broker has it, or as soon as it has. */
 void td_client_health(struct td_client *c, struct td_cservice *s,
                       enum td_health health, const char *why);
 

@@ -247,6 +247,37 @@ static void test_service_is_served_as_it_said_last(void **state)
                               "disk\" \"description\" \"who is who\"}"));
 }
 
+/* SERVE says how it was when that went. */
+static void test_service_says_what_has_changed_while_it_is_asked_for(
+    void **state)
+{
+    struct fixture *f = *state;
+    struct td_cservice *s;
+
+    greet(f, GREETED);
+    s = serve(f, 0);
+    td_client_health(&f->client, s, TD_HEALTH_DEGRADED, "slow");
+    td_client_health(&f->client, s, TD_HEALTH_DOWN, "no disk");
+    assert_null(find(f, TD_HEALTH, 0));
+    reply(f, s, 0, "{\"id\" \"abc\"}");
+    assert_int_equal(frame(f, TD_HEALTH, 0)->u.health.state, TD_HEALTH_DOWN);
+    assert_null(find(f, TD_HEALTH, 1));
+
+    lose(f);
+    resume(f);
+    forget(f);
+    reply(f, s, 0, "{\"id\" \"abc\"}"); /* nothing has */
+    assert_null(find(f, TD_HEALTH, 0));
+
+    lose(f);
+    resume(f);
+    td_client_health(&f->client, s, TD_HEALTH_RUNNING, "");
+    forget(f);
+    reply(f, s, TIDINGS_EEXIST, "nil"); /* SERVE goes again, and says it */
+    reply(f, s, 0, "{\"id\" \"abd\"}");
+    assert_null(find(f, TD_HEALTH, 0));
+}
+
 static void test_service_drains_while_the_link_is_there(void **state)
 {
     struct fixture *f = *state;
@@ -444,6 +475,7 @@ int main(void)
         TEST(test_service_ends_by_the_answer_or_with_the_link),
         TEST(test_service_is_asked_how_it_is_in_time),
         TEST(test_service_is_served_as_it_said_last),
+        TEST(test_service_says_what_has_changed_while_it_is_asked_for),
         TEST(test_service_drains_while_the_link_is_there),
         TEST(test_service_is_handed_its_requests),
         TEST(test_service_answers_pings_at_once),
