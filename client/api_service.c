@@ -97,9 +97,9 @@ static tidings_err begin(struct td_bus *b, struct td_bus_service *s,
                          const struct tidings_service_options *o)
 {
     int timeout_ms = o->timeout_ms ? o->timeout_ms : TD_REQUEST_MS;
-    tidings_err err = TIDINGS_OK;
+    tidings_err err = td_answers_begin(&b->services);
 
-    if (o->workers > 0)
+    if (!err && o->workers > 0)
         err = td_crew_new(s, o->workers);
     if (!err)
         err = register_it(b, s, o);
@@ -212,6 +212,9 @@ tidings_err tidings_service_info(struct tidings_service_info *out,
         .answered = atomic_load(&s->counts.answered),
         .errors = atomic_load(&s->counts.errors),
         .expired = atomic_load(&s->counts.expired),
+        .late = atomic_load(&s->counts.late),
+        .lost = atomic_load(&s->counts.lost),
+        .refused = s->refused,
         .waiting = s->waiting,
         .running = td_bus_service_pending(s, td_now_us()) - s->waiting,
         .handler_us = atomic_load(&s->counts.handler_us),

@@ -89,23 +89,34 @@ static tidings_task *task_of(struct td_bus *b, struct td_bus_service *s,
     task->session = row->session;
     task->sequence = row->number;
     task->time_us = row->time_us;
-    s->endpoints[task->endpoint].open++;
+    atomic_fetch_add(&s->endpoints[task->endpoint].open, 1);
+    s->bytes += task->event.len;
     s->open++;
     return task;
+}
+
+/* The broker sends as many as it was told, but for those that it has given up
+ * and we have not. Of bytes it knows nothing. Messages are kept whole: beside
+ * what is counted each thread that calls handlers may keep one. */
+static bool has_room(struct td_bus_service *s, const struct td_handed *handed)
+{
+    struct td_bus_endpoint *e = &s->endpoints[handed->row.endpoint - 1];
+
+    return atomic_load(&e->open) < e->open_max &&
+           s->bytes + handed->event.len <= TD_TASKS_BYTES;
 }
 
 void td_bus_service_take(struct td_bus *b, struct td_message *m,
                          const struct td_handed *handed, int64_t now_us)
 {
     struct td_bus_service *s = handed->service->owner;
-    const struct td_bus_endpoint *e = &s->endpoints[handed->row.endpoint - 1];
     tidings_task *task = NULL;
 
     s->requests++;
-    /* It allows as many, but for those that it has given up and we have not. */
-    if (e->open < e->open_max)
+    if (has_room(s, handed))
         task = task_of(b, s, m, handed, now_us);
     if (!task) {
+        s->refused++;
         td_bus_request_refuse(b, handed->row.task, TIDINGS_EFULL,
                               "the instance has no room");
         td_bus_soon(b);

@@ -43,9 +43,9 @@ struct tidings_task {
     uint32_t flags;
     atomic_int said; /* enum td_said: whoever changes it from NOTHING answers */
     bool ran;        /* its handler has returned */
-    bool gone;       /* the user has it no more */
-    uint64_t number; /* the broker's */
-    uint64_t link;   /* that it came over */
+    atomic_bool gone; /* the user has it no more */
+    uint64_t number;  /* the broker's */
+    uint64_t link;    /* that it came over */
     int64_t came_us;
     int64_t began_us;
     int64_t deadline_us;
@@ -77,7 +77,7 @@ void td_bus_task_list_move(struct td_task_list *to, struct td_task_list *from,
 struct td_bus_endpoint {
     tidings_task_handler handler;
     void *arg;
-    uint32_t open; /* its tasks that are in use */
+    atomic_uint open; /* its tasks that nobody has answered */
     uint32_t open_max;
 };
 
@@ -86,6 +86,8 @@ struct td_service_counts {
     atomic_ullong answered;
     atomic_ullong errors;
     atomic_ullong expired;
+    atomic_ullong late;
+    atomic_ullong lost;
     atomic_ullong handler_us;
     atomic_ullong handler_max_us;
 };
@@ -115,6 +117,8 @@ struct td_bus_service {
     bool in_job;      /* somebody is at one */
     atomic_bool over; /* no handler of it is to be called any more */
     uint64_t requests;
+    uint64_t refused;    /* of those: there was no room, or no memory */
+    uint64_t bytes;      /* of those that no handler has returned from */
     uint64_t waiting;    /* tasks that no handler has begun with */
     uint64_t running;    /* … and those that one is at */
     uint64_t open;       /* those in use */
@@ -146,7 +150,7 @@ struct td_services {
     struct td_answers answers; /* not sent yet … */
     struct td_answers spare;   /* … with the bus's lock alone: being sent */
     int64_t since_us;          /* when the first of them came */
-    int64_t sent_us;           /* and they were sent last */
+    int64_t sent_us;           /* and when some were sent last */
 };
 
 void td_bus_services_init(struct td_services *all);
@@ -236,6 +240,8 @@ void td_bus_task_refuse(struct td_bus *b, tidings_task *task, tidings_err code,
 /* The same of a request that could not become one. */
 void td_bus_request_refuse(struct td_bus *b, uint64_t task, tidings_err code,
                            const char *text);
+/* Memory that answers need at least: before the first service. */
+tidings_err td_answers_begin(struct td_services *all);
 /* Sends what was answered. */
 void td_answers_send(struct td_bus *b);
 bool td_answers_any(struct td_bus *b);

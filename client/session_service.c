@@ -311,8 +311,7 @@ tidings_err td_client_on_handle(struct td_client *c, const struct td_frame *f,
 static void answer(struct td_client *c, const struct td_answer_row *row,
                    const void *data)
 {
-    c->answers.link = c->link;
-    if (!td_answers_add(&c->answers, row, data))
+    if (td_answers_add(&c->answers, c->link, row, data))
         c->broken = true; /* somebody would wait for it */
 }
 
@@ -365,6 +364,8 @@ static tidings_err next(struct td_client *c, struct td_deliveries *from,
 {
     struct td_cservice *s;
 
+    if (td_answers_full(&c->answers))
+        td_client_send_answers(c, &c->answers);
     if (!read_row(from, out))
         return td_client_breach(c, "sent a malformed request");
     s = find(c, out->row.service);
@@ -390,7 +391,7 @@ tidings_err td_client_next_task(struct td_client *c, struct td_deliveries *from,
         err = next(c, from, out);
     if (err)
         td_client_lost_breach(c);
-    if (c->answers.len > 0 && (!out->service || td_answers_full(&c->answers)))
+    if (c->answers.len > 0 && !out->service)
         td_client_send_answers(c, &c->answers);
     return err;
 }

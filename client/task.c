@@ -63,14 +63,20 @@ tidings_task *td_bus_task_new(struct td_bus *b)
     return task;
 }
 
+/* Its request is not needed any more. */
+static void let_go(tidings_task *task)
+{
+    if (!task->message)
+        return;
+    task->service->bytes -= task->event.len;
+    td_message_unref(task->message);
+    task->message = NULL;
+}
+
 void td_bus_task_free(struct td_bus *b, tidings_task *task)
 {
-    struct td_bus_service *s = task->service;
-
-    td_message_unref(task->message);
-    task->message = NULL; /* it may be kept for the next one */
-    s->endpoints[task->endpoint].open--;
-    s->open--;
+    let_go(task);
+    task->service->open--;
     if (b->services.free.len < FREE_MAX)
         td_bus_task_list_push(&b->services.free, task);
     else
@@ -156,7 +162,7 @@ static void say_rest(struct td_runner *r, tidings_task *task, tidings_err err)
 
     if (err == TIDINGS_ELATER)
         return;
-    task->gone = true;
+    atomic_store(&task->gone, true);
     if (!td_task_claim(task, TD_SAID))
         return;
     if (err) {
@@ -174,7 +180,7 @@ static void abandon(struct td_runner *r, tidings_task *task, tidings_err code,
     const struct td_saying what = {
         .code = code, .status = status, .text = text};
 
-    task->gone = true;
+    atomic_store(&task->gone, true);
     if (td_task_claim(task, TD_SAID))
         td_task_say(r->bus, task, &what, r->now_us, false);
 }
@@ -228,9 +234,8 @@ void td_bus_tasks_done(struct td_runner *r, struct td_task_list *done)
     while ((task = pop(done))) {
         task->ran = true;
         task->service->running--;
-        td_message_unref(task->message);
-        task->message = NULL;
-        if (task->gone)
+        let_go(task);
+        if (atomic_load(&task->gone))
             td_bus_task_free(b, task);
         else
             DL_APPEND(task->service->later, task);

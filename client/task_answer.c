@@ -13,51 +13,63 @@
 /* Answers that follow one sooner go together. */
 #define CLOSE_US 200
 
+/* What is said where an answer has no room in memory: its caller knows, and may
+ * ask another. */
+static const struct td_saying no_memory = {.code = TIDINGS_EREMOTE,
+                                           .status = TD_STATUS_UNAVAILABLE,
+                                           .text = "no memory for the answer"};
+
 /* ---- bundles ---- */
 
-/* false: it is full, or there is no memory. */
-static bool add(struct td_bus *b, uint64_t link,
-                const struct td_answer_row *row, const void *data,
-                tidings_err *err)
+tidings_err td_answers_begin(struct td_services *all)
+{
+    bool ok;
+
+    pthread_mutex_lock(&all->lock);
+    ok = td_answers_reserve(&all->answers) && td_answers_reserve(&all->spare);
+    pthread_mutex_unlock(&all->lock);
+    return ok ? TIDINGS_OK : TIDINGS_ENOMEM;
+}
+
+static tidings_err add(struct td_bus *b, uint64_t link,
+                       const struct td_answer_row *row, const void *data)
 {
     struct td_services *all = &b->services;
-    struct td_answers *a = &all->answers;
+    tidings_err err;
 
-    *err = TIDINGS_OK;
     pthread_mutex_lock(&all->lock);
-    if (a->len > 0 && a->link != link)
-        td_answers_reset(a); /* of a link that is lost: nobody waits */
-    if (td_answers_full(a)) {
-        *err = TIDINGS_EFULL;
-    } else {
-        if (a->len == 0)
-            all->since_us = td_now_us();
-        a->link = link;
-        if (!td_answers_add(a, row, data))
-            *err = TIDINGS_ENOMEM;
-    }
+    err = td_answers_add(&all->answers, link, row, data);
+    if (!err && all->answers.len == 1)
+        all->since_us = td_now_us();
     pthread_mutex_unlock(&all->lock);
-    return !*err;
+    return err;
+}
+
+/* With all->lock; false: there are none. */
+static bool take(struct td_services *all)
+{
+    struct td_answers some = all->answers;
+
+    if (some.len == 0)
+        return false;
+    all->answers = all->spare;
+    all->answers.link = some.link;
+    all->spare = some;
+    all->sent_us = td_now_us();
+    return true;
 }
 
 void td_answers_send(struct td_bus *b)
 {
     struct td_services *all = &b->services;
-    struct td_answers swap;
     bool any;
 
     pthread_mutex_lock(&all->lock);
-    any = all->answers.len > 0;
-    if (any) {
-        swap = all->answers;
-        all->answers = all->spare;
-        all->spare = swap;
-    }
+    any = take(all);
     pthread_mutex_unlock(&all->lock);
     if (!any)
         return;
     td_client_send_answers(&b->client, &all->spare);
-    all->sent_us = td_now_us();
     td_bus_touched(b);
 }
 
@@ -110,8 +122,7 @@ static tidings_err say(struct td_bus *b, const tidings_task *task,
     };
     tidings_err err;
 
-    while (!add(b, task->link, &row, what->data, &err) &&
-           err == TIDINGS_EFULL) {
+    while ((err = add(b, task->link, &row, what->data)) == TIDINGS_EFULL) {
         if (!locked)
             pthread_mutex_lock(b->lock);
         td_answers_send(b);
@@ -123,37 +134,63 @@ static tidings_err say(struct td_bus *b, const tidings_task *task,
 
 bool td_task_claim(tidings_task *task, enum td_said by)
 {
+    struct td_bus_endpoint *e = &task->service->endpoints[task->endpoint];
     int nothing = TD_SAID_NOTHING;
 
-    return atomic_compare_exchange_strong(&task->said, &nothing, by);
+    if (!atomic_compare_exchange_strong(&task->said, &nothing, by))
+        return false;
+    atomic_fetch_sub(&e->open, 1); /* before the broker sends another for it */
+    return true;
 }
 
-static void count_one(atomic_ullong *count, uint64_t n)
+/* Once it is known what has come of it. */
+static void count(struct td_service_counts *c, tidings_err code,
+                  tidings_err err)
 {
-    atomic_fetch_add_explicit(count, n, memory_order_relaxed);
-}
+    atomic_ullong *n = &c->errors;
 
-static void count(struct td_bus_service *s, tidings_err code)
-{
-    if (code == TIDINGS_OK)
-        count_one(&s->counts.answered, 1);
-    else if (code == TIDINGS_EREMOTE)
-        count_one(&s->counts.errors, 1);
+    if (code == TIDINGS_ELOST)
+        n = &c->lost;
     else if (code == TIDINGS_ETIMEDOUT)
-        count_one(&s->counts.expired, 1);
+        n = &c->expired;
+    else if (err && err != TIDINGS_ENOMEM)
+        n = &c->late;
+    else if (!err && code == TIDINGS_OK)
+        n = &c->answered;
+    atomic_fetch_add_explicit(n, 1, memory_order_relaxed);
+}
+
+static tidings_err why(tidings_err err)
+{
+    switch (err) {
+    case TIDINGS_EUNREACH:
+        return td_fail(err, "the link was lost since: nobody waits for this "
+                            "answer");
+    case TIDINGS_ETIMEDOUT:
+        return td_fail(err, "too late: the deadline has passed");
+    case TIDINGS_ENOMEM:
+        return td_fail(err, "no memory for the answer: its caller is told so");
+    default:
+        return err;
+    }
 }
 
 tidings_err td_task_say(struct td_bus *b, tidings_task *task,
                         const struct td_saying *what, int64_t now_us,
                         bool locked)
 {
-    count(task->service, what->code);
+    tidings_err err;
+
     if (task->link != atomic_load(&b->client.link))
-        return td_fail(TIDINGS_EUNREACH, "the link was lost since: nobody "
-                                         "waits for this answer");
-    if (now_us >= task->deadline_us && what->code != TIDINGS_ETIMEDOUT)
-        return td_fail(TIDINGS_ETIMEDOUT, "too late: the deadline has passed");
-    return say(b, task, what, now_us, locked);
+        err = TIDINGS_EUNREACH;
+    else if (now_us >= task->deadline_us && what->code != TIDINGS_ETIMEDOUT)
+        err = TIDINGS_ETIMEDOUT;
+    else
+        err = say(b, task, what, now_us, locked);
+    if (err == TIDINGS_ENOMEM)
+        say(b, task, &no_memory, now_us, locked); /* there is memory for that */
+    count(&task->service->counts, what->code, err);
+    return why(err);
 }
 
 void td_bus_task_refuse(struct td_bus *b, tidings_task *task, tidings_err code,
@@ -172,8 +209,7 @@ void td_bus_request_refuse(struct td_bus *b, uint64_t task, tidings_err code,
                                  .link = atomic_load(&b->client.link)};
     const struct td_saying what = {.code = code, .text = text};
 
-    if (say(b, &unmade, &what, 0, true))
-        b->client.broken = true; /* whoever asked is told that it was lost */
+    say(b, &unmade, &what, 0, true);
 }
 
 /* ---- the user's ---- */
@@ -185,38 +221,59 @@ static tidings_err why_not(int said)
                : td_fail(TIDINGS_EEXIST, "it was answered before");
 }
 
+static int64_t sent_us(struct td_services *all, uint32_t *waiting)
+{
+    int64_t us;
+
+    pthread_mutex_lock(&all->lock);
+    us = all->sent_us;
+    *waiting = all->answers.len;
+    pthread_mutex_unlock(&all->lock);
+    return us;
+}
+
+/* Its handler may go on for long: nobody but us would send it. One that
+ * follows others soon may be one of many, which go together. */
+static void send_early(struct td_bus *b, int64_t now_us)
+{
+    uint32_t unused;
+
+    if (now_us - sent_us(&b->services, &unused) < TD_SECTION_US) {
+        td_bus_keep_unlocked(b, now_us / 1000 + 2);
+        return;
+    }
+    pthread_mutex_lock(b->lock);
+    td_answers_send(b);
+    pthread_mutex_unlock(b->lock);
+}
+
 /* Inside its handler, without the lock. */
 static tidings_err answer_here(struct td_runner *r, tidings_task *task,
                                const struct td_saying *what)
 {
     tidings_err err = td_handle_check(task->bus);
 
-    task->gone = true;
-    if (!err && !td_task_claim(task, TD_SAID))
-        return why_not(atomic_load(&task->said));
+    atomic_store(&task->gone, true);
     if (err)
         return err;
+    if (!td_task_claim(task, TD_SAID))
+        return why_not(atomic_load(&task->said));
     r->now_us = td_now_us();
-    return td_task_say(r->bus, task, what, r->now_us, false);
-}
-
-static uint32_t answers_len(struct td_services *all)
-{
-    uint32_t len;
-
-    pthread_mutex_lock(&all->lock);
-    len = all->answers.len;
-    pthread_mutex_unlock(&all->lock);
-    return len;
+    err = td_task_say(r->bus, task, what, r->now_us, false);
+    if (!err || err == TIDINGS_ENOMEM)
+        send_early(r->bus, r->now_us);
+    return err;
 }
 
 /* As long as no others follow it goes at once; else with them, at the next turn
  * of whoever drives. */
 static void send_soon(struct td_bus *b, int64_t now_us)
 {
-    if (now_us - b->services.sent_us >= CLOSE_US)
+    uint32_t waiting;
+
+    if (now_us - sent_us(&b->services, &waiting) >= CLOSE_US)
         td_answers_send(b);
-    else if (answers_len(&b->services) == 1)
+    else if (waiting == 1)
         td_bus_soon(b);
 }
 
@@ -243,10 +300,10 @@ static tidings_err answer_elsewhere(tidings_task *task,
         int64_t now_us = td_now_us();
 
         err = td_task_say(b, task, what, now_us, true);
-        if (!err)
+        if (!err || err == TIDINGS_ENOMEM)
             send_soon(b, now_us);
     }
-    task->gone = true;
+    atomic_store(&task->gone, true);
     if (task->ran) {
         DL_DELETE(s->later, task);
         td_bus_task_free(b, task);

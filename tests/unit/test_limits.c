@@ -91,6 +91,10 @@ static const struct {
     {"groups and patterns that one request is looked up in",
      "#",
      {TD_REQUEST_SETS_MAX}},
+    {"requests of one service that its process keeps, no handler having "
+     "returned from them",
+     "# MiB",
+     {MIB(TD_TASKS_BYTES)}},
 };
 
 /* What may stand in italics elsewhere on the page. */

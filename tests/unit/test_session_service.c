@@ -1,6 +1,8 @@
 /* Services, as the session has them. */
 #include "tests/unit/session_fixture.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/support/mp.h"
@@ -357,6 +359,37 @@ static void test_service_answers_pings_at_once(void **state)
                         "\x82\xa5state\x03\xa4text\xa2so", 16);
 }
 
+/* More than one ANSWER may have. */
+static void test_service_answers_as_many_pings_as_come(void **state)
+{
+    static const char row[] = "[5 1 0 \"$service.ping\" 16 500 0 7 9 "
+                              "\"/caller\" 1000]";
+    struct fixture *f = *state;
+    char *text = malloc(TD_ROWS_MAX * sizeof(row) + 16);
+    uint32_t rows = 0;
+    size_t len = 0;
+
+    assert_non_null(text);
+    greet(f, GREETED);
+    serve_live(f, 0);
+    len += (size_t)sprintf(text, "[23 [");
+    for (uint32_t i = 0; i < TD_ROWS_MAX; i++)
+        len += (size_t)sprintf(text + len, "%s", row);
+    sprintf(text + len, "]]");
+    assert_ok(give_body(f, text));
+    free(text);
+    for (uint32_t i = 0; find(f, TD_ANSWER, i); i++) {
+        const struct td_str *list = &frame(f, TD_ANSWER, i)->u.answer.list;
+        struct td_reader r = td_reader_of(list->data, list->len);
+        uint32_t n = 0;
+
+        assert_true(td_read_array(&r, &n));
+        assert_true(n <= TD_BUNDLE_ROWS);
+        rows += n;
+    }
+    assert_int_equal(rows, TD_ROWS_MAX);
+}
+
 static void test_service_that_has_ended_refuses(void **state)
 {
     struct fixture *f = *state;
@@ -429,12 +462,13 @@ static void test_service_ends_the_session_for_a_hostile_health(void **state)
 
 /* ---- answers ---- */
 
-static void add(struct td_answers *a, uint64_t task, const char *data)
+static void add(struct td_answers *a, uint64_t link, uint64_t task,
+                const char *data)
 {
     const struct td_answer_row row = {
         .task = task, .bytes = strlen(data), .text = {"", 0}};
 
-    assert_true(td_answers_add(a, &row, data));
+    assert_ok(td_answers_add(a, link, &row, data));
 }
 
 static void test_service_sends_answers_over_the_link_they_are_of(void **state)
@@ -444,20 +478,19 @@ static void test_service_sends_answers_over_the_link_they_are_of(void **state)
 
     greet(f, GREETED);
     assert_int_equal(f->client.link, 1);
-    a.link = f->client.link;
-    add(&a, 7, "yes");
+    add(&a, 1, 7, "yes");
     td_client_send_answers(&f->client, &a);
     assert_int_equal(a.len, 0);
     assert_int_equal(answer_row(f, 0).task, 7);
     assert_string_equal(f->sent[f->sent_len - 1].bytes, "yes");
 
-    add(&a, 8, "no");
+    add(&a, 1, 8, "no");
     lose(f);
     assert_int_equal(f->client.link, 0);
     td_client_send_answers(&f->client, &a);
     assert_int_equal(a.len, 0);
     resume(f);
-    add(&a, 9, "no");
+    add(&a, 1, 9, "no");
     td_client_send_answers(&f->client, &a);
     assert_null(find(f, TD_ANSWER, 0));
     td_answers_fini(&a);
@@ -479,6 +512,7 @@ int main(void)
         TEST(test_service_drains_while_the_link_is_there),
         TEST(test_service_is_handed_its_requests),
         TEST(test_service_answers_pings_at_once),
+        TEST(test_service_answers_as_many_pings_as_come),
         TEST(test_service_that_has_ended_refuses),
         TEST(test_service_ends_the_session_for_hostile_requests),
         TEST(test_service_ends_the_session_for_a_hostile_health),

@@ -268,17 +268,21 @@ typedef tidings_err (*tidings_task_handler)(
     void *arg, tidings_task *task, const struct tidings_event *request);
 
 /**
- * Answer a task. Once: it is gone afterwards, whatever is returned.
+ * Answer a task, once. It leaves at once, also while its handler goes on. The
+ * task is gone afterwards, whatever is returned but TIDINGS_EINVAL.
  *
  * @param data  len bytes, copied; NULL only when len is 0.
  * @param len   0..TIDINGS_DATA_MAX.
  * @return TIDINGS_OK         on its way.
  *         TIDINGS_ETIMEDOUT  too late: the deadline has passed, nobody waits.
  *         TIDINGS_EUNREACH   the link was lost since: nobody waits.
- *         TIDINGS_EINVAL     (data, len, or task is NULL: it is not answered.)
+ *         TIDINGS_EINVAL     data, len, or task is NULL: it is not answered,
+ *                            still yours, and to be answered otherwise.
  *         TIDINGS_EEXIST     it was answered before by this handler.
  *         TIDINGS_ECLOSED    the service was stopped, or the bus closed.
- *         TIDINGS_ENOMEM, TIDINGS_EFORKED
+ *         TIDINGS_ENOMEM     no memory for data: the caller is told so, with
+ *                            TIDINGS_EREMOTE and status 503.
+ *         TIDINGS_EFORKED
  */
 TIDINGS_API tidings_err tidings_answer(tidings_task *task, const void *data,
                                        size_t len);
@@ -291,6 +295,8 @@ TIDINGS_API tidings_err tidings_answer(tidings_task *task, const void *data,
  *                that the request was wrong. Term: HTTP's, RFC 9110 15.
  * @param text    one line, for people; cut at 255 bytes; NULL: "".
  * @param detail  len bytes, for programs; NULL only when len is 0.
+ * @return as tidings_answer(); TIDINGS_EINVAL also for status, and for text that
+ *         is not UTF-8.
  */
 TIDINGS_API tidings_err tidings_answer_error(tidings_task *task, int status,
                                              const char *text,
@@ -333,7 +339,8 @@ struct tidings_pair {
 struct tidings_endpoint {
     const char *type; /* a pattern: see "Types and patterns" */
     tidings_task_handler handler;
-    void *arg;         /* the caller's, until tidings_service_stop() returned */
+    void *arg;         /* the caller's, until tidings_service_stop() returned
+                          TIDINGS_OK, else until tidings_close() did */
     const char *name;  /* 1..64 of [A-Za-z0-9_-]; default: the type, what is not
                          of these as '-' */
     const char *group; /* 1..64 of [A-Za-z0-9_.-]; default: the
@@ -343,7 +350,9 @@ struct tidings_endpoint {
                                      registered last is used */
     unsigned
         max_in_flight; /* of this instance, 1..65536; default 4096. More are
-                               refused, or go to others */
+                               refused, or go to others; so is what is beyond
+                               64 MiB of requests that no handler of the service
+                               has returned from */
 };
 
 /** Settings of tidings_serve(). What is 0 has the default. */
@@ -351,15 +360,16 @@ struct tidings_service_options {
     const char *name;        /* required; 1..64 of [A-Za-z0-9_-] */
     const char *version;     /* required; a semantic version, "1.2.0" */
     const char *description; /* at most 255 bytes */
-    const struct tidings_pair *metadata; /* at most 32, 4 KiB. "host" and "pid"
-                                            are added, if they are not there */
+    const struct tidings_pair *metadata; /* at most 32, 4 KiB encoded. "host"
+                                            and "pid" are added, if they are not
+                                            there and have room */
     size_t metadata_len;
     const struct tidings_endpoint *endpoints; /* at most 64 */
     size_t endpoints_len;
     enum tidings_health health;        /* it begins with; default RUNNING */
     tidings_health_check health_check; /* NULL: as tidings_service_set_health()
                                           said last */
-    void *health_arg;
+    void *health_arg; /* as an endpoint's arg */
     int health_ms;    /* how often it is asked; default 1000, at least 100. The
                          broker takes it for down when it has not said anything
                          for three times that, because its handlers hang; with
@@ -373,7 +383,7 @@ struct tidings_service_options {
     /** An operator wants the instance to drain (true), or has changed his mind:
      *  it gets nothing new. Called where handlers are. NULL: not called. */
     void (*on_drain)(void *arg, bool drain);
-    void *on_drain_arg;
+    void *on_drain_arg; /* as an endpoint's arg */
     int timeout_ms; /* for the broker's answer; default 5000 */
 };
 
@@ -410,11 +420,15 @@ TIDINGS_API tidings_err tidings_service_set_health(tidings_service *service,
  * End it in order: it says TIDINGS_STOPPING, gets nothing new, handles and
  * answers what has arrived, and is gone.
  *
- * @return TIDINGS_OK         all was answered.
+ * @return TIDINGS_OK         all was answered, and nothing of the program's is
+ *                            called any more: no handler, health_check or
+ *                            on_drain runs.
  *         TIDINGS_ETIMEDOUT  not within timeout_ms: it is gone all the same,
  *                            and what no handler had begun with, or was to
- *                            answer later, is answered TIDINGS_ELOST. A handler
- *                            that runs may still answer.
+ *                            answer later, is answered TIDINGS_ELOST. What runs
+ *                            may still: a handler may still answer. None is
+ *                            called anew; tidings_close() waits for those that
+ *                            run.
  *         TIDINGS_EDEADLK    inside a handler of this bus.
  *         TIDINGS_ECLOSED, TIDINGS_EFORKED
  */
@@ -426,10 +440,17 @@ struct tidings_service_info {
     char id[33]; /* the broker's name for it */
     enum tidings_health health;
     bool draining;           /* an operator wants it to */
-    uint64_t requests;       /* that arrived */
-    uint64_t answered;       /* of those, with TIDINGS_OK */
-    uint64_t errors;         /* with an error of the handler's */
+    uint64_t requests;       /* that arrived; at rest what follows adds up
+                                to them */
+    uint64_t answered;       /* with TIDINGS_OK */
+    uint64_t errors;         /* with an error of the handler's, or for want of
+                                memory for the answer */
     uint64_t expired;        /* not handled: nothing was left of the deadline */
+    uint64_t late;           /* handled, but nobody waited any more: the deadline
+                                had passed, or the link was lost */
+    uint64_t lost;           /* not handled: it had ended, or the link was lost */
+    uint64_t refused;        /* TIDINGS_EFULL: max_in_flight, 64 MiB that wait,
+                                or there was no memory */
     uint64_t waiting;        /* for a handler */
     uint64_t running;        /* with one, or to be answered later */
     uint64_t handler_us;     /* time that handlers took, added up */
