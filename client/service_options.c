@@ -57,9 +57,29 @@ static tidings_err check_endpoints(const struct tidings_service_options *o)
     return err;
 }
 
+/* Encoded; too much for what is too long anyway. */
+static size_t pair_bytes(const char *key, const char *value)
+{
+    const size_t len[] = {strlen(key), strlen(value)};
+    size_t bytes = 0;
+
+    for (unsigned i = 0; i < 2; i++)
+        bytes += len[i] + (len[i] < 32 ? 1u : len[i] < 256 ? 2u : 3u);
+    return bytes;
+}
+
+static size_t metadata_bytes(const struct tidings_service_options *o)
+{
+    size_t bytes = 3; /* the map's head, at most */
+
+    for (size_t i = 0; i < o->metadata_len; i++)
+        bytes += pair_bytes(o->metadata[i].key, o->metadata[i].value);
+    return bytes;
+}
+
 static tidings_err check_metadata(const struct tidings_service_options *o)
 {
-    size_t bytes = 0;
+    size_t bytes;
 
     if (o->metadata_len > TD_METADATA_MAX ||
         (o->metadata_len > 0 && !o->metadata))
@@ -77,8 +97,8 @@ static tidings_err check_metadata(const struct tidings_service_options *o)
                 return td_fail(TIDINGS_EINVAL, "metadata: %s is there twice",
                                p->key);
         }
-        bytes += strlen(p->key) + strlen(p->value) + 2u * 3u; /* heads */
     }
+    bytes = metadata_bytes(o);
     if (bytes > TD_METADATA_BYTES_MAX)
         return td_fail(TIDINGS_EINVAL, "metadata of %zu bytes; at most %u",
                        bytes, TD_METADATA_BYTES_MAX);
@@ -200,19 +220,36 @@ static bool has_key(const struct tidings_service_options *o, const char *key)
     return false;
 }
 
-/* As much of it as there is room for: what the user says comes first. */
+/* A pair of ours goes along if the user has none of that name, and has left it
+ * room. */
+static bool adds(const struct tidings_service_options *o, const char *key,
+                 const char *value, size_t *pairs, size_t *bytes)
+{
+    size_t more = pair_bytes(key, value);
+
+    if (!*value || has_key(o, key) || *pairs >= TD_METADATA_MAX ||
+        *bytes + more > TD_METADATA_BYTES_MAX)
+        return false;
+    ++*pairs;
+    *bytes += more;
+    return true;
+}
+
 static void pack_metadata(msgpack_packer *pk,
                           const struct tidings_service_options *o,
                           const char *host, long pid)
 {
-    size_t room = TD_METADATA_MAX - o->metadata_len;
-    bool adds_pid = room > 0 && !has_key(o, "pid");
-    bool adds_host = room > adds_pid && *host && !has_key(o, "host");
+    size_t pairs = o->metadata_len;
+    size_t bytes = metadata_bytes(o);
+    bool adds_pid;
+    bool adds_host;
     char digits[24];
 
     snprintf(digits, sizeof(digits), "%ld", pid);
+    adds_pid = adds(o, "pid", digits, &pairs, &bytes);
+    adds_host = adds(o, "host", host, &pairs, &bytes);
     pack_key(pk, "metadata");
-    msgpack_pack_map(pk, o->metadata_len + adds_pid + adds_host);
+    msgpack_pack_map(pk, pairs);
     for (size_t i = 0; i < o->metadata_len; i++)
         td_option_pack_str(pk, o->metadata[i].key,
                            td_str_of(o->metadata[i].value));

@@ -267,6 +267,22 @@ static void test_task_has_no_room_among_too_many_bytes(void **state)
     assert_int_equal(inner->bytes, 0);
 }
 
+static void test_task_needs_no_room_for_our_own_metadata(void **state)
+{
+    static char value[4096 - 3 - 2 - 3 + 1]; /* heads of map, "k", and value */
+    const struct tidings_pair pair = {"k", value};
+    struct tidings_service_options o = {.metadata = &pair, .metadata_len = 1};
+    struct tidings_instances *list;
+
+    (void)state;
+    memset(value, 'v', sizeof(value) - 1);
+    serve_with(o, hold, NULL, 0);
+    assert_ok(tidings_discover(&list, caller, "tasks", LONG_MS));
+    assert_int_equal(list->len, 1);
+    assert_int_equal(list->list[0].metadata_len, 1);
+    tidings_instances_free(list);
+}
+
 /* ---- what is said ---- */
 
 static tidings_err answer_without_memory(void *arg, tidings_task *task,
@@ -414,6 +430,7 @@ int main(void)
         TASK_TEST(test_task_answered_early_does_not_wait_for_its_handler),
         TASK_TEST(test_task_answered_makes_room_at_once),
         TASK_TEST(test_task_has_no_room_among_too_many_bytes),
+        TASK_TEST(test_task_needs_no_room_for_our_own_metadata),
         TASK_TEST(test_task_without_memory_is_an_error),
         TASK_TEST(test_task_badly_answered_is_still_to_be_answered),
         TASK_TEST(test_task_counts_as_what_came_of_it),
