@@ -212,6 +212,7 @@ void td_bus_service_work(struct td_bus_service *s)
     }
     td_runner_leave(&r);
     s->in_job = false;
+    td_bus_changed(s->bus); /* its end may wait for this */
 }
 
 /* ---- in the dispatcher ---- */

@@ -42,13 +42,16 @@ static bool is_answered(struct td_bus *b, void *arg)
     return true;
 }
 
+/* The broker has it no more, and nothing of the program's runs: a job may have
+ * begun when the last task was done. */
 static bool is_ended(struct td_bus *b, void *arg)
 {
     struct td_bus_service *s;
 
     DL_FOREACH(b->services.list, s)
     {
-        if (is_mine(s, arg) && s->cservice->state != TD_CSERVICE_ENDED)
+        if (is_mine(s, arg) &&
+            (s->cservice->state != TD_CSERVICE_ENDED || s->in_job))
             return false;
     }
     return true;

@@ -424,6 +424,61 @@ static void test_task_may_be_answered_by_another_thread_meanwhile(void **state)
     assert_ok(tidings_service_stop(s, LONG_MS));
 }
 
+/* ---- the end ---- */
+
+static enum tidings_health check_slowly(void *arg, char *text, size_t size)
+{
+    (void)arg;
+    (void)text;
+    (void)size;
+    atomic_store(&inside, 1);
+    wait_gate();
+    atomic_store(&inside, 0);
+    return TIDINGS_RUNNING;
+}
+
+static void *open_gate(void *arg)
+{
+    int64_t end = td_now_ms() + LONG_MS;
+
+    while (info_of(arg).health != TIDINGS_STOPPING && td_now_ms() < end)
+        pause_us(200);
+    pause_us(2000); /* whoever does not wait is back by then */
+    atomic_store(&gate, true);
+    return NULL;
+}
+
+static void test_task_service_stops_when_its_health_check_has_returned(
+    void **state)
+{
+    const struct tidings_service_options checked = {
+        .health_ms = 100, .health_check = check_slowly};
+    pthread_t thread;
+
+    (void)state;
+    for (unsigned workers = 0; workers < 2; workers++) {
+        struct tidings_service_options o = checked;
+        tidings_service *s;
+
+        o.workers = workers;
+        atomic_store(&gate, false);
+        s = serve_with(o, keep, NULL, 0);
+        wait_inside(1);
+        assert_err(tidings_service_stop(s, 5), TIDINGS_ETIMEDOUT);
+        atomic_store(&gate, true);
+        while (atomic_load(&inside) > 0)
+            pause_us(200);
+
+        atomic_store(&gate, false);
+        s = serve_with(o, keep, NULL, 0);
+        wait_inside(1);
+        assert_int_equal(pthread_create(&thread, NULL, open_gate, s), 0);
+        assert_ok(tidings_service_stop(s, LONG_MS));
+        assert_int_equal(atomic_load(&inside), 0);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -435,6 +490,7 @@ int main(void)
         TASK_TEST(test_task_badly_answered_is_still_to_be_answered),
         TASK_TEST(test_task_counts_as_what_came_of_it),
         TASK_TEST(test_task_may_be_answered_by_another_thread_meanwhile),
+        TASK_TEST(test_task_service_stops_when_its_health_check_has_returned),
     };
 
     return cmocka_run_group_tests_name("service_tasks", tests, NULL, NULL);
