@@ -178,7 +178,8 @@
                                         to be sent again */
 #define TD_RESPONSES_BYTES (32u << 20) /* client: of answers that callbacks have
                                           not heard: 32 of the largest */
-#define TD_TASKS_MAX 262144u        /* in flight at the broker: 96 B each */
+#define TD_TASKS_MAX 262144u        /* in flight at the broker, 104 B each; one
+                                       session has no more than are free */
 #define TD_ROWS_MAX 1024u           /* of a REQUEST, HANDLE, ANSWER, RESPONSE */
 #define TD_BUNDLE_ROWS 512u         /* we send fewer: TD_SCAN_NODES_MAX */
 #define TD_BUNDLE_BYTES (32u << 20) /* that wait for one session: what it does not

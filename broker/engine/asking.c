@@ -112,6 +112,7 @@ void td_asking_release(struct td_engine *e, struct td_asking *asking)
     *place = asking->bucket;
     DL_DELETE(s->serving.askings, asking);
     s->serving.askings_len--;
+    s->serving.asked -= asking->out;
     asking->caller = NULL;
 }
 

@@ -255,6 +255,7 @@ struct td_session_serving {
     int64_t asked_ms;
     struct td_asking *askings; /* list of its requests */
     uint32_t askings_len;
+    uint32_t asked; /* tasks of those */
 };
 
 /* service.c */

@@ -43,6 +43,7 @@ static void link_task(struct td_engine *e, struct td_task *task)
     DL_APPEND(instance->tasks, task);
     DL_APPEND2(task->asking->tasks, task, asking_prev, asking_next);
     task->asking->out++;
+    task->asking->caller->serving.asked++;
     instance->in_flight++;
     if (instance->session->serving.tasks++ == 0 && e->serving.ask_ms == 0)
         e->serving.ask_ms = e->now_ms + TD_ASK_MS;
@@ -56,6 +57,8 @@ static void unlink_task(struct td_engine *e, struct td_task *task)
     DL_DELETE(instance->tasks, task);
     DL_DELETE2(task->asking->tasks, task, asking_prev, asking_next);
     task->asking->out--;
+    if (task->asking->caller)
+        task->asking->caller->serving.asked--;
     instance->in_flight--;
     instance->session->serving.tasks--;
     td_slots_give(&e->serving.tasks, task);
@@ -63,13 +66,23 @@ static void unlink_task(struct td_engine *e, struct td_task *task)
         td_instance_free(e, instance);
 }
 
+/* One that has so many may have one more: as many as are free still, so that
+ * however many are greedy, the next one has as much as each of them. */
+static bool has_share(const struct td_slots *s, uint32_t mine)
+{
+    return mine < s->max - s->len;
+}
+
 struct td_task *td_task_begin(struct td_engine *e, struct td_asking *asking,
                               struct td_instance *instance,
                               struct td_endpoint *endpoint)
 {
     struct td_serving *sv = &e->serving;
-    struct td_task *task = td_slots_take(&sv->tasks);
+    struct td_task *task = NULL;
 
+    if (has_share(&sv->tasks, asking->caller->serving.asked) &&
+        has_share(&sv->tasks, instance->session->serving.tasks))
+        task = td_slots_take(&sv->tasks);
     if (!task)
         return NULL;
     task->number = ++sv->tasks_made << PLACE_BITS | task->slot.place;

@@ -25,7 +25,8 @@ bool td_asking_is(struct td_engine *e, struct td_session *s, uint64_t number);
 /* Nobody waits any more for what the session had asked. */
 void td_askings_orphan(struct td_engine *e, struct td_session *s);
 
-/* endpoint NULL: a ping. NULL as above. */
+/* endpoint NULL: a ping. NULL as above, or the caller or the instance's session
+ * has its share of them. */
 struct td_task *td_task_begin(struct td_engine *e, struct td_asking *asking,
                               struct td_instance *instance,
                               struct td_endpoint *endpoint);

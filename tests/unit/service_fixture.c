@@ -208,9 +208,11 @@ const struct td_request_counts *counts(struct fixture *f)
 static void judge_sessions(struct fixture *f)
 {
     const struct td_serving *sv = &f->engine->serving;
+    const struct td_asking *asking;
     struct td_session *s;
     uint64_t tasks = 0;
     size_t bytes = 0;
+    uint64_t asked;
 
     for (s = f->engine->sessions; s; s = s->hh.next) {
         const struct td_instance *i;
@@ -233,6 +235,12 @@ static void judge_sessions(struct fixture *f)
             tasks += n;
         }
         bytes += s->bundles.bytes;
+        asked = 0;
+        DL_FOREACH(s->serving.askings, asking)
+        {
+            asked += asking->out;
+        }
+        assert_int_equal(s->serving.asked, asked);
     }
     assert_int_equal(tasks, sv->tasks.len);
     assert_int_equal(bytes, sv->bundling.bytes);

@@ -114,6 +114,82 @@ static void test_all_sessions_have_so_many_endpoints(void **state)
     f->engine->serving.endpoints_len -= TD_ENDPOINTS_ALL_MAX - 2;
 }
 
+/* ---- what is in flight ---- */
+
+#define FREE 16u
+
+static void begin_shares(struct fixture *f)
+{
+    hello(f, "c");
+    hello(f, "d");
+    instance(f, "i", "");
+    f->engine->serving.tasks.max = FREE;
+}
+
+static void test_caller_has_its_share_of_what_may_be_in_flight(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t both;
+
+    begin_shares(f);
+    instance(f, "j", "");
+    for (uint64_t n = 1; n <= FREE; n++)
+        ask(f, "c", n);
+    flush(f);
+    assert_int_equal(handled_count(f, "i") + handled_count(f, "j"), FREE / 2);
+    assert_int_equal(code_to(f, "c", FREE), TIDINGS_EFULL);
+
+    for (uint64_t n = 1; n <= FREE; n++)
+        ask(f, "d", n);
+    flush(f);
+    both = f->engine->serving.tasks.len;
+    assert_true(both > FREE / 2 && both < FREE);
+    gone(f, "c"); /* what it asked is nobody's, but in flight still */
+    flush(f);
+    assert_int_equal(f->engine->serving.tasks.len, both);
+    judge_requests(f);
+    answer_all(f, "i");
+    answer_all(f, "j");
+    assert_int_equal(f->engine->serving.tasks.len, 0);
+    assert_int_equal(session_of(f, "d")->serving.asked, 0);
+    judge_requests(f);
+}
+
+static void test_instances_of_a_session_have_their_share(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_shares(f);
+    for (uint64_t n = 1; n <= FREE / 4; n++) {
+        ask(f, "c", n);
+        ask(f, "d", n);
+    }
+    ask(f, "d", FREE);
+    flush(f);
+    assert_int_equal(handled_count(f, "i"), FREE / 2);
+    assert_int_equal(code_to(f, "d", FREE), TIDINGS_EFULL);
+
+    forget(f);
+    instance_of(f, "other", "orders", "1.0.0",
+                "\"endpoints\" [{\"name\" \"get\" \"type\" \"order.get\"}]");
+    ask_with(f, "c", FREE, "order.get", 0, 1000, 8, "nil");
+    flush(f);
+    assert_int_equal(handled_count(f, "other"), 1);
+    judge_requests(f);
+}
+
+static void test_pings_have_no_more_than_their_share(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_shares(f);
+    for (uint64_t n = 1; n <= FREE; n++)
+        ask_with(f, "c", n, "$service.ping", 0, 86400000, 0, "nil");
+    flush(f);
+    assert_int_equal(handled_count(f, "i"), FREE / 2);
+    judge_requests(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -121,6 +197,9 @@ int main(void)
         TEST(test_patterns_of_a_group_are_looked_up_together),
         TEST(test_session_has_so_many_endpoints),
         TEST(test_all_sessions_have_so_many_endpoints),
+        TEST(test_caller_has_its_share_of_what_may_be_in_flight),
+        TEST(test_instances_of_a_session_have_their_share),
+        TEST(test_pings_have_no_more_than_their_share),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

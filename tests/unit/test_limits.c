@@ -95,6 +95,9 @@ static const struct {
      "returned from them",
      "# MiB",
      {MIB(TD_TASKS_BYTES)}},
+    {"requests in the hands of instances, of all sessions",
+     "#",
+     {TD_TASKS_MAX}},
 };
 
 /* What may stand in italics elsewhere on the page. */
@@ -164,6 +167,7 @@ static const struct {
     {"# h", TD_COMPACT_WAIT_MS_MAX / 3600000},
     {"#", TD_TIMEOUT_MS_MAX},
     {"#", TD_REQUESTS_MAX},
+    {"#", TD_TASKS_MAX},
     {"# MiB", MIB(TD_RESPONSES_BYTES)},
     {"#", TD_ROWS_MAX},
     {"#", TD_REQUEST_SETS_MAX},
