@@ -140,37 +140,53 @@ static void tell_breaker(struct td_engine *e, struct td_breaker *b,
         td_breaker_changed(e, service, instance);
 }
 
-/* An instance says itself how long it took, and no longer than it had it. */
+static uint64_t had_us(const struct td_engine *e, const struct td_task *task)
+{
+    return (uint64_t)(e->now_ms - task->begun_ms + 1) * 1000;
+}
+
+/* An instance says itself how long it held the request, and its handler took:
+ * no longer than it had it. */
+static struct td_answer_row believed(const struct td_engine *e,
+                                     const struct td_task *task,
+                                     const struct td_answer_row *said)
+{
+    struct td_answer_row row = *said;
+    uint64_t had = had_us(e, task);
+
+    row.held_us = row.held_us < had ? row.held_us : had;
+    row.took_us = row.took_us < row.held_us ? row.took_us : row.held_us;
+    return row;
+}
+
 static void tell_balance(struct td_engine *e, const struct td_task *task,
                          const struct td_answer_row *row)
 {
     struct td_candidate *c = &task->endpoint->candidate;
-    int64_t had_us = (e->now_ms - task->begun_ms + 1) * 1000;
-    int64_t took_us =
-        row->held_us < (uint64_t)had_us ? (int64_t)row->held_us : had_us;
 
     if (row->code == TIDINGS_OK || row->code == TIDINGS_EREMOTE)
-        td_candidate_end(c, e->now_ms * 1000, took_us);
+        td_candidate_end(c, e->now_ms * 1000, (int64_t)row->held_us);
     else if (row->code == TIDINGS_ETIMEDOUT)
-        td_candidate_end(c, e->now_ms * 1000, had_us);
+        td_candidate_end(c, e->now_ms * 1000, (int64_t)had_us(e, task));
     else
         td_candidate_drop(c);
 }
 
 static void settle(struct td_engine *e, const struct td_task *task,
-                   const struct td_answer_row *row)
+                   const struct td_answer_row *said)
 {
+    const struct td_answer_row row = believed(e, task, said);
     struct td_instance *instance = task->instance;
-    bool ok = !is_failure(row);
+    bool ok = !is_failure(&row);
 
     if (!task->endpoint) /* a ping says nothing of those */
         return;
-    tell_balance(e, task, row);
+    tell_balance(e, task, &row);
     tell_breaker(e, &instance->breaker, task->ticket, ok, instance->service,
                  instance);
     tell_breaker(e, &instance->service->breaker, task->service_ticket, ok,
                  instance->service, NULL);
-    td_task_done(e, task->endpoint, row);
+    td_task_done(e, task->endpoint, &row);
 }
 
 /* ---- and for its caller ---- */

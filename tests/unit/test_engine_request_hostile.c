@@ -191,6 +191,9 @@ static void test_answer_cannot_have_taken_longer_than_it_was_there(void **state)
     answer_with(f, "i", row.task, TIDINGS_OK, 0, INT64_MAX, "");
     endpoint = &f->engine->serving.instances->endpoints[0];
     assert_true(endpoint->candidate.cost <= 11000);
+    assert_int_equal(endpoint->count.held_us, 11000);
+    assert_int_equal(endpoint->count.took_us, 11000);
+    assert_int_equal(endpoint->count.took_max_us, 11000);
 }
 
 /* ---- bounds ---- */
