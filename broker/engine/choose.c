@@ -112,7 +112,8 @@ static size_t draw(struct td_service *service,
     return drawn;
 }
 
-static void keep_drawn(struct td_candidate *const list[], uint32_t n)
+/* False: nobody of them has a share. */
+static bool keep_drawn(struct td_candidate *const list[], uint32_t n)
 {
     struct td_service *service = NULL;
     size_t drawn;
@@ -124,14 +125,24 @@ static void keep_drawn(struct td_candidate *const list[], uint32_t n)
             service = his;
     }
     if (!service)
-        return;
+        return true;
     drawn = draw(service, list, n);
     for (uint32_t i = 0; i < n; i++)
         list[i]->eligible =
             list[i]->eligible && place_of(service, list[i]) == drawn;
+    return drawn != TD_NOBODY;
 }
 
 /* ---- the choice ---- */
+
+/* Whether one of those in this state may have it: they are marked. */
+static bool is_among(struct td_engine *e, struct td_candidate *const list[],
+                     uint32_t n, const struct td_wish *wish,
+                     enum td_health state, struct td_refusal *why)
+{
+    return mark(e, list, n, wish, state, why) > 0 &&
+           (wish->version.data || wish->instance.data || keep_drawn(list, n));
+}
 
 struct td_endpoint *td_choose_one(struct td_engine *e,
                                   struct td_candidate *const list[], uint32_t n,
@@ -144,13 +155,9 @@ struct td_endpoint *td_choose_one(struct td_engine *e,
                          .now_us = e->now_ms * 1000};
     size_t chosen;
 
-    if (n > 0 && !why->service)
-        why->service = td_endpoint_of(list[0])->instance->service;
-    if (mark(e, list, n, wish, TD_HEALTH_RUNNING, why) == 0 &&
-        mark(e, list, n, wish, TD_HEALTH_DEGRADED, why) == 0)
+    if (!is_among(e, list, n, wish, TD_HEALTH_RUNNING, why) &&
+        !is_among(e, list, n, wish, TD_HEALTH_DEGRADED, why))
         return NULL;
-    if (!wish->version.data && !wish->instance.data)
-        keep_drawn(list, n);
     if (wish->balances)
         policy = wish->balance;
     if (policy == TD_BALANCE_KEY && !wish->keyed)

@@ -21,7 +21,6 @@ struct td_refusal {
     tidings_err code; /* ENORESPONDER, EBREAKER or EFULL: the last is the most
                          that is said */
     int64_t left_ms;  /* EBREAKER: until one may be tried */
-    struct td_service *service; /* of whom it is; NULL: nobody's */
 };
 
 bool td_wish_fits(const struct td_wish *wish,

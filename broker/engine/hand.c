@@ -157,11 +157,8 @@ static void hand_to_all(struct td_taking *t, const struct span *span)
 {
     static const enum td_health states[] = {TD_HEALTH_RUNNING,
                                             TD_HEALTH_DEGRADED};
-    const struct td_endpoint_set *first = set_at(span->route, span->begin);
     uint32_t handed = 0;
 
-    if (!t->why.service)
-        t->why.service = td_endpoint_of(first->members[0])->instance->service;
     for (unsigned s = 0; s < 2 && handed == 0; s++) {
         for (uint32_t i = span->begin; i < span->end; i++)
             handed += hand_in_state(t, set_at(span->route, i), states[s]);
@@ -224,4 +221,22 @@ bool td_hand_out(struct td_taking *t)
             hand_to_one(t, &span);
     }
     return true;
+}
+
+struct td_service *td_hand_meant(const struct td_taking *t)
+{
+    struct td_serving *sv = &t->e->serving;
+    const struct td_instance *instance = NULL;
+    const struct td_route *route;
+
+    if (t->wish.service.data)
+        return td_service_find(t->e, t->wish.service);
+    if (t->wish.instance.data) {
+        instance = td_instance_find(t->e, t->wish.instance);
+    } else if (!td_type_is_ping(t->row->type)) {
+        route = td_routes_find(&sv->routes, &sv->trie, t->row->type);
+        if (route && route->len > 0)
+            instance = td_endpoint_of(set_at(route, 0)->members[0])->instance;
+    }
+    return instance ? instance->service : NULL;
 }

@@ -23,5 +23,8 @@ bool td_type_is_ping(struct td_str type);
 /* To one instance of each group, to all, or, of a ping, to instances whatever
  * they answer: whoever has it, has a task of the asking. False: no memory. */
 bool td_hand_out(struct td_taking *t);
+/* Which service was to answer it: the one that it names, or whose instance it
+ * does, or of the oldest group for its type; NULL: there is none. */
+struct td_service *td_hand_meant(const struct td_taking *t);
 
 #endif

@@ -117,11 +117,13 @@ static void respond(struct td_engine *e, struct td_session *s, uint64_t number,
     td_bundle_response(e, s, &row, NULL, 0);
 }
 
-static void refuse(struct td_engine *e, struct td_session *s, uint64_t number,
-                   const struct td_refusal *why)
+static void refuse(const struct td_taking *t, struct td_session *s)
 {
+    struct td_engine *e = t->e;
+    uint64_t number = t->row->number;
+    const struct td_refusal *why = &t->why;
     struct td_request_counts *count = &e->serving.count;
-    struct td_service *service = why->service;
+    struct td_service *service = td_hand_meant(t);
     char text[80];
 
     switch (why->code) {
@@ -180,7 +182,7 @@ static void take(struct td_taking *t, struct td_session *s)
     if (lean)
         refuse_full(e, s, number, "broker is out of memory");
     else
-        refuse(e, s, number, &t->why);
+        refuse(t, s);
 }
 
 static void take_row(struct td_engine *e, struct td_session *s,

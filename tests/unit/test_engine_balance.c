@@ -187,6 +187,31 @@ static void test_weight_is_what_a_version_gets(void **state)
     assert_int_equal(users->weights_len, 0);
 }
 
+/* Who gets nothing is not in the way of those that get something. */
+static void test_degraded_of_a_weight_come_before_those_of_none(void **state)
+{
+    struct fixture *f = *state;
+    struct td_service *users;
+
+    begin_with(f, 1, "");
+    instance_of(f, "j", "users", "2.0.0",
+                "\"endpoints\" [{\"name\" \"get\" \"type\" \"user.get\"}]");
+    users = td_service_find(f->engine, td_str_of("users"));
+    assert_ok(td_weight_set(f->engine, users, "1.0.0", 0));
+    assert_ok(td_weight_set(f->engine, users, "2.0.0", 100));
+    give(f, "j", "[21 1 3 \"slow\"]");
+    ask(f, "c", 1);
+    flush(f);
+    assert_int_equal(handled_count(f, "j"), 1);
+
+    give(f, "j", "[21 1 5 \"gone\"]");
+    ask(f, "c", 2);
+    flush(f);
+    assert_int_equal(handled_count(f, "i0"), 0);
+    assert_int_equal(code_to(f, "c", 2), TIDINGS_ENORESPONDER);
+    judge_requests(f);
+}
+
 static void test_weights_outlive_instances_and_have_a_bound(void **state)
 {
     struct fixture *f = *state;
@@ -357,6 +382,7 @@ int main(void)
         TEST(test_balance_of_the_youngest_is_used),
         TEST(test_more_than_max_in_flight_goes_to_others_or_nowhere),
         TEST(test_weight_is_what_a_version_gets),
+        TEST(test_degraded_of_a_weight_come_before_those_of_none),
         TEST(test_weights_outlive_instances_and_have_a_bound),
         TEST(test_breaker_opens_by_failures_and_closes_by_probes),
         TEST(test_breaker_of_one_leaves_the_others),

@@ -108,6 +108,35 @@ static void test_names_count_what_was_refused(void **state)
     assert_int_equal(count(totals, "noresponder"), 1);
 }
 
+static const struct td_service *service(struct fixture *f, const char *name)
+{
+    return td_service_find(f->engine, td_str_of(name));
+}
+
+/* Whoever else answers that type. */
+static void test_refusals_are_those_of_the_service_that_is_named(void **state)
+{
+    struct fixture *f = *state;
+
+    hello(f, "c");
+    instance(f, "i", "");
+    instance_of(f, "a", "audit", "1.0.0",
+                "\"endpoints\" [{\"name\" \"see\" \"type\" \"user.*\" "
+                "\"max_in_flight\" 1}]");
+    for (uint64_t n = 1; n <= 2; n++)
+        ask_with(f, "c", n, "user.get", 0, 1000, 8, "{\"service\" \"audit\"}");
+    give(f, "a", "[21 1 5 \"no\"]");
+    ask_with(f, "c", 3, "user.get", 0, 1000, 8, "{\"service\" \"audit\"}");
+    ask_with(f, "c", 4, "user.get", 16, 1000, 8, "{\"instance\" \"a\"}");
+    ask_with(f, "c", 5, "user.get", 0, 1000, 8, "{\"service\" \"none\"}");
+    assert_int_equal(counts(f)->full, 1);
+    assert_int_equal(service(f, "audit")->full, 1);
+    assert_int_equal(counts(f)->noresponder, 3);
+    assert_int_equal(service(f, "audit")->noresponder, 2);
+    assert_int_equal(service(f, "users")->full, 0);
+    assert_int_equal(service(f, "users")->noresponder, 0);
+}
+
 /* ---- breakers ---- */
 
 static void check_breaker(struct fixture *f, const char *is, uint64_t failures)
@@ -214,6 +243,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_endpoint_counts_what_came_of_requests),
         TEST(test_names_count_what_was_refused),
+        TEST(test_refusals_are_those_of_the_service_that_is_named),
         TEST(test_breakers_are_told),
         TEST(test_drained_instances_are_given_nothing),
         TEST(test_silent_instances_are_given_nothing),
