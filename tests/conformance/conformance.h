@@ -173,6 +173,7 @@ int conf_run_again(void);
 int conf_run_schedule(void);
 int conf_run_expiry(void);
 int conf_run_service(void);
+int conf_run_service_ends(void);
 int conf_run_tasks(void);
 int conf_run_resilience(void);
 int conf_run_request(void);
