@@ -63,12 +63,12 @@ static tidings_err register_it(struct td_bus *b, struct td_bus_service *s,
 {
     char host[TD_NAME_BYTES_MAX + 1];
     struct td_buf options = {0};
-    struct td_serving how = {.name = o->name,
-                             .version = o->version,
-                             .options = &options,
-                             .endpoints_len = s->endpoints_len,
-                             .health = (enum td_health)s->health,
-                             .health_ms = td_service_health_ms(o)};
+    struct td_cserving how = {.name = o->name,
+                              .version = o->version,
+                              .options = &options,
+                              .endpoints_len = s->endpoints_len,
+                              .health = (enum td_health)s->health,
+                              .health_ms = td_service_health_ms(o)};
     tidings_err err = TIDINGS_ENOMEM;
 
     host_name(host, sizeof(host));

@@ -10,8 +10,8 @@
  * All with the bus's lock, unless it says otherwise. Answers have a lock of
  * their own, taken after the bus's, or alone: handlers that follow one another
  * quickly answer without the bus's, and what they said goes together. */
-#ifndef TD_SERVICE_H
-#define TD_SERVICE_H
+#ifndef TD_CLIENT_SERVICE_H
+#define TD_CLIENT_SERVICE_H
 
 #include <pthread.h>
 #include <stdatomic.h>

@@ -74,7 +74,7 @@ static uint32_t free_number(const struct td_client *c)
 }
 
 tidings_err td_client_serve(struct td_client *c, struct td_cservice **out,
-                            const struct td_serving *how)
+                            const struct td_cserving *how)
 {
     uint32_t number = free_number(c);
     struct td_cservice *s;

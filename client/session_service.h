@@ -52,7 +52,7 @@ struct td_cservice {
 };
 
 /* How one begins. */
-struct td_serving {
+struct td_cserving {
     const char *name;
     const char *version;
     struct td_buf *options; /* pairs of SERVE; taken over on success */
@@ -64,7 +64,7 @@ struct td_serving {
 
 /* TIDINGS_ELIMIT: TD_SERVICES_MAX; TIDINGS_ENOMEM. */
 tidings_err td_client_serve(struct td_client *c, struct td_cservice **out,
-                            const struct td_serving *how);
+                            const struct td_cserving *how);
 /* Asks the broker to end it; at once ENDED when the broker does not have it. */
 void td_client_unserve(struct td_client *c, struct td_cservice *s);
 /* Forgets and frees it. */

@@ -10,13 +10,13 @@
 static struct td_cservice *serve(struct fixture *f, uint64_t health_ms)
 {
     struct td_buf options = {0};
-    struct td_serving how = {.name = "users",
-                             .version = "1.0.0",
-                             .options = &options,
-                             .options_len = 1,
-                             .endpoints_len = 2,
-                             .health = TD_HEALTH_RUNNING,
-                             .health_ms = health_ms};
+    struct td_cserving how = {.name = "users",
+                              .version = "1.0.0",
+                              .options = &options,
+                              .options_len = 1,
+                              .endpoints_len = 2,
+                              .health = TD_HEALTH_RUNNING,
+                              .health_ms = health_ms};
     struct td_cservice *s = NULL;
 
     td_mp(&options, "\"description\"");
@@ -164,7 +164,7 @@ static void test_service_has_a_number_of_its_own(void **state)
     struct fixture *f = *state;
     struct td_cservice *s[TD_SERVICES_MAX];
     struct td_buf options = {0};
-    const struct td_serving one_more = {
+    const struct td_cserving one_more = {
         .name = "a", .version = "1.0.0", .options = &options};
     struct td_cservice *none = NULL;
 
