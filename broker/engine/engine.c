@@ -177,9 +177,19 @@ static int64_t tick(struct td_engine *e)
     return e->sessions || e->orphans ? e->ticked_ms + TICK_MS : TD_NEVER;
 }
 
+/* Parts with the doomed; false: there are none. */
+static bool reap(struct td_engine *e)
+{
+    bool any = e->doomed;
+
+    td_session_reap(e);
+    return any;
+}
+
 int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
 {
     int64_t next;
+    bool lost; /* links, when all that there was had been dealt */
     bool sent;
 
     td_engine_set_now(e, now_ms);
@@ -203,21 +213,21 @@ int64_t td_engine_flush(struct td_engine *e, int64_t now_ms)
     sent = td_bundles_send(e);
     td_memory_keep(e); /* the broker's own events count too */
     td_memory_keep_sessions(e);
-    td_session_reap(e); /* who is gone withholds nothing any more */
+    lost = reap(e); /* who is gone withholds nothing any more */
     td_session_release(e);
     td_commit_flush(e);
     td_confirm_send(e);
     td_session_tell_owed(e);
-    td_session_reap(e);
+    lost = reap(e) || lost;
     next = earlier(next, e->streams.wake_ms);
     next = earlier(next, td_consumers_write_due(e));
     if (e->streams.ready ||
         td_feed_can(e)) /* a stream in memory has grown, or a read is due */
         next = now_ms;
-    if (e->ready || e->dealing || !sent)
-        next = earlier(next, now_ms + MEMORY_MS);
-    else if (e->serving.bundling.ready) /* links were lost in this turn */
+    if (lost) /* whoever is to know of it, or to have what they had */
         next = now_ms;
+    else if (e->ready || e->dealing || !sent)
+        next = earlier(next, now_ms + MEMORY_MS);
     e->due_ms = e->hold_ended ? now_ms : earlier(next, e->lazy_ms);
     return e->due_ms;
 }

@@ -337,6 +337,27 @@ static void test_silent_instance_is_asked(void **state)
     judge_requests(f);
 }
 
+/* A link that takes no HANDLE is lost when the turn has told all that it tells:
+ * the next turn is at once, for the caller and for who watches. */
+static void test_link_lost_late_in_a_turn_is_told_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct td_str data;
+
+    begin_one(f);
+    subscriber(f, "w", "$service.*", WIDE);
+    flush(f);
+    forget(f);
+    f->deaf = "i";
+    ask(f, "c", 1);
+    flush(f);
+    assert_true(f->next == f->now);
+    flush(f);
+    assert_int_equal(code_to(f, "c", 1), TIDINGS_ELOST);
+    assert_int_equal(advised(f, "w", "$service.down", &data), 1);
+    assert_true(f->next > f->now);
+}
+
 /* A REQUEST of so many rows, and the turn that ends with their HANDLE. */
 static void take_rows(struct fixture *f, const struct td_buf *control,
                       struct td_body *body)
@@ -413,6 +434,7 @@ int main(void)
         TEST(test_caller_that_is_lost_is_told_nothing),
         TEST_RESUMABLE(test_requests_and_instances_end_with_the_link),
         TEST(test_silent_instance_is_asked),
+        TEST(test_link_lost_late_in_a_turn_is_told_at_once),
         TEST(test_request_needs_no_memory_of_its_own),
     };
 
