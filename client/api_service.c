@@ -3,7 +3,7 @@
 #include "client/detail.h"
 #include "client/handle.h"
 #include "client/service_options.h"
-#include "client/utf8.h"
+#include "proto/utf8.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
 #include "client/api.h"
 #include "client/detail.h"
 #include "client/sub.h"
-#include "client/utf8.h"
+#include "proto/utf8.h"
 #include "proto/option.h"
 #include "proto/stream.h"
 #include "proto/type.h"

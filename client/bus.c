@@ -3,7 +3,7 @@
 #include "client/asked.h"
 #include "client/detail.h"
 #include "client/handle.h"
-#include "client/utf8.h"
+#include "proto/utf8.h"
 #include "client/workers.h"
 #include "proto/id.h"
 #include "proto/type.h"

@@ -1,10 +1,10 @@
 #include "client/event.h"
 
 #include "client/detail.h"
-#include "client/utf8.h"
 #include "proto/expiry.h"
 #include "proto/timestamp.h"
 #include "proto/type.h"
+#include "proto/utf8.h"
 
 #include <msgpack.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #include "client/outcome.h"
 
-#include "client/utf8.h"
+#include "proto/utf8.h"
 
 #include <string.h>
 

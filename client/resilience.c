@@ -1,7 +1,7 @@
 #include "client/resilience.h"
 
 #include "client/detail.h"
-#include "client/utf8.h"
+#include "proto/utf8.h"
 
 #include <stdio.h>
 #include <string.h>

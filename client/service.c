@@ -2,7 +2,7 @@
 #include "client/service.h"
 
 #include "client/bus.h"
-#include "client/utf8.h"
+#include "proto/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

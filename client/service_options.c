@@ -1,7 +1,7 @@
 #include "client/service_options.h"
 
 #include "client/detail.h"
-#include "client/utf8.h"
+#include "proto/utf8.h"
 #include "proto/frame.h"
 #include "proto/limits.h"
 #include "proto/option.h"

@@ -5,7 +5,7 @@
 #include "client/bus.h"
 #include "client/detail.h"
 #include "client/handle.h"
-#include "client/utf8.h"
+#include "proto/utf8.h"
 
 #include <stdlib.h>
 #include <utlist.h>

@@ -6,7 +6,7 @@
 
 #include "client/outcome.h"
 #include "client/parked.h"
-#include "client/utf8.h"
+#include "proto/utf8.h"
 
 static int setup(void **state)
 {

@@ -78,7 +78,7 @@ if [[ -d client/json ]]; then # a library beside libtidings
 fi
 if [[ -d client/outbox ]]; then # likewise
     mapfile -t files < <(sources client/outbox)
-    allow client/outbox "client/outbox/$word|proto/limits\.h|tidings/$word" \
+    allow client/outbox "client/outbox/$word|proto/(limits|utf8)\.h|tidings/$word" \
         "${files[@]}"
 fi
 for folder in client/cli client/gateway; do

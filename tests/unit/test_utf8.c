@@ -1,7 +1,7 @@
 /* UTF-8 as RFC 3629 has it: a table of what is and what is not. */
 #include "tests/support/td_test.h"
 
-#include "client/utf8.h"
+#include "proto/utf8.h"
 
 static const struct {
     const char *text;

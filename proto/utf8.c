@@ -1,4 +1,4 @@
-#include "client/utf8.h"
+#include "proto/utf8.h"
 
 #include <string.h>
 
