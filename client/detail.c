@@ -1,5 +1,6 @@
 #include "client/detail.h"
 
+#include "proto/utf8.h"
 #include "tidings/tidings.h"
 
 #include <stdarg.h>
@@ -17,9 +18,16 @@ char *td_detail_bytes(void)
     return detail;
 }
 
+/* What does not fit is cut between two characters. */
+static void end_well(int wanted)
+{
+    if (wanted >= TD_DETAIL_BYTES)
+        td_utf8_trim(detail);
+}
+
 void tidings_set_detail(const char *text)
 {
-    snprintf(detail, sizeof(detail), "%s", text ? text : "");
+    end_well(snprintf(detail, sizeof(detail), "%s", text ? text : ""));
 }
 
 tidings_err td_fail(tidings_err err, const char *format, ...)
@@ -27,7 +35,7 @@ tidings_err td_fail(tidings_err err, const char *format, ...)
     va_list args;
 
     va_start(args, format);
-    vsnprintf(detail, sizeof(detail), format, args);
+    end_well(vsnprintf(detail, sizeof(detail), format, args));
     va_end(args);
     return err;
 }

@@ -61,3 +61,36 @@ bool td_utf8_cut(char *to, size_t size, const char *text)
     to[len] = '\0';
     return true;
 }
+
+void td_utf8_clean(char *to, size_t size, const char *text)
+{
+    const char *end = to + size - 1;
+
+    while (*text) {
+        size_t len = char_len((const unsigned char *)text);
+        size_t take = len > 0 ? len : 1;
+
+        if (take > (size_t)(end - to))
+            break;
+        if (len > 0)
+            memcpy(to, text, len);
+        else
+            *to = '?';
+        to += take;
+        text += take;
+    }
+    *to = '\0';
+}
+
+void td_utf8_trim(char *text)
+{
+    size_t len = strlen(text);
+    size_t at = len;
+
+    while (at > 0 && len - at < 3 &&
+           ((unsigned char)text[at - 1] & 0xc0) == 0x80)
+        at--;
+    if (at > 0 && (unsigned char)text[at - 1] >= 0xc0 &&
+        char_len((const unsigned char *)text + at - 1) == 0)
+        text[at - 1] = '\0';
+}

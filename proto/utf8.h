@@ -13,4 +13,12 @@ bool td_utf8_valid(const char *text);
  * false: it is not UTF-8. */
 bool td_utf8_cut(char *to, size_t size, const char *text);
 
+/* Copies any bytes as UTF-8: each that belongs to no character becomes '?', and
+ * what does not fit is cut between two characters. Never overlapping. */
+void td_utf8_clean(char *to, size_t size, const char *text);
+
+/* Takes back the character at the end of a text whose bytes were cut, if it is
+ * not whole. */
+void td_utf8_trim(char *text);
+
 #endif

@@ -11,10 +11,11 @@
 
 tidings_err td_postgres_say(tidings_err err, const char *text)
 {
-    char line[512];
+    char line[1024]; /* more than a detail has, which is cut with care */
     size_t len = strcspn(text, "\n");
 
-    snprintf(line, sizeof(line), "%.*s", (int)(len < 480 ? len : 480), text);
+    snprintf(line, sizeof(line), "%.*s",
+             (int)(len < sizeof(line) ? len : sizeof(line) - 1), text);
     tidings_set_detail(line);
     return err;
 }

@@ -55,10 +55,55 @@ static void test_utf8_is_told_from_what_is_not(void **state)
     }
 }
 
+/* Each byte alone, and any bytes as a text that is one. */
+static void test_utf8_is_made_of_any_bytes(void **state)
+{
+    static const struct {
+        const char *text, *want;
+        size_t size;
+    } cleaned[] = {
+        {"", "", 1},
+        {"plain", "plain", 6},
+        {"plain", "plai", 5},
+        {"a\xffz", "a?z", 8},
+        {"\xe2\x82", "??", 8},
+        {"\xe2\x82\xac", "\xe2\x82\xac", 4},
+        {"\xe2\x82\xac", "", 3},
+        {"a\xf0\x9f\x98\x80", "a", 5},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < TD_ARRAY_LEN(cleaned); i++) {
+        char to[16];
+
+        td_utf8_clean(to, cleaned[i].size, cleaned[i].text);
+        assert_string_equal(to, cleaned[i].want);
+        assert_true(td_utf8_valid(to));
+    }
+}
+
+/* A text that was cut anywhere. */
+static void test_utf8_takes_back_half_a_character(void **state)
+{
+    static const char text[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80z";
+    static const size_t ends[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11};
+    (void)state;
+
+    for (size_t cut = 0; cut < TD_ARRAY_LEN(ends); cut++) {
+        char copy[sizeof(text)] = "";
+
+        memcpy(copy, text, cut);
+        td_utf8_trim(copy);
+        assert_int_equal(strlen(copy), ends[cut]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_utf8_is_told_from_what_is_not),
+        cmocka_unit_test(test_utf8_is_made_of_any_bytes),
+        cmocka_unit_test(test_utf8_takes_back_half_a_character),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
