@@ -98,6 +98,8 @@ static tidings_err read_string(const char **out, struct text *t,
     size_t len;
     tidings_err err = tidings_as_string(&from, &len, value);
 
+    if (!err && memchr(from, '\0', len))
+        return TIDINGS_EINVAL; /* it would end there */
     if (!err)
         *out = take_text(t, from, len);
     return err;
@@ -182,6 +184,8 @@ tidings_err td_decode_event(struct td_decoded *d, const void *map, size_t len)
     d->event.attrs = d->attrs;
     if (err)
         return err;
+    if (tidings_value_kind(all) != TIDINGS_KIND_MAP)
+        return TIDINGS_EPROTO;
     /* A string is at least a byte longer in msgpack: that is for its NUL. */
     if (!make_room(d, len + 1))
         return TIDINGS_ENOMEM;

@@ -19,7 +19,7 @@ struct td_decoded {
 };
 
 /* Reads the map; type, id and data are the caller's to set. TIDINGS_EPROTO: it
- * is none. */
+ * is none, or holds what no event has. */
 tidings_err td_decode_event(struct td_decoded *out, const void *map,
                             size_t len);
 void td_decoded_fini(struct td_decoded *d);

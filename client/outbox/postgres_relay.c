@@ -16,7 +16,7 @@ struct outbox {
     PGconn *db;
     int64_t term;
     struct td_decoded decoded;
-    char *text; /* id and type of a row, with their NULs */
+    char *text; /* id, type and key of a row, with their NULs */
     size_t text_size;
     char remove[ARRAY_BYTES]; /* as PostgreSQL writes arrays */
     char claim[ARRAY_BYTES];
@@ -154,12 +154,35 @@ static void free_all(void *ctx)
 
 /* ---- reading ---- */
 
-/* id and type, NUL-terminated. */
+/* NUL-terminated; returns where the next goes. */
+static char *take_text(const char **out, char *to, const PGresult *r, int row,
+                       int column)
+{
+    size_t len = (size_t)PQgetlength(r, row, column);
+
+    memcpy(to, PQgetvalue(r, row, column), len);
+    to[len] = '\0';
+    *out = to;
+    return to + len + 1;
+}
+
+/* A key of whoever wrote the row in SQL is the event's. */
+static void take_key(struct td_decoded *d, const char *key)
+{
+    if (tidings_event_attr(&d->event, "partitionkey") ||
+        d->event.attrs_len == TIDINGS_ATTRS_MAX)
+        return;
+    d->attrs[d->event.attrs_len++] =
+        (struct tidings_attr){.name = "partitionkey", .string = key};
+}
+
 static bool take_texts(struct outbox *o, const PGresult *r, int row)
 {
-    size_t id = (size_t)PQgetlength(r, row, 1);
-    size_t type = (size_t)PQgetlength(r, row, 2);
-    size_t size = id + type + 2;
+    size_t size = (size_t)PQgetlength(r, row, 1) +
+                  (size_t)PQgetlength(r, row, 2) +
+                  (size_t)PQgetlength(r, row, 6) + 3;
+    const char *key;
+    char *at;
 
     if (o->text_size < size) {
         char *text = realloc(o->text, size);
@@ -169,12 +192,11 @@ static bool take_texts(struct outbox *o, const PGresult *r, int row)
         o->text = text;
         o->text_size = size;
     }
-    memcpy(o->text, PQgetvalue(r, row, 1), id);
-    o->text[id] = '\0';
-    memcpy(o->text + id + 1, PQgetvalue(r, row, 2), type);
-    o->text[size - 1] = '\0';
-    o->decoded.event.id = o->text;
-    o->decoded.event.type = o->text + id + 1;
+    at = take_text(&o->decoded.event.id, o->text, r, row, 1);
+    at = take_text(&o->decoded.event.type, at, r, row, 2);
+    take_text(&key, at, r, row, 6);
+    if (!PQgetisnull(r, row, 6))
+        take_key(&o->decoded, key);
     return true;
 }
 
@@ -182,26 +204,36 @@ static tidings_err add_row(struct outbox *o, struct tidings_outbox_rows *rows,
                            const PGresult *r, int row)
 {
     struct td_decoded *d = &o->decoded;
+    int64_t number = td_result_int(r, row, 0);
     tidings_err err = td_decode_event(d, PQgetvalue(r, row, 3),
                                       (size_t)PQgetlength(r, row, 3));
 
-    if (err)
-        return td_postgres_say(err,
-                               "tidings_outbox.attributes is not readable");
-    if (!take_texts(o, r, row))
+    if (err == TIDINGS_ENOMEM || !take_texts(o, r, row))
         return TIDINGS_ENOMEM;
+    if (td_result_int(r, row, 5))
+        return tidings_outbox_add_bad(rows, number, &d->event,
+                                      "attributes or data is too large");
+    if (err)
+        return tidings_outbox_add_bad(rows, number, &d->event,
+                                      "attributes is no map of an event's");
     d->event.data = PQgetvalue(r, row, 4);
     d->event.data_len = (size_t)PQgetlength(r, row, 4);
-    return tidings_outbox_add(rows, td_result_int(r, row, 0), &d->event);
+    return tidings_outbox_add(rows, number, &d->event);
 }
 
-/* Sizes are looked at where the rows are, so that no more come than wanted. */
+/* Sizes are looked at where the rows are, so that no more come than wanted, and
+ * of a row that is too large none of it. */
 static tidings_err read_rows(void *ctx, struct tidings_outbox_rows *rows,
                              size_t max_rows, size_t max_bytes)
 {
     static const char sql[] =
         "SELECT number, convert_to(id, 'UTF8'), convert_to(type, 'UTF8'),"
-        " attributes, data FROM (SELECT *, sum(octet_length(data))"
+        " CASE WHEN large THEN '' ELSE attributes END,"
+        " CASE WHEN large THEN '' ELSE data END, large::int,"
+        " convert_to(key, 'UTF8')"
+        " FROM (SELECT *, octet_length(attributes) > $3"
+        "  OR coalesce(octet_length(data) > $3, false) AS large,"
+        " sum(octet_length(data))"
         " OVER (ORDER BY number ROWS UNBOUNDED PRECEDING) AS bytes"
         " FROM (SELECT * FROM tidings_outbox WHERE error IS NULL"
         " ORDER BY number LIMIT $1) AS first) AS summed"
@@ -213,6 +245,7 @@ static tidings_err read_rows(void *ctx, struct tidings_outbox_rows *rows,
 
     td_param_int(&p, (int64_t)max_rows);
     td_param_int(&p, (int64_t)max_bytes);
+    td_param_int(&p, TIDINGS_DATA_MAX);
     err = run(o, &r, sql, &p);
     for (int i = 0; !err && i < PQntuples(r); i++)
         err = add_row(o, rows, r, i);

@@ -188,24 +188,36 @@ static tidings_err look(struct outbox *o, int64_t *out)
     return err;
 }
 
+/* SQLite takes such texts. */
+static bool has_nul(sqlite3_stmt *s, int column)
+{
+    return strlen((const char *)sqlite3_column_text(s, column)) !=
+           (size_t)sqlite3_column_bytes(s, column);
+}
+
 static tidings_err add_row(struct outbox *o, struct tidings_outbox_rows *rows,
                            size_t *bytes)
 {
     sqlite3_stmt *s = o->statement[READ];
     struct td_decoded *d = &o->decoded;
+    int64_t number = sqlite3_column_int64(s, 0);
     tidings_err err = td_decode_event(d, sqlite3_column_blob(s, 3),
                                       (size_t)sqlite3_column_bytes(s, 3));
 
-    if (err)
-        return td_sqlite_say(err, "tidings_outbox.attributes is not readable");
     d->event.id = (const char *)sqlite3_column_text(s, 1);
     d->event.type = (const char *)sqlite3_column_text(s, 2);
+    if (err == TIDINGS_ENOMEM || !d->event.id || !d->event.type)
+        return TIDINGS_ENOMEM;
+    if (err)
+        return tidings_outbox_add_bad(rows, number, &d->event,
+                                      "attributes is no map of an event's");
+    if (has_nul(s, 1) || has_nul(s, 2))
+        return tidings_outbox_add_bad(rows, number, &d->event,
+                                      "id or type has a NUL in it");
     d->event.data = sqlite3_column_blob(s, 4);
     d->event.data_len = (size_t)sqlite3_column_bytes(s, 4);
-    if (!d->event.id || !d->event.type)
-        return TIDINGS_ENOMEM;
     *bytes += d->event.data_len;
-    return tidings_outbox_add(rows, sqlite3_column_int64(s, 0), &d->event);
+    return tidings_outbox_add(rows, number, &d->event);
 }
 
 static tidings_err read_rows(void *ctx, struct tidings_outbox_rows *rows,

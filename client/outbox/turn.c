@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "proto/utf8.h"
+
 void td_turn_init(struct td_turn *t)
 {
     memset(t, 0, sizeof(*t));
@@ -273,20 +275,21 @@ static int is_full(struct td_turn *t, const struct td_answer *a, int64_t now_us)
     return 0;
 }
 
-static int refuse_for_good(struct td_turn *t, tidings_err why,
-                           const struct td_answer *a)
+static int refuse_for_good(struct td_turn *t, struct td_outbox_row *row,
+                           tidings_err why, const char *text)
 {
-    const struct td_outbox_row *row = t->list.row[0];
+    char words[TD_OUTBOX_REASON_BYTES + 24];
     char reason[TD_OUTBOX_REASON_BYTES];
     tidings_err err;
 
-    snprintf(reason, sizeof(reason), "%s: %.480s", tidings_err_name(why),
-             *a->text ? a->text : tidings_err_text(why));
+    snprintf(words, sizeof(words), "%s: %s", tidings_err_name(why),
+             *text ? text : tidings_err_text(why));
+    td_utf8_clean(reason, sizeof(reason), words);
     err = step(t, row, reason, NULL);
     if (err)
         return database_failed(t, err);
     t->refused++;
-    td_window_done(&t->window, &t->list);
+    td_window_drop(&t->window, row);
     tell(t, TIDINGS_RELAY_REFUSED, why, reason, row);
     return 0;
 }
@@ -297,7 +300,7 @@ static int refused(struct td_turn *t, tidings_err why,
                    const struct td_answer *a)
 {
     if (t->list.len == 1)
-        return refuse_for_good(t, why, a);
+        return refuse_for_good(t, t->list.row[0], why, a->text);
     if (why == TIDINGS_EINVAL && a->judged && !t->window.places.apart) {
         t->window.places.apart = true;
         td_places_forget(&t->window.places);
@@ -347,6 +350,8 @@ static int publish(struct td_turn *t, int64_t now_us)
 
 int td_turn(struct td_turn *t, int64_t now_us)
 {
+    struct td_outbox_row *bad;
+
     t->empty = false;
     switch (t->state) {
     case TD_TURN_CLOSED:
@@ -358,6 +363,9 @@ int td_turn(struct td_turn *t, int64_t now_us)
     }
     if (t->window.done == t->window.len)
         return read_rows(t, now_us);
+    bad = td_window_bad(&t->window);
+    if (bad)
+        return refuse_for_good(t, bad, bad->bad, bad->reason);
     td_window_pick(&t->window, &t->list, t->most, now_us);
     return t->list.len > 0 ? publish(t, now_us) : wait_for_room(t, now_us);
 }

@@ -9,6 +9,8 @@
 
 #include <uthash.h>
 
+#include "proto/utf8.h"
+
 /* Rows that keep their order: of one key, or without one of one type. */
 struct td_lane {
     UT_hash_handle hh;
@@ -28,8 +30,10 @@ void td_window_clear(struct tidings_outbox_rows *w)
     struct td_lane *lane;
     struct td_lane *next;
 
-    for (size_t i = 0; i < w->len; i++)
+    for (size_t i = 0; i < w->len; i++) {
         tidings_free(w->row[i].event);
+        free(w->row[i].reason);
+    }
     HASH_ITER(hh, w->lanes, lane, next)
     {
         HASH_DEL(w->lanes, lane);
@@ -37,6 +41,7 @@ void td_window_clear(struct tidings_outbox_rows *w)
     }
     w->len = 0;
     w->done = 0;
+    w->bad = 0;
     if (td_places_count(&w->places) > TD_OUTBOX_TYPES) {
         bool apart = w->places.apart;
 
@@ -95,6 +100,45 @@ static size_t bytes_of(const struct tidings_event *event)
     return bytes;
 }
 
+static tidings_err add_bad(struct tidings_outbox_rows *w, int64_t number,
+                           const struct tidings_event *event, tidings_err why,
+                           const char *reason)
+{
+    struct td_outbox_row *row = &w->row[w->len];
+    struct tidings_event known = {.type = "", .id = ""};
+    char text[TD_OUTBOX_REASON_BYTES];
+    tidings_err err;
+
+    if (event->type && strlen(event->type) <= TIDINGS_TYPE_MAX)
+        known.type = event->type;
+    if (event->id && strlen(event->id) <= TIDINGS_ID_MAX)
+        known.id = event->id;
+    memset(row, 0, sizeof(*row));
+    td_utf8_clean(text, sizeof(text), reason);
+    row->number = number;
+    row->bad = why;
+    row->reason = strdup(text);
+    err =
+        row->reason ? tidings_event_copy(&row->event, &known) : TIDINGS_ENOMEM;
+    if (err) {
+        free(row->reason);
+        return err;
+    }
+    w->len++;
+    w->bad++;
+    return TIDINGS_OK;
+}
+
+tidings_err tidings_outbox_add_bad(struct tidings_outbox_rows *w,
+                                   int64_t number,
+                                   const struct tidings_event *event,
+                                   const char *reason)
+{
+    if (w->len == TD_OUTBOX_WINDOW_ROWS)
+        return TIDINGS_OK;
+    return add_bad(w, number, event, TIDINGS_EPROTO, reason);
+}
+
 tidings_err tidings_outbox_add(struct tidings_outbox_rows *w, int64_t number,
                                const struct tidings_event *event)
 {
@@ -103,6 +147,11 @@ tidings_err tidings_outbox_add(struct tidings_outbox_rows *w, int64_t number,
 
     if (w->len == TD_OUTBOX_WINDOW_ROWS)
         return TIDINGS_OK; /* it is read again, later */
+    err = tidings_event_check(event);
+    if (err == TIDINGS_EINVAL)
+        return add_bad(w, number, event, err, tidings_detail());
+    if (err)
+        return err;
     memset(row, 0, sizeof(*row));
     row->number = number;
     row->bytes = bytes_of(event);
@@ -136,7 +185,7 @@ void td_window_pick(struct tidings_outbox_rows *w, struct td_outbox_list *out,
     for (size_t i = 0; i < w->len; i++) {
         struct td_outbox_row *row = &w->row[i];
 
-        if (row->done || row->lane->held == w->round)
+        if (row->done || row->bad || row->lane->held == w->round)
             continue;
         if (td_places_paused(row->place, now_us) ||
             (place && !td_places_together(&w->places, place, row->place))) {
@@ -154,12 +203,29 @@ void td_window_pick(struct tidings_outbox_rows *w, struct td_outbox_list *out,
     }
 }
 
+struct td_outbox_row *td_window_bad(struct tidings_outbox_rows *w)
+{
+    struct td_outbox_row *row = w->row;
+
+    if (w->bad == 0)
+        return NULL;
+    while (!row->bad || row->done)
+        row++;
+    return row;
+}
+
+void td_window_drop(struct tidings_outbox_rows *w, struct td_outbox_row *row)
+{
+    row->done = true;
+    w->done++;
+    w->bad -= row->bad != TIDINGS_OK;
+}
+
 void td_window_done(struct tidings_outbox_rows *w,
                     const struct td_outbox_list *list)
 {
     for (size_t i = 0; i < list->len; i++)
-        list->row[i]->done = true;
-    w->done += list->len;
+        td_window_drop(w, list->row[i]);
 }
 
 void td_window_learn(struct tidings_outbox_rows *w,

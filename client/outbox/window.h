@@ -17,12 +17,16 @@ struct td_outbox_row {
     bool done;
     struct td_lane *lane; /* its key, or its type */
     struct td_place *place;
+    tidings_err bad; /* it is no event: why, and … */
+    char *reason;    /* … in words. Then there is of the event what could be
+                        read of type and id; no lane, no place */
 };
 
 struct tidings_outbox_rows {
     struct td_outbox_row row[TD_OUTBOX_WINDOW_ROWS];
     size_t len;
     size_t done;
+    size_t bad;            /* of those that are not done */
     uint64_t round;        /* of picking */
     struct td_lane *lanes; /* by name */
     struct td_places places;
@@ -45,7 +49,11 @@ void td_window_fini(struct tidings_outbox_rows *w);
  * are left are held back by a stream that is full. */
 void td_window_pick(struct tidings_outbox_rows *w, struct td_outbox_list *out,
                     size_t most, int64_t now_us);
-/* They need not be published any more. */
+/* The first that can never be published; NULL: there is none. */
+struct td_outbox_row *td_window_bad(struct tidings_outbox_rows *w);
+/* It need not be published any more, … */
+void td_window_drop(struct tidings_outbox_rows *w, struct td_outbox_row *row);
+/* … and they. */
 void td_window_done(struct tidings_outbox_rows *w,
                     const struct td_outbox_list *list);
 /* Their types go to that stream. */

@@ -214,6 +214,32 @@ static void test_relay_keeps_the_order_of_many_and_empties_the_table(
     free(got);
 }
 
+/* A client without these libraries, as tidings/postgres.h tells it to. */
+static void test_relay_publishes_what_is_written_in_sql(void **state)
+{
+    struct fixture *f = *state;
+    struct tidings_fetched got[2];
+
+    assert_ok(tidings_postgres_prepare(f->db));
+    run(f->db, "SELECT tidings_publish(NULL, 'test.sql', 'key-7',"
+               " '\\x81af'::bytea || 'datacontenttype'::bytea ||"
+               " '\\xb0'::bytea || 'application/json'::bytea,"
+               " convert_to('{\"n\": 1}', 'UTF8'));"
+               "SELECT tidings_publish('mine', 'test.bare', NULL, '\\x80',"
+               " NULL)");
+    open_relay(f, &f->relay);
+    assert_ok(tidings_relay_flush(f->relay, WAIT_MS));
+    assert_int_equal(fetch(f, got, 2, 2), 2);
+    assert_string_equal(got[0].event->datacontenttype, "application/json");
+    assert_string_equal(tidings_event_attr(got[0].event, "partitionkey"),
+                        "key-7");
+    assert_memory_equal(got[0].event->data, "{\"n\": 1}", 8);
+    assert_string_equal(got[1].event->id, "mine");
+    assert_true(got[1].event->time_us > 0);
+    for (int i = 0; i < 2; i++)
+        tidings_free(got[i].event);
+}
+
 /* It polls once a minute here. */
 static void test_relay_is_woken_by_a_commit(void **state)
 {
@@ -236,13 +262,20 @@ static void test_relay_marks_what_is_refused_for_good(void **state)
 
     assert_ok(tidings_postgres_prepare(f->db));
     run(f->db, "BEGIN");
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 5; i++)
         publish(f->db, "test.some", NULL, i);
     run(f->db, "UPDATE tidings_outbox SET type = '$x' WHERE number = 2");
+    run(f->db, "UPDATE tidings_outbox SET attributes = '' WHERE number = 3");
+    run(f->db, "UPDATE tidings_outbox SET data ="
+               " convert_to(repeat('x', 1048577), 'UTF8') WHERE number = 4");
     run(f->db, "COMMIT");
     open_relay(f, &f->relay);
     assert_ok(tidings_relay_flush(f->relay, WAIT_MS));
-    assert_int_equal(atomic_load(&f->told[TIDINGS_RELAY_REFUSED]), 1);
+    assert_int_equal(atomic_load(&f->told[TIDINGS_RELAY_REFUSED]), 3);
+    assert_int_equal(number(f->db, "SELECT count(*) FROM tidings_outbox"
+                                   " WHERE error LIKE 'EPROTO: a%'"
+                                   " AND number IN (3, 4)"),
+                     2);
     assert_int_equal(number(f->db, "SELECT count(*) FROM tidings_outbox"
                                    " WHERE error LIKE 'EINVAL: %'"),
                      1);
@@ -296,6 +329,7 @@ int main(void)
         TEST(test_publish_keeps_the_order_of_a_key),
         TEST(test_relay_publishes_events_as_they_were),
         TEST(test_relay_keeps_the_order_of_many_and_empties_the_table),
+        TEST(test_relay_publishes_what_is_written_in_sql),
         TEST(test_relay_is_woken_by_a_commit),
         TEST(test_relay_marks_what_is_refused_for_good),
         TEST(test_relay_stands_by_while_another_is_at_work),

@@ -284,21 +284,32 @@ static void test_relay_marks_what_is_refused_for_good(void **state)
 
     assert_ok(tidings_sqlite_prepare(f->db));
     run(f->db, "BEGIN IMMEDIATE");
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 6; i++)
         publish(f, "test.some", i);
     run(f->db, "UPDATE tidings_outbox SET type = '$x' WHERE number = 2");
+    run(f->db, "UPDATE tidings_outbox SET attributes = 1 WHERE number = 3");
+    run(f->db, "UPDATE tidings_outbox SET type = 'a' || char(0)"
+               " WHERE number = 4");
+    run(f->db, "UPDATE tidings_outbox SET data = zeroblob(1048577)"
+               " WHERE number = 5");
     run(f->db, "COMMIT");
     open_relay(f, &f->relay);
     assert_ok(tidings_relay_flush(f->relay, WAIT_MS));
-    assert_int_equal(atomic_load(&f->told[TIDINGS_RELAY_REFUSED]), 1);
+    assert_int_equal(atomic_load(&f->told[TIDINGS_RELAY_REFUSED]), 4);
     assert_int_equal(number(f->db, "SELECT count(*) FROM tidings_outbox"
-                                   " WHERE error LIKE 'EINVAL: %'"),
-                     1);
+                                   " WHERE error LIKE 'EINVAL: %'"
+                                   " AND number IN (2, 5)"),
+                     2);
+    assert_int_equal(number(f->db, "SELECT count(*) FROM tidings_outbox"
+                                   " WHERE error LIKE 'EPROTO: %'"
+                                   " AND number IN (3, 4)"),
+                     2);
     assert_ok(tidings_relay_info(&info, f->relay));
-    assert_int_equal(info.refused, 1);
+    assert_int_equal(info.refused, 4);
 
     /* Mended by a person, it goes too. */
-    run(f->db, "UPDATE tidings_outbox SET type = 'test.late', error = NULL");
+    run(f->db, "UPDATE tidings_outbox SET type = 'test.late', error = NULL"
+               " WHERE number = 2");
     assert_ok(tidings_relay_flush(f->relay, WAIT_MS));
     n = fetch(f, got, 3, 3);
     assert_int_equal(n, 3);

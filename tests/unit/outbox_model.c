@@ -8,6 +8,8 @@
 
 #define TYPES 4
 
+static const char too_large[TIDINGS_DATA_MAX + 1];
+
 uint64_t model_random(struct model *m, uint64_t below)
 {
     m->random ^= m->random << 13;
@@ -89,7 +91,12 @@ static tidings_err db_read(void *ctx, struct tidings_outbox_rows *rows,
         snprintf(key, sizeof(key), "k%d", row->key);
         snprintf(type, sizeof(type), "t%d", row->type);
         event.attrs_len = row->key > 0;
-        assert_ok(tidings_outbox_add(rows, i + 1, &event));
+        event.data = too_large;
+        event.data_len = row->large ? sizeof(too_large) : 0;
+        if (row->bad)
+            assert_ok(tidings_outbox_add_bad(rows, i + 1, &event, "torn"));
+        else
+            assert_ok(tidings_outbox_add(rows, i + 1, &event));
         most--;
     }
     return TIDINGS_OK;
@@ -276,6 +283,8 @@ void model_write(struct model *m)
         }
         model_write_row(m, key, type, model_random(m, 50) == 0);
         m->row[m->rows - 1].visible = !late;
+        m->row[m->rows - 1].bad =
+            m->row[m->rows - 1].poison && model_random(m, 2);
     }
 }
 

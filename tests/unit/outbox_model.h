@@ -15,7 +15,9 @@ struct model_row {
     int key;      /* 0: none; of its type alone then */
     int type;     /* its stream is type % MODEL_STREAMS; or it is poison */
     bool visible; /* its transaction has committed */
-    bool poison;  /* the broker never takes it */
+    bool poison;  /* the broker never takes it … */
+    bool bad;     /* … or it cannot even be read … */
+    bool large;   /* … or has more data than an event may */
     bool removed;
     bool refused;
     int stored; /* how often */

@@ -144,6 +144,27 @@ static void test_turn_passes_over_what_is_refused_for_good(void **state)
     assert_int_equal(model.relay[0].turn->relayed, 3);
 }
 
+/* What cannot be read, and what is no event, is refused without the broker. */
+static void test_turn_refuses_rows_that_are_no_events(void **state)
+{
+    const int want[] = {0, 3};
+    int64_t now_us = 1000000;
+
+    (void)state;
+    model_write_row(&model, 1, 0, false);
+    model_write_row(&model, 1, 0, true);
+    model_write_row(&model, 1, 0, true);
+    model_write_row(&model, 1, 0, false);
+    model.row[1].bad = true;
+    model.row[2].large = true;
+    turns(&now_us, 20);
+    expect_log(want, 2);
+    assert_int_equal(model.told_refused, 2);
+    assert_true(model.row[1].refused && model.row[2].refused);
+    assert_int_equal(model.relay[0].turn->refused, 2);
+    assert_true(model_all_done(&model));
+}
+
 /* A relay that was stopped while others went on: nothing of it is stored, and
  * it takes nothing from the table. */
 static void test_turn_of_who_was_thought_dead_does_nothing(void **state)
@@ -195,6 +216,7 @@ int main(void)
         cmocka_unit_test(test_turn_stores_each_row_once_in_order),
         TEST(test_turn_lets_rows_pass_a_full_stream_but_not_their_key),
         TEST(test_turn_passes_over_what_is_refused_for_good),
+        TEST(test_turn_refuses_rows_that_are_no_events),
         TEST(test_turn_of_who_was_thought_dead_does_nothing),
         TEST(test_turn_tells_that_a_copy_has_its_name),
     };

@@ -24,11 +24,15 @@
  *   stored in the order in which they were written. While one of them cannot be
  *   stored (TIDINGS_EFULL, TIDINGS_EIO, no broker) none that comes after it is.
  *   Up to 1,024 rows are published as one list, all or none.
- * - A row that the broker refuses for good (TIDINGS_ENOSTREAM, TIDINGS_EINVAL,
- *   TIDINGS_ECONFLICT, TIDINGS_ELIMIT) stands in nobody's way: it is marked in
- *   its column error, told (TIDINGS_RELAY_REFUSED) and counted, and stays in the
- *   table. Later rows of its key **are** published. UPDATE tidings_outbox SET
- *   error = NULL has it tried again, then after those; DELETE drops it.
+ * - A row that is refused for good stands in nobody's way: it is marked in its
+ *   column error, which begins with the code, told (TIDINGS_RELAY_REFUSED) and
+ *   counted, and stays in the table. The broker refuses one that no stream takes
+ *   (ENOSTREAM), whose id or number is another event's (ECONFLICT), or that it
+ *   may not take (EINVAL); the relay itself one that is too large (ELIMIT,
+ *   EINVAL) or no event (EINVAL), or whose attributes cannot be read (EPROTO), as
+ *   when another program than these libraries wrote it. Later rows of its key
+ *   **are** published. UPDATE tidings_outbox SET error = NULL, with what is wrong
+ *   mended, has it tried again, then after those; DELETE drops it.
  * - One relay at a time has an outbox, in whatever process. Another stands by,
  *   and takes over when the first has closed or died. One that was thought dead
  *   and wakes up is fenced: nothing of it is stored any more.
@@ -63,7 +67,7 @@ enum tidings_relay_kind {
     TIDINGS_RELAY_TROUBLE, /* rows wait: err and text say what is wrong with the
                               database, the broker, or a full stream. It goes on
                               trying; told again only when the code changes */
-    TIDINGS_RELAY_REFUSED  /* the broker refused a row for good: row, event_id,
+    TIDINGS_RELAY_REFUSED  /* a row is refused for good: row, event_id,
                               event_type, and why */
 };
 
@@ -73,8 +77,8 @@ struct tidings_relay_status {
     tidings_err err;
     const char *text;     /* one line, never NULL */
     int64_t row;          /* of REFUSED: its column number; else 0 */
-    const char *event_id; /* of REFUSED; else NULL */
-    const char *event_type;
+    const char *event_id; /* of REFUSED; else NULL. "": it cannot be read, … */
+    const char *event_type; /* … nor this */
 };
 
 /** Name of a kind, "active"; "?" for a value not in the enum. */
@@ -98,7 +102,7 @@ struct tidings_relay_options {
 struct tidings_relay_info {
     bool active;       /* rows flow, at this moment */
     uint64_t relayed;  /* rows that were confirmed */
-    uint64_t refused;  /* rows that the broker refused for good */
+    uint64_t refused;  /* rows that were refused for good */
     uint64_t waiting;  /* rows in the table that are to be relayed, as it was
                           when it last looked; more than 100,000 are not
                           counted; 0 while it stands by … */
@@ -147,12 +151,21 @@ TIDINGS_API void tidings_relay_close(tidings_relay *relay);
 /** Rows that are being read. */
 struct tidings_outbox_rows;
 
-/** Add a row, in the order of their numbers, to those that are being read.
+/** Add a row, in the order of their numbers, to those that are being read. One
+ *  that is no event (tidings_event_check()) is refused for good.
  *  @param event  copied.
  *  @return TIDINGS_OK, TIDINGS_ENOMEM */
 TIDINGS_API tidings_err tidings_outbox_add(struct tidings_outbox_rows *rows,
                                            int64_t number,
                                            const struct tidings_event *event);
+
+/** The same for a row that cannot be read as an event: it is refused for good
+ *  (TIDINGS_EPROTO).
+ *  @param event   of which type and id, either may be NULL, are told.
+ *  @param reason  one line. */
+TIDINGS_API tidings_err
+tidings_outbox_add_bad(struct tidings_outbox_rows *rows, int64_t number,
+                       const struct tidings_event *event, const char *reason);
 
 /** What the database remembers of its relay: one row. */
 struct tidings_outbox_claim {

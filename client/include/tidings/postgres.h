@@ -18,9 +18,24 @@
  *                       &(struct tidings_sub_options){
  *                           .stream = "events", .group = "mails"});
  *
- * tidings/outbox.h says what the relay promises. Tables, and the function
- * tidings_publish() that every client of the database may call, are made in, and
- * found by, the connection's search_path. Versions 13 and later.
+ * tidings/outbox.h says what the relay promises. Tables, and a function for
+ * clients of the database in any language, are made in, and found by, the
+ * connection's search_path. Versions 13 and later.
+ *
+ * tidings_publish(id text, type text, key text, attributes bytea, data bytea)
+ * writes an event into the outbox, and returns its number. id NULL: a random
+ * UUID. key: the event's partitionkey; NULL: none, or that of the attributes, whose
+ * order in the table is not kept then. attributes: what else the event has, a
+ * msgpack map of str to str, int, bool or bin: "time" (an int: Unix
+ * microseconds), "source", "subject", "datacontenttype", "dataschema" and
+ * extension attributes; '\x80' is the empty one: the time is then that of the
+ * relay's publishing. data: any bytes, NULL for none; TIDINGS_DATA_MAX. What is
+ * no event is refused by the relay, not by the function.
+ *
+ *     SELECT tidings_publish(NULL, 'order.created', 'user-7',
+ *         '\x81af'::bytea || 'datacontenttype'::bytea ||
+ *         '\xb0'::bytea || 'application/json'::bytea,
+ *         convert_to('{"total": 5}', 'UTF8'));
  *
  * Order. A transaction that publishes an event with a partitionkey holds an
  * advisory lock on that key until it ends, so that the rows of a key stand in
