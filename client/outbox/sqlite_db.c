@@ -20,6 +20,8 @@ tidings_err td_sqlite_failed(sqlite3 *db, int code)
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
         return td_sqlite_say(TIDINGS_ETIMEDOUT, text);
+    case SQLITE_CONSTRAINT:
+        return td_sqlite_say(TIDINGS_ECONFLICT, text);
     default:
         break;
     }

@@ -144,8 +144,10 @@ tidings_err tidings_sqlite_handle(void *handler,
     if (err)
         return give_back(err);
     err = handle(h, event, &own);
-    if (!err)
+    if (!err) {
         err = td_sqlite_run(h->db, "COMMIT");
+        own = err == TIDINGS_ECONFLICT; /* what was written may not be */
+    }
     if (!err) {
         tidings_relay_wake(h->relay);
         return TIDINGS_OK;

@@ -155,6 +155,23 @@ static void test_handle_gives_back_while_others_write(void **state)
     sqlite3_close(other);
 }
 
+/* What only the COMMIT finds is the handler's failure, which counts. */
+static void test_handle_fails_when_its_commit_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct tidings_sqlite_handler h = {
+        .db = f->db, .group = "g", .handle = on_event, .arg = f};
+
+    run(f->db, "PRAGMA foreign_keys = ON; CREATE TABLE places (n PRIMARY KEY);"
+               "DROP TABLE effects; CREATE TABLE effects (n REFERENCES places"
+               " DEFERRABLE INITIALLY DEFERRED)");
+    assert_err(tidings_sqlite_handle(&h, &event), TIDINGS_ECONFLICT);
+    assert_int_equal(f->calls, 1);
+    assert_int_equal(count(f, "tidings_inbox"), 0);
+    run(f->db, "INSERT INTO places VALUES (1)");
+    assert_ok(tidings_sqlite_handle(&h, &event));
+}
+
 static void test_handle_forgets_what_is_old(void **state)
 {
     struct fixture *f = *state;
@@ -188,6 +205,7 @@ int main(void)
         TEST(test_handle_has_its_effect_once),
         TEST(test_handle_undoes_what_failed),
         TEST(test_handle_gives_back_while_others_write),
+        TEST(test_handle_fails_when_its_commit_is_refused),
         TEST(test_handle_forgets_what_is_old),
     };
 

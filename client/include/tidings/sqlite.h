@@ -148,6 +148,8 @@ struct tidings_sqlite_handler {
  *                           count as a failure.
  *         what handle() returned: rolled back (nak, term). TIDINGS_ELATER is
  *                           TIDINGS_EINVAL: the transaction ends with the call.
+ *         TIDINGS_ECONFLICT a deferred constraint refused the COMMIT of what it
+ *                           wrote: rolled back (nak).
  */
 TIDINGS_API tidings_err
 tidings_sqlite_handle(void *handler, const struct tidings_event *event);
