@@ -3,8 +3,8 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
-
-#include "client/outbox/encode.h"
+#include <sys/socket.h>
+#include <time.h>
 
 #define BYTEA 17 /* its Oid, catalog/pg_type.dat */
 #define INT8  20
@@ -31,6 +31,11 @@ static const struct {
     {"55P03", TIDINGS_ETIMEDOUT}, /* lock_not_available */
     {"42P01", TIDINGS_ENOTFOUND}, /* undefined_table */
     {"42883", TIDINGS_ENOTFOUND}, /* undefined_function */
+    {"22", TIDINGS_EINVAL},       /* data exception */
+    {"23", TIDINGS_ECONFLICT},    /* integrity constraint violation */
+    {"40002", TIDINGS_ECONFLICT}, /* the same, of a transaction */
+    {"44", TIDINGS_ECONFLICT},    /* WITH CHECK OPTION violation */
+    {"P0", TIDINGS_ECONFLICT},    /* raised by a trigger or function */
 };
 
 tidings_err tidings_postgres_err(PGconn *db, const PGresult *result)
@@ -46,7 +51,7 @@ tidings_err tidings_postgres_err(PGconn *db, const PGresult *result)
     text = result ? PQresultErrorField(result, PG_DIAG_MESSAGE_PRIMARY) : NULL;
     text = text ? text : PQerrorMessage(db);
     for (size_t i = 0; state && i < sizeof(states) / sizeof(states[0]); i++) {
-        if (strcmp(state, states[i].state) == 0)
+        if (strncmp(state, states[i].state, strlen(states[i].state)) == 0)
             return td_postgres_say(states[i].err, text);
     }
     return td_postgres_say(TIDINGS_EIO,
@@ -109,14 +114,65 @@ tidings_err td_postgres_run(PGresult **out, PGconn *db, const char *sql,
     return err;
 }
 
+int64_t td_postgres_now_us(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
 /* Waits for the socket; false: the time is over. */
 static bool await_socket(PGconn *db, short events, int64_t until_us)
 {
     struct pollfd ready = {.fd = PQsocket(db), .events = events};
-    int64_t left_us = until_us - td_unix_now_us();
+    int64_t left_us = until_us - td_postgres_now_us();
 
     return ready.fd >= 0 && left_us > 0 &&
            poll(&ready, 1, (int)(left_us / 1000) + 1) != 0;
+}
+
+/* Whoever uses it next sees a lost connection, and not an answer to what was
+ * asked before. */
+static tidings_err cut(PGconn *db)
+{
+    if (PQsocket(db) >= 0)
+        shutdown(PQsocket(db), SHUT_RDWR);
+    PQconsumeInput(db);
+    return td_postgres_say(TIDINGS_EIO, "the database does not answer");
+}
+
+/* Sends the rest of a statement while there is some, and reads. */
+static tidings_err await_result(PGconn *db, int64_t until_us)
+{
+    int unsent = PQflush(db);
+
+    while (unsent > 0 || (unsent == 0 && PQisBusy(db))) {
+        if (!await_socket(db, unsent ? POLLIN | POLLOUT : POLLIN, until_us))
+            return cut(db);
+        if (!PQconsumeInput(db))
+            break;
+        unsent = PQflush(db);
+    }
+    return PQstatus(db) == CONNECTION_OK && unsent == 0
+               ? TIDINGS_OK
+               : tidings_postgres_err(db, NULL);
+}
+
+/* The last result: there is one for each statement, and one that says whether
+ * the connection is lost. */
+static tidings_err await_last(PGresult **out, PGconn *db, int64_t until_us)
+{
+    tidings_err err = await_result(db, until_us);
+    PGresult *r = err ? NULL : PQgetResult(db);
+
+    while (r) {
+        PQclear(*out);
+        *out = r;
+        err = await_result(db, until_us);
+        r = err ? NULL : PQgetResult(db);
+    }
+    return err ? err : tidings_postgres_err(db, *out);
 }
 
 tidings_err td_postgres_run_until(PGresult **out, PGconn *db, const char *sql,
@@ -124,32 +180,18 @@ tidings_err td_postgres_run_until(PGresult **out, PGconn *db, const char *sql,
                                   int64_t until_us)
 {
     const struct td_params *p = params ? params : &none;
-    PGresult *r;
+    int nonblocking = PQisnonblocking(db);
     PGresult *last = NULL;
     tidings_err err;
 
-    if (!PQsendQueryParams(db, sql, p->len, p->type, p->value, p->length,
-                           p->format, 1))
-        return tidings_postgres_err(db, NULL);
-    for (;;) {
-        while (PQisBusy(db)) {
-            if (!await_socket(db, POLLIN, until_us)) {
-                PQclear(last);
-                return td_postgres_say(TIDINGS_EIO,
-                                       "the database does not answer");
-            }
-            if (!PQconsumeInput(db)) {
-                PQclear(last);
-                return tidings_postgres_err(db, NULL);
-            }
-        }
-        r = PQgetResult(db);
-        if (!r)
-            break;
-        PQclear(last);
-        last = r;
-    }
-    err = tidings_postgres_err(db, last);
+    if (PQsetnonblocking(db, 1) == 0 &&
+        PQsendQueryParams(db, sql, p->len, p->type, p->value, p->length,
+                          p->format, 1))
+        err = await_last(&last, db, until_us);
+    else
+        err = tidings_postgres_err(db, NULL);
+    if (PQstatus(db) == CONNECTION_OK)
+        PQsetnonblocking(db, nonblocking);
     if (err || !out)
         PQclear(last);
     else

@@ -35,8 +35,10 @@ void td_param_notation(struct td_params *p, const char *text);
 tidings_err td_postgres_run(PGresult **out, PGconn *db, const char *sql,
                             const struct td_params *params);
 
-/* The same with a deadline, for a connection of our own: if it passes the
- * connection is of no use any more. */
+/* On the clock of deadlines, which nobody sets. */
+int64_t td_postgres_now_us(void);
+
+/* The same with a deadline: if it passes the connection is cut. */
 tidings_err td_postgres_run_until(PGresult **out, PGconn *db, const char *sql,
                                   const struct td_params *params,
                                   int64_t until_us);

@@ -2,12 +2,19 @@
 #include <poll.h>
 #include <stdio.h>
 
-#include "client/outbox/encode.h"
 #include "client/outbox/postgres_db.h"
 #include "proto/limits.h"
 
-tidings_err tidings_postgres_once(bool *first, PGconn *db, const char *group,
-                                  const struct tidings_event *event)
+/* A statement of the handler's own has a deadline; 0: it has none. */
+static tidings_err run(PGresult **out, PGconn *db, const char *sql,
+                       const struct td_params *params, int64_t until_us)
+{
+    return until_us ? td_postgres_run_until(out, db, sql, params, until_us)
+                    : td_postgres_run(out, db, sql, params);
+}
+
+static tidings_err once(bool *first, PGconn *db, const char *group,
+                        const struct tidings_event *event, int64_t until_us)
 {
     static const char sql[] =
         "INSERT INTO tidings_inbox (of_group, source, id) VALUES"
@@ -17,6 +24,19 @@ tidings_err tidings_postgres_once(bool *first, PGconn *db, const char *group,
     PGresult *r = NULL;
     tidings_err err;
 
+    td_param_text(&p, group);
+    td_param_text(&p, event->source);
+    td_param_text(&p, event->id);
+    err = run(&r, db, sql, &p, until_us);
+    if (!err)
+        *first = PQntuples(r) > 0;
+    PQclear(r);
+    return err;
+}
+
+tidings_err tidings_postgres_once(bool *first, PGconn *db, const char *group,
+                                  const struct tidings_event *event)
+{
     if (!first || !db || !group || !event || !event->source || !event->id)
         return td_postgres_say(TIDINGS_EINVAL,
                                "first, db, group, event, or its source or id, "
@@ -26,18 +46,11 @@ tidings_err tidings_postgres_once(bool *first, PGconn *db, const char *group,
                                "the connection is in no transaction: BEGIN, "
                                "look whether it is the first time, write, "
                                "COMMIT");
-    td_param_text(&p, group);
-    td_param_text(&p, event->source);
-    td_param_text(&p, event->id);
-    err = td_postgres_run(&r, db, sql, &p);
-    if (!err)
-        *first = PQntuples(r) > 0;
-    PQclear(r);
-    return err;
+    return once(first, db, group, event, 0);
 }
 
-tidings_err tidings_postgres_prune(uint64_t *removed, PGconn *db,
-                                   int64_t keep_ms, unsigned max_rows)
+static tidings_err prune(uint64_t *removed, PGconn *db, int64_t keep_ms,
+                         unsigned max_rows, int64_t until_us)
 {
     static const char sql[] =
         "WITH gone AS (DELETE FROM tidings_inbox"
@@ -49,16 +62,22 @@ tidings_err tidings_postgres_prune(uint64_t *removed, PGconn *db,
     PGresult *r = NULL;
     tidings_err err;
 
-    if (!db || keep_ms < 0)
-        return td_postgres_say(TIDINGS_EINVAL,
-                               "db is NULL, or keep_ms below 0");
     td_param_int(&p, keep_ms);
     td_param_int(&p, max_rows);
-    err = td_postgres_run(&r, db, sql, &p);
+    err = run(&r, db, sql, &p, until_us);
     if (!err && removed)
         *removed = (uint64_t)td_result_int(r, 0, 0);
     PQclear(r);
     return err;
+}
+
+tidings_err tidings_postgres_prune(uint64_t *removed, PGconn *db,
+                                   int64_t keep_ms, unsigned max_rows)
+{
+    if (!db || keep_ms < 0)
+        return td_postgres_say(TIDINGS_EINVAL,
+                               "db is NULL, or keep_ms below 0");
+    return prune(removed, db, keep_ms, max_rows, 0);
 }
 
 /* ---- a handler ---- */
@@ -66,57 +85,98 @@ tidings_err tidings_postgres_prune(uint64_t *removed, PGconn *db,
 /* How one try ended. */
 struct end {
     tidings_err err;
-    bool own; /* the code is the user's */
+    bool own;   /* it is the handler's, or the event's: it counts */
+    bool again; /* the database says that another try may succeed */
 };
 
-static tidings_err forget_old(const struct tidings_postgres_handler *h)
+/* What PostgreSQL says of a statement of ours, or of the COMMIT: that what was
+ * written may not be so; or that it is busy, out of reach, or not set up. */
+static struct end ended(tidings_err err)
 {
-    if (h->keep_ms < 0)
-        return TIDINGS_OK;
-    return tidings_postgres_prune(NULL, h->db,
-                                  h->keep_ms ? h->keep_ms : TD_INBOX_KEEP_MS,
-                                  TD_INBOX_PRUNE_ROWS);
+    return (struct end){
+        .err = err,
+        .own = err == TIDINGS_EINVAL || err == TIDINGS_ECONFLICT,
+        .again = err == TIDINGS_ETIMEDOUT,
+    };
 }
 
-/* Within the transaction. */
-static struct end handle(const struct tidings_postgres_handler *h,
-                         const struct tidings_event *event)
+static int64_t deadline(const struct tidings_postgres_handler *h)
 {
-    bool first = false;
-    tidings_err err = tidings_postgres_once(&first, h->db, h->group, event);
+    return td_postgres_now_us() +
+           (int64_t)(h->busy_ms > 0 ? h->busy_ms : TD_INBOX_BUSY_MS) * 1000;
+}
 
-    if (err || !first)
-        return (struct end){err, false};
-    err = h->handle(h->arg, h->db, event);
+/* What the program's function answered. A transaction that has failed was to be
+ * tried again if the function hands on that; the same code without one is of
+ * something else. A lost connection is not the event's fault. */
+static struct end answered(PGconn *db, tidings_err err)
+{
+    bool failed = PQtransactionStatus(db) == PQTRANS_INERROR;
+
     if (err == TIDINGS_ELATER)
         err = td_postgres_say(TIDINGS_EINVAL,
                               "TIDINGS_ELATER: the transaction ends with the "
                               "handler");
-    if (!err && PQtransactionStatus(h->db) == PQTRANS_INERROR)
+    if (!err && failed)
         err = td_postgres_say(TIDINGS_EIO,
                               "a statement of the handler has failed");
-    /* A lost connection is not the event's fault. */
-    if (err)
-        return (struct end){err, PQstatus(h->db) == CONNECTION_OK};
-    return (struct end){forget_old(h), false};
+    return (struct end){
+        .err = err,
+        .own = PQstatus(db) == CONNECTION_OK,
+        .again = err == TIDINGS_ETIMEDOUT && failed,
+    };
+}
+
+/* Within the transaction. */
+static struct end handle(const struct tidings_postgres_handler *h,
+                         const struct tidings_event *event, int64_t until_us)
+{
+    bool first = false;
+    struct end end = ended(once(&first, h->db, h->group, event, until_us));
+
+    if (!end.err && first)
+        end = answered(h->db, h->handle(h->arg, h->db, event));
+    return end;
+}
+
+/* The handler has had its own time. */
+static struct end commit(const struct tidings_postgres_handler *h)
+{
+    int64_t until_us = deadline(h);
+    tidings_err err = TIDINGS_OK;
+
+    if (h->keep_ms >= 0)
+        err = prune(NULL, h->db, h->keep_ms ? h->keep_ms : TD_INBOX_KEEP_MS,
+                    TD_INBOX_PRUNE_ROWS, until_us);
+    if (!err)
+        err = td_postgres_run_until(NULL, h->db, "COMMIT", NULL, until_us);
+    return ended(err);
+}
+
+static void roll_back(const struct tidings_postgres_handler *h)
+{
+    PGTransactionStatusType status = PQtransactionStatus(h->db);
+    char why[512]; /* the reason that the handler gave goes along */
+
+    if (status != PQTRANS_INTRANS && status != PQTRANS_INERROR)
+        return;
+    snprintf(why, sizeof(why), "%s", tidings_detail());
+    td_postgres_run_until(NULL, h->db, "ROLLBACK", NULL, deadline(h));
+    tidings_set_detail(why);
 }
 
 static struct end try_once(const struct tidings_postgres_handler *h,
-                           const struct tidings_event *event)
+                           const struct tidings_event *event, int64_t until_us)
 {
-    struct end end = {td_postgres_run(NULL, h->db, "BEGIN", NULL), false};
+    struct end end =
+        ended(td_postgres_run_until(NULL, h->db, "BEGIN", NULL, until_us));
 
     if (!end.err)
-        end = handle(h, event);
+        end = handle(h, event, until_us);
     if (!end.err)
-        end.err = td_postgres_run(NULL, h->db, "COMMIT", NULL);
-    if (end.err && PQtransactionStatus(h->db) != PQTRANS_IDLE) {
-        char why[512]; /* the reason that the handler gave goes along */
-
-        snprintf(why, sizeof(why), "%s", tidings_detail());
-        PQclear(PQexec(h->db, "ROLLBACK"));
-        tidings_set_detail(why);
-    }
+        end = commit(h);
+    if (end.err)
+        roll_back(h);
     return end;
 }
 
@@ -133,23 +193,22 @@ tidings_err tidings_postgres_handle(void *handler,
                                     const struct tidings_event *event)
 {
     const struct tidings_postgres_handler *h = handler;
-    struct end end = {TIDINGS_OK, false};
+    struct end end;
     int64_t until_us;
 
     if (!h || !h->db || !h->group || !h->handle || !event)
         return td_postgres_say(TIDINGS_EINVAL,
                                "db, group or handle of the handler is NULL");
-    until_us = td_unix_now_us() +
-               (int64_t)(h->busy_ms > 0 ? h->busy_ms : TD_INBOX_BUSY_MS) * 1000;
-    end.err = connect_again(h->db, until_us);
+    until_us = deadline(h);
+    end = ended(connect_again(h->db, until_us));
     if (!end.err) {
         do
-            end = try_once(h, event);
-        while (end.err == TIDINGS_ETIMEDOUT && td_unix_now_us() < until_us);
+            end = try_once(h, event, until_us);
+        while (end.again && td_postgres_now_us() < until_us);
     }
-    if (!end.err || (end.own && end.err != TIDINGS_ETIMEDOUT))
+    if (!end.err || (end.own && !end.again))
         return end.err;
-    if (end.err != TIDINGS_ETIMEDOUT) /* it comes again at once */
+    if (!end.again) /* it comes again at once */
         poll(NULL, 0, TD_INBOX_PAUSE_MS);
     return TIDINGS_ERELEASE;
 }

@@ -24,7 +24,7 @@ struct outbox {
 
 static int64_t deadline(void)
 {
-    return td_unix_now_us() + TD_OUTBOX_SERVER_MS * 1000;
+    return td_postgres_now_us() + TD_OUTBOX_SERVER_MS * 1000;
 }
 
 static tidings_err run(struct outbox *o, PGresult **out, const char *sql,

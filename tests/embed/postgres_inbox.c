@@ -1,6 +1,8 @@
 /* The inbox in a PostgreSQL database: each event is handled once. */
 #include "tests/embed/postgres_rig.h"
 
+#include <signal.h>
+
 static const struct tidings_event event = {
     .type = "test.a", .id = "1", .source = "/s", .data = "x", .data_len = 1};
 
@@ -60,17 +62,111 @@ static void test_handle_undoes_what_failed(void **state)
     }
 }
 
+static tidings_err want_lock(void *arg, PGconn *db,
+                             const struct tidings_event *e)
+{
+    struct fixture *f = arg;
+    PGresult *r = PQexec(db, "LOCK TABLE effects NOWAIT");
+    tidings_err err = tidings_postgres_err(db, r);
+
+    (void)e;
+    f->calls++;
+    PQclear(r);
+    return err;
+}
+
 /* It is called again, and gives up in the end. */
 static void test_handle_tries_again_after_a_conflict(void **state)
 {
     struct fixture *f = *state;
     struct tidings_postgres_handler h = handler(f);
+    PGconn *other = connect_db();
 
-    f->answer = TIDINGS_ETIMEDOUT;
+    run(other, "BEGIN; LOCK TABLE effects");
+    h.handle = want_lock;
     h.busy_ms = 30;
     assert_err(tidings_postgres_handle(&h, &event), TIDINGS_ERELEASE);
     assert_true(f->calls > 1);
+    run(other, "COMMIT");
+    assert_ok(tidings_postgres_handle(&h, &event));
+    PQfinish(other);
+}
+
+/* A deadline that has nothing to do with the database. */
+static void test_handle_hands_on_a_timeout_of_the_programs_own(void **state)
+{
+    struct fixture *f = *state;
+    struct tidings_postgres_handler h = handler(f);
+
+    f->answer = TIDINGS_ETIMEDOUT;
+    assert_err(tidings_postgres_handle(&h, &event), TIDINGS_ETIMEDOUT);
+    assert_int_equal(f->calls, 1);
     assert_int_equal(number(f->db, "SELECT count(*) FROM effects"), 0);
+}
+
+/* What only the COMMIT finds is the handler's failure, which counts. */
+static void test_handle_fails_when_its_commit_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct tidings_postgres_handler h = handler(f);
+
+    run(f->db, "ALTER TABLE effects ADD UNIQUE (n)"
+               " DEFERRABLE INITIALLY DEFERRED;"
+               "INSERT INTO effects VALUES (1)");
+    assert_err(tidings_postgres_handle(&h, &event), TIDINGS_ECONFLICT);
+    assert_non_null(strstr(tidings_detail(), "unique"));
+    assert_int_equal(f->calls, 1);
+    assert_int_equal(number(f->db, "SELECT count(*) FROM tidings_inbox"), 0);
+    assert_int_equal(PQtransactionStatus(f->db), PQTRANS_IDLE);
+}
+
+struct stopping {
+    struct fixture *f;
+    struct tidings_postgres_handler *h;
+};
+
+/* The COMMIT is not waited for long. */
+static tidings_err stop_server(void *arg, PGconn *db,
+                               const struct tidings_event *e)
+{
+    struct stopping *s = arg;
+
+    s->h->busy_ms = 50;
+    s->f->pid = PQbackendPID(db);
+    kill(s->f->pid, SIGSTOP);
+    (void)e;
+    s->f->calls++;
+    return TIDINGS_OK;
+}
+
+/* Nor does what the server says later come as the answer to something else. */
+static void test_handle_gives_up_on_a_server_that_hangs(void **state)
+{
+    struct fixture *f = *state;
+    struct tidings_postgres_handler h = handler(f);
+    struct stopping stopping = {f, &h};
+
+    h.handle = stop_server;
+    h.arg = &stopping;
+    assert_err(tidings_postgres_handle(&h, &event), TIDINGS_ERELEASE);
+    assert_int_equal(f->calls, 1);
+    assert_int_equal(PQstatus(f->db), CONNECTION_BAD);
+    kill(f->pid, SIGCONT);
+
+    h = (struct tidings_postgres_handler){
+        .db = f->db, .group = "g", .handle = on_event, .arg = f};
+    assert_ok(tidings_postgres_handle(&h, &event));
+    assert_int_equal(number(f->db, "SELECT count(*) FROM tidings_inbox"), 1);
+
+    f->pid = PQbackendPID(f->db);
+    f->calls = 0;
+    h.group = "another";
+    h.busy_ms = 50;
+    kill(f->pid, SIGSTOP);
+    assert_err(tidings_postgres_handle(&h, &event), TIDINGS_ERELEASE);
+    assert_int_equal(f->calls, 0);
+    kill(f->pid, SIGCONT);
+    f->pid = 0;
 }
 
 static tidings_err fail_silently(void *arg, PGconn *db,
@@ -132,6 +228,9 @@ int run_inbox_tests(void)
         TEST(test_handle_has_its_effect_once),
         TEST(test_handle_undoes_what_failed),
         TEST(test_handle_tries_again_after_a_conflict),
+        TEST(test_handle_hands_on_a_timeout_of_the_programs_own),
+        TEST(test_handle_fails_when_its_commit_is_refused),
+        TEST(test_handle_gives_up_on_a_server_that_hangs),
         TEST(test_handle_commits_nothing_that_has_failed),
         TEST(test_handle_connects_again),
         TEST(test_handle_forgets_what_is_old),

@@ -1,6 +1,7 @@
 #include "tests/embed/postgres_rig.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 
 struct td_postgres server;
@@ -67,6 +68,8 @@ int teardown(void **state)
 {
     struct fixture *f = *state;
 
+    if (f->pid)
+        kill(f->pid, SIGCONT); /* a test that failed left it so */
     tidings_relay_close(f->relay);
     tidings_close(f->bus);
     PQfinish(f->db);

@@ -25,6 +25,7 @@ struct fixture {
     atomic_int told[4]; /* by kind */
     tidings_err answer; /* of a handler */
     int calls;
+    int pid; /* of a backend that is stopped */
 };
 
 int setup(void **state);

@@ -91,6 +91,7 @@ TIDINGS_API tidings_err tidings_postgres_prepare(PGconn *db);
  *                            transaction, or in one that has failed.
  *         TIDINGS_ENOTFOUND  there is no table: tidings_postgres_prepare().
  *         TIDINGS_ETIMEDOUT, TIDINGS_EIO  as above; the transaction has failed.
+ *         TIDINGS_ECONFLICT  a constraint or trigger of the table refuses it.
  *         TIDINGS_ENOMEM
  */
 TIDINGS_API tidings_err
@@ -119,8 +120,10 @@ TIDINGS_API tidings_err tidings_postgres_relay(
  * The code for a result of libpq, for handlers: TIDINGS_OK; TIDINGS_ETIMEDOUT:
  * a serialization failure, a deadlock or a lock that was not to be had, so that
  * the transaction is to be tried again; TIDINGS_ENOTFOUND: there is no such
- * table or function; otherwise TIDINGS_EIO. The detail has PostgreSQL's words.
- * NULL: what is wrong with the connection.
+ * table or function; TIDINGS_ECONFLICT: a constraint, or a trigger or function
+ * that raises, does not allow it; TIDINGS_EINVAL: a value that there cannot be;
+ * otherwise TIDINGS_EIO. The detail has PostgreSQL's words. NULL: what is wrong
+ * with the connection.
  */
 TIDINGS_API tidings_err tidings_postgres_err(PGconn *db,
                                              const PGresult *result);
@@ -165,14 +168,16 @@ struct tidings_postgres_handler {
     const char *group; /* as for tidings_postgres_once() */
     /** Called in a transaction of db, which it neither commits nor rolls back;
      *  what it returns settles the event, and TIDINGS_OK commits. With
-     *  TIDINGS_ETIMEDOUT, as tidings_postgres_err() says it, it is called again
-     *  in a new transaction. */
+     *  TIDINGS_ETIMEDOUT, as tidings_postgres_err() says it of a statement that
+     *  failed the transaction, it is called again in a new one. Its statements
+     *  wait for as long as the connection does. */
     tidings_err (*handle)(void *arg, PGconn *db,
                           const struct tidings_event *event);
     void *arg;
     int busy_ms;     /* how long it goes on trying, and waits for a server that
-                        does not answer; default 5000; less than the group's
-                        ack_wait */
+                        does not answer, which cuts the connection: before
+                        handle(), and again after it; default 5000; twice that,
+                        and handle(), are less than the group's ack_wait */
     int64_t keep_ms; /* each call forgets up to two events that were handled
                         more than this ago; default 0: 30 days; -1: never */
 };
@@ -184,10 +189,13 @@ struct tidings_postgres_handler {
  * @param handler  a struct tidings_postgres_handler.
  * @return TIDINGS_OK        committed, or it had been before: done (ack).
  *         TIDINGS_ERELEASE  serialization failures for too long, or the server
- *                           is out of reach or of room: given back, which does
- *                           not count as a failure. When the connection is
- *                           lost with the COMMIT, it may have been done: the
- *                           inbox knows, when the event comes again.
+ *                           is out of reach or of room, or does not answer:
+ *                           given back, which does not count as a failure. When
+ *                           the connection is lost with the COMMIT, it may have
+ *                           been done: the inbox knows, when the event comes
+ *                           again.
+ *         TIDINGS_ECONFLICT, TIDINGS_EINVAL  PostgreSQL refused the COMMIT, as
+ *                           for a deferred constraint: rolled back (nak).
  *         what handle() returned: rolled back (nak, term); TIDINGS_EIO when it
  *                           returned TIDINGS_OK although a statement of its
  *                           failed. TIDINGS_ELATER is TIDINGS_EINVAL: the
