@@ -269,6 +269,7 @@ struct td_client {
     uint32_t next_sub;
     uint64_t messages; /* DELIVER, HANDLE and RESPONSE, since WELCOME */
     uint64_t messages_told;
+    size_t messages_bytes; /* of requests and answers since then */
     int64_t credit_ms; /* when CREDIT is due, TD_CLIENT_NEVER: nothing to say */
     struct td_requests requests;
     struct td_question *questions;

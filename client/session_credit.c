@@ -51,6 +51,7 @@ void td_client_send_credit(struct td_client *c)
     f.u.credit.messages = c->messages;
     f.u.credit.list = td_client_scratch(c);
     c->messages_told = c->messages;
+    c->messages_bytes = 0;
     c->credit_ms = TD_CLIENT_NEVER;
     td_client_send_scratch(c, &f);
 }
@@ -61,10 +62,12 @@ static void credit_later(struct td_client *c)
         c->credit_ms = c->now_ms + TD_LAZY_MS;
 }
 
-void td_client_count_message(struct td_client *c)
+void td_client_count_message(struct td_client *c, size_t bytes)
 {
     c->messages++;
-    if (c->messages - c->messages_told >= CREDIT_MESSAGES)
+    c->messages_bytes += bytes;
+    if (c->messages - c->messages_told >= CREDIT_MESSAGES ||
+        c->messages_bytes >= TD_BUNDLES_SEEN_BYTES)
         td_client_send_credit(c);
     else
         credit_later(c);
@@ -133,7 +136,7 @@ tidings_err td_client_on_deliver(struct td_client *c, const struct td_frame *f,
     out->body.len = body->len;
     if (!td_read_array(&out->parts, &out->left) || out->left == 0)
         return td_client_breach(c, "delivered nothing");
-    td_client_count_message(c);
+    td_client_count_message(c, 0); /* windows are those */
     return TIDINGS_OK;
 }
 

@@ -149,6 +149,7 @@ static void begin(struct td_client *c, const struct td_frame *f,
     c->events_limit = f->u.welcome.events_limit;
     c->bytes_limit = f->u.welcome.bytes_limit;
     c->messages = c->messages_told = 0;
+    c->messages_bytes = 0;
     c->resumable = g->token.data && g->grace_ms > 0;
     if (g->token.data) {
         c->has_token = true;

@@ -87,7 +87,8 @@ void td_client_subs_on_reply(struct td_client *c, const struct td_frame *f);
 /* session_credit.c */
 void td_client_send_credit(struct td_client *c);
 /* A message has come that counts: DELIVER, HANDLE or RESPONSE. */
-void td_client_count_message(struct td_client *c);
+/* bytes: of its body; 0: a subscription's credit counts them. */
+void td_client_count_message(struct td_client *c, size_t bytes);
 /* Its totals have grown: they are sent, or will be. */
 void td_client_sub_taken(struct td_client *c, struct td_csub *sub);
 tidings_err td_client_on_deliver(struct td_client *c, const struct td_frame *f,

@@ -97,7 +97,7 @@ tidings_err td_client_on_response(struct td_client *c, const struct td_frame *f,
 
     if (why)
         return td_client_breach(c, why);
-    td_client_count_message(c);
+    td_client_count_message(c, body->len);
     td_requests_at(&c->requests, c->now_ms);
     td_read_array(&r, &rows);
     while (rows-- > 0 && td_response_read(&r, &row)) {

@@ -304,7 +304,7 @@ tidings_err td_client_on_handle(struct td_client *c, const struct td_frame *f,
     if (!td_read_array(&out->parts, &out->tasks_left) || out->tasks_left == 0 ||
         out->tasks_left > TD_ROWS_MAX)
         return td_client_breach(c, "sent no requests, or too many");
-    td_client_count_message(c);
+    td_client_count_message(c, body->len);
     return TIDINGS_OK;
 }
 

@@ -184,6 +184,11 @@
 #define TD_BUNDLE_ROWS 512u         /* we send fewer: TD_SCAN_NODES_MAX */
 #define TD_BUNDLE_BYTES (32u << 20) /* that wait for one session: what it does not
                                        read is not kept without end */
+#define TD_BUNDLES_OUT_BYTES (8u << 20) /* sent to one session and not read:
+                                           several full bodies, as a publisher's */
+#define TD_BUNDLES_OUT_BYTES_MIN (256u << 10) /* … where all have their part: some
+                                                 go on still */
+#define TD_BUNDLES_SEEN_BYTES (1u << 20) /* client: then CREDIT is due at once */
 #define TD_BUNDLES_PART 4u          /* of --memory-max, those of all sessions */
 #define TD_REQUEST_TIMEOUT_MS 5000  /* default */
 #define TD_REQUEST_KEY_BYTES_MAX 255u /* what is longer is cut */

@@ -128,6 +128,8 @@ void td_bundles_drop(struct td_engine *e, struct td_session *s)
     if (mine->queued)
         DL_DELETE2(e->serving.bundling.ready, s, bundles.prev, bundles.next);
     mine->queued = false;
+    e->serving.bundling.out_bytes -= mine->out_bytes;
+    mine->out_bytes = mine->out_late_bytes = 0;
 }
 
 /* ---- gathering ---- */
@@ -224,31 +226,53 @@ static bool add(struct td_engine *e, struct td_session *s,
     return true;
 }
 
-static size_t bytes_max(const struct td_engine *e)
+/* ---- bounds ---- */
+
+size_t td_bundling_bytes(const struct td_engine *e)
+{
+    return e->serving.bundling.bytes + e->serving.bundling.out_bytes;
+}
+
+size_t td_bundling_bytes_max(const struct td_engine *e)
 {
     return e->options.memory_bytes / TD_BUNDLES_PART;
 }
 
-bool td_bundles_may_go(const struct td_session *s)
+bool td_bundles_may_go(const struct td_engine *e, const struct td_session *s)
 {
-    return s->messages_out - s->messages_seen < TD_MESSAGES_OUT_MAX;
+    bool all_over = e->serving.bundling.out_bytes >= td_bundling_bytes_max(e);
+
+    return s->messages_out - s->messages_seen < TD_MESSAGES_OUT_MAX &&
+           s->bundles.out_bytes <
+               (all_over ? TD_BUNDLES_OUT_BYTES_MIN : TD_BUNDLES_OUT_BYTES);
 }
 
-/* So many times as much as may wait, waits. What all have together counts
- * against those who do not read: the others' goes with the turn. */
+/* What all have together counts against those who do not read: the others'
+ * goes with the turn. */
 static bool is_over(const struct td_engine *e, const struct td_session *s,
-                    size_t more, unsigned times)
+                    size_t more)
 {
-    return s->bundles.bytes + more > times * (size_t)TD_BUNDLE_BYTES ||
-           (!td_bundles_may_go(s) &&
-            e->serving.bundling.bytes + more > times * bytes_max(e));
+    return s->bundles.bytes + more > TD_BUNDLE_BYTES ||
+           (!td_bundles_may_go(e, s) &&
+            td_bundling_bytes(e) + more > td_bundling_bytes_max(e));
+}
+
+/* Twice as much as may wait, waits: rows alone. */
+static bool is_lost(const struct td_engine *e, const struct td_session *s)
+{
+    return s->bundles.responses.rows > TD_REQUESTS_MAX * 2 ||
+           s->bundles.bytes > 2 * (size_t)TD_BUNDLE_BYTES ||
+           (!td_bundles_may_go(e, s) &&
+            e->serving.bundling.bytes > 2 * td_bundling_bytes_max(e));
 }
 
 bool td_bundle_has_room(const struct td_engine *e, const struct td_session *s,
                         size_t bytes)
 {
-    return !is_over(e, s, bytes, 1);
+    return !is_over(e, s, bytes);
 }
+
+/* ---- rows ---- */
 
 static void append_handle(struct td_buf *list, const void *row)
 {
@@ -261,7 +285,7 @@ bool td_bundle_handle(struct td_engine *e, struct td_session *s,
 {
     const struct bytes bytes = {body, offset, row->bytes};
 
-    return !s->doomed && !is_over(e, s, row->bytes, 1) &&
+    return !s->doomed && !is_over(e, s, row->bytes) &&
            add(e, s, &s->bundles.handles, append_handle, row, &bytes);
 }
 
@@ -288,10 +312,10 @@ void td_bundle_response(struct td_engine *e, struct td_session *s,
 
     if (s->doomed)
         return;
-    if (row->bytes > 0 && is_over(e, s, row->bytes, 1))
+    if (row->bytes > 0 && is_over(e, s, row->bytes))
         strip(&response);
     bytes = (struct bytes){body, offset, response.bytes};
-    if (is_over(e, s, 0, 2) || s->bundles.responses.rows > TD_REQUESTS_MAX * 2)
+    if (is_lost(e, s))
         td_session_doom(e, s, TD_DROP_MEMORY, TIDINGS_ENOMEM,
                         "too many responses wait for you to read them");
     else if (!add(e, s, &s->bundles.responses, append_response, &response,

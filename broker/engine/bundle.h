@@ -37,8 +37,12 @@ struct td_bundles {
 struct td_session_bundles {
     struct td_bundles handles;
     struct td_bundles responses;
-    size_t bytes; /* of both */
-    bool queued;  /* in the engine's list */
+    size_t bytes;          /* of both */
+    size_t out_bytes;      /* of messages that are sent, and not known to be
+                              read: too many rather than too few … */
+    size_t out_late_bytes; /* … and of those the ones sent after … */
+    uint64_t out_mark;     /* … this one: messages_out with it */
+    bool queued;           /* in the engine's list */
     struct td_session *prev;
     struct td_session *next;
 };
@@ -48,7 +52,8 @@ struct td_bundling {
     struct td_session *ready; /* list of sessions that something waits for */
     struct td_bundle *spare;  /* list of bundles to be used again */
     uint32_t spare_len;
-    size_t bytes; /* that wait for all sessions */
+    size_t bytes;     /* that wait for all sessions … */
+    size_t out_bytes; /* … and that these have not read */
 };
 
 #define TD_BUNDLE_HEAD 3u /* bytes before its rows */
@@ -66,7 +71,11 @@ void td_bundles_put_back(struct td_engine *e, struct td_session *s,
                          struct td_bundles *of, struct td_bundle *b);
 
 /* It has room for one more message: it reads. */
-bool td_bundles_may_go(const struct td_session *s);
+bool td_bundles_may_go(const struct td_engine *e, const struct td_session *s);
+/* What waits and what is sent, as if nobody shared; and what is meant for it of
+ * memory_bytes. */
+size_t td_bundling_bytes(const struct td_engine *e);
+size_t td_bundling_bytes_max(const struct td_engine *e);
 /* Whether so many bytes more may wait for it. */
 bool td_bundle_has_room(const struct td_engine *e, const struct td_session *s,
                         size_t bytes);
@@ -85,6 +94,8 @@ void td_bundle_response(struct td_engine *e, struct td_session *s,
 /* Sends what may be sent; false: something could be sent, and was not for want
  * of memory. */
 bool td_bundles_send(struct td_engine *e);
+/* It has said how many messages it has read. */
+void td_bundles_seen(struct td_engine *e, struct td_session *s);
 /* ---- bundle.c ---- */
 
 /* The session may be sent more messages than before. */

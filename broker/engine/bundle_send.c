@@ -1,4 +1,7 @@
-/* What waits to be sent, goes: as many messages as may be unanswered. */
+/* What waits to be sent, goes: as many messages and bytes as may be
+ * unanswered. A session says how many messages it has read; bytes are counted in
+ * two heaps, up to a message and after it, of which the first goes when that one
+ * is read. So what is read may be counted a while longer, and never less. */
 #include "broker/engine/internal.h"
 
 #include "broker/engine/task.h"
@@ -60,6 +63,31 @@ static void put_head(struct td_bundle *b)
     b->list.data[2] = (uint8_t)b->rows;
 }
 
+static void count_out(struct td_engine *e, struct td_session *s, size_t bytes)
+{
+    struct td_session_bundles *mine = &s->bundles;
+
+    if (mine->out_bytes == 0)
+        mine->out_mark = s->messages_out;
+    else
+        mine->out_late_bytes += bytes;
+    mine->out_bytes += bytes;
+    e->serving.bundling.out_bytes += bytes;
+}
+
+void td_bundles_seen(struct td_engine *e, struct td_session *s)
+{
+    struct td_session_bundles *mine = &s->bundles;
+
+    while (mine->out_bytes > 0 && s->messages_seen >= mine->out_mark) {
+        e->serving.bundling.out_bytes -= mine->out_bytes - mine->out_late_bytes;
+        mine->out_bytes = mine->out_late_bytes;
+        mine->out_late_bytes = 0;
+        mine->out_mark = s->messages_out;
+    }
+    td_bundles_wake(e, s);
+}
+
 static void send_bundle(struct td_engine *e, struct td_session *s,
                         struct td_bundle *b, enum td_op op,
                         struct td_body *body)
@@ -74,12 +102,13 @@ static void send_bundle(struct td_engine *e, struct td_session *s,
         f.u.response.list = list;
     if (s->messages_out++ == s->messages_seen)
         s->unread_ms = e->now_ms;
+    count_out(e, s, td_bundle_bytes(b));
     td_engine_send(e, s, &f, body);
 }
 
-static bool may_send(const struct td_session *s)
+static bool may_send(const struct td_engine *e, const struct td_session *s)
 {
-    return !s->doomed && td_bundles_may_go(s);
+    return !s->doomed && td_bundles_may_go(e, s);
 }
 
 /* False: no memory; it is the first still. */
@@ -111,11 +140,11 @@ static bool send_all(struct td_engine *e, struct td_session *s)
 {
     struct td_session_bundles *mine = &s->bundles;
 
-    while (may_send(s) && (mine->responses.first || mine->handles.first)) {
+    while (may_send(e, s) && (mine->responses.first || mine->handles.first)) {
         if (mine->responses.first &&
             !send_first(e, s, &mine->responses, TD_RESPONSE))
             return false;
-        if (mine->handles.first && may_send(s) &&
+        if (mine->handles.first && may_send(e, s) &&
             !send_first(e, s, &mine->handles, TD_HANDLE))
             return false;
     }

@@ -142,7 +142,7 @@ static uint64_t fed_bytes(const struct td_consumer *c)
 
 static bool has_memory(const struct td_engine *e)
 {
-    return e->held_bytes < e->options.memory_bytes / 4 * 3;
+    return e->held_bytes < td_memory_bound(e) / 4 * 3;
 }
 
 void td_feed_hunger(struct td_engine *e, struct td_consumer *c)

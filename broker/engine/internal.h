@@ -128,6 +128,7 @@ void td_publish_own(struct td_engine *e, const struct td_batch *batch,
 
 /* memory.c */
 void td_memory_keep(struct td_engine *e);          /* --memory-max */
+size_t td_memory_bound(const struct td_engine *e); /* of that, for queues */
 void td_memory_keep_sessions(struct td_engine *e); /* --session-memory-max */
 uint64_t td_session_queued(const struct td_session *s); /* bytes */
 

@@ -1,4 +1,5 @@
-/* What all queues may hold together, and those of one session. */
+/* What all queues may hold together, and those of one session; requests and
+ * answers have a part of it, which queues do without while it is in use. */
 #include "broker/engine/internal.h"
 
 /* What is kept for it, as if nobody shared the items. */
@@ -64,14 +65,19 @@ static void halve(struct td_engine *e, struct td_group *g)
                   td_group_waiting_bytes(g) / 2);
 }
 
+static bool is_unread(const struct td_engine *e, const struct td_session *s)
+{
+    return s->messages_out > s->messages_seen &&
+           e->now_ms - s->unread_ms >= TD_HEARTBEAT_MS;
+}
+
 /* What waits for it is dropped first. Then what was sent is not kept any more, so
  * that its session cannot be resumed; one that does not read what it is sent,
  * or whose keys hang on it, ends. */
 static void relieve(struct td_engine *e, struct td_sub *sub)
 {
     struct td_session *s = sub->session;
-    bool unread = s->messages_out > s->messages_seen &&
-                  e->now_ms - s->unread_ms >= TD_HEARTBEAT_MS;
+    bool unread = is_unread(e, s);
 
     if (sub->from->len > 0 && sub->group->consumer) {
         td_consumer_unfeed(e, sub->group->consumer, sub->from);
@@ -102,14 +108,55 @@ static struct td_consumer *fullest(struct td_engine *e)
     return found;
 }
 
+size_t td_memory_bound(const struct td_engine *e)
+{
+    size_t bytes = td_bundling_bytes(e);
+    size_t most = td_bundling_bytes_max(e);
+
+    return e->options.memory_bytes - (bytes < most ? bytes : most);
+}
+
+static size_t bundled(const struct td_session *s)
+{
+    return s->bundles.bytes + s->bundles.out_bytes;
+}
+
+/* Of those who read nothing the one that most is kept for; NULL: none. */
+static struct td_session *laziest(struct td_engine *e)
+{
+    struct td_session *found = NULL;
+
+    for (struct td_session *s = e->sessions; s; s = s->hh.next) {
+        if (!s->doomed && is_unread(e, s) &&
+            bundled(s) > (found ? bundled(found) : 0))
+            found = s;
+    }
+    return found;
+}
+
+/* Requests and answers: who reads is only told to wait. */
+static void keep_bundles(struct td_engine *e)
+{
+    struct td_session *s;
+
+    while (td_bundling_bytes(e) > td_bundling_bytes_max(e) &&
+           (s = laziest(e))) {
+        td_session_doom(e, s, TD_DROP_MEMORY, TIDINGS_ENOMEM,
+                        "too many requests and answers were sent to you and "
+                        "never read");
+        td_session_reap(e);
+    }
+}
+
 void td_memory_keep(struct td_engine *e)
 {
     struct td_consumer *c;
 
+    keep_bundles(e);
     /* That is in its stream still. */
-    while (e->held_bytes > e->options.memory_bytes && (c = fullest(e)))
+    while (e->held_bytes > td_memory_bound(e) && (c = fullest(e)))
         td_consumer_unfeed(e, c, &c->group->queue);
-    while (e->held_bytes > e->options.memory_bytes) {
+    while (e->held_bytes > td_memory_bound(e)) {
         struct td_group *g = largest_named(e);
         struct td_sub *sub = largest(e);
 

@@ -150,7 +150,7 @@ static void pack_requests(const struct td_serving *sv, msgpack_packer *pk)
     td_pack_uint(pk, "crowded", n->crowded);
     td_pack_uint(pk, "in_flight", n->in_flight);
     td_pack_uint(pk, "instances", HASH_COUNT(sv->instances));
-    td_pack_uint(pk, "held_bytes", sv->bundling.bytes);
+    td_pack_uint(pk, "held_bytes", sv->bundling.bytes + sv->bundling.out_bytes);
 }
 
 static void pack_totals(struct td_engine *e, msgpack_packer *pk)

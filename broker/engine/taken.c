@@ -107,8 +107,7 @@ void td_taken_credit(struct td_engine *e, struct td_session *s,
     if (f->u.credit.messages > s->messages_seen)
         s->unread_ms = e->now_ms;
     s->messages_seen = f->u.credit.messages;
-    if (was_full) {
+    td_bundles_seen(e, s);
+    if (was_full)
         td_taken_wake_all(e, s);
-        td_bundles_wake(e, s);
-    }
 }

@@ -52,7 +52,8 @@ bool svc_known_is_open(struct svc *w, const struct svc_known *k, uint32_t more)
     return i && !svc_known_is_broken(w, k) &&
            i->endpoints[0].candidate.in_flight + more <=
                i->endpoints[0].max_in_flight &&
-           td_bundles_may_go(i->session) && i->session->bundles.bytes == 0;
+           td_bundles_may_go(w->broker.engine, i->session) &&
+           i->session->bundles.bytes == 0;
 }
 
 static struct svc_known *find_number(struct svc *w, const struct svc_link *link,

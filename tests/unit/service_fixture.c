@@ -212,6 +212,7 @@ static void judge_sessions(struct fixture *f)
     struct td_session *s;
     uint64_t tasks = 0;
     size_t bytes = 0;
+    size_t out = 0;
     uint64_t asked;
 
     for (s = f->engine->sessions; s; s = s->hh.next) {
@@ -235,6 +236,8 @@ static void judge_sessions(struct fixture *f)
             tasks += n;
         }
         bytes += s->bundles.bytes;
+        out += s->bundles.out_bytes;
+        assert_true(s->bundles.out_late_bytes <= s->bundles.out_bytes);
         asked = 0;
         DL_FOREACH(s->serving.askings, asking)
         {
@@ -244,6 +247,7 @@ static void judge_sessions(struct fixture *f)
     }
     assert_int_equal(tasks, sv->tasks.len);
     assert_int_equal(bytes, sv->bundling.bytes);
+    assert_int_equal(out, sv->bundling.out_bytes);
 }
 
 void judge_requests(struct fixture *f)

@@ -190,6 +190,88 @@ static void test_pings_have_no_more_than_their_share(void **state)
     judge_requests(f);
 }
 
+/* ---- bytes that are not read ---- */
+
+#define LARGE 500000u
+
+static void ask_large(struct fixture *f, uint64_t number, const char *instance)
+{
+    char options[64];
+
+    snprintf(options, sizeof(options), "{\"instance\" \"%s\"}", instance);
+    ask_with(f, "c", number, "user.get", 0, 60000, LARGE, options);
+    flush(f);
+}
+
+static void test_instance_that_reads_nothing_is_sent_so_much(void **state)
+{
+    const uint32_t most = TD_BUNDLES_OUT_BYTES / LARGE + 1;
+    struct fixture *f = *state;
+
+    hello(f, "c");
+    instance(f, "i", "");
+    for (uint64_t n = 1; n <= 30; n++)
+        ask_large(f, n, "i");
+    assert_int_equal(handled_count(f, "i"), most);
+    judge_requests(f);
+
+    give(f, "i", "[9 1 []]"); /* the first: that much may go */
+    flush(f);
+    assert_int_equal(handled_count(f, "i"), most + 1);
+    give(f, "i", "[9 3 []]"); /* those are counted still, with the others … */
+    flush(f);
+    judge_requests(f);
+    givef(f, "i", "[9 %u []]", most + 1); /* … until all are read */
+    flush(f);
+    assert_int_equal(handled_count(f, "i"), 30);
+    givef(f, "i", "[9 30 []]");
+    assert_int_equal(f->engine->serving.bundling.out_bytes, 0);
+    judge_requests(f);
+}
+
+static void test_some_goes_on_where_others_read_nothing(void **state)
+{
+    struct fixture *f = *state;
+
+    restart(f, (struct td_engine_options){.memory_bytes = 8u << 20});
+    hello(f, "c");
+    instance(f, "i", "");
+    instance(f, "j", "");
+    for (uint64_t n = 1; n <= 6; n++)
+        ask_large(f, n, "i");
+    assert_int_equal(handled_count(f, "i"), 5); /* 2 MiB */
+    for (uint64_t n = 7; n <= 12; n++) {
+        ask_large(f, n, "j");
+        assert_int_equal(handled_count(f, "j"), n - 6);
+        givef(f, "j", "[9 %u []]", (unsigned)n - 6);
+        flush(f);
+    }
+    assert_int_equal(td_memory_bound(f->engine), 6u << 20); /* of queues */
+    judge_requests(f);
+}
+
+static void test_who_reads_nothing_for_long_ends_where_memory_is_short(
+    void **state)
+{
+    struct fixture *f = *state;
+
+    restart(f, (struct td_engine_options){.memory_bytes = 8u << 20});
+    hello(f, "c");
+    instance(f, "i", "");
+    for (uint64_t n = 1; n <= 6; n++)
+        ask_large(f, n, "i");
+    pass(f, TD_HEARTBEAT_MS - 1);
+    assert_non_null(session_of(f, "i"));
+    pass(f, 1);
+    assert_bye(f, "unread", "i", TIDINGS_ENOMEM);
+    flush(f);
+    assert_int_equal(code_to(f, "c", 1), TIDINGS_ELOST);
+    assert_int_equal(f->engine->serving.bundling.out_bytes,
+                     session_of(f, "c")->bundles.out_bytes);
+    assert_int_equal(td_memory_bound(f->engine),
+                     (8u << 20) - session_of(f, "c")->bundles.out_bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +282,9 @@ int main(void)
         TEST(test_caller_has_its_share_of_what_may_be_in_flight),
         TEST(test_instances_of_a_session_have_their_share),
         TEST(test_pings_have_no_more_than_their_share),
+        TEST(test_instance_that_reads_nothing_is_sent_so_much),
+        TEST(test_some_goes_on_where_others_read_nothing),
+        TEST(test_who_reads_nothing_for_long_ends_where_memory_is_short),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

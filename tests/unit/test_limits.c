@@ -98,6 +98,11 @@ static const struct {
     {"requests in the hands of instances, of all sessions",
      "#",
      {TD_TASKS_MAX}},
+    {"requests and answers sent to a session and unanswered; where all have "
+     "their part; CREDIT is due after",
+     "# MiB; # KiB; # MiB",
+     {MIB(TD_BUNDLES_OUT_BYTES), KIB(TD_BUNDLES_OUT_BYTES_MIN),
+      MIB(TD_BUNDLES_SEEN_BYTES)}},
 };
 
 /* What may stand in italics elsewhere on the page. */
@@ -168,6 +173,8 @@ static const struct {
     {"#", TD_TIMEOUT_MS_MAX},
     {"#", TD_REQUESTS_MAX},
     {"#", TD_TASKS_MAX},
+    {"# MiB", MIB(TD_BUNDLES_OUT_BYTES)},
+    {"# KiB", KIB(TD_BUNDLES_OUT_BYTES_MIN)},
     {"# MiB", MIB(TD_RESPONSES_BYTES)},
     {"#", TD_ROWS_MAX},
     {"#", TD_REQUEST_SETS_MAX},
