@@ -14,8 +14,6 @@
  * 120 KiB and 11,000 values. */
 #define PAGE_BYTES (256u << 10)
 #define PAGE_NODES 12000u
-#define TOTALS_MAX                                                             \
-    128u /* of names without instances: they have weights alone */
 
 struct page {
     struct td_engine *e;
@@ -23,8 +21,10 @@ struct page {
     struct td_str name; /* empty: of all */
     struct td_str id;
     uint64_t from;
-    uint64_t passed; /* instances that were looked at */
+    uint64_t passed; /* instances that were looked at … */
+    uint64_t named;  /* … and names that have none */
     uint32_t rows;
+    uint32_t names; /* of those that have no instances */
     size_t nodes;
     bool full;
     struct td_buf list;   /* the rows */
@@ -70,8 +70,7 @@ static void add_totals(struct page *page, const struct td_service *service)
     page->totals_len++;
 }
 
-/* A name's totals stand beside its first instance; those of a name that has
- * none on the first page. */
+/* A name's totals stand beside its first instance. */
 static void add_service(struct page *page, const struct td_service *service)
 {
     bool stats = page->detail == TD_SERVICE_STATS;
@@ -89,9 +88,34 @@ static void add_service(struct page *page, const struct td_service *service)
         }
         first = false;
     }
-    if (stats && !service->instances && page->from == 0 && !page->full &&
-        page->id.len == 0 && page->totals_len < TOTALS_MAX)
-        add_totals(page, service);
+}
+
+/* A name without instances, which has weights: they are rows after all those. */
+static void add_name(struct page *page, const struct td_service *service)
+{
+    size_t len = page->totals.len;
+    size_t nodes = page->nodes;
+
+    if (page->passed + page->named++ < page->from || page->full)
+        return;
+    add_totals(page, service);
+    page->full = page->nodes > PAGE_NODES ||
+                 page->list.len + page->totals.len > PAGE_BYTES;
+    if (!page->full) {
+        page->names++;
+        return;
+    }
+    page->totals.len = len;
+    page->nodes = nodes;
+    page->totals_len--;
+}
+
+/* The row that the next page begins with; 0: this was the last. */
+static uint64_t next_of(const struct page *page)
+{
+    uint64_t next = page->from + page->rows + page->names;
+
+    return next < page->passed + page->named ? next : 0;
 }
 
 static void reply(struct td_engine *e, const struct td_asked *a,
@@ -102,13 +126,14 @@ static void reply(struct td_engine *e, const struct td_asked *a,
 
     td_buf_reset(&e->table);
     msgpack_packer_init(&pk, &e->table, td_buf_pack_write);
-    msgpack_pack_map(&pk, stats ? 4 : 3);
+    msgpack_pack_map(&pk, stats ? 5 : 3);
     td_pack_uint(&pk, "revision", e->serving.revision);
     td_pack_uint(&pk, "services_total", page->passed);
     td_pack_key(&pk, "services");
     msgpack_pack_array(&pk, page->rows);
     td_buf_append(&e->table, page->list.data, page->list.len);
     if (stats) {
+        td_pack_uint(&pk, "next", next_of(page));
         td_pack_key(&pk, "totals");
         msgpack_pack_array(&pk, page->totals_len);
         td_buf_append(&e->table, page->totals.data, page->totals.len);
@@ -133,6 +158,11 @@ static void answer(struct td_engine *e, const struct td_asked *a,
     for (struct td_service *s = e->serving.services; s; s = s->hh.next) {
         if (is_wished(page.name, s->name))
             add_service(&page, s);
+    }
+    for (struct td_service *s = e->serving.services; s; s = s->hh.next) {
+        if (detail == TD_SERVICE_STATS && page.id.len == 0 && !s->instances &&
+            is_wished(page.name, s->name))
+            add_name(&page, s);
     }
     reply(e, a, &page);
     td_buf_fini(&page.list);

@@ -155,6 +155,18 @@ static void put_options(struct td_ask *a, uint64_t from,
     }
 }
 
+/* Where the next page begins: as the last one says, or after the rows that came;
+ * 0: there is none. */
+static uint64_t next_of(const struct td_list *list, const char *total_key)
+{
+    struct tidings_value answer = list->pages[list->len - 1].answer, next;
+    uint64_t from = list->rows_len;
+
+    if (tidings_get(&next, answer, "next"))
+        return from < td_row_uint(answer, total_key) ? from : 0;
+    return tidings_as_uint(&from, next) ? 0 : from;
+}
+
 tidings_err td_list_fetch_with(struct td_list *out, struct td_ask *a,
                                const char *call, const char *key,
                                const struct td_list_option *options,
@@ -162,19 +174,19 @@ tidings_err td_list_fetch_with(struct td_list *out, struct td_ask *a,
 {
     struct td_list list = {0};
     char total_key[32];
-    uint64_t total = 0;
+    uint64_t from = 0, next = 0;
     tidings_err err;
 
     snprintf(total_key, sizeof(total_key), "%s_total", key);
     do {
-        put_options(a, list.rows_len, options, options_len);
+        from = next;
+        put_options(a, from, options, options_len);
         err = td_ask_call(a, call);
         if (!err)
-            total = td_row_uint(a->answer, total_key);
-        if (!err)
             err = add_page(&list, a, key);
-    } while (!err && list.pages[list.len - 1].rows_len > 0 &&
-             list.rows_len < total);
+        if (!err)
+            next = next_of(&list, total_key);
+    } while (!err && next > from);
     if (err)
         td_list_fini(&list);
     else

@@ -205,6 +205,53 @@ static void test_registry_comes_in_pages(void **state)
     }
 }
 
+/* Names that have as many weights as they may, and no instances but the first:
+ * each comes once. */
+static void test_names_without_instances_come_in_pages(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t from = 0;
+    uint32_t names = 0, pages = 0;
+
+    f->unjudged = true;
+    serve_many(f); /* 7 names */
+    for (unsigned n = 0; n < TD_SERVICE_NAMES_MAX; n++) {
+        char name[16], version[TD_VERSION_BYTES_MAX + 1] = "";
+        struct td_service *service;
+        tidings_err err;
+
+        snprintf(name, sizeof(name), "s%u", n);
+        service = td_service_get(f->engine, td_str_of(name), &err);
+        assert_non_null(service);
+        memset(version, 'x', TD_VERSION_BYTES_MAX);
+        for (int w = 0; w < 64; w++) {
+            version[0] = (char)('0' + w);
+            assert_ok(td_weight_set(f->engine, service, version, 0));
+        }
+    }
+    do {
+        char options[40];
+        struct td_str list;
+
+        snprintf(options, sizeof(options), "{\"from\" %u}", (unsigned)from);
+        list = call(f, "p0", TIDINGS_OK, "service.stats", options);
+        assert_int_equal(count(list, "services_total"), 360);
+        names += length_of(list, "totals");
+        assert_true(count(list, "next") == 0 || count(list, "next") > from);
+        from = count(list, "next");
+        pages++;
+        forget(f);
+    } while (from > 0);
+    assert_int_equal(names, TD_SERVICE_NAMES_MAX);
+    assert_true(pages > 360 / TD_SERVICE_DETAILS_MAX + 1);
+
+    call(f, "p0", TIDINGS_OK, "service.stats", "{\"name\" \"s7\"}");
+    forget(f);
+    call(f, "p0", TIDINGS_OK, "service.stats",
+         "{\"from\" 9223372036854775807}");
+    forget(f);
+}
+
 /* An instance as large as it may be, and its neighbours: each answer can be
  * read, and holds one at least. */
 static void test_registry_answers_are_bounded(void **state)
@@ -598,6 +645,7 @@ int main(void)
         TEST(test_registry_lists_what_is_asked_for),
         TEST(test_registry_refuses_wrong_options),
         TEST(test_registry_comes_in_pages),
+        TEST(test_names_without_instances_come_in_pages),
         TEST(test_registry_answers_are_bounded),
         TEST(test_registry_tells_of_each_change),
         TEST(test_registry_tells_nobody_who_did_not_ask),
