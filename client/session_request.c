@@ -155,7 +155,8 @@ struct td_request *td_client_take_request(struct td_client *c, uint32_t *from)
 
 /* ---- sending ---- */
 
-/* What one message takes of those that wait. */
+/* What one message takes of those that wait: up to one whose deadline has
+ * passed, which is never sent. */
 struct bundle {
     uint32_t rows;
     size_t bytes;
@@ -180,7 +181,7 @@ static struct bundle choose(const struct td_requests *q)
         control += row_bytes(r);
         if (b.rows > 0 &&
             (b.rows == TD_BUNDLE_ROWS || b.bytes + bytes > TD_BATCH_BYTES ||
-             control > TD_CONTROL_BYTES_MAX / 2))
+             control > TD_CONTROL_BYTES_MAX / 2 || r->deadline_ms <= q->now_ms))
             break;
         b.rows++;
         b.bytes += bytes;

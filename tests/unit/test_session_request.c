@@ -574,6 +574,34 @@ static void test_request_does_not_rest_past_its_deadline(void **state)
     assert_int_equal(f->client.requests.info.retries, 0);
 }
 
+/* The process stood still while they rested: of some the deadline has passed,
+ * and they do not go with the others. */
+static void test_request_is_not_tried_again_past_its_deadline(void **state)
+{
+    struct fixture *f = *state;
+    struct td_request r[8];
+
+    greet(f, WELCOME);
+    for (unsigned i = 0; i < 8; i++) {
+        r[i] = again(f, 3);
+        r[i].deadline_ms += i % 2 ? 5 * MS : 0;
+        ask(f, &r[i]);
+    }
+    tick(f);
+    for (unsigned i = 0; i < 8; i++)
+        respond(f, &r[i], TIDINGS_EFULL, 0);
+    forget(f);
+    at(f, 2 * MS);
+
+    assert_int_equal(f->answered_len, 4);
+    for (unsigned i = 0; i < 8; i++) {
+        assert_int_equal(r[i].state, i % 2 ? TD_REQUEST_SENT : TD_REQUEST_DONE);
+        assert_int_equal(r[i].attempts, i % 2 ? 2 : 1);
+    }
+    assert_int_equal(f->answered[0].code, TIDINGS_ETIMEDOUT);
+    drop(f);
+}
+
 /* ---- many ---- */
 
 static void test_request_of_many_is_over_with_the_last(void **state)
@@ -671,6 +699,7 @@ int main(void)
         TEST(test_request_waits_for_one_that_was_there),
         TEST(test_request_gives_each_attempt_its_time),
         TEST(test_request_does_not_rest_past_its_deadline),
+        TEST(test_request_is_not_tried_again_past_its_deadline),
         TEST(test_request_of_many_is_over_with_the_last),
         TEST(test_request_judges_all_of_a_response_first),
     };
