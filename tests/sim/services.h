@@ -50,6 +50,7 @@
     X(AGAIN_OK, "a request is tried again, elsewhere, and answered")           \
     X(AGAIN_LINK, "… over another link")                                       \
     X(AGAIN_CUT, "the budget of retries is spent")                             \
+    X(WITHDRAWN, "a caller waits no more")                                     \
     X(MANY, "a request to many is answered by several")                        \
     X(MANY_LOST, "… and one of them is lost")                                  \
     X(MANY_LATE, "… or late")                                                  \
@@ -77,7 +78,7 @@
     X(NEW_EPOCH, "another broker comes")                                       \
     X(SHUTDOWN, "a broker stops in order")                                     \
     X(BROKER_PAUSED, "the broker stands still")                                \
-    X(CLIENT_PAUSED, "an instance's process stands still")
+    X(CLIENT_PAUSED, "a client stands still")
 
 enum svc_seen {
 #define SVC_SEEN_ENUM(name, text) SVC_SEEN_##name,

@@ -114,7 +114,7 @@ static void fill(struct svc *w, struct svc_request *q,
               "a request that cannot be");
     own(&q->r, &buf, &event);
     td_buf_fini(&buf);
-    q->r.timed = true;
+    q->r.timed = sim_chance(r, 700);
     q->r.timeout_ms = timeout_ms;
     q->r.deadline_ms = q->deadline_ms = w->now_ms + timeout_ms;
     q->r.idempotent = !how->many && sim_chance(r, w->config.again);
@@ -165,12 +165,53 @@ void svc_calls_drop(struct svc_client *client)
     uint32_t from = 0;
 
     while ((r = td_client_take_request(&client->bus.client, &from))) {
-        ((struct svc_request *)r)->dead = true;
         forget((struct svc_request *)r);
     }
     SVC_CHECK(client->w, !client->requests,
               "the session has lost request %u without a word",
               client->requests ? client->requests->serial : 0);
+}
+
+void svc_call_withdraw(struct svc_client *client)
+{
+    struct svc_request *q = client->requests;
+    uint64_t nth = sim_below(&client->w->random, client->requests_len);
+
+    while (nth-- > 0)
+        q = q->next;
+    if (!q)
+        return;
+    svc_seen(client->w, SVC_SEEN_WITHDRAWN);
+    td_client_withdraw_request(&client->bus.client, &q->r);
+    forget(q);
+}
+
+/* ---- those that the session does not time ---- */
+
+int64_t svc_calls_due_ms(const struct svc_client *client)
+{
+    const struct svc_request *q;
+    int64_t due_ms = SVC_NEVER;
+
+    DL_FOREACH(client->requests, q)
+    {
+        if (!q->r.timed)
+            due_ms = svc_least(due_ms, q->r.due_ms);
+    }
+    return due_ms;
+}
+
+void svc_calls_look(struct svc_client *client)
+{
+    int64_t now = client->w->now_ms;
+    struct svc_request *q;
+    struct svc_request *next;
+
+    DL_FOREACH_SAFE(client->requests, q, next)
+    {
+        if (!q->r.timed && q->r.due_ms <= now)
+            td_client_request_due(&client->bus.client, &q->r, now);
+    }
 }
 
 /* ---- what it came to ---- */
@@ -227,9 +268,9 @@ static void check_own(struct svc *w, const struct svc_request *q,
         SVC_CHECK(w, q->r.attempts == 0, "request %u was sent", q->serial);
     } else if (response->code == TIDINGS_ELOST) {
         svc_seen(w, SVC_SEEN_LOST_OWN);
-        SVC_CHECK(w, q->caller->lost_ms >= q->made_ms || q->r.attempts > 1,
-                  "request %u is lost, and its caller's link was not",
-                  q->serial);
+        SVC_CHECK(
+            w, q->caller->lost_ms >= q->made_ms || q->r.last == TIDINGS_ELOST,
+            "request %u is lost, and its caller's link was not", q->serial);
     } else {
         SVC_CHECK(w, response->code == TIDINGS_ETIMEDOUT,
                   "request %u ends with %s", q->serial,

@@ -173,8 +173,9 @@ static void check_client(struct svc *w, const struct svc_client *client)
               "client %u has %llu requests left, %u sent, %u not, %zu bytes",
               client->index, (ull)q->info.in_flight, q->sent, q->unsent_rows,
               q->held);
-    SVC_CHECK(w, q->wheel.next_ms == INT64_MAX || q->wheel.next_ms > w->now_ms,
-              "client %u has a timer left", client->index);
+    for (uint32_t n = 0; n < TD_WHEEL_SLOTS; n++)
+        SVC_CHECK(w, !q->wheel.slots[n], "client %u has a timer left",
+                  client->index);
     if (q->info.retries_cut > 0)
         svc_seen(w, SVC_SEEN_AGAIN_CUT);
     for (uint32_t n = 0; n < SVC_INSTANCES; n++) {

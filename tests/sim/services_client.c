@@ -153,7 +153,7 @@ int64_t svc_client_next_ms(const struct svc_client *client)
     }
     for (uint32_t i = 0; i < SVC_INSTANCES; i++)
         next = svc_least(next, svc_tasks_next_ms(&client->instances[i]));
-    next = svc_least(next, client->act_ms);
+    next = svc_least(next, svc_least(client->act_ms, svc_calls_due_ms(client)));
     return next < client->paused_until_ms ? client->paused_until_ms : next;
 }
 
@@ -211,6 +211,8 @@ static void act(struct svc_client *client)
         burst = 1 + sim_below(&w->random, w->config.burst_max);
     while (client->calls && burst-- > 0)
         svc_call(client);
+    if (client->calls && sim_chance(&w->random, 20))
+        svc_call_withdraw(client);
     if (client->calls || client->operates)
         client->act_ms =
             w->now_ms + 1 +
@@ -250,6 +252,7 @@ void svc_client_run(struct svc_client *client)
         svc_operate_read(client);
     if (client->act_ms <= w->now_ms)
         act(client);
+    svc_calls_look(client);
     td_client_send_requests(c, w->now_ms);
     if (client->watches)
         svc_watch(client);

@@ -50,12 +50,11 @@ static void close_one(struct svc *w)
     end_client(w, true);
 }
 
-/* Nobody whose requests are to end in time. */
 static void pause_one(struct svc *w)
 {
     struct svc_client *client = linked(w);
 
-    if (!client || client->calls)
+    if (!client)
         return;
     svc_seen(w, SVC_SEEN_CLIENT_PAUSED);
     client->paused_until_ms = w->now_ms + sim_between(&w->random, 100, 8000);

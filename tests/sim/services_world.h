@@ -127,10 +127,8 @@ struct svc_request {
     char wish_instance[TD_INSTANCE_BYTES_MAX + 1];
     bool wishes; /* something of how it is chosen */
     bool over;
-    bool dead; /* its caller is, and was not told */
     int64_t made_ms;
     int64_t deadline_ms;
-    int64_t paused_ms;  /* its caller stood still until then */
     uint32_t responses; /* of many */
     uint64_t left;
     /* the attempt that the broker has read last */
@@ -153,6 +151,11 @@ void svc_answered(void *ctx, struct td_request *r,
                   const struct td_response *response);
 /* Its process is gone: nobody is told. */
 void svc_calls_drop(struct svc_client *client);
+/* Those that the session does not time: when the first is due, and what is. */
+int64_t svc_calls_due_ms(const struct svc_client *client);
+void svc_calls_look(struct svc_client *client);
+/* Waits no more for one of them. */
+void svc_call_withdraw(struct svc_client *client);
 
 /* ---- instances ---- */
 
