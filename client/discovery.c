@@ -9,7 +9,7 @@
 
 #define PATTERN "$service.*"
 
-static void end_listing(struct td_bus *b)
+static void end_question(struct td_bus *b)
 {
     struct td_discovery *d = &b->discovery;
 
@@ -18,7 +18,13 @@ static void end_listing(struct td_bus *b)
     d->listing = false;
     td_client_withdraw(&b->client, &d->question);
     free(d->question.result);
-    td_registry_fini(&d->next);
+    d->question.result = NULL;
+}
+
+static void end_listing(struct td_bus *b)
+{
+    end_question(b);
+    td_pages_fini(&b->discovery.next);
 }
 
 void td_discovery_fini(struct td_bus *b)
@@ -59,107 +65,72 @@ static void ask(struct td_bus *b)
     td_buf_reset(&d->options);
     msgpack_packer_init(&pk, &d->options, td_buf_pack_write);
     msgpack_pack_map(&pk, 1);
-    td_option_pack_uint(&pk, "from", d->from);
+    td_option_pack_uint(&pk, "from", d->next.from);
     if (d->options.failed)
         return; /* at the next step */
     d->question.name = "service.list";
     d->question.options.data = (const char *)d->options.data;
     d->question.options.len = d->options.len;
     d->listing = true;
+    d->moved_ms = b->client.now_ms;
     td_client_question(&b->client, &d->question, TD_CALL);
     td_bus_touched(b);
-}
-
-static tidings_err put_rows(struct td_registry *to, struct td_reader *rows,
-                            uint32_t len)
-{
-    tidings_err err = TIDINGS_OK;
-    struct td_str map;
-
-    while (!err && len-- > 0)
-        err =
-            td_read_raw(rows, &map) ? td_registry_put(to, map) : TIDINGS_EPROTO;
-    return err;
-}
-
-/* What a page says besides its rows. */
-struct page {
-    uint64_t revision;
-    uint64_t total;
-    struct td_reader rows;
-    uint32_t len;
-};
-
-static bool read_page(const struct td_question *q, struct page *page)
-{
-    struct td_str map = {q->result, q->result_len};
-    struct td_str list;
-
-    page->revision = page->total = 0;
-    if (!td_map_uint(map, "revision", &page->revision) ||
-        !td_map_uint(map, "services_total", &page->total) ||
-        !td_map_find(map, "services", &list))
-        return false;
-    page->rows = td_reader_of(list.data, list.len);
-    return td_read_array(&page->rows, &page->len);
 }
 
 static void finish(struct td_discovery *d)
 {
     td_registry_fini(&d->copy);
-    d->copy = d->next;
+    d->copy = d->next.known;
+    d->copy.revision = d->next.seen;
     memset(&d->next, 0, sizeof(d->next));
     d->whole = d->fresh = true;
 }
 
-/* Pages of several revisions are none of one registry: it begins anew. */
-static tidings_err take_page(struct td_bus *b, struct td_question *q)
+/* What was learnt of it has come to something, or to nothing. */
+static void look(struct td_bus *b, tidings_err err)
 {
     struct td_discovery *d = &b->discovery;
-    tidings_err err = q->code;
-    struct page page;
 
-    if (!err && !read_page(q, &page))
-        err = TIDINGS_EPROTO;
+    if (err == TIDINGS_EPROTO || err == TIDINGS_ELIMIT)
+        td_client_break(&b->client, "the broker sent a malformed registry");
     if (err)
-        return err;
-    if (d->from == 0)
-        d->next.revision = page.revision;
-    if (d->next.revision != page.revision) {
-        td_registry_fini(&d->next);
-        d->from = 0;
-        return TIDINGS_OK;
-    }
-    err = put_rows(&d->next, &page.rows, page.len);
-    if (err)
-        return err;
-    d->from += page.len;
-    if (page.len > 0 && d->from < page.total)
-        return TIDINGS_OK;
-    d->from = 0;
-    if (d->seen > d->next.revision) /* that event was not to come before */
-        td_registry_fini(&d->next);
-    else
+        td_pages_fini(&d->next);
+    else if (td_pages_whole(&d->next))
         finish(d);
-    return TIDINGS_OK;
+    d->moved_ms = b->client.now_ms;
 }
 
-/* A page has come: the next one, or the end. */
+/* A page has come. */
 static void on_page(struct td_bus *b)
 {
     struct td_discovery *d = &b->discovery;
+    struct td_question *q = &d->question;
 
-    td_client_withdraw(&b->client, &d->question);
+    td_client_withdraw(&b->client, q);
     d->listing = false;
-    d->err = take_page(b, &d->question);
-    free(d->question.result);
-    d->question.result = NULL;
-    if (d->err == TIDINGS_EPROTO || d->err == TIDINGS_ELIMIT)
-        td_client_break(&b->client, "the broker sent a malformed registry");
-    if (d->err) {
-        td_registry_fini(&d->next);
-        d->from = 0;
-    }
+    d->err = q->code;
+    if (!d->err)
+        d->err =
+            td_pages_take(&d->next, (struct td_str){q->result, q->result_len});
+    free(q->result);
+    q->result = NULL;
+    look(b, d->err);
+    if (d->err == TIDINGS_ELOST)
+        d->err = TIDINGS_OK;
+}
+
+/* Events that are long in coming will not come. */
+static bool may_ask(struct td_bus *b)
+{
+    struct td_discovery *d = &b->discovery;
+
+    if (b->client.state != TD_CLIENT_READY || d->fresh || d->listing ||
+        d->err || d->sub->state != TD_CSUB_LIVE)
+        return false;
+    if (td_pages_wait(&d->next) &&
+        b->client.now_ms - d->moved_ms >= TD_HEARTBEAT_MS)
+        td_pages_fini(&d->next);
+    return !td_pages_wait(&d->next);
 }
 
 static void set_lost(struct td_bus *b)
@@ -168,7 +139,6 @@ static void set_lost(struct td_bus *b)
 
     end_listing(b);
     d->err = TIDINGS_OK; /* another broker may have another answer */
-    d->from = 0;
     d->fresh = false;
     d->connects = b->client.connects;
 }
@@ -184,12 +154,8 @@ void td_discovery_step(struct td_bus *b)
         set_lost(b);
     if (d->listing && d->question.done)
         on_page(b);
-    if (ready && !d->fresh && !d->listing && !d->err &&
-        d->sub->state == TD_CSUB_LIVE) {
-        if (d->from == 0)
-            d->seen = 0;
+    if (may_ask(b))
         ask(b);
-    }
     td_registry_set_stale(&d->copy, !d->fresh);
 }
 
@@ -202,64 +168,82 @@ bool td_discovery_is_true(const struct td_bus *b)
 void td_discovery_missed(struct td_bus *b)
 {
     end_listing(b);
-    b->discovery.from = 0;
     b->discovery.fresh = false;
 }
 
 /* ---- events ---- */
 
-enum change {
-    CHANGE_NONE, /* of the registry */
-    CHANGE_PUT,
-    CHANGE_REMOVE
+static const struct {
+    const char *type;
+    enum td_change change;
+} changes[] = {
+    {"$service.up", TD_CHANGE_UP},
+    {"$service.health", TD_CHANGE_HEALTH},
+    {"$service.down", TD_CHANGE_DOWN},
 };
 
-static enum change change_of(struct td_str type)
+/* false: not of the registry. */
+static bool change_of(enum td_change *out, struct td_str type)
 {
-    if (td_bytes_equal(type, td_str_of("$service.down")))
-        return CHANGE_REMOVE;
-    if (td_bytes_equal(type, td_str_of("$service.up")) ||
-        td_bytes_equal(type, td_str_of("$service.health")))
-        return CHANGE_PUT;
-    return CHANGE_NONE;
+    for (size_t i = 0; i < sizeof(changes) / sizeof(changes[0]); i++) {
+        if (td_bytes_equal(type, td_str_of(changes[i].type))) {
+            *out = changes[i].change;
+            return true;
+        }
+    }
+    return false;
 }
 
-static void apply(struct td_bus *b, enum change change, struct td_str map)
+/* To a list that is being read. */
+static void learn(struct td_bus *b, enum td_change change, uint64_t revision,
+                  struct td_str map)
+{
+    struct td_discovery *d = &b->discovery;
+    bool begun = d->next.begun;
+
+    look(b, td_pages_change(&d->next, change, revision, map));
+    if (begun && !d->next.begun)
+        end_question(b); /* for a page of a list that is over */
+}
+
+/* false: something is missing, or malformed. */
+static bool follow(struct td_registry *copy, enum td_change change,
+                   uint64_t revision, struct td_str map)
+{
+    if (revision <= copy->revision)
+        return true; /* the list had it */
+    if (revision != copy->revision + 1)
+        return false;
+    copy->revision = revision;
+    return !td_change_apply(copy, change, map);
+}
+
+static void apply(struct td_bus *b, enum td_change change, struct td_str map)
 {
     struct td_discovery *d = &b->discovery;
     uint64_t revision = 0;
-    tidings_err err = TIDINGS_EPROTO;
 
-    if (td_scan(map.data, map.len, &td_scan_data) &&
-        td_map_uint(map, "revision", &revision) && revision > 0)
-        err = TIDINGS_OK;
-    if (!err && !d->fresh) {
-        d->seen = revision > d->seen ? revision : d->seen;
-        return;
-    }
-    if (!err && revision <= d->copy.revision)
-        return; /* the list had it */
-    if (!err && revision == d->copy.revision + 1) {
-        err = change == CHANGE_PUT ? td_registry_put(&d->copy, map)
-                                   : td_registry_remove(&d->copy, map);
-        d->copy.revision = revision;
-        if (!err)
-            return;
-    }
-    td_discovery_missed(b);
+    if (!td_scan(map.data, map.len, &td_scan_data) ||
+        !td_map_uint(map, "revision", &revision) || revision == 0)
+        td_discovery_missed(b);
+    else if (!d->fresh)
+        learn(b, change, revision, map);
+    else if (!follow(&d->copy, change, revision, map))
+        td_discovery_missed(b);
 }
 
 /* One run; false: it is malformed. */
 static bool take_run(struct td_bus *b, const struct td_run *run,
                      const uint8_t **p, const uint8_t *end)
 {
-    enum change change = change_of(run->type);
     struct td_event event;
+    enum td_change change = TD_CHANGE_UP;
+    bool is_change = change_of(&change, run->type);
 
     for (uint32_t i = 0; i < run->count; i++) {
         if (!td_event_open(&event, p, end))
             return false;
-        if (change != CHANGE_NONE)
+        if (is_change)
             apply(b, change, event.data);
     }
     return *p == end;

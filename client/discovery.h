@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "client/registry.h"
+#include "client/pages.h"
 #include "client/session.h"
 
 struct td_batches;
@@ -19,10 +19,9 @@ struct td_discovery {
     bool whole;              /* … if there was one */
     bool fresh;              /* all that has changed since is in it … */
     uint64_t connects;       /* … over this link */
-    struct td_registry next; /* being listed */
-    bool listing;
-    uint64_t from; /* the next row */
-    uint64_t seen; /* revision of the last event meanwhile */
+    struct td_pages next;    /* being listed */
+    bool listing;            /* a page of it is to come */
+    int64_t moved_ms;        /* when it got on last */
     struct td_buf options;
     struct td_question question;
     tidings_err err; /* of the last answer */

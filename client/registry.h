@@ -16,8 +16,9 @@
 struct td_known_name;
 struct td_listing;
 
-/* One that is changed counts twice meanwhile. */
-#define TD_REGISTRY_MAX (TD_INSTANCES_MAX + 1u)
+/* While it is listed those are in it, too, of which it is not known yet that
+ * they are gone. */
+#define TD_REGISTRY_MAX (2u * TD_INSTANCES_MAX)
 
 /* Zeroed memory is an empty one. */
 struct td_registry {

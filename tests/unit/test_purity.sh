@@ -9,7 +9,7 @@
 # client -> proto and broker/embed.h;
 # broker -> engine -> proto, and the store's face; proto -> nothing of ours.
 # Pure: proto, broker/engine, the client's session, seen, wheel, publisher, packer,
-# outgoing, gate and answers. They include no header that reaches for the world, and their OBJECTs
+# outgoing, gate, answers, registry and pages. They include no header that reaches for the world, and their OBJECTs
 # need no symbol beside memory, strings, msgpack-c and one another.
 set -euo pipefail
 cd "$1"
@@ -101,7 +101,8 @@ mapfile -t pure < <(
         grep -vE '^proto/(zmq_body|yaml)\.'
     ls client/session*.[ch] client/seen.[ch] client/wheel.[ch] client/request_slots.c client/publisher.[ch] \
         client/packer.[ch] client/settle*.[ch] client/outgoing.[ch] \
-        client/gate.[ch] client/answers.[ch]
+        client/gate.[ch] client/answers.[ch] client/registry.[ch] \
+        client/pages.[ch]
 )
 headers='assert|inttypes|limits|stdalign|stdarg|stdatomic|stdbool|stddef'
 headers+='|stdint|stdio|stdlib|stdnoreturn|string|msgpack|uthash|utlist|xxhash'
@@ -125,7 +126,8 @@ for object in "$@"; do
         *client.dir/wheel.c.o | *client.dir/request_slots.c.o | \
         *client.dir/publisher.c.o | *client.dir/packer.c.o | \
         *client.dir/outgoing.c.o | *client.dir/settle*.c.o | \
-        *client.dir/gate.c.o | *client.dir/answers.c.o)
+        *client.dir/gate.c.o | *client.dir/answers.c.o | \
+        *client.dir/registry.c.o | *client.dir/pages.c.o)
         objects+=("$object") ;;
     *client.dir/*) ;;
     *) objects+=("$object") ;;
