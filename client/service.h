@@ -132,8 +132,9 @@ struct td_bus_service {
 struct td_runner {
     struct td_runner *outer; /* of the same thread */
     struct td_bus *bus;
-    tidings_task *task; /* whose handler runs */
-    int64_t now_us;     /* when the clock was read last */
+    tidings_task *task;              /* whose handler runs … */
+    const struct td_task_list *rest; /* … and those that come next */
+    int64_t now_us;                  /* when the clock was read last */
     struct td_view view;
 };
 
@@ -145,12 +146,12 @@ struct td_services {
     struct td_task_list tasks; /* that wait for the dispatcher */
     struct td_task_list free;
     struct td_runner runner;   /* the dispatcher's */
+    _Atomic int64_t sent_us;   /* when answers were sent last */
     bool jobs;                 /* some service of the dispatcher's has one */
     pthread_mutex_t lock;      /* of these: */
     struct td_answers answers; /* not sent yet … */
     struct td_answers spare;   /* … with the bus's lock alone: being sent */
     int64_t since_us;          /* when the first of them came */
-    int64_t sent_us;           /* and when some were sent last */
 };
 
 void td_bus_services_init(struct td_services *all);

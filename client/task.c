@@ -215,6 +215,7 @@ size_t td_bus_tasks_run(struct td_runner *r, struct td_task_list *tasks,
     size_t n = 0;
     tidings_task *task;
 
+    r->rest = tasks;
     r->now_us = td_now_us();
     end_us = r->now_us + TD_SECTION_US;
     while (r->now_us < end_us && (task = pop(tasks))) {

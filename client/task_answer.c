@@ -55,7 +55,6 @@ static bool take(struct td_services *all)
     all->answers = all->spare;
     all->answers.link = some.link;
     all->spare = some;
-    all->sent_us = td_now_us();
     return true;
 }
 
@@ -70,6 +69,7 @@ void td_answers_send(struct td_bus *b)
     if (!any)
         return;
     td_client_send_answers(&b->client, &all->spare);
+    atomic_store(&all->sent_us, td_now_us());
     td_bus_touched(b);
 }
 
@@ -221,29 +221,24 @@ static tidings_err why_not(int said)
                : td_fail(TIDINGS_EEXIST, "it was answered before");
 }
 
-static int64_t sent_us(struct td_services *all, uint32_t *waiting)
+/* Its handler may go on for long: nobody but us would send it. Where others wait
+ * it goes with theirs. */
+static void send_early(struct td_runner *r, const tidings_task *task)
 {
-    int64_t us;
+    const struct td_bus_service *s = task->service;
+    struct td_bus *b = r->bus;
+    const struct td_task_list *waiting;
 
-    pthread_mutex_lock(&all->lock);
-    us = all->sent_us;
-    *waiting = all->answers.len;
-    pthread_mutex_unlock(&all->lock);
-    return us;
-}
-
-/* Its handler may go on for long: nobody but us would send it. One that
- * follows others soon may be one of many, which go together. */
-static void send_early(struct td_bus *b, int64_t now_us)
-{
-    uint32_t unused;
-
-    if (now_us - sent_us(&b->services, &unused) < TD_SECTION_US) {
-        td_bus_keep_unlocked(b, now_us / 1000 + 2);
+    if (r->rest->head) {
+        td_bus_keep_unlocked(b, r->now_us / 1000 + 2);
         return;
     }
     pthread_mutex_lock(b->lock);
-    td_answers_send(b);
+    waiting = s->crew ? td_crew_tasks(s->crew) : &b->services.tasks;
+    if (waiting->head)
+        td_bus_keep(b, td_answers_keep(b));
+    else
+        td_answers_send(b);
     pthread_mutex_unlock(b->lock);
 }
 
@@ -261,19 +256,27 @@ static tidings_err answer_here(struct td_runner *r, tidings_task *task,
     r->now_us = td_now_us();
     err = td_task_say(r->bus, task, what, r->now_us, false);
     if (!err || err == TIDINGS_ENOMEM)
-        send_early(r->bus, r->now_us);
+        send_early(r, task);
     return err;
+}
+
+static uint32_t answers_len(struct td_services *all)
+{
+    uint32_t len;
+
+    pthread_mutex_lock(&all->lock);
+    len = all->answers.len;
+    pthread_mutex_unlock(&all->lock);
+    return len;
 }
 
 /* As long as no others follow it goes at once; else with them, at the next turn
  * of whoever drives. */
 static void send_soon(struct td_bus *b, int64_t now_us)
 {
-    uint32_t waiting;
-
-    if (now_us - sent_us(&b->services, &waiting) >= CLOSE_US)
+    if (now_us - atomic_load(&b->services.sent_us) >= CLOSE_US)
         td_answers_send(b);
-    else if (waiting == 1)
+    else if (answers_len(&b->services) == 1)
         td_bus_soon(b);
 }
 
