@@ -66,6 +66,11 @@ struct td_bus_service *td_bus_service_find(struct td_bus *b, uint32_t number)
 
 /* ---- requests ---- */
 
+struct td_task_list *td_bus_service_waiting(const struct td_bus_service *s)
+{
+    return s->crew ? td_crew_tasks(s->crew) : &s->bus->services.tasks;
+}
+
 static tidings_task *task_of(struct td_bus *b, struct td_bus_service *s,
                              struct td_message *m,
                              const struct td_handed *handed, int64_t now_us)
@@ -106,6 +111,24 @@ static bool has_room(struct td_bus_service *s, const struct td_handed *handed)
            s->bytes + handed->event.len <= TD_TASKS_BYTES;
 }
 
+/* Those that wait and nobody waits for, up to the first that somebody does: a
+ * handler that takes long has let them expire, and they go first. */
+static void drop_expired(struct td_bus_service *s, int64_t now_us)
+{
+    struct td_task_list *list = td_bus_service_waiting(s);
+    struct td_task_list one;
+    tidings_task *task;
+
+    while ((task = list->head) && task->deadline_us <= now_us) {
+        td_bus_task_list_init(&one);
+        td_bus_task_list_move(&one, list, 1);
+        td_bus_task_refuse(s->bus, task, TIDINGS_ETIMEDOUT,
+                           "nothing was left of the deadline while it waited");
+        task->service->waiting--;
+        td_bus_task_free(s->bus, task);
+    }
+}
+
 void td_bus_service_take(struct td_bus *b, struct td_message *m,
                          const struct td_handed *handed, int64_t now_us)
 {
@@ -113,6 +136,8 @@ void td_bus_service_take(struct td_bus *b, struct td_message *m,
     tidings_task *task = NULL;
 
     s->requests++;
+    if (!has_room(s, handed))
+        drop_expired(s, now_us);
     if (has_room(s, handed))
         task = task_of(b, s, m, handed, now_us);
     if (!task) {
@@ -343,7 +368,7 @@ void td_bus_service_drop(struct td_bus_service *s)
     tidings_task *task;
 
     atomic_store(&s->over, true);
-    drop_waiting(s, s->crew ? td_crew_tasks(s->crew) : &b->services.tasks);
+    drop_waiting(s, td_bus_service_waiting(s));
     DL_FOREACH(s->later, task)
     {
         refuse(s, task);

@@ -163,6 +163,9 @@ void td_bus_services_fini(struct td_services *all);
 /* A request has arrived. */
 void td_bus_service_take(struct td_bus *b, struct td_message *m,
                          const struct td_handed *handed, int64_t now_us);
+/* Those that no handler has begun with: without threads of its own all of the
+ * bus's. */
+struct td_task_list *td_bus_service_waiting(const struct td_bus_service *s);
 /* The session asks how it is, or says that it drains. */
 void td_bus_service_beat(struct td_bus_service *s);
 void td_bus_service_drain(struct td_bus_service *s, bool drain);

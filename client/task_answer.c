@@ -225,17 +225,14 @@ static tidings_err why_not(int said)
  * it goes with theirs. */
 static void send_early(struct td_runner *r, const tidings_task *task)
 {
-    const struct td_bus_service *s = task->service;
     struct td_bus *b = r->bus;
-    const struct td_task_list *waiting;
 
     if (r->rest->head) {
         td_bus_keep_unlocked(b, r->now_us / 1000 + 2);
         return;
     }
     pthread_mutex_lock(b->lock);
-    waiting = s->crew ? td_crew_tasks(s->crew) : &b->services.tasks;
-    if (waiting->head)
+    if (td_bus_service_waiting(task->service)->head)
         td_bus_keep(b, td_answers_keep(b));
     else
         td_answers_send(b);

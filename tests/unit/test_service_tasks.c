@@ -267,6 +267,36 @@ static void test_task_has_no_room_among_too_many_bytes(void **state)
     assert_int_equal(inner->bytes, 0);
 }
 
+static void test_task_that_nobody_waits_for_makes_room(void **state)
+{
+    const struct tidings_service_options o = {.workers = 1};
+    tidings_service *s = serve_with(o, hold, NULL, 2);
+    int64_t end = td_now_ms() + LONG_MS;
+    atomic_int held;
+    atomic_int expires;
+    atomic_int waits;
+
+    (void)state;
+    ask_async(&held, LONG_MS);
+    wait_inside(1);
+    ask_async(&expires, 20);
+    while (info_of(s).waiting < 1 && td_now_ms() < end)
+        pause_us(200);
+    assert_err(code_of(&expires), TIDINGS_ETIMEDOUT);
+    end = inner->crew ? td_crew_tasks(inner->crew)->head->deadline_us : 0;
+    while (td_now_us() < end)
+        pause_us(200);
+
+    ask_async(&waits, LONG_MS);
+    while (info_of(s).requests < 3)
+        pause_us(200);
+    atomic_store(&gate, true);
+    assert_ok(code_of(&waits));
+    assert_ok(code_of(&held));
+    assert_int_equal(rest_of(s).expired, 1);
+    assert_int_equal(info_of(s).refused, 0);
+}
+
 static void test_task_needs_no_room_for_our_own_metadata(void **state)
 {
     static char value[4096 - 3 - 2 - 3 + 1]; /* heads of map, "k", and value */
@@ -485,6 +515,7 @@ int main(void)
         TASK_TEST(test_task_answered_early_does_not_wait_for_its_handler),
         TASK_TEST(test_task_answered_makes_room_at_once),
         TASK_TEST(test_task_has_no_room_among_too_many_bytes),
+        TASK_TEST(test_task_that_nobody_waits_for_makes_room),
         TASK_TEST(test_task_needs_no_room_for_our_own_metadata),
         TASK_TEST(test_task_without_memory_is_an_error),
         TASK_TEST(test_task_badly_answered_is_still_to_be_answered),
