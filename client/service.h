@@ -180,6 +180,9 @@ struct td_bus_service *td_bus_service_find(struct td_bus *b, uint32_t number);
 void td_bus_tasks_begin(const struct td_task_list *list);
 void td_bus_tasks_put_back(struct td_task_list *list,
                            struct td_task_list *rest);
+
+/* ---- service_stop.c ---- */
+
 /* Tasks that somebody waits for an answer to. */
 uint64_t td_bus_service_pending(struct td_bus_service *s, int64_t now_us);
 /* What waits, or is to be answered later, is answered with TIDINGS_ELOST, and
@@ -190,9 +193,6 @@ void td_bus_service_end(struct td_bus_service *s);
 /* Frees those that are over and that nobody is at, or, with the bus, all that
  * have threads, which are joined; the lock is let go meanwhile. */
 void td_bus_services_reap(struct td_bus *b, bool all);
-
-/* ---- service_stop.c ---- */
-
 /* Ends one, or NULL: all, in order; false: not all was answered in time. They
  * are gone all the same. */
 bool td_bus_services_stop(struct td_bus *b, struct td_bus_service *only,

@@ -1,8 +1,124 @@
-/* Services ending in order: they say so, get nothing new, answer what has
- * arrived, and are gone. */
+/* Services ending: in order they say so, get nothing new, answer what has
+ * arrived, and are gone; and what becomes of what is left. */
 #include "client/api.h"
 
+#include <stdlib.h>
 #include <utlist.h>
+
+/* ---- what is left ---- */
+
+uint64_t td_bus_service_pending(struct td_bus_service *s, int64_t now_us)
+{
+    uint64_t link = atomic_load(&s->bus->client.link);
+    uint64_t pending = s->waiting + s->running;
+    const tidings_task *task;
+
+    DL_FOREACH(s->later, task)
+    {
+        pending += task->link == link && task->deadline_us > now_us;
+    }
+    return pending;
+}
+
+static void refuse(struct td_bus_service *s, tidings_task *task)
+{
+    td_bus_task_refuse(s->bus, task, TIDINGS_ELOST, "the service has ended");
+}
+
+/* Of those that wait, its own. */
+static void drop_waiting(struct td_bus_service *s, struct td_task_list *list)
+{
+    struct td_task_list all = *list;
+    tidings_task *task;
+    tidings_task *next;
+
+    td_bus_task_list_init(list);
+    for (task = all.head; task; task = next) {
+        next = task->next;
+        if (task->service != s) {
+            td_bus_task_list_push(list, task);
+            continue;
+        }
+        refuse(s, task);
+        s->waiting--;
+        td_bus_task_free(s->bus, task);
+    }
+}
+
+void td_bus_service_drop(struct td_bus_service *s)
+{
+    struct td_bus *b = s->bus;
+    tidings_task *task;
+
+    atomic_store(&s->over, true);
+    drop_waiting(s, td_bus_service_waiting(s));
+    DL_FOREACH(s->later, task)
+    {
+        refuse(s, task);
+    }
+    td_answers_send(b);
+}
+
+void td_bus_service_end(struct td_bus_service *s)
+{
+    struct td_bus *b = s->bus;
+
+    td_bus_service_drop(s);
+    if (s->cservice) {
+        s->cservice->owner = NULL;
+        td_client_service_forget(&b->client, s->cservice);
+        s->cservice = NULL;
+    }
+    s->beat = s->drains = false;
+    if (s->crew)
+        td_crew_end(s->crew);
+    DL_DELETE(b->services.list, s);
+    DL_APPEND(b->services.over, s);
+}
+
+static void join(struct td_bus_service *s)
+{
+    struct td_crew *crew = s->crew;
+
+    s->crew = NULL;
+    td_crew_free(crew);
+}
+
+/* One whose threads are to be joined; NULL: none. */
+static struct td_bus_service *to_join(struct td_bus *b, bool all)
+{
+    struct td_bus_service *s;
+
+    DL_FOREACH(b->services.over, s)
+    {
+        if (s->crew && (all || td_crew_busy(s->crew) == 0))
+            return s;
+    }
+    return NULL;
+}
+
+void td_bus_services_reap(struct td_bus *b, bool all)
+{
+    struct td_bus_service *s;
+    struct td_bus_service *next;
+
+    b->users++; /* the bus stays */
+    while (all && b->services.list)
+        td_bus_service_end(b->services.list);
+    while ((s = to_join(b, all)))
+        join(s);
+    DL_FOREACH_SAFE(b->services.over, s, next)
+    {
+        if (s->open > 0 || s->crew || s->in_job || s->running > 0)
+            continue;
+        DL_DELETE(b->services.over, s);
+        free(s);
+    }
+    b->users--;
+    td_bus_changed(b);
+}
+
+/* ---- in order ---- */
 
 /* Some services of a bus that one call ends. */
 struct stop {
