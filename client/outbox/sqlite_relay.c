@@ -1,15 +1,13 @@
 /* The relay's side of a SQLite database: struct tidings_outbox_ops. */
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "client/outbox/encode.h"
 #include "client/outbox/sqlite_db.h"
+#include "client/outbox/sqlite_lock.h"
 #include "proto/limits.h"
 #include "tidings/sqlite.h"
 
@@ -31,7 +29,6 @@ static const char *const sqls[STATEMENTS] = {
 
 struct outbox {
     char *path;
-    char *lock_path;
     int lock; /* file; -1: not held */
     sqlite3 *db;
     sqlite3_stmt *statement[STATEMENTS];
@@ -53,22 +50,8 @@ static void close_all(void *ctx)
     sqlite3_close(o->db); /* what was not committed is rolled back */
     o->db = NULL;
     if (o->lock >= 0)
-        close(o->lock); /* the file stays: another may be waiting for it */
+        close(o->lock);
     o->lock = -1;
-}
-
-static tidings_err lock(struct outbox *o)
-{
-    char why[512];
-
-    o->lock = open(o->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (o->lock >= 0 && flock(o->lock, LOCK_EX | LOCK_NB) == 0)
-        return TIDINGS_OK;
-    if (o->lock >= 0 && errno == EWOULDBLOCK)
-        return TIDINGS_EEXIST;
-    snprintf(why, sizeof(why), "cannot lock %s: %s", o->lock_path,
-             strerror(errno));
-    return td_sqlite_say(TIDINGS_EIO, why);
 }
 
 static tidings_err connect_db(struct outbox *o)
@@ -147,7 +130,7 @@ static tidings_err begin_term(struct outbox *o,
 static tidings_err open_all(void *ctx, struct tidings_outbox_claim *out)
 {
     struct outbox *o = ctx;
-    tidings_err err = lock(o);
+    tidings_err err = td_sqlite_lock(&o->lock, o->path);
 
     if (!err)
         err = connect_db(o);
@@ -168,7 +151,6 @@ static void free_all(void *ctx)
     close_all(o);
     td_decoded_fini(&o->decoded);
     free(o->path);
-    free(o->lock_path);
     free(o);
 }
 
@@ -362,21 +344,16 @@ static const struct tidings_outbox_ops ops = {
 /* NULL: no memory. */
 static struct outbox *outbox_new(const char *path)
 {
-    static const char suffix[] = "-relay";
-    size_t size = strlen(path) + sizeof(suffix);
     struct outbox *o = calloc(1, sizeof(*o));
 
     if (!o)
         return NULL;
     o->lock = -1;
     o->path = strdup(path);
-    o->lock_path = malloc(size);
-    if (!o->path || !o->lock_path) {
-        free_all(o);
-        return NULL;
-    }
-    snprintf(o->lock_path, size, "%s%s", path, suffix);
-    return o;
+    if (o->path)
+        return o;
+    free_all(o);
+    return NULL;
 }
 
 tidings_err tidings_sqlite_relay(tidings_relay **out, const char *path,

@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "tests/support/folder.h"
 #include "tests/support/proc.h"
@@ -296,14 +297,11 @@ static void test_relay_marks_what_is_refused_for_good(void **state)
     open_relay(f, &f->relay);
     assert_ok(tidings_relay_flush(f->relay, WAIT_MS));
     assert_int_equal(atomic_load(&f->told[TIDINGS_RELAY_REFUSED]), 4);
-    assert_int_equal(number(f->db, "SELECT count(*) FROM tidings_outbox"
-                                   " WHERE error LIKE 'EINVAL: %'"
-                                   " AND number IN (2, 5)"),
-                     2);
-    assert_int_equal(number(f->db, "SELECT count(*) FROM tidings_outbox"
-                                   " WHERE error LIKE 'EPROTO: %'"
-                                   " AND number IN (3, 4)"),
-                     2);
+    assert_int_equal(number(f->db,
+                            "SELECT sum(number) FROM tidings_outbox"
+                            " WHERE error LIKE 'EINVAL: %' AND number IN (2, 5)"
+                            " OR error LIKE 'EPROTO: %' AND number IN (3, 4)"),
+                     2 + 5 + 3 + 4);
     assert_ok(tidings_relay_info(&info, f->relay));
     assert_int_equal(info.refused, 4);
 
@@ -318,6 +316,16 @@ static void test_relay_marks_what_is_refused_for_good(void **state)
         tidings_free(got[n].event);
 }
 
+/* From now on the file has another name. */
+static void use_link(struct fixture *f)
+{
+    char link[sizeof(f->path)];
+
+    snprintf(link, sizeof(link), "%s/link.db", f->folder.path);
+    assert_int_equal(symlink(f->path, link), 0);
+    memcpy(f->path, link, sizeof(link));
+}
+
 static void test_relay_stands_by_while_another_is_at_work(void **state)
 {
     struct fixture *f = *state;
@@ -327,6 +335,7 @@ static void test_relay_stands_by_while_another_is_at_work(void **state)
     assert_ok(tidings_sqlite_prepare(f->db));
     open_relay(f, &first);
     await_told(f, TIDINGS_RELAY_ACTIVE, 1);
+    use_link(f);
     open_relay(f, &f->relay);
     await_told(f, TIDINGS_RELAY_STANDBY, 1);
     assert_err(tidings_relay_flush(f->relay, 1), TIDINGS_ETIMEDOUT);

@@ -73,9 +73,10 @@ tidings_sqlite_publish(sqlite3 *db, const struct tidings_event *event);
  * Relay what is written to the outbox of a database file, in a thread of its
  * own, until tidings_relay_close().
  *
- * It holds a lock on the file "PATH-relay", which it makes, so that of several
- * relays, in whatever process, one is at work. Threads of this process and
- * other processes may write meanwhile.
+ * It holds a lock on the file "PATH-relay", which it makes beside the database,
+ * whatever symbolic link that was opened by, so that of several relays, in
+ * whatever process, one is at work. Threads of this process and other processes
+ * may write meanwhile. (Hard links are no names for a SQLite database.)
  *
  * @param path     of a file; prepared, or the relay waits for it to be. Not
  *                 "", not ":memory:", no URI.
