@@ -7,11 +7,11 @@
 
 #include "client/cli/connect.h"
 #include "client/cli/escape.h"
+#include "client/cli/joined.h"
 #include "client/cli/out.h"
 #include "client/cli/span.h"
 
 #define TYPES_SHOWN 3 /* of an instance, in a list */
-#define TYPES_BYTES 900
 
 /* ---- what others use ---- */
 
@@ -108,8 +108,8 @@ const char *td_service_paint(const char *state)
 static void add_types(struct td_table *t, struct tidings_value row)
 {
     struct tidings_value list, endpoint, type;
-    char out[TYPES_BYTES] = "";
-    size_t used = 0, n;
+    struct td_joined out = {.len = 0};
+    size_t n;
 
     if (tidings_get(&list, row, "endpoints")) {
         td_table_add(t, "");
@@ -123,12 +123,11 @@ static void add_types(struct td_table *t, struct tidings_value row)
         if (tidings_at(&endpoint, list, i) || tidings_at(&type, endpoint, 1) ||
             tidings_as_string(&text, &len, type))
             continue;
-        used += (size_t)snprintf(out + used, sizeof(out) - used, "%s%.*s",
-                                 i ? " " : "", (int)len, text);
+        td_join(&out, " ", "%.*s", (int)len, text);
     }
     if (n > TYPES_SHOWN)
-        snprintf(out + used, sizeof(out) - used, " +%zu", n - TYPES_SHOWN);
-    td_table_add(t, out);
+        td_join(&out, " ", "+%zu", n - TYPES_SHOWN);
+    td_table_add(t, out.text);
 }
 
 static bool add_row(void *arg, struct tidings_value row)

@@ -5,11 +5,10 @@
 #include <string.h>
 
 #include "client/cli/connect.h"
+#include "client/cli/joined.h"
 #include "client/cli/out.h"
 #include "client/cli/service.h"
 #include "client/cli/span.h"
-
-#define WEIGHTS_BYTES 300
 
 /* ---- how long ---- */
 
@@ -92,8 +91,7 @@ static bool add_instance(void *arg, struct tidings_value row)
 static void add_weights(struct td_table *t, struct tidings_value row)
 {
     struct tidings_value map, key, value;
-    char out[WEIGHTS_BYTES] = "";
-    size_t used = 0;
+    struct td_joined out = {.len = 0};
 
     if (tidings_get(&map, row, "weights")) {
         td_table_add(t, "");
@@ -105,13 +103,11 @@ static void add_weights(struct td_table *t, struct tidings_value row)
         size_t len;
 
         if (tidings_as_string(&version, &len, key) ||
-            tidings_as_uint(&percent, value) || used >= sizeof(out))
+            tidings_as_uint(&percent, value))
             continue;
-        used += (size_t)snprintf(out + used, sizeof(out) - used,
-                                 "%s%.*s %" PRIu64 " %%", i ? ", " : "",
-                                 (int)len, version, percent);
+        td_join(&out, ", ", "%.*s %" PRIu64 " %%", (int)len, version, percent);
     }
-    td_table_add(t, out);
+    td_table_add(t, out.text);
 }
 
 static void add_total(struct td_table *t, struct tidings_value row)

@@ -5,6 +5,7 @@
 
 #include "client/cli/ask.h"
 #include "client/cli/connect.h"
+#include "client/cli/joined.h"
 #include "client/cli/out.h"
 #include "client/cli/rows.h"
 #include "client/cli/span.h"
@@ -18,21 +19,18 @@
 static void add_patterns(struct td_table *t, struct tidings_value row)
 {
     struct tidings_value list, pattern;
-    char text[1024] = "";
-    size_t used = 0;
+    struct td_joined out = {.len = 0};
 
     if (tidings_get(&list, row, "patterns"))
         list = (struct tidings_value){0};
-    for (size_t i = 0; used < sizeof(text) && !tidings_at(&pattern, list, i);
-         i++) {
+    for (size_t i = 0; !tidings_at(&pattern, list, i); i++) {
         const char *at;
         size_t len;
 
         if (!tidings_as_string(&at, &len, pattern))
-            used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%.*s",
-                                     i ? ", " : "", (int)len, at);
+            td_join(&out, ", ", "%.*s", (int)len, at);
     }
-    td_table_add(t, text);
+    td_table_add(t, out.text);
 }
 
 /* "30 d 0 h" or, without a bound, nothing. */
