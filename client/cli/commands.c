@@ -241,7 +241,7 @@ const struct td_command td_commands[] = {
      "of one request, made when the one before it is answered. Data of an "
      "answer\n"
      "is printed as JSON; of an error also its status and text, on standard\n"
-     "error.\n"
+     "error. With --json what is not msgpack is data_base64.\n"
      "\n"
      "    tidings request user.get '{\"user_id\": \"u1\"}' --timeout 1s\n"
      "    tidings request --many stock.count --quiet 200ms\n"

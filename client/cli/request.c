@@ -69,7 +69,33 @@ static void put_json_text(const char *key, const char *text)
     tidings_writer_free(w);
 }
 
-/* What JSON cannot say is left out. */
+/* An answer has no content type: what is not msgpack, or no JSON can say, is
+ * bytes, as in an event. */
+static void put_json_bytes(const struct tidings_reply *reply)
+{
+    static const char member[] = ",\"data_base64\":\"";
+    const struct tidings_event event = {
+        .type = "answer",
+        .id = "1",
+        .source = "/",
+        .datacontenttype = "application/octet-stream",
+        .data = reply->data,
+        .data_len = reply->len,
+    };
+    char *json = NULL;
+    const char *at;
+
+    if (tidings_event_to_json(&json, &event))
+        return; /* no memory */
+    at = strstr(json, member);
+    if (at)
+        printf(
+            "%.*s\"",
+            (int)(sizeof(member) - 1 + strcspn(at + sizeof(member) - 1, "\"")),
+            at);
+    tidings_free(json);
+}
+
 static void put_json(const struct tidings_reply *reply)
 {
     char *json = NULL;
@@ -80,6 +106,8 @@ static void put_json(const struct tidings_reply *reply)
     put_json_text("instance", reply->instance);
     if (reply->len > 0 && !tidings_data_to_json(&json, reply->data, reply->len))
         printf(",\"data\":%s", json);
+    else if (reply->len > 0)
+        put_json_bytes(reply);
     tidings_free(json);
     fputs("}\n", stdout);
 }
@@ -111,6 +139,9 @@ static void complain(const struct request *r, const struct tidings_reply *reply)
                 by, reply->instance, *reply->text ? ": " : "", reply->text);
     if (reply->len > 0 && !tidings_data_to_json(&json, reply->data, reply->len))
         td_advise("%s", json);
+    else if (reply->len > 0)
+        td_advise("with %zu bytes that are not msgpack: --json has them",
+                  reply->len);
     tidings_free(json);
 }
 

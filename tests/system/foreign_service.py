@@ -4,7 +4,8 @@
 foreign_service.py URL serve NAME VERSION TYPE [OPTION=VALUE...]
     answer requests of TYPE, a pattern: print "ready ID", then a line for each; options as in SERVE
     ("description", "state", "health_ms" ...) and of the endpoint. Its answer is the request's data, but of
-    a map with "status" an error of that status, and with "sleep_ms" it comes so much later. Lines on
+    a map with "status" an error of that status, with "sleep_ms" it comes so much later, and with "raw" it is
+    that text's bytes alone. Lines on
     standard input: "health STATE TEXT", "mute" (no HEALTH any more), "stop", "vanish"
 foreign_service.py URL request TYPE JSON [TIMEOUT_MS [OPTION=VALUE...]]
     print the answer: [code, status, text, data, instance] as JSON
@@ -73,12 +74,14 @@ class Peer(Client):
         for one in [one for one in self.due if one[0] <= now]:
             self.due.remove(one)
             _when, came, end, task, status, data = one
+            raw = data.get("raw") if isinstance(data, dict) else None
+            body = msgpack.packb(data) if raw is None else raw.encode()
             if now > end:
                 self.answer(task, came, ETIMEDOUT, 0, "too late", b"")
             elif status:
-                self.answer(task, came, EREMOTE, status, "as you wished", msgpack.packb(data))
+                self.answer(task, came, EREMOTE, status, "as you wished", body)
             else:
-                self.answer(task, came, 0, 0, "", msgpack.packb(data))
+                self.answer(task, came, 0, 0, "", body)
 
     def answer(self, task, came, code, status, text, body):
         us = int((time.monotonic() - came) * 1e6)

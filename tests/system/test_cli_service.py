@@ -3,6 +3,7 @@
 
     TIDINGS_BIN=build/bin tests/system/test_cli_service.py [-v] [TestCase.test_name]
 """
+import base64
 import json
 import os
 import pty
@@ -246,6 +247,18 @@ class Requests(WithServices):
                          [{"err": "OK", "status": 0, "attempts": 1,
                            "text": "", "instance": "r1", "data": "\x07"}])
         self.check(NOBODY, "request", name, "1", "--version", "9.0.0")
+
+    def test_answers_that_are_not_msgpack_are_bytes(self):
+        name = self.name()
+        self.serve(name, "1.0.0", name, "id=b1")
+        for status, code in ((0, DONE), (404, ANSWERED)):
+            wish = json.dumps({"raw": "{no}", "status": status})
+            row = json.loads(self.check(code, "request", name, wish,
+                                        "--json").out)
+            self.assertNotIn("data", row)
+            self.assertEqual(base64.b64decode(row["data_base64"]), b"{no}")
+        done = self.check(ANSWERED, "request", name, wish)
+        self.assertIn("4 bytes that are not msgpack", done.err)
 
     def test_errors_have_their_exit_codes(self):
         name = self.name()
