@@ -190,6 +190,9 @@ until add_up; do
     sleep 0.05
 done
 
+! grep -hE '(confirmation|cancellation) mail' "$dir"/.tidings/*/log |
+    grep -v 'mail to john@example.com:' || fail "that mail went elsewhere"
+
 tidings down "$dir/shop.yaml"
 echo
 echo "demo: $result"

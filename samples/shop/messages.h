@@ -97,6 +97,8 @@
 /* ---- orders: order.create asks new_order, order.get order_ref; both answer
  * order. order.created tells sale, order.cancelled tells cancelled */
 
+#define SHOP_NO_EMAIL "-" /* in cancelled: there is no such user */
+
 #define SHOP_NEW_ORDER(TEXT, NUMBER, LIST)                                     \
     TEXT(user_id, 36)                                                          \
     TEXT(card, 32)                                                             \
@@ -118,6 +120,7 @@
 #define SHOP_CANCELLED(TEXT, NUMBER, LIST)                                     \
     TEXT(order_id, 36)                                                         \
     TEXT(user_id, 36)                                                          \
+    TEXT(email, 100)                                                           \
     TEXT(reason, 200)
 
 #define SHOP_ORDER_COUNT(TEXT, NUMBER, LIST)                                   \

@@ -62,8 +62,10 @@ static tidings_err on_cancelled(sqlite3 *db, const struct tidings_event *event)
 
     if (err)
         return err;
+    if (strcmp(order.email, SHOP_NO_EMAIL) == 0)
+        return TIDINGS_OK; /* nobody */
     snprintf(text, sizeof(text), "order %s: %s", order.order_id, order.reason);
-    return mail(db, "cancellation", order.user_id, text);
+    return mail(db, "cancellation", order.email, text);
 }
 
 static tidings_err on_event(void *shop, sqlite3 *db,

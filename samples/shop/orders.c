@@ -11,33 +11,11 @@
  * have been done, or may yet be: undoing is asked for again until it is
  * answered, and the others remember what was undone before it was done.
  */
-#include "service.h"
+#include "order_book.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
-
-#define ABANDONED_MS 30000 /* all requests of an order take less */
-
-static const char schema[] =
-    "CREATE TABLE IF NOT EXISTS orders ("
-    "  id TEXT PRIMARY KEY,"
-    "  user_id TEXT NOT NULL," /* of another service: no foreign key */
-    "  status TEXT NOT NULL CHECK "
-    "    (status IN ('pending', 'confirmed', 'cancelling', 'cancelled')),"
-    "  total_cents INTEGER NOT NULL DEFAULT 0 CHECK (total_cents >= 0),"
-    "  refund INTEGER NOT NULL DEFAULT 1," /* when it is cancelled */
-    "  reason TEXT NOT NULL DEFAULT 'abandoned',"
-    "  created_ms INTEGER NOT NULL);"
-    "CREATE INDEX IF NOT EXISTS orders_open ON orders (status) "
-    "  WHERE status IN ('pending', 'cancelling');"
-    "CREATE TABLE IF NOT EXISTS order_items ("
-    "  order_id TEXT NOT NULL REFERENCES orders (id),"
-    "  position INTEGER NOT NULL,"
-    "  product_id TEXT NOT NULL,"
-    "  quantity INTEGER NOT NULL CHECK (quantity > 0),"
-    "  PRIMARY KEY (order_id, position))";
 
 /* An order on its way. */
 struct saga {
@@ -50,80 +28,22 @@ struct saga {
     char reason[201];
 };
 
-static int64_t unix_ms(void)
+/* Where a user has mail. */
+static tidings_err find_user(char *email, size_t size,
+                             struct tidings_reply *reply, struct shop *shop,
+                             const char *user_id)
 {
-    struct timespec t;
+    struct shop_user_ref ref;
+    struct shop_user user;
+    tidings_err err;
 
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static tidings_err end(struct shop_db *db, tidings_err err)
-{
+    record_set_text(ref.user_id, sizeof(ref.user_id), user_id);
+    err = shop_ask_user_ref(reply, shop, "user.get", &ref);
     if (!err)
-        return shop_db_commit(db);
-    shop_db_rollback(db);
+        err = shop_unpack_user(&user, reply->data, reply->len);
+    if (!err)
+        record_set_text(email, size, user.email);
     return err;
-}
-
-/* ---- writing down ---- */
-
-static tidings_err insert(struct saga *saga)
-{
-    struct shop_db *db = &saga->shop->db;
-    struct shop_sale *sale = &saga->sale;
-    tidings_err err = shop_db_begin(db);
-
-    if (err)
-        return err;
-    err = shop_new_id(sale->order_id, db->db);
-    if (!err)
-        err = shop_run(NULL, db->db,
-                       "INSERT INTO orders (id, user_id, status, created_ms) "
-                       "VALUES (?, ?, 'pending', ?)",
-                       "tti", sale->order_id, sale->user_id, unix_ms());
-    for (size_t i = 0; !err && i < sale->items_len; i++)
-        err = shop_run(NULL, db->db,
-                       "INSERT INTO order_items VALUES (?, ?, ?, ?)", "titi",
-                       sale->order_id, (int64_t)i, sale->items[i].product_id,
-                       sale->items[i].quantity);
-    return end(db, err);
-}
-
-/* That it is confirmed, and that everybody is told, or neither. */
-static tidings_err confirm(struct saga *saga)
-{
-    struct shop_db *db = &saga->shop->db;
-    int changes = 0;
-    tidings_err err = shop_db_begin(db);
-
-    if (err)
-        return err;
-    err = shop_run(&changes, db->db,
-                   "UPDATE orders SET status = 'confirmed', total_cents = ? "
-                   "WHERE id = ? AND status = 'pending'",
-                   "it", saga->sale.total_cents, saga->sale.order_id);
-    if (!err && changes == 0) /* it took so long that it was given up */
-        err = TIDINGS_ETIMEDOUT;
-    if (!err)
-        err = shop_publish_sale(db->db, "order.created", saga->sale.order_id,
-                                &saga->sale);
-    return end(db, err);
-}
-
-static tidings_err give_up(struct saga *saga)
-{
-    struct shop_db *db = &saga->shop->db;
-    tidings_err err = shop_db_begin(db);
-
-    if (err)
-        return err;
-    err = shop_run(NULL, db->db,
-                   "UPDATE orders SET status = 'cancelling', refund = ?, "
-                   "reason = ? WHERE id = ? AND status = 'pending'",
-                   "itt", (int64_t)saga->charged, saga->reason,
-                   saga->sale.order_id);
-    return end(db, err);
 }
 
 /* ---- undoing ---- */
@@ -140,60 +60,37 @@ static bool undo(struct shop *shop, const char *type, const char *order_id)
     return !err;
 }
 
-/* Once all is undone. Somebody else may be at it, too: the first tells. */
-static void cancelled(struct shop *shop, const struct shop_cancelled *order)
+/* false: nobody says, now. */
+static bool find_email(struct shop *shop, struct shop_cancelled *order)
 {
-    struct shop_db *db = &shop->db;
-    int changes = 0;
-    tidings_err err = shop_db_begin(db);
+    struct tidings_reply reply;
+    tidings_err err;
 
-    if (err)
+    if (*order->email)
+        return true; /* it was known before the crash, or the refusal */
+    err = find_user(order->email, sizeof(order->email), &reply, shop,
+                    order->user_id);
+    if (err == TIDINGS_EREMOTE && reply.status == 404)
+        record_set_text(order->email, sizeof(order->email), SHOP_NO_EMAIL);
+    tidings_reply_fini(&reply);
+    return *order->email;
+}
+
+/* Once all is undone. Somebody else may be at it, too: the first tells. */
+static void cancelled(struct shop *shop, struct shop_cancelled *order)
+{
+    if (!find_email(shop, order) || !order_book_cancelled(&shop->db, order))
         return; /* the next tick tries again */
-    err = shop_run(&changes, db->db,
-                   "UPDATE orders SET status = 'cancelled' "
-                   "WHERE id = ? AND status = 'cancelling'",
-                   "t", order->order_id);
-    if (!err && changes > 0)
-        err = shop_publish_cancelled(db->db, "order.cancelled", order->order_id,
-                                     order);
-    if (end(db, err) || changes == 0)
-        return;
     tidings_relay_wake(shop->relay);
     shop_say("cancelled %s: %s", order->order_id, order->reason);
 }
 
-static void compensate(struct shop *shop, const struct shop_cancelled *order,
+static void compensate(struct shop *shop, struct shop_cancelled *order,
                        bool refund)
 {
     if (undo(shop, "stock.release", order->order_id) &&
         (!refund || undo(shop, "payment.refund", order->order_id)))
         cancelled(shop, order);
-}
-
-/* The oldest order that is to be undone; false: there is none after it. */
-static bool next_open(struct shop *shop, struct shop_cancelled *out,
-                      bool *refund)
-{
-    int64_t wanted = 0;
-    tidings_err err = shop_db_begin(&shop->db);
-
-    if (err)
-        return false;
-    err = shop_run(NULL, shop->db.db,
-                   "UPDATE orders SET status = 'cancelling' "
-                   "WHERE status = 'pending' AND created_ms < ?",
-                   "i", unix_ms() - ABANDONED_MS);
-    if (!err)
-        err =
-            shop_row(shop->db.db,
-                     "SELECT id, user_id, reason, refund FROM orders "
-                     "WHERE status = 'cancelling' AND id > ? "
-                     "ORDER BY id LIMIT 1",
-                     "t", "ttti", out->order_id, out->order_id,
-                     sizeof(out->order_id), out->user_id, sizeof(out->user_id),
-                     out->reason, sizeof(out->reason), &wanted);
-    *refund = wanted != 0;
-    return !end(&shop->db, err);
 }
 
 /* What could not be undone at once, or was left behind by a crash. */
@@ -202,7 +99,7 @@ static void tick(struct shop *shop)
     struct shop_cancelled order = {.order_id = ""};
     bool refund;
 
-    while (next_open(shop, &order, &refund))
+    while (order_book_next_open(&shop->db, &order, &refund))
         compensate(shop, &order, refund);
 }
 
@@ -233,20 +130,13 @@ static bool surely_not(const struct tidings_reply *reply, tidings_err err)
 
 static bool ask_user(struct saga *saga)
 {
-    struct shop_user_ref ref;
-    struct shop_user user;
     struct tidings_reply reply;
-    tidings_err err;
+    tidings_err err = find_user(saga->sale.email, sizeof(saga->sale.email),
+                                &reply, saga->shop, saga->sale.user_id);
+    bool yes = said_yes(saga, &reply, err, "user");
 
-    record_set_text(ref.user_id, sizeof(ref.user_id), saga->sale.user_id);
-    err = shop_ask_user_ref(&reply, saga->shop, "user.get", &ref);
-    if (!err)
-        err = shop_unpack_user(&user, reply.data, reply.len);
-    if (!err)
-        record_set_text(saga->sale.email, sizeof(saga->sale.email), user.email);
-    err = said_yes(saga, &reply, err, "user") ? TIDINGS_OK : TIDINGS_EREMOTE;
     tidings_reply_fini(&reply);
-    return !err;
+    return yes;
 }
 
 static bool reserve_stock(struct saga *saga)
@@ -297,8 +187,9 @@ static tidings_err refuse(struct saga *saga, tidings_task *task)
     record_set_text(order.order_id, sizeof(order.order_id),
                     saga->sale.order_id);
     record_set_text(order.user_id, sizeof(order.user_id), saga->sale.user_id);
+    record_set_text(order.email, sizeof(order.email), saga->sale.email);
     record_set_text(order.reason, sizeof(order.reason), saga->reason);
-    err = give_up(saga);
+    err = order_book_give_up(&saga->shop->db, &order, saga->charged);
     if (err)
         return shop_failed(task, err);
     shop_refuse(task, saga->status, "%s", saga->reason);
@@ -316,7 +207,7 @@ static tidings_err run(struct saga *saga, tidings_task *task)
 
     if (!ask_user(saga) || !reserve_stock(saga) || !take_payment(saga))
         return refuse(saga, task);
-    err = confirm(saga);
+    err = order_book_confirm(&saga->shop->db, &saga->sale);
     if (err) {
         saga->status = 503;
         snprintf(saga->reason, sizeof(saga->reason), "it took too long");
@@ -349,7 +240,7 @@ static tidings_err create(void *arg, tidings_task *task,
     record_set_text(saga.card, sizeof(saga.card), wanted.card);
     memcpy(saga.sale.items, wanted.items, sizeof(saga.sale.items));
     saga.sale.items_len = wanted.items_len;
-    err = insert(&saga);
+    err = order_book_insert(&saga.shop->db, &saga.sale);
     return err ? shop_failed(task, err) : run(&saga, task);
 }
 
@@ -363,13 +254,7 @@ static tidings_err get(void *arg, tidings_task *task,
 
     if (!shop_take_order_ref(&wanted, task, request))
         return TIDINGS_OK;
-    err =
-        shop_look(&shop->db,
-                  "SELECT id, user_id, status, total_cents FROM orders "
-                  "WHERE id = ?",
-                  "t", "ttti", wanted.order_id, order.order_id,
-                  sizeof(order.order_id), order.user_id, sizeof(order.user_id),
-                  order.status, sizeof(order.status), &order.total_cents);
+    err = order_book_get(&order, &shop->db, wanted.order_id);
     if (err == TIDINGS_ENOTFOUND)
         return shop_refuse(task, 404, "no order %s", wanted.order_id);
     return err ? shop_failed(task, err) : shop_answer_order(task, &order);
@@ -380,13 +265,7 @@ static tidings_err count(void *arg, tidings_task *task,
 {
     struct shop *shop = arg;
     struct shop_order_count n = {0};
-    tidings_err err =
-        shop_look(&shop->db,
-                  "SELECT count(*) FILTER (WHERE status = 'confirmed'),"
-                  " count(*) FILTER (WHERE status = 'cancelled'),"
-                  " count(*) FILTER (WHERE status IN "
-                  "   ('pending', 'cancelling')) FROM orders",
-                  "", "iii", &n.confirmed, &n.cancelled, &n.open);
+    tidings_err err = order_book_count(&n, &shop->db);
 
     (void)request;
     return err ? shop_failed(task, err) : shop_answer_order_count(task, &n);
@@ -402,7 +281,7 @@ const struct shop_service shop_orders = {
     .name = "orders",
     .version = "1.0.0",
     .description = "sells",
-    .schema = schema,
+    .schema = order_book_schema,
     .endpoints = endpoints,
     .endpoints_len = sizeof(endpoints) / sizeof(endpoints[0]),
     .workers = 4, /* an order waits for three others */
