@@ -2,6 +2,8 @@
  *
  *   system_instance NAME [FILE]
  *
+ * With INSTANCE_HOST in the environment it says that it is on that machine.
+ *
  * It is registered at TIDINGS_URL and says "registered"; with FILE it is
  * starting, and running once that file is there. SIGTERM ends it in order. */
 #include <signal.h>
@@ -51,6 +53,7 @@ int main(int argc, char **argv)
                                               .endpoints = &endpoint,
                                               .endpoints_len = 1};
     const char *file = argc > 2 ? argv[2] : NULL;
+    const struct tidings_pair host = {"host", getenv("INSTANCE_HOST")};
     struct sigaction action = {.sa_handler = on_term};
     tidings_service *service = NULL;
     tidings_bus *bus = NULL;
@@ -59,6 +62,10 @@ int main(int argc, char **argv)
     if (argc < 2)
         return 2;
     sigaction(SIGTERM, &action, NULL);
+    if (host.value) {
+        options.metadata = &host;
+        options.metadata_len = 1;
+    }
     options.health = file ? TIDINGS_STARTING : TIDINGS_RUNNING;
     err = tidings_open(&bus, getenv("TIDINGS_URL"), NULL);
     if (!err)

@@ -154,9 +154,10 @@ static void make_room(struct td_up_log *log)
     log->start = 0;
 }
 
-void td_up_log_line(struct td_up_log *log, const char *label, unsigned which,
+bool td_up_log_line(struct td_up_log *log, const char *label, unsigned which,
                     char mark, const char *line, size_t len)
 {
+    size_t most = TD_UP_LOG_BYTES - (mark == '*' ? 0 : TD_UP_OWN_BYTES);
     char text[LINE_BYTES];
     size_t bytes = put_head(text, log, label, which, mark);
 
@@ -164,12 +165,15 @@ void td_up_log_line(struct td_up_log *log, const char *label, unsigned which,
     text[bytes++] = '\n';
     if (mark == '*' && log->followers_len)
         tell_followers(log, label, line, len);
-    if (log->end + bytes > TD_UP_LOG_BYTES)
+    if (log->gone)
+        return true; /* nobody misses it */
+    if (log->end + bytes > most)
         make_room(log);
-    if (log->gone || log->end + bytes > TD_UP_LOG_BYTES)
-        return;
+    if (log->end + bytes > most)
+        return false;
     memcpy(log->bytes + log->end, text, bytes);
     log->end += bytes;
+    return true;
 }
 
 /* ---- writing ---- */

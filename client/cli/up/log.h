@@ -16,6 +16,7 @@
 #include <sys/types.h>
 
 #define TD_UP_LOG_BYTES  (512u << 10) /* of the buffer */
+#define TD_UP_OWN_BYTES  (64u << 10)  /* of it, that services leave us */
 #define TD_UP_FILE_BYTES (16u << 20)  /* of the file; with NAME.1 twice that */
 #define TD_UP_LOG_NAME   "log"
 
@@ -41,8 +42,9 @@ bool td_up_log_open(struct td_up_log *log, int width);
 bool td_up_log_to_file(struct td_up_log *log, int folder);
 void td_up_log_close(struct td_up_log *log);
 
-/** A line of a service, or with mark '*' of our own. which: its colour. */
-void td_up_log_line(struct td_up_log *log, const char *label, unsigned which,
+/** A line of a service, or with mark '*' of our own, for which some room is kept
+ *  back. which: its colour. false: there was no room. */
+bool td_up_log_line(struct td_up_log *log, const char *label, unsigned which,
                     char mark, const char *line, size_t len);
 
 /** From now on what `tidings up` says goes there, too, if that takes it without

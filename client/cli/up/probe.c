@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "client/cli/up/tree.h"
 #include "tidings/service.h"
@@ -10,6 +11,8 @@
 /* The library tries again after 50 ms, 100 ms, …: a new bus begins with the
  * first again, so that a broker which takes long is found as soon. */
 #define ANEW_MS 500
+
+#define HOST_BYTES 256 /* of this machine's name */
 
 #define LIST_MS   250  /* for the registry: all else waits meanwhile … */
 #define SILENT_MS 1000 /* … so one that hangs is not asked again so soon */
@@ -61,14 +64,28 @@ bool td_probe_bus(struct td_probes *p, const char *url, int64_t now_ms)
     return false;
 }
 
-/* The library says in its metadata which process an instance is. */
-static pid_t process_of(const struct tidings_instance *instance)
+static const char *metadata_of(const struct tidings_instance *instance,
+                               const char *key)
 {
     for (size_t i = 0; i < instance->metadata_len; i++) {
-        if (strcmp(instance->metadata[i].key, "pid") == 0)
-            return (pid_t)strtol(instance->metadata[i].value, NULL, 10);
+        if (strcmp(instance->metadata[i].key, key) == 0)
+            return instance->metadata[i].value;
     }
-    return 0;
+    return NULL;
+}
+
+/* The library says in its metadata which process an instance is, and on which
+ * machine: another one has the same numbers. 0: it is not known, or not here. */
+static pid_t process_of(const struct tidings_instance *instance)
+{
+    const char *pid = metadata_of(instance, "pid");
+    const char *host = metadata_of(instance, "host");
+    char here[HOST_BYTES] = "";
+
+    if (gethostname(here, sizeof(here) - 1) == 0 && host &&
+        strcmp(host, here) != 0)
+        return 0;
+    return pid ? (pid_t)strtol(pid, NULL, 10) : 0;
 }
 
 static bool is_healthy(const struct tidings_instance *instance)

@@ -339,6 +339,7 @@ void td_up_run_step(struct td_up_run *r, int64_t now_ms)
         }
     }
     say_all(r, now_ms);
+    td_up_run_tell_dropped(r);
 }
 
 int64_t td_up_run_due(const struct td_up_run *r)

@@ -27,7 +27,8 @@ struct td_up_process {             /* of an instance of the plan */
     int64_t started_ms; /* Unix; 0: never */
     struct td_up_pipe pipes[2];
     char unready[TD_PROBE_WHY_BYTES]; /* why it is not ready */
-    char last[64]; /* how it ended last, "exited with 1"; "": never */
+    uint64_t dropped; /* lines for which the log had no room, and not told */
+    char last[64];    /* how it ended last, "exited with 1"; "": never */
     struct td_up_run *run;
 };
 
@@ -66,6 +67,10 @@ void td_up_run_reap(struct td_up_run *r, int64_t now_ms);
 size_t td_up_run_polls(const struct td_up_run *r, struct pollfd *out);
 /** One of them is readable. */
 void td_up_run_read(struct td_up_run *r, int fd);
+
+/** Say which lines were dropped, if any were and the log has room again, or all
+ *  is over. */
+void td_up_run_tell_dropped(struct td_up_run *r);
 
 /** All that a dead process has left in its pipes: no more than they hold. */
 void td_up_process_rest(struct td_up_process *p);

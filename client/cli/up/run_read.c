@@ -1,8 +1,10 @@
 /* What the processes print. */
 #include <errno.h>
+#include <inttypes.h>
 #include <unistd.h>
 
 #include "client/cli/up/run.h"
+#include "proto/plural.h"
 
 #define READ_BYTES 16384 /* at a turn, of each */
 
@@ -10,7 +12,8 @@ static void on_line(void *arg, const char *line, size_t len)
 {
     struct td_up_process *p = arg;
 
-    td_up_log_line(&p->run->log, p->label, p->colour, '|', line, len);
+    if (!td_up_log_line(&p->run->log, p->label, p->colour, '|', line, len))
+        p->dropped++;
 }
 
 static void end_pipe(struct td_up_process *p, struct td_up_pipe *pipe)
@@ -42,6 +45,25 @@ void td_up_process_rest(struct td_up_process *p)
             ;
         if (p->pipes[k].fd >= 0)
             end_pipe(p, &p->pipes[k]);
+    }
+}
+
+/* Services are read while half of the log is free; what all of them print in
+ * one turn, escaped, or leave behind when they die, may be more than that. */
+void td_up_run_tell_dropped(struct td_up_run *r)
+{
+    if (!td_up_log_has_room(&r->log) && !td_plan_over(&r->plan))
+        return;
+    for (uint32_t i = 0; i < r->plan.len; i++) {
+        struct td_up_process *p = &r->processes[i];
+
+        if (p->dropped > 0)
+            td_up_run_tell(r, p,
+                           "%" PRIu64 " %s dropped: more than could be "
+                           "written",
+                           p->dropped,
+                           td_plural(p->dropped, "line was", "lines were"));
+        p->dropped = 0;
     }
 }
 
