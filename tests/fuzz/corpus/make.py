@@ -124,3 +124,50 @@ write("frame", {name: b"\1" + packb(f) for name, f in FRAMES.items()} |
       {name: b"\0" + packb(f) for name, f in BROKER_FRAMES.items()})
 write("batch", BATCH)
 write("pattern", {name: text.encode() for name, text in PATTERN.items()})
+
+# Steps of services_steps.c: who, what, and what that takes.
+ASK, ANSWER, PASS, READ, HEALTH, CALL, ANYTHING, SERVE, LEAVE, UNSERVE = (
+    0, 4, 7, 9, 10, 11, 12, 13, 15, 16)
+
+
+def serve(peer, instance, pattern=0, group=0, balance=0):
+    return bytes([peer, SERVE, 1, instance, 1, 0,
+                  pattern, group, balance, 3, 0, 0, 0])
+
+
+def ask(peer, number, many=0, size=1, type_=0):
+    return bytes([peer, ASK, 0, size, number, many, 255, 1, type_, 0])
+
+
+def answer(peer, task, end=0):
+    return bytes([peer, ANSWER, 1, 0, 1, end, task, 0, 9, 0, 5])
+
+
+FLUSH = bytes([0, PASS, 1])
+SERVICES = {
+    "answered": serve(0, 0) + ask(1, 1) + FLUSH + answer(0, 0) + FLUSH,
+    "two": serve(0, 0) + serve(1, 1) + ask(2, 1) + ask(2, 2) + FLUSH +
+    answer(0, 0) + answer(1, 0) + FLUSH + bytes([2, READ, 0]),
+    "groups": serve(0, 0) + serve(1, 1, 1, 1) + serve(2, 2, 2, 2) +
+    ask(3, 1) + FLUSH + answer(2, 0) + answer(1, 0) + answer(0, 0) + FLUSH,
+    "many": serve(0, 0) + serve(1, 1) + serve(2, 2, 3) + ask(3, 1, 1) +
+    FLUSH + answer(0, 0) + answer(1, 0, 3) + FLUSH,
+    "lost": serve(0, 0) + ask(1, 1) + FLUSH + bytes([0, LEAVE]) + FLUSH,
+    "gone": serve(0, 0) + ask(1, 1) + FLUSH + bytes([0, UNSERVE, 0]) +
+    answer(0, 0, 5) + FLUSH,
+    "orphan": serve(0, 0) + ask(1, 1) + FLUSH + bytes([1, LEAVE]) +
+    answer(0, 0) + FLUSH,
+    "late": serve(0, 0) + ask(1, 1) + bytes([0, PASS, 199] * 2) +
+    answer(0, 0) + FLUSH,
+    "broken": serve(0, 0) + b"".join(
+        ask(1, n) + FLUSH + answer(0, n - 1, 2) for n in range(1, 7)) + FLUSH,
+    "weighed": serve(0, 0) + bytes([0, CALL, 0, 0, 0, 0, 0, 4]) +
+    bytes([0, HEALTH, 0, 2]) + ask(1, 1) + FLUSH,
+    "unread": serve(0, 0) + b"".join(
+        ask(1, n, 0, 4) + FLUSH for n in range(1, 6)) +
+    bytes([0, READ, 0]) + FLUSH,
+    "ping": serve(0, 0) + bytes([1, ASK, 0, 1, 1, 0, 255, 0, 0]) + FLUSH +
+    answer(0, 0) + FLUSH,
+    "anything": bytes([0, ANYTHING, 9]) + packb([22, "/c", 1, [[1, "a.b"]]]),
+}
+write("services", SERVICES)
