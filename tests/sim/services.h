@@ -47,6 +47,7 @@
     X(TIMEOUT_THERE, "a deadline has passed when an instance would begin")     \
     X(ENDED_THERE, "an instance has ended, and says so of what waits")         \
     X(LATE, "an answer comes for a request that is over")                      \
+    X(WAITED, "a request waits until its instance reads")                      \
     X(AGAIN_OK, "a request is tried again, elsewhere, and answered")           \
     X(AGAIN_LINK, "… over another link")                                       \
     X(AGAIN_CUT, "the budget of retries is spent")                             \

@@ -173,6 +173,8 @@ static void hand_over(struct svc *w, struct svc_link *link,
     w->broker.id[0] = '\0';
     if (f.op == TD_REQUEST)
         svc_given_before(w, link, &f, m->body);
+    if (f.op == TD_ANSWER)
+        svc_answer_before(w, link, &f, m->body);
     td_engine_message(e, peer, m->frames, m->control, m->len, m->body,
                       w->now_ms);
     if (f.op == TD_REQUEST)

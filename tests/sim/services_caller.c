@@ -118,8 +118,7 @@ static void fill(struct svc *w, struct svc_request *q,
     q->r.timeout_ms = timeout_ms;
     q->r.deadline_ms = q->deadline_ms = w->now_ms + timeout_ms;
     q->r.idempotent = !how->many && sim_chance(r, w->config.again);
-    if (q->r.idempotent)
-        q->r.attempts_max = 2 + (unsigned)sim_below(r, 3);
+    q->r.attempts_max = 2 + (unsigned)sim_below(r, 3); /* if it may */
     if (q->r.idempotent && sim_chance(r, 300))
         q->r.attempt_ms = (int)sim_between(r, 20, 500);
 }

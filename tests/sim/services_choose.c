@@ -62,6 +62,21 @@ static void choose_instances(struct svc *w)
     cf->weighs = sim_chance(r, 400);
 }
 
+/* Requests come quickly, and nothing keeps them from whoever stands still. */
+static void choose_flood(struct svc *w)
+{
+    struct svc_config *cf = &w->config;
+
+    if (!sim_chance(&w->random, 40))
+        return;
+    cf->rate_percent = cf->failures = cf->health_ms = -1;
+    cf->max_in_flight = 0;
+    cf->act_ms = 15;
+    cf->total += 30;
+    cf->weight[SVC_FAULT_PAUSE] += 30;
+    cf->every_ms = 1000;
+}
+
 static void make_client(struct svc *w, uint32_t index)
 {
     struct svc_client *client = &w->clients[index];
@@ -92,6 +107,7 @@ void svc_choose(struct svc *w)
     choose_faults(w);
     choose_requests(w);
     choose_instances(w);
+    choose_flood(w);
     w->clients_len = 1 + cf->servers + cf->callers;
     for (uint32_t i = 0; i < w->clients_len; i++)
         make_client(w, i);

@@ -151,9 +151,7 @@ int64_t svc_client_next_ms(const struct svc_client *client)
         next = svc_least(next, svc_pipe_next_ms(&client->link->down));
         next = svc_least(next, client->link->tell_client_ms);
     }
-    for (uint32_t i = 0; i < SVC_INSTANCES; i++)
-        next = svc_least(next, svc_tasks_next_ms(&client->instances[i]));
-    next = svc_least(next, svc_least(client->act_ms, svc_calls_due_ms(client)));
+    next = svc_least(next, client->act_ms);
     return next < client->paused_until_ms ? client->paused_until_ms : next;
 }
 
@@ -259,6 +257,10 @@ void svc_client_run(struct svc_client *client)
     client->wake_ms = td_client_tick(c, w->now_ms);
     SVC_CHECK(w, client->wake_ms > w->now_ms,
               "client %u wants to be called again and again", client->index);
+    client->wake_ms = svc_least(client->wake_ms, svc_calls_due_ms(client));
+    for (uint32_t i = 0; i < SVC_INSTANCES; i++)
+        client->wake_ms = svc_least(client->wake_ms,
+                                    svc_tasks_next_ms(&client->instances[i]));
 }
 
 const char *svc_client_waits(struct svc_client *client)

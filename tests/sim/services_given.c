@@ -70,6 +70,7 @@ static struct svc_request *read_request(struct svc *w, struct svc_link *link,
     q->number = number;
     q->sender = link->number;
     q->given_len = 0;
+    q->answered = q->told = false;
     q->certain = q->open = q->broken = false;
     for (uint32_t i = 0; i < w->known_len; i++) {
         const struct svc_known *k = &w->known[i];
@@ -129,6 +130,20 @@ static void begin_rounds(struct svc *w)
     }
 }
 
+static void look_at_breakers(struct svc *w)
+{
+    for (uint32_t i = 0; i < w->known_len; i++) {
+        struct svc_known *k = &w->known[i];
+        const struct td_instance *is;
+
+        if (!k->there)
+            continue;
+        is = td_instance_find(w->broker.engine, td_str_of(k->id));
+        k->barred = is && (!td_breaker_ready(&is->breaker, w->now_ms) ||
+                           !td_breaker_ready(&is->service->breaker, w->now_ms));
+    }
+}
+
 void svc_given_before(struct svc *w, struct svc_link *link,
                       const struct td_frame *f, struct td_body *body)
 {
@@ -140,6 +155,7 @@ void svc_given_before(struct svc *w, struct svc_link *link,
     if (!td_read_array(&list, &w->rows))
         return;
     begin_rounds(w);
+    look_at_breakers(w);
     for (; td_request_read(&list, &row); p += row.bytes) {
         struct svc_request *q = read_request(w, link, p, row.bytes, row.number);
 
@@ -181,6 +197,8 @@ static void check_fit(struct svc *w, const struct svc_known *k,
         return;
     SVC_CHECK(w, !k->draining, "instance %u drains, and has request %u", k->uid,
               q->serial);
+    SVC_CHECK(w, !k->barred, "a breaker bars instance %u, which has request %u",
+              k->uid, q->serial);
     SVC_CHECK(w, may(k), "instance %u in state %d has request %u", k->uid,
               (int)k->state, q->serial);
     SVC_CHECK(w,
@@ -209,8 +227,10 @@ static void given(struct svc *w, struct svc_link *link,
     check_fit(w, k, q);
     if (to)
         to->busy = true;
-    if (q->given_len < SVC_GIVEN)
+    if (q->given_len < SVC_GIVEN) {
+        q->tasks[q->given_len] = task->number;
         q->given[q->given_len++] = (uint32_t)(k - w->known);
+    }
     if (q->given_len > 1 && !td_request_is_many(&q->r))
         svc_seen(w, SVC_SEEN_GROUPS);
     if (q->service < SVC_SERVICES && w->round[q->service] &&

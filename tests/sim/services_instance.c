@@ -49,13 +49,18 @@ void svc_serve(struct svc_client *client, struct svc_instance *i)
     struct sim_random *r = &w->random;
     char own[16];
     char description[32];
-    struct tidings_endpoint endpoints[2] = {
+    char usual[16];
+    struct tidings_endpoint endpoints[3] = {
         {.type = own,
          .handler = handler,
          .name = "own",
          .balance = cf->balance,
          .max_in_flight = cf->max_in_flight},
         {.type = "all.do", .handler = handler, .balance = cf->balance},
+        {.type = usual,
+         .handler = handler,
+         .balance = cf->balance,
+         .max_in_flight = cf->max_in_flight},
     };
     struct tidings_service_options o = {
         .description = description,
@@ -64,8 +69,11 @@ void svc_serve(struct svc_client *client, struct svc_instance *i)
         .endpoints_len = 2,
         .health = sim_chance(r, 900) ? TIDINGS_RUNNING : TIDINGS_STARTING,
         .health_ms = cf->health_ms,
-        .breaker = {.failures = cf->failures, .recovery_ms = cf->recovery_ms},
-        .service_breaker = {.recovery_ms = cf->recovery_ms},
+        .breaker = {.failures = cf->failures,
+                    .rate_percent = cf->rate_percent,
+                    .recovery_ms = cf->recovery_ms},
+        .service_breaker = {.rate_percent = cf->rate_percent,
+                            .recovery_ms = cf->recovery_ms},
     };
 
     memset(i, 0, sizeof(*i));
@@ -77,10 +85,15 @@ void svc_serve(struct svc_client *client, struct svc_instance *i)
     i->room = sim_chance(r, 100) ? 2 : 200;
     o.name = svc_names[i->service];
     snprintf(own, sizeof(own), "%s.%s", o.name, i->wide ? "*" : "do");
+    snprintf(usual, sizeof(usual), "%s.do", o.name);
+    if (i->wide && sim_chance(r, 500))
+        o.endpoints_len = 3; /* two that a request may go to */
     snprintf(description, sizeof(description), "%u %d", i->uid, i->wide);
     register_it(client, i, &o);
     svc_say(w, "client %u serves %s %s as instance %u, %s", client->index,
             o.name, o.version, i->uid, own);
+    if (o.health == TIDINGS_STARTING && sim_chance(r, 500))
+        td_client_health(&client->bus.client, i->cs, TD_HEALTH_RUNNING, "");
 }
 
 struct svc_instance *svc_instance_any(struct svc *w)

@@ -44,14 +44,23 @@ bool svc_known_is_broken(struct svc *w, const struct svc_known *k)
                  i->service->breaker.state != TD_BREAKER_CLOSED);
 }
 
+static bool has_room(const struct td_instance *i, uint32_t more)
+{
+    for (uint32_t n = 0; n < i->endpoints_len; n++) {
+        const struct td_endpoint *endpoint = &i->endpoints[n];
+
+        if (endpoint->candidate.in_flight + more > endpoint->max_in_flight)
+            return false;
+    }
+    return true;
+}
+
 bool svc_known_is_open(struct svc *w, const struct svc_known *k, uint32_t more)
 {
     const struct td_instance *i =
         td_instance_find(w->broker.engine, td_str_of(k->id));
 
-    return i && !svc_known_is_broken(w, k) &&
-           i->endpoints[0].candidate.in_flight + more <=
-               i->endpoints[0].max_in_flight &&
+    return i && !svc_known_is_broken(w, k) && has_room(i, more) &&
            td_bundles_may_go(w->broker.engine, i->session) &&
            i->session->bundles.bytes == 0;
 }

@@ -80,6 +80,7 @@ struct svc_config {
     unsigned max_in_flight;
     int health_ms; /* -1: none */
     int failures;  /* of breakers */
+    int rate_percent;
     int recovery_ms;
     enum tidings_balance balance;
 };
@@ -137,8 +138,11 @@ struct svc_request {
     bool certain;    /* somebody was surely fit for it … */
     bool open;       /* … and nothing kept the broker from giving it to him */
     bool broken;     /* the breaker of somebody it may go to is not closed */
-    uint32_t given[SVC_GIVEN]; /* to whom: places in svc.known */
+    uint32_t given[SVC_GIVEN]; /* to whom: places in svc.known … */
+    uint64_t tasks[SVC_GIVEN]; /* … and under which numbers */
     uint32_t given_len;
+    bool answered; /* in time, by somebody who had it */
+    bool told;     /* the last that there is to tell */
     /* at the instances */
     uint32_t handled[SVC_SERVICES];
     uint32_t handlers[SVC_GIVEN]; /* instances */
@@ -274,6 +278,7 @@ struct svc_known {
     bool draining;
     bool silent; /* the broker takes it for down */
     enum td_breaker_state breaker;
+    bool barred;    /* some breaker lets nothing through to it */
     uint64_t turns; /* requests in this round */
 };
 
@@ -296,6 +301,9 @@ bool svc_known_is_open(struct svc *w, const struct svc_known *k, uint32_t more);
 void svc_given_before(struct svc *w, struct svc_link *link,
                       const struct td_frame *f, struct td_body *body);
 void svc_given_after(struct svc *w, struct svc_link *link);
+/* Before an ANSWER. */
+void svc_answer_before(struct svc *w, struct svc_link *link,
+                       const struct td_frame *f, struct td_body *body);
 /* A frame that the broker sends. */
 void svc_said(struct svc *w, struct svc_link *link, const struct td_frame *f);
 /* The one that the broker was asked over this link under this number. */
