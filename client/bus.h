@@ -68,10 +68,11 @@ struct td_bus {
     bool polling;          /* … polls, without the lock … */
     bool poked;            /* … and will not for long … */
     int64_t poll_until_ms; /* … until then */
-    bool driver_waits;     /* … and waits for a change meanwhile */
-    bool following;        /* the I/O thread waits: whoever drives goes on */
-    bool lent;             /* whoever asks drives: see drive.c … */
-    uint64_t borrowed;     /* … and did, so often */
+    bool driver_waits;     /* … and waits for a change meanwhile … */
+    const struct td_asked *drives_for; /* … or for this answer */
+    bool following;    /* the I/O thread waits: whoever drives goes on */
+    bool lent;         /* whoever asks drives: see drive.c … */
+    uint64_t borrowed; /* … and did, so often */
     struct td_asked
         *asking;      /* what threads wait for an answer to: oldest first */
     unsigned askers;  /* those threads */

@@ -129,6 +129,13 @@ bool td_bus_may_dispatch(const struct td_bus *b)
     return !b->own_loop && !b->dispatching && td_has_notices(b);
 }
 
+/* Whoever drives has what it waits for: what is left is the next one's, who
+ * reads first. */
+static bool has_answer(const struct td_bus *b)
+{
+    return b->drives_for && b->drives_for->done;
+}
+
 /* Reads what has arrived; false: nothing had. */
 static bool read_link(struct td_bus *b, int64_t now)
 {
@@ -139,7 +146,7 @@ static bool read_link(struct td_bus *b, int64_t now)
         switch (b->backend->receive(b->link, &m, &why)) {
         case TD_RECEIVED:
             td_bus_take(b, m, now);
-            if (td_bus_may_dispatch(b))
+            if (td_bus_may_dispatch(b) || has_answer(b))
                 return true;
             break;
         case TD_LINK_LOST:
@@ -164,13 +171,15 @@ static void poll_link(struct td_bus *b, int64_t deadline_ms)
         left = 0;
     fds[n].fd = b->wake_fd;
     fds[n].events = POLLIN;
-    fds[n].revents = 0; /* poll() leaves it alone when it fails */
+    fds[n].revents = 0; /* as they are when poll() fails */
     b->polling = true;
     b->poll_until_ms = deadline_ms;
     pthread_mutex_unlock(b->lock);
     poll(fds, (nfds_t)n + 1, (int)left); /* EINTR: look, and poll again */
     pthread_mutex_lock(b->lock);
     b->polling = b->poked = false;
+    if (b->backend->polled && n > 0)
+        b->backend->polled(b->link, fds);
     if ((fds[n].revents & POLLIN) &&
         read(b->wake_fd, &count, sizeof(count)) < 0)
         return; /* somebody else's read came first: it was for this */
@@ -317,7 +326,9 @@ static void ask_or_drive(struct td_bus *b, struct td_asked *a, int64_t until_ms)
 
     if (may_drive(b, true)) {
         b->borrowed += b->lent;
+        b->drives_for = a;
         td_bus_drive(b, until_ms);
+        b->drives_for = NULL;
     } else {
         td_bus_hand_over(b);
         td_bus_wait_cond(b, &a->told, &unused, until_ms);

@@ -58,6 +58,9 @@ struct td_backend {
     /* Descriptors to poll for reading, after receive() said TD_NOTHING;
      * returns how many. */
     int (*fds)(struct td_link *link, struct pollfd out[TD_LINK_FDS_MAX]);
+    /* What came of polling them: receive() need not look where nothing is.
+     * NULL: it looks anyway. */
+    void (*polled)(struct td_link *link, const struct pollfd *fds);
 };
 
 extern const struct td_backend td_backend_tcp;

@@ -29,6 +29,7 @@ struct td_link {
     unsigned opens; /* in the monitor's address: the last one's may still be
                        closing, on a thread of libzmq's */
     bool heard;     /* somebody answers: what was sent is worth waiting for */
+    bool told;      /* the monitor has something to say */
 };
 
 static int set_int(void *socket, int option, int value)
@@ -72,7 +73,7 @@ static void zmq_link_close(struct td_link *link)
 {
     if (link->dealer && !link->heard)
         set_int(link->dealer, ZMQ_LINGER, 0);
-    link->heard = false;
+    link->heard = link->told = false;
     if (link->dealer)
         zmq_socket_monitor(link->dealer, NULL, 0);
     if (link->monitor)
@@ -107,6 +108,7 @@ static tidings_err connect_unsignalled(struct td_link *link)
         set_int(link->monitor, ZMQ_LINGER, 0) != 0 ||
         zmq_connect(link->monitor, address) != 0)
         goto out;
+    link->told = true; /* it signals only after it was once read to its end */
     err = TIDINGS_OK;
     if (zmq_connect(link->dealer, link->url) != 0)
         err = td_fail(errno == EINVAL || errno == ENAMETOOLONG ? TIDINGS_EINVAL
@@ -293,7 +295,10 @@ static enum td_receive zmq_link_receive(struct td_link *link,
         link->heard = true;
         return result;
     }
+    if (!link->told)
+        return TD_NOTHING;
     /* Only when all is read: a BYE says more than a lost connection. */
+    link->told = false;
     *why = read_monitor(link->monitor);
     return *why ? TD_LINK_LOST : TD_NOTHING;
 }
@@ -332,7 +337,15 @@ static int zmq_link_fds(struct td_link *link,
     out[0].events = POLLIN;
     out[1].fd = fd_of(link->monitor);
     out[1].events = POLLIN;
+    out[0].revents = out[1].revents = 0; /* as they are when poll() fails */
     return 2;
+}
+
+/* The monitor's descriptor stays readable until it is read, since no call but
+ * that touches it; asking it each time would cost a system call. */
+static void zmq_link_polled(struct td_link *link, const struct pollfd *fds)
+{
+    link->told = link->told || fds[1].revents != 0;
 }
 
 #define ZMQ_BACKEND(prefix)                                                    \
@@ -340,7 +353,7 @@ static int zmq_link_fds(struct td_link *link,
         .scheme = prefix, .new = zmq_link_new, .free = zmq_link_free,          \
         .open = zmq_link_open, .close = zmq_link_close, .send = zmq_link_send, \
         .receive = zmq_link_receive, .has_input = zmq_link_has_input,          \
-        .fds = zmq_link_fds,                                                   \
+        .fds = zmq_link_fds, .polled = zmq_link_polled,                        \
     }
 
 const struct td_backend td_backend_tcp = ZMQ_BACKEND("tcp://");
