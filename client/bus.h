@@ -140,7 +140,7 @@ struct td_client_port td_bus_port(struct td_bus *b);
 /* A message of the link; takes it over. */
 void td_bus_take(struct td_bus *b, struct td_message *m, int64_t now_ms);
 
-/* drive.c */
+/* wait.c */
 /* Waits until done() or the deadline, letting the lock go meanwhile; false:
  * the deadline passed, or the bus is being closed. */
 bool td_bus_wait(struct td_bus *b, bool (*done)(struct td_bus *b, void *arg),
@@ -162,6 +162,7 @@ void td_bus_leave(struct td_bus *b);
 /* The same for room to publish. */
 bool td_bus_wait_room(struct td_bus *b, int64_t deadline_ms);
 
+/* drive.c */
 /* After calls into the session: the driver may have to look at the link, or
  * at the clock. */
 void td_bus_touched(struct td_bus *b);

@@ -1,4 +1,4 @@
-/* What drive.c and the bus's threads share. All with the lock. */
+/* What drive.c, wait.c and the bus's threads share. All with the lock. */
 #ifndef TD_DRIVE_H
 #define TD_DRIVE_H
 
@@ -14,6 +14,10 @@ void td_bus_poke(struct td_bus *b);
 /* Waits for a signal, letting the lock go; *waiting is one more meanwhile. */
 void td_bus_wait_cond(struct td_bus *b, pthread_cond_t *cond, unsigned *waiting,
                       int64_t deadline_ms);
+/* Whether there is room to publish: what may be sent is sent first. */
+bool td_bus_has_room(struct td_bus *b);
+/* Whether the only one who asks may have the link. */
+bool td_bus_may_lend(const struct td_bus *b);
 /* Whether this thread should rather call handlers than read on: what is left
  * in the link keeps. */
 bool td_bus_may_dispatch(const struct td_bus *b);
