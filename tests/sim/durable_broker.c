@@ -11,6 +11,7 @@ static bool port_send(void *ctx, struct td_str peer, const void *control,
     struct dur *d = ctx;
     struct dur_link *link = dur_link_of(d, peer);
 
+    d->broker.sent = true;
     dur_sent(d, link, control, len, body);
     if (!link || link->shut)
         return false;
@@ -240,9 +241,11 @@ static void engine_turn(struct dur *d)
     struct dur_broker *b = &d->broker;
     uint32_t handed = 0;
     tidings_err err;
+    bool idle;
 
     if (b->loaded)
         handed = receive(d);
+    b->sent = false;
     b->wake_ms = td_engine_flush(b->engine, d->now_ms);
     if (!b->loaded && td_engine_is_loaded(b->engine, &err)) {
         if (err && dur_store_did_fail(d)) {
@@ -258,10 +261,11 @@ static void engine_turn(struct dur *d)
         b->wake_ms = d->now_ms;
     }
     b->busy_ms = d->now_ms + sim_between(&d->random, 0, d->config.turn_ms);
-    b->idle_turns = handed == 0 && !b->answered && b->idle_at_ms == d->now_ms &&
-                            b->wake_ms <= d->now_ms && b->loaded
-                        ? b->idle_turns + 1
-                        : 0;
+    /* A turn that sends does its part: a group at its bound in bytes, as one
+     * member's keys wait, goes on by what the others take in each turn. */
+    idle = handed == 0 && !b->answered && !b->sent && b->loaded &&
+           b->idle_at_ms == d->now_ms && b->wake_ms <= d->now_ms;
+    b->idle_turns = idle ? b->idle_turns + 1 : 0;
     b->answered = false;
     b->idle_at_ms = d->now_ms;
     DUR_CHECK(d, b->idle_turns < 50,
