@@ -131,25 +131,29 @@ static void hand_to_one(struct td_taking *t, const struct span *span)
 
 /* ---- many ---- */
 
+/* How many have it then, of those in this state: also by another group. */
 static uint32_t hand_in_state(struct td_taking *t,
                               const struct td_endpoint_set *s,
                               enum td_health state)
 {
-    uint32_t handed = 0;
+    uint32_t have = 0;
 
     for (uint32_t k = 0; k < s->members_len; k++) {
         struct td_endpoint *endpoint = td_endpoint_of(s->members[k]);
         struct td_instance *instance = endpoint->instance;
 
-        if (instance->state != state || instance->round == t->round ||
-            !td_wish_fits(&t->wish, instance) ||
-            !td_choose_may(t->e, endpoint, &t->wish, &t->why))
+        if (instance->state != state)
             continue;
-        instance->round = t->round;
-        hand(t, instance, endpoint);
-        handed++;
+        if (instance->round != t->round) {
+            if (!td_wish_fits(&t->wish, instance) ||
+                !td_choose_may(t->e, endpoint, &t->wish, &t->why))
+                continue;
+            instance->round = t->round;
+            hand(t, instance, endpoint);
+        }
+        have++;
     }
-    return handed;
+    return have;
 }
 
 /* The degraded of a group only where no other is. */
@@ -157,11 +161,11 @@ static void hand_to_all(struct td_taking *t, const struct span *span)
 {
     static const enum td_health states[] = {TD_HEALTH_RUNNING,
                                             TD_HEALTH_DEGRADED};
-    uint32_t handed = 0;
+    uint32_t have = 0;
 
-    for (unsigned s = 0; s < 2 && handed == 0; s++) {
+    for (unsigned s = 0; s < 2 && have == 0; s++) {
         for (uint32_t i = span->begin; i < span->end; i++)
-            handed += hand_in_state(t, set_at(span->route, i), states[s]);
+            have += hand_in_state(t, set_at(span->route, i), states[s]);
     }
 }
 

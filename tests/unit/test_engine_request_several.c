@@ -176,6 +176,44 @@ static void test_ping_reaches_instances_however_they_are(void **state)
     judge_requests(f);
 }
 
+/* A running one that another group has asked is there, and no degraded one is
+ * asked beside it. One that is full is not. */
+static void test_many_asks_the_degraded_of_a_group_without_others(void **state)
+{
+    struct fixture *f = *state;
+
+    hello(f, "c");
+    instance_of(f, "w", "users", "1.0.0",
+                "\"endpoints\" [{\"name\" \"get\" \"type\" \"user.get\" "
+                "\"max_in_flight\" 1} {\"name\" \"log\" \"type\" \"user.get\" "
+                "\"group\" \"log\" \"max_in_flight\" 1}]");
+    instance(f, "slow", "\"group\" \"log\"");
+    give(f, "slow", "[21 1 3 \"\"]");
+    flush(f);
+    forget(f);
+    ask_with(f, "c", 1, "user.get", TD_REQUEST_MANY, 1000, 8, "nil");
+    flush(f);
+    assert_int_equal(handled_count(f, "w"), 1);
+    assert_int_equal(handled_count(f, "slow"), 0);
+
+    /* Of the first group it is full: the second one asks it … */
+    ask_with(f, "c", 2, "user.get", TD_REQUEST_MANY, 1000, 8, "nil");
+    flush(f);
+    assert_int_equal(handled_count(f, "w"), 2);
+    assert_int_equal(handled_count(f, "slow"), 0);
+    /* … as long as it has room. */
+    ask_with(f, "c", 3, "user.get", TD_REQUEST_MANY, 1000, 8, "nil");
+    flush(f);
+    assert_int_equal(handled_count(f, "w"), 2);
+    assert_int_equal(handled_count(f, "slow"), 1);
+
+    give(f, "slow", "[21 1 5 \"\"]");
+    ask_with(f, "c", 4, "user.get", TD_REQUEST_MANY, 1000, 8, "nil");
+    flush(f);
+    assert_int_equal(code_to(f, "c", 4), TIDINGS_EFULL);
+    judge_requests(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +224,7 @@ int main(void)
         TEST(test_many_asks_the_degraded_of_a_group_only_if_it_must),
         TEST(test_engine_ends_with_instances_in_it),
         TEST(test_ping_reaches_instances_however_they_are),
+        TEST(test_many_asks_the_degraded_of_a_group_without_others),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
