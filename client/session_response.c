@@ -55,7 +55,7 @@ static void strip(struct td_response *response, bool many)
         "it was answered, but its callbacks have not heard as many answers as "
         "a bus keeps: the data of this one had to go";
 
-    response->code = TIDINGS_EFULL;
+    response->code = TIDINGS_ELOST; /* it has been done */
     response->status = 0;
     response->text = td_str_of(full);
     response->data = (struct td_str){NULL, 0};

@@ -294,13 +294,15 @@ static void append_response(struct td_buf *list, const void *row)
     td_response_append(list, row);
 }
 
-/* There is no room for its data. */
+/* There is no room for its data. It has been done, so that its caller may not
+ * take it for refused, and send it again. */
 static void strip(struct td_response_row *row)
 {
-    row->code = TIDINGS_EFULL;
+    row->code = TIDINGS_ELOST;
     row->status = 0;
     row->bytes = 0;
-    row->text = td_str_of("the answer had to go: too much waits to be read");
+    row->text = td_str_of("it was answered, but the data had to go: too much "
+                          "waits for you to read it");
 }
 
 void td_bundle_response(struct td_engine *e, struct td_session *s,

@@ -31,7 +31,7 @@ static void hear(void *arg, const struct tidings_reply *reply)
 
     if (reply->err == TIDINGS_OK && reply->len == TIDINGS_DATA_MAX) {
         h->good++;
-    } else if (reply->err == TIDINGS_EFULL && reply->len == 0) {
+    } else if (reply->err == TIDINGS_ELOST && reply->len == 0) {
         h->full++;
         h->silent += !*reply->text;
     } else {
@@ -110,7 +110,7 @@ static void test_replies_not_heard_have_a_bound(void **state)
     assert_int_equal(h.good + h.full, asked + 1);
     assert_int_equal(h.other, 0);
     assert_ok(tidings_request_info(&info, bus));
-    assert_int_equal(info.refused, h.full);
+    assert_int_equal(info.lost, h.full);
     assert_ok(tidings_close(bus));
     assert_ok(tidings_close(there));
     free(data);

@@ -339,15 +339,15 @@ static void test_request_answers_not_heard_have_a_bound(void **state)
     assert_ok(respond_data(f, &called, 5, 0));
     assert_ok(respond_data(f, &many, 4, 0));
     assert_int_equal(f->answered_len, 4);
-    assert_int_equal(f->answered[0].code, TIDINGS_EFULL);
+    assert_int_equal(f->answered[0].code, TIDINGS_ELOST);
     assert_int_equal(f->answered[0].len, 0);
     assert_string_equal(f->answered[0].instance, "i-1");
     assert_int_equal(f->answered[1].code, TIDINGS_OK);
     assert_int_equal(f->answered[1].len, 5);
-    assert_int_equal(f->answered[2].code, TIDINGS_EFULL); /* not again */
+    assert_int_equal(f->answered[2].code, TIDINGS_ELOST); /* not again */
     assert_true(strlen(f->answered[2].text) > 0);
     assert_int_equal(f->answered[3].code, TIDINGS_OK);
-    assert_int_equal(q->info.refused, 1);
+    assert_int_equal(q->info.lost, 1);
 
     q->kept = TD_RESPONSES_BYTES;
     called = plain(f, "a");

@@ -167,8 +167,8 @@ tidings_request_event(struct tidings_reply *out, tidings_bus *bus,
  *  handlers without workers, in tidings_dispatch() with own_loop (where it
  *  counts as an event), and tidings_close()'s own for what is left; one call at
  *  a time. It may do what a handler may. Answers that wait for it have a bound,
- *  32 MiB of a bus: one that comes beyond that is told as TIDINGS_EFULL and
- *  without its data, though it was given. */
+ *  32 MiB of a bus: one that comes beyond that is told as TIDINGS_ELOST and
+ *  without its data: what was asked has been done. */
 typedef void (*tidings_on_reply)(void *arg, const struct tidings_reply *reply);
 
 /**
