@@ -208,7 +208,8 @@ static void finish_commits(struct td_edge *edge, int64_t end)
     }
 }
 
-/* Everything that was published is delivered, if its subscribers let it. The
+/* Everything that was published is delivered, if its subscribers let it, and
+ * what was asked is answered, if it is in time. The
  * endpoints stay: with libzmq, unbinding ends the connections made there. */
 static void drain(struct td_edge *edge, int stop_fd)
 {

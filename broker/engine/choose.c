@@ -22,7 +22,8 @@ bool td_wish_fits(const struct td_wish *wish,
 static void say_broken(struct td_refusal *why, const struct td_breaker *b,
                        int64_t now_ms)
 {
-    int64_t left_ms = td_breaker_left_ms(b, now_ms);
+    int64_t left_ms =
+        b->state == TD_BREAKER_HALF_OPEN ? 0 : td_breaker_left_ms(b, now_ms);
 
     if (why->code == TIDINGS_EFULL)
         return;

@@ -20,7 +20,8 @@ struct td_wish {
 struct td_refusal {
     tidings_err code; /* ENORESPONDER, EBREAKER or EFULL: the last is the most
                          that is said */
-    int64_t left_ms;  /* EBREAKER: until one may be tried */
+    int64_t left_ms; /* EBREAKER: until one may be tried; 0: a probe is out, and
+                         its result decides */
 };
 
 bool td_wish_fits(const struct td_wish *wish,

@@ -251,10 +251,23 @@ static bool is_resting(const struct td_group *g)
     return true;
 }
 
+/* Somebody waits for an answer. One that waits for its caller to read keeps
+ * nobody. */
+static bool is_asked(const struct td_engine *e)
+{
+    for (const struct td_session *s = e->sessions; s; s = s->hh.next) {
+        if (s->serving.askings_len > 0)
+            return true;
+    }
+    return e->serving.bundling.ready;
+}
+
 bool td_engine_is_idle(const struct td_engine *e)
 {
     const struct td_group *g;
 
+    if (is_asked(e))
+        return false;
     DL_FOREACH(e->groups, g)
     {
         if (!is_resting(g))

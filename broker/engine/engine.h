@@ -86,10 +86,12 @@ void td_engine_gone(struct td_engine *e, struct td_str peer, int64_t now_ms);
  * wants to be called again, on now_ms's clock, or TD_NEVER. */
 int64_t td_engine_flush(struct td_engine *e, int64_t now_ms);
 
-/* From now on no session begins and no credit is given to publishers. */
+/* From now on no session begins, no credit is given to publishers, and requests
+ * are refused. */
 void td_engine_drain(struct td_engine *e);
 
-/* Whether everything that was published is delivered. */
+/* Whether everything that was published is delivered, and all that was asked
+ * is answered. */
 bool td_engine_is_idle(const struct td_engine *e);
 
 /* Says goodbye to all sessions. */

@@ -136,8 +136,13 @@ static void refuse(const struct td_taking *t, struct td_session *s)
         return;
     case TIDINGS_EBREAKER:
         count->broken++;
-        snprintf(text, sizeof(text), "the breaker is open for another %lld ms",
-                 (long long)why->left_ms);
+        if (why->left_ms == 0)
+            snprintf(text, sizeof(text),
+                     "the breaker is half open: its probe is out");
+        else
+            snprintf(text, sizeof(text),
+                     "the breaker is open for another %lld ms",
+                     (long long)why->left_ms);
         respond(e, s, number, why->code, text);
         return;
     default:
@@ -147,6 +152,15 @@ static void refuse(const struct td_taking *t, struct td_session *s)
         respond(e, s, number, TIDINGS_ENORESPONDER,
                 "nobody answers this, or none that is fit");
     }
+}
+
+/* What is in flight is waited for while the broker stops, and nothing else. */
+static void refuse_stopping(struct td_engine *e, struct td_session *s,
+                            uint64_t number)
+{
+    e->serving.count.noresponder++;
+    respond(e, s, number, TIDINGS_ENORESPONDER,
+            "the broker is stopping: ask again when it is back");
 }
 
 static void refuse_full(struct td_engine *e, struct td_session *s,
@@ -193,6 +207,8 @@ static void take_row(struct td_engine *e, struct td_session *s,
 
     if (why)
         respond(e, s, number, TIDINGS_EINVAL, why);
+    else if (e->draining)
+        refuse_stopping(e, s, number);
     else if (s->serving.askings_len + s->bundles.responses.rows >=
              TD_REQUESTS_MAX)
         refuse_full(e, s, number, "so many requests of yours are unanswered");

@@ -418,6 +418,43 @@ static void test_request_needs_no_memory_of_its_own(void **state)
     td_buf_fini(&control);
 }
 
+/* ---- a broker that stops ---- */
+
+static void test_stopping_waits_for_answers_and_takes_no_requests(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_one(f);
+    ask(f, "c", 1);
+    flush(f);
+    td_engine_drain(f->engine);
+    assert_false(td_engine_is_idle(f->engine));
+    ask(f, "c", 2);
+    flush(f);
+    assert_int_equal(code_to(f, "c", 2), TIDINGS_ENORESPONDER);
+    assert_int_equal(handled_count(f, "i"), 1);
+
+    answer_all(f, "i");
+    flush(f);
+    assert_int_equal(code_to(f, "c", 1), TIDINGS_OK);
+    assert_true(td_engine_is_idle(f->engine));
+    judge_requests(f);
+}
+
+/* Nobody is left who would hear. */
+static void test_stopping_does_not_wait_for_who_has_gone(void **state)
+{
+    struct fixture *f = *state;
+
+    begin_one(f);
+    ask(f, "c", 1);
+    flush(f);
+    td_engine_drain(f->engine);
+    gone(f, "c");
+    flush(f);
+    assert_true(td_engine_is_idle(f->engine));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -436,6 +473,8 @@ int main(void)
         TEST(test_silent_instance_is_asked),
         TEST(test_link_lost_late_in_a_turn_is_told_at_once),
         TEST(test_request_needs_no_memory_of_its_own),
+        TEST(test_stopping_waits_for_answers_and_takes_no_requests),
+        TEST(test_stopping_does_not_wait_for_who_has_gone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
