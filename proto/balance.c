@@ -181,6 +181,14 @@ void td_candidate_end(struct td_candidate *c, int64_t now_us,
     td_candidate_drop(c);
 }
 
+void td_candidate_fail(struct td_candidate *c, int64_t now_us,
+                       int64_t latency_us)
+{
+    int64_t was = (int64_t)c->cost;
+
+    td_candidate_end(c, now_us, latency_us > was ? latency_us : was);
+}
+
 /* One that nothing is known of gets one request, and no other before that is
  * answered. */
 static double load(const struct td_candidate *c, int64_t now_us)

@@ -63,11 +63,14 @@ size_t td_balance_choose(struct td_balance *b, enum td_balance_policy policy,
 
 /* A request goes to it. */
 void td_candidate_begin(struct td_candidate *c);
-/* It is over, and took so long. What failed at once is not quick: an owner
- * tells what it would have taken, or leaves that to a breaker and calls
- * td_candidate_drop(). */
+/* It is over, and took so long. */
 void td_candidate_end(struct td_candidate *c, int64_t now_us,
                       int64_t latency_us);
+/* It has failed: what fails at once is not quick, so that it is believed to be
+ * no quicker than it was, and slower if this took longer. Whoever leaves that
+ * to a breaker calls td_candidate_drop(). */
+void td_candidate_fail(struct td_candidate *c, int64_t now_us,
+                       int64_t latency_us);
 /* It is over, and its latency says nothing. */
 void td_candidate_drop(struct td_candidate *c);
 

@@ -228,7 +228,7 @@
 #define TD_TASKS_BYTES (64u << 20) /* client: of requests of one service that no
                                       handler has returned from; the largest 64 */
 #define TD_HEALTH_MS 1000             /* default, between two words of an instance */
-#define TD_HEALTH_MS_MIN 100
+#define TD_HEALTH_MS_MIN 100          /* more often is only load */
 #define TD_HEALTH_MISSED 3            /* then it is down */
 #define TD_STATUS_MAX 999u            /* of an error: as HTTP's */
 #define TD_STATUS_FAILED 500u         /* from here on the service failed */
@@ -247,6 +247,10 @@
 #define TD_BREAKER_PROBES 1u
 #define TD_BREAKER_SUCCESSES 2u    /* one may be luck */
 #define TD_BREAKER_COUNT_MAX 1000000u /* of failures, and of results */
+#define TD_BREAKER_PATIENCE_MS 1000 /* a caller who waited less says nothing of
+                                       the instance … */
+#define TD_BREAKER_PATIENCE 4u        /* … nor one who waited less than so often
+                                         what its answers take, in the mean */
 #define TD_BREAKER_PROBE_MS 30000u /* longer than most calls may take */
 
 #define TD_BREAKER_UNTOLD_MAX 16u /* changes that wait to be told */

@@ -51,6 +51,8 @@ void td_answer(struct td_engine *e, struct td_session *s,
                const struct td_frame *f, struct td_body *body)
 {
     struct td_outcome outcome = {.body = body};
+    bool late = false;
+    size_t offset = 0;
     uint32_t n;
     const char *why = read_rows(e, f, body, &n);
 
@@ -64,10 +66,17 @@ void td_answer(struct td_engine *e, struct td_session *s,
 
         outcome.row = e->serving.answers[i];
         task = td_task_find(e, outcome.row.task);
-        if (task && task->instance->session == s)
-            td_task_end(e, task, &outcome);
-        else
+        outcome.offset = offset;
+        offset += outcome.row.bytes;
+        if (!task || task->instance->session != s) {
             e->serving.count.late++;
-        outcome.offset += outcome.row.bytes;
+            late = true;
+            continue;
+        }
+        if (task->endpoint) /* a ping is answered also by who is stuck */
+            task->instance->silent_ms = TD_NEVER;
+        td_task_end(e, task, &outcome);
     }
+    if (late)
+        td_tasks_heard(s);
 }

@@ -137,6 +137,7 @@ tidings_err td_instance_add(struct td_engine *e, struct td_instance *instance,
             td_balance_hash(instance->id, strlen(instance->id));
     instance->service = service;
     instance->there = true;
+    instance->silent_ms = TD_NEVER;
     service->refs++;
     service->instances_len++;
     service_breaker(service, instance);

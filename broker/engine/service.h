@@ -60,7 +60,8 @@ struct td_endpoint_set {
 /* What has come of the requests that an endpoint was handed. */
 struct td_endpoint_counts {
     uint64_t requests;
-    uint64_t errors; /* EREMOTE */
+    uint64_t answers; /* code 0 or EREMOTE: held_us is the sum of theirs */
+    uint64_t errors;  /* EREMOTE */
     uint64_t timeouts;
     uint64_t lost;
     uint64_t refused; /* the instance's own EFULL */
@@ -118,8 +119,11 @@ struct td_instance {
     uint64_t opened;                 /* how often it has */
     bool service_breaks;             /* what it asks for all of its service */
     struct td_breaker_limits service_limits;
-    uint64_t round;  /* of the choice that has looked at it last */
-    uint32_t weight; /* its place in its service's weights, below */
+    int64_t silent_ms; /* since when it has had requests, and has answered
+                          nothing at all; TD_NEVER: it has, or had none */
+    bool mourned;      /* its service's breaker knows that it has ended */
+    uint64_t round;    /* of the choice that has looked at it last */
+    uint32_t weight;   /* its place in its service's weights, below */
 };
 
 /* What a version gets of a service's requests. */

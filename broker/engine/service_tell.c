@@ -95,6 +95,7 @@ static void count_times(struct td_endpoint *endpoint,
 {
     struct td_endpoint_counts *n = &endpoint->count;
 
+    n->answers++;
     n->held_us += row->held_us;
     n->took_us += row->took_us;
     if (row->took_us > n->took_max_us)

@@ -91,6 +91,8 @@ struct td_task *td_task_begin(struct td_engine *e, struct td_asking *asking,
     task->endpoint = endpoint;
     task->begun_ms = e->now_ms;
     if (endpoint) {
+        if (instance->silent_ms == TD_NEVER)
+            instance->silent_ms = e->now_ms;
         take_tickets(e, task);
         td_candidate_begin(&endpoint->candidate);
     }
@@ -119,77 +121,7 @@ struct td_task *td_task_find(struct td_engine *e, uint64_t number)
     return task && task->number == number ? task : NULL;
 }
 
-/* ---- what came of it, for breaker and balance ---- */
-
-static bool is_failure(const struct td_answer_row *row)
-{
-    return row->code == TIDINGS_EREMOTE ? row->status >= TD_STATUS_FAILED
-                                        : row->code != TIDINGS_OK;
-}
-
-static void tell_breaker(struct td_engine *e, struct td_breaker *b,
-                         uint64_t ticket, bool ok, struct td_service *service,
-                         struct td_instance *instance)
-{
-    uint32_t changes = b->changes;
-
-    if (!ticket)
-        return;
-    td_breaker_done(b, e->now_ms, ticket, ok);
-    if (b->changes != changes && (!instance || instance->there))
-        td_breaker_changed(e, service, instance);
-}
-
-static uint64_t had_us(const struct td_engine *e, const struct td_task *task)
-{
-    return (uint64_t)(e->now_ms - task->begun_ms + 1) * 1000;
-}
-
-/* An instance says itself how long it held the request, and its handler took:
- * no longer than it had it. */
-static struct td_answer_row believed(const struct td_engine *e,
-                                     const struct td_task *task,
-                                     const struct td_answer_row *said)
-{
-    struct td_answer_row row = *said;
-    uint64_t had = had_us(e, task);
-
-    row.held_us = row.held_us < had ? row.held_us : had;
-    row.took_us = row.took_us < row.held_us ? row.took_us : row.held_us;
-    return row;
-}
-
-static void tell_balance(struct td_engine *e, const struct td_task *task,
-                         const struct td_answer_row *row)
-{
-    struct td_candidate *c = &task->endpoint->candidate;
-
-    if (row->code == TIDINGS_OK || row->code == TIDINGS_EREMOTE)
-        td_candidate_end(c, e->now_ms * 1000, (int64_t)row->held_us);
-    else if (row->code == TIDINGS_ETIMEDOUT)
-        td_candidate_end(c, e->now_ms * 1000, (int64_t)had_us(e, task));
-    else
-        td_candidate_drop(c);
-}
-
-static void settle(struct td_engine *e, const struct td_task *task,
-                   const struct td_answer_row *said)
-{
-    const struct td_answer_row row = believed(e, task, said);
-    struct td_instance *instance = task->instance;
-    bool ok = !is_failure(&row);
-
-    if (!task->endpoint) /* a ping says nothing of those */
-        return;
-    tell_balance(e, task, &row);
-    tell_breaker(e, &instance->breaker, task->ticket, ok, instance->service,
-                 instance);
-    tell_breaker(e, &instance->service->breaker, task->service_ticket, ok,
-                 instance->service, NULL);
-    td_task_done(e, task->endpoint, &row);
-}
-
-/* ---- and for its caller ---- */
+/* ---- how it ends ---- */
 
 static bool is_answer(const struct td_answer_row *row)
 {
@@ -259,7 +191,7 @@ void td_task_end(struct td_engine *e, struct td_task *task,
     char instance[TD_INSTANCE_BYTES_MAX + 1];
 
     memcpy(instance, task->instance->id, sizeof(instance));
-    settle(e, task, &outcome->row);
+    td_task_settle(e, task, &outcome->row);
     unlink_task(e, task);
     tell_caller(e, asking, outcome, instance);
 }

@@ -39,6 +39,14 @@ void td_task_end(struct td_engine *e, struct td_task *task,
                  const struct td_outcome *outcome);
 void td_task_lost(struct td_engine *e, struct td_task *task);
 
+/* verdict.c */
+/* What the breakers, the balance and the counts are told of its end. */
+void td_task_settle(struct td_engine *e, struct td_task *task,
+                    const struct td_answer_row *said);
+/* The session answers what is over: of which of its instances that was, is not
+ * known any more. */
+void td_tasks_heard(struct td_session *s);
+
 /* request.c and answer.c */
 void td_request(struct td_engine *e, struct td_session *s,
                 const struct td_frame *f, struct td_body *body);

@@ -1,5 +1,5 @@
-/* Who gets a request: balance, bounds, weights and breakers, PROTOCOL.md 11.3
- * and 11.4. The choosers alone are in test_balance.c and test_breaker.c. */
+/* Who gets a request: balance, bounds and weights, PROTOCOL.md 11.3. The
+ * choosers alone are in test_balance.c, breakers in test_engine_breaker.c. */
 #include "tests/unit/service_fixture.h"
 
 #include <string.h>
@@ -235,143 +235,6 @@ static void test_weights_outlive_instances_and_have_a_bound(void **state)
     assert_null(td_service_find(f->engine, td_str_of("users")));
 }
 
-/* ---- breakers ---- */
-
-static void serve_breaking(struct fixture *f, const char *peer,
-                           const char *breakers)
-{
-    char options[512];
-
-    snprintf(options, sizeof(options),
-             "\"endpoints\" [{\"name\" \"get\" \"type\" \"user.get\"}] %s",
-             breakers);
-    instance_of(f, peer, "users", "1.0.0", options);
-}
-
-/* One request to it, answered with this. */
-static void answered_so(struct fixture *f, const char *peer, uint64_t code,
-                        uint64_t status)
-{
-    struct td_handle_row row;
-
-    forget(f);
-    ask(f, "c", 1);
-    flush(f);
-    assert_row(peer, handled(f, peer, 0, &row));
-    answer_with(f, peer, row.task, code, status, 10, "");
-    flush(f);
-}
-
-static void test_breaker_opens_by_failures_and_closes_by_probes(void **state)
-{
-    struct fixture *f = *state;
-    const struct td_service *users;
-    struct td_response_row row;
-    struct td_str data;
-
-    hello(f, "c");
-    serve_breaking(f, "i", "\"breaker\" {\"failures\" 3 \"recovery_ms\" 1000}");
-    users = f->engine->serving.services;
-    answered_so(f, "i", TIDINGS_EREMOTE, 503);
-    answered_so(f, "i", TIDINGS_EREMOTE, 404); /* that was not its fault */
-    answered_so(f, "i", TIDINGS_EREMOTE, 500);
-    answered_so(f, "i", TIDINGS_EFULL, 0);
-    answered_so(f, "i", TIDINGS_ETIMEDOUT, 0);
-    assert_int_equal(users->instances->breaker.state, TD_BREAKER_OPEN);
-    assert_int_equal(users->instances->opened, 1);
-
-    forget(f);
-    ask(f, "c", 2);
-    flush(f);
-    assert_int_equal(code_to(f, "c", 2), TIDINGS_EBREAKER);
-    assert_true(responded(f, "c", 0, &row, &data));
-    assert_true(is_text(row.text, "the breaker is open for another 1000 ms"));
-    assert_int_equal(counts(f)->broken, 1);
-
-    pass(f, 1000);
-    forget(f);
-    ask(f, "c", 3); /* one at a time */
-    ask(f, "c", 4);
-    flush(f);
-    assert_int_equal(handled_count(f, "i"), 1);
-    assert_int_equal(code_to(f, "c", 4), TIDINGS_EBREAKER);
-    answer_all(f, "i");
-    forget(f);
-    ask(f, "c", 5);
-    flush(f);
-    answer_all(f, "i");
-    assert_int_equal(users->instances->breaker.state, TD_BREAKER_CLOSED);
-    judge_requests(f);
-}
-
-static void test_breaker_of_one_leaves_the_others(void **state)
-{
-    struct fixture *f = *state;
-
-    hello(f, "c");
-    serve_breaking(f, "i", "\"breaker\" {\"failures\" 1}");
-    serve_breaking(f, "j", "\"breaker\" {\"failures\" 1}");
-    flush(f);
-    answered_so(f, "i", TIDINGS_EREMOTE, 500);
-    forget(f);
-    for (uint64_t i = 1; i <= 6; i++)
-        ask(f, "c", i);
-    flush(f);
-    assert_int_equal(handled_count(f, "i"), 0);
-    assert_int_equal(handled_count(f, "j"), 6);
-}
-
-static void test_breaker_of_a_service_goes_by_the_rate_of_all(void **state)
-{
-    static const char options[] =
-        "\"breaker\" nil \"service_breaker\" {\"window_min\" 10 "
-        "\"rate_percent\" 50}";
-    struct fixture *f = *state;
-    const struct td_service *users;
-
-    hello(f, "c");
-    serve_breaking(f, "i", options);
-    serve_breaking(f, "j", options);
-    users = f->engine->serving.services;
-    for (int i = 0; i < 5; i++) {
-        assert_int_equal(users->breaker.state, TD_BREAKER_CLOSED);
-        answered_so(f, "i", TIDINGS_EREMOTE, 500);
-        answered_so(f, "j", TIDINGS_OK, 0);
-    }
-    assert_int_equal(users->breaker.state, TD_BREAKER_OPEN);
-    forget(f);
-    ask(f, "c", 1);
-    flush(f);
-    assert_int_equal(code_to(f, "c", 1), TIDINGS_EBREAKER);
-    judge_requests(f);
-}
-
-/* Late ones, and those that were lost, are failures too. */
-static void test_breaker_counts_the_late_and_the_lost(void **state)
-{
-    struct fixture *f = *state;
-    const struct td_service *users;
-
-    hello(f, "c");
-    serve_breaking(f, "i",
-                   "\"breaker\" {\"failures\" 2} \"service_breaker\" "
-                   "{\"failures\" 4}");
-    serve_breaking(f, "j", "\"service_breaker\" {\"failures\" 4}");
-    users = f->engine->serving.services;
-    ask(f, "c", 1);
-    ask(f, "c", 2);
-    ask(f, "c", 3);
-    ask(f, "c", 4);
-    flush(f);
-    gone(f, "j");
-    flush(f);
-    assert_int_equal(users->breaker.failures, 2);
-    pass(f, 1000);
-    assert_int_equal(users->instances->breaker.state, TD_BREAKER_OPEN);
-    assert_int_equal(users->breaker.state, TD_BREAKER_OPEN);
-    judge_requests(f);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -384,10 +247,6 @@ int main(void)
         TEST(test_weight_is_what_a_version_gets),
         TEST(test_degraded_of_a_weight_come_before_those_of_none),
         TEST(test_weights_outlive_instances_and_have_a_bound),
-        TEST(test_breaker_opens_by_failures_and_closes_by_probes),
-        TEST(test_breaker_of_one_leaves_the_others),
-        TEST(test_breaker_of_a_service_goes_by_the_rate_of_all),
-        TEST(test_breaker_counts_the_late_and_the_lost),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,6 +98,10 @@ static const struct {
     {"requests in the hands of instances, of all sessions",
      "#",
      {TD_TASKS_MAX}},
+    {"a deadline that passed is an instance's failure after; and after so many "
+     "times what its answers take",
+     "# s; #",
+     {TD_BREAKER_PATIENCE_MS / 1000, TD_BREAKER_PATIENCE}},
     {"requests and answers sent to a session and unanswered; where all have "
      "their part; CREDIT is due after",
      "# MiB; # KiB; # MiB",
@@ -171,6 +175,9 @@ static const struct {
     {"# MiB", MIB(TD_COMPACT_WAIT_BYTES)},
     {"# h", TD_COMPACT_WAIT_MS_MAX / 3600000},
     {"#", TD_TIMEOUT_MS_MAX},
+    {"#", TD_HEALTH_MS_MIN},
+    {"# ms", TD_BREAKER_PATIENCE_MS},
+    {"#", TD_BREAKER_PATIENCE},
     {"#", TD_REQUESTS_MAX},
     {"#", TD_TASKS_MAX},
     {"# MiB", MIB(TD_BUNDLES_OUT_BYTES)},
