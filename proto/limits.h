@@ -321,7 +321,7 @@
 #define TD_OUTBOX_GREET_MS 2000 /* for the broker, before it is told that there
                                    is none */
 #define TD_OUTBOX_SILENT_MS 1000 /* … and for a confirm */
-#define TD_OUTBOX_END_MS 2000 /* for a list that is on its way at the end */
+#define TD_OUTBOX_END_MS 2000 /* for what is on its way at the end */
 #define TD_OUTBOX_BUSY_MS 2000 /* for a database that others write to */
 #define TD_OUTBOX_SERVER_MS 10000 /* for the answer of a database server */
 #define TD_OUTBOX_REASON_BYTES 512u /* of why a row was refused */

@@ -105,20 +105,16 @@ static void tell_silence(struct td_broker *b)
 /* It is sent again by itself, whatever happens to link and broker. */
 static void await(struct td_broker *b)
 {
-    int64_t begin_ms = td_signal_now_ms();
-    int64_t end_ms = 0; /* when the end came */
+    int64_t silent_ms = td_signal_now_ms() + TD_OUTBOX_SILENT_MS;
 
     while (!is_confirmed(b)) {
-        int64_t now_ms;
+        bool ended = td_signal_ended(b->signal);
 
-        td_signal_wait(b->signal, end_ms ? SLICE_MS : TD_OUTBOX_SILENT_MS);
-        now_ms = td_signal_now_ms();
-        if (td_signal_ended(b->signal)) {
-            end_ms = end_ms ? end_ms : now_ms;
-            if (now_ms - end_ms >= TD_OUTBOX_END_MS)
-                bus_close(b); /* that confirms it with TIDINGS_ECLOSED */
-        } else if (now_ms - begin_ms >= TD_OUTBOX_SILENT_MS && !is_confirmed(b))
+        if (td_signal_ended_for(b->signal, TD_OUTBOX_END_MS))
+            bus_close(b); /* that confirms it with TIDINGS_ECLOSED */
+        else if (!ended && td_signal_now_ms() >= silent_ms)
             tell_silence(b);
+        td_signal_wait(b->signal, ended ? SLICE_MS : TD_OUTBOX_SILENT_MS);
     }
 }
 

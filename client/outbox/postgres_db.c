@@ -1,6 +1,7 @@
 #include "client/outbox/postgres_db.h"
 
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -8,6 +9,8 @@
 
 #define BYTEA 17 /* its Oid, catalog/pg_type.dat */
 #define INT8  20
+
+#define SLICE_US 50000 /* between looks for the end */
 
 tidings_err td_postgres_say(tidings_err err, const char *text)
 {
@@ -122,14 +125,26 @@ int64_t td_postgres_now_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+static int64_t left_us(struct td_deadline d)
+{
+    int64_t end_us = d.end_us ? atomic_load(d.end_us) : 0;
+    int64_t until_us = end_us && end_us < d.until_us ? end_us : d.until_us;
+
+    return until_us - td_postgres_now_us();
+}
+
 /* Waits for the socket; false: the time is over. */
-static bool await_socket(PGconn *db, short events, int64_t until_us)
+static bool await_socket(PGconn *db, short events, struct td_deadline d)
 {
     struct pollfd ready = {.fd = PQsocket(db), .events = events};
-    int64_t left_us = until_us - td_postgres_now_us();
+    int64_t wait_us;
+    int n = 0;
 
-    return ready.fd >= 0 && left_us > 0 &&
-           poll(&ready, 1, (int)(left_us / 1000) + 1) != 0;
+    while (n == 0 && ready.fd >= 0 && (wait_us = left_us(d)) > 0)
+        n = poll(&ready, 1,
+                 d.end_us && wait_us > SLICE_US ? SLICE_US / 1000
+                                                : (int)(wait_us / 1000) + 1);
+    return n != 0;
 }
 
 /* Whoever uses it next sees a lost connection, and not an answer to what was
@@ -143,12 +158,12 @@ static tidings_err cut(PGconn *db)
 }
 
 /* Sends the rest of a statement while there is some, and reads. */
-static tidings_err await_result(PGconn *db, int64_t until_us)
+static tidings_err await_result(PGconn *db, struct td_deadline d)
 {
     int unsent = PQflush(db);
 
     while (unsent > 0 || (unsent == 0 && PQisBusy(db))) {
-        if (!await_socket(db, unsent ? POLLIN | POLLOUT : POLLIN, until_us))
+        if (!await_socket(db, unsent ? POLLIN | POLLOUT : POLLIN, d))
             return cut(db);
         if (!PQconsumeInput(db))
             break;
@@ -161,15 +176,15 @@ static tidings_err await_result(PGconn *db, int64_t until_us)
 
 /* The last result: there is one for each statement, and one that says whether
  * the connection is lost. */
-static tidings_err await_last(PGresult **out, PGconn *db, int64_t until_us)
+static tidings_err await_last(PGresult **out, PGconn *db, struct td_deadline d)
 {
-    tidings_err err = await_result(db, until_us);
+    tidings_err err = await_result(db, d);
     PGresult *r = err ? NULL : PQgetResult(db);
 
     while (r) {
         PQclear(*out);
         *out = r;
-        err = await_result(db, until_us);
+        err = await_result(db, d);
         r = err ? NULL : PQgetResult(db);
     }
     return err ? err : tidings_postgres_err(db, *out);
@@ -177,7 +192,7 @@ static tidings_err await_last(PGresult **out, PGconn *db, int64_t until_us)
 
 tidings_err td_postgres_run_until(PGresult **out, PGconn *db, const char *sql,
                                   const struct td_params *params,
-                                  int64_t until_us)
+                                  struct td_deadline d)
 {
     const struct td_params *p = params ? params : &none;
     int nonblocking = PQisnonblocking(db);
@@ -187,7 +202,7 @@ tidings_err td_postgres_run_until(PGresult **out, PGconn *db, const char *sql,
     if (PQsetnonblocking(db, 1) == 0 &&
         PQsendQueryParams(db, sql, p->len, p->type, p->value, p->length,
                           p->format, 1))
-        err = await_last(&last, db, until_us);
+        err = await_last(&last, db, d);
     else
         err = tidings_postgres_err(db, NULL);
     if (PQstatus(db) == CONNECTION_OK)
@@ -199,13 +214,13 @@ tidings_err td_postgres_run_until(PGresult **out, PGconn *db, const char *sql,
     return err;
 }
 
-tidings_err td_postgres_await(PGconn *db, bool reset, int64_t until_us)
+tidings_err td_postgres_await(PGconn *db, bool reset, struct td_deadline d)
 {
     PostgresPollingStatusType state = PGRES_POLLING_WRITING;
 
     while (PQstatus(db) != CONNECTION_BAD) {
         if (!await_socket(db, state == PGRES_POLLING_READING ? POLLIN : POLLOUT,
-                          until_us))
+                          d))
             return td_postgres_say(TIDINGS_EIO, "the database does not answer");
         state = reset ? PQresetPoll(db) : PQconnectPoll(db);
         if (state == PGRES_POLLING_OK)

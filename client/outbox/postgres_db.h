@@ -35,16 +35,23 @@ void td_param_notation(struct td_params *p, const char *text);
 tidings_err td_postgres_run(PGresult **out, PGconn *db, const char *sql,
                             const struct td_params *params);
 
-/* On the clock of deadlines, which nobody sets. */
+/* On a clock that nobody sets. */
 int64_t td_postgres_now_us(void);
+
+struct td_deadline {
+    int64_t until_us;
+    const _Atomic int64_t *end_us; /* another thread may set an earlier one; 0:
+                                      it did not. NULL: none does */
+};
 
 /* The same with a deadline: if it passes the connection is cut. */
 tidings_err td_postgres_run_until(PGresult **out, PGconn *db, const char *sql,
                                   const struct td_params *params,
-                                  int64_t until_us);
+                                  struct td_deadline deadline);
 
 /* A connection that is being made, or made anew (reset), until it stands. */
-tidings_err td_postgres_await(PGconn *db, bool reset, int64_t until_us);
+tidings_err td_postgres_await(PGconn *db, bool reset,
+                              struct td_deadline deadline);
 
 /* An integer of a binary result; 0 where it is null. */
 int64_t td_result_int(const PGresult *r, int row, int column);

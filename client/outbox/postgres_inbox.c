@@ -9,8 +9,10 @@
 static tidings_err run(PGresult **out, PGconn *db, const char *sql,
                        const struct td_params *params, int64_t until_us)
 {
-    return until_us ? td_postgres_run_until(out, db, sql, params, until_us)
-                    : td_postgres_run(out, db, sql, params);
+    return until_us
+               ? td_postgres_run_until(out, db, sql, params,
+                                       (struct td_deadline){until_us, NULL})
+               : td_postgres_run(out, db, sql, params);
 }
 
 static tidings_err once(bool *first, PGconn *db, const char *group,
@@ -149,7 +151,7 @@ static struct end commit(const struct tidings_postgres_handler *h)
         err = prune(NULL, h->db, h->keep_ms ? h->keep_ms : TD_INBOX_KEEP_MS,
                     TD_INBOX_PRUNE_ROWS, until_us);
     if (!err)
-        err = td_postgres_run_until(NULL, h->db, "COMMIT", NULL, until_us);
+        err = run(NULL, h->db, "COMMIT", NULL, until_us);
     return ended(err);
 }
 
@@ -161,15 +163,14 @@ static void roll_back(const struct tidings_postgres_handler *h)
     if (status != PQTRANS_INTRANS && status != PQTRANS_INERROR)
         return;
     snprintf(why, sizeof(why), "%s", tidings_detail());
-    td_postgres_run_until(NULL, h->db, "ROLLBACK", NULL, deadline(h));
+    run(NULL, h->db, "ROLLBACK", NULL, deadline(h));
     tidings_set_detail(why);
 }
 
 static struct end try_once(const struct tidings_postgres_handler *h,
                            const struct tidings_event *event, int64_t until_us)
 {
-    struct end end =
-        ended(td_postgres_run_until(NULL, h->db, "BEGIN", NULL, until_us));
+    struct end end = ended(run(NULL, h->db, "BEGIN", NULL, until_us));
 
     if (!end.err)
         end = handle(h, event, until_us);
@@ -186,7 +187,7 @@ static tidings_err connect_again(PGconn *db, int64_t until_us)
         return TIDINGS_OK;
     if (!PQresetStart(db))
         return tidings_postgres_err(db, NULL);
-    return td_postgres_await(db, true, until_us);
+    return td_postgres_await(db, true, (struct td_deadline){until_us, NULL});
 }
 
 tidings_err tidings_postgres_handle(void *handler,

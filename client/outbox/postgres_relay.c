@@ -1,5 +1,6 @@
 /* The relay's side of a PostgreSQL database: struct tidings_outbox_ops. */
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ struct outbox {
     char *conninfo;
     PGconn *db;
     int64_t term;
+    _Atomic int64_t end_us; /* it is to be closed: then nothing is waited for */
     struct td_decoded decoded;
     char *text; /* id, type and key of a row, with their NULs */
     size_t text_size;
@@ -22,15 +24,16 @@ struct outbox {
     char claim[ARRAY_BYTES];
 };
 
-static int64_t deadline(void)
+static struct td_deadline deadline(const struct outbox *o)
 {
-    return td_postgres_now_us() + TD_OUTBOX_SERVER_MS * 1000;
+    return (struct td_deadline){
+        td_postgres_now_us() + TD_OUTBOX_SERVER_MS * 1000, &o->end_us};
 }
 
 static tidings_err run(struct outbox *o, PGresult **out, const char *sql,
                        const struct td_params *params)
 {
-    return td_postgres_run_until(out, o->db, sql, params, deadline());
+    return td_postgres_run_until(out, o->db, sql, params, deadline(o));
 }
 
 /* ---- opening ---- */
@@ -57,7 +60,7 @@ static tidings_err connect_db(struct outbox *o)
     o->db = PQconnectStart(o->conninfo);
     if (!o->db)
         return TIDINGS_ENOMEM;
-    err = td_postgres_await(o->db, false, deadline());
+    err = td_postgres_await(o->db, false, deadline(o));
     if (err)
         return err;
     PQsetNoticeProcessor(o->db, ignore_notice, NULL);
@@ -343,6 +346,13 @@ static void wait_for_rows(void *ctx, int fd, int timeout_ms)
     take_notices(o->db);
 }
 
+static void end(void *ctx)
+{
+    struct outbox *o = ctx;
+
+    atomic_store(&o->end_us, td_postgres_now_us() + TD_OUTBOX_END_MS * 1000);
+}
+
 static const struct tidings_outbox_ops ops = {
     .open = open_all,
     .close = close_all,
@@ -351,6 +361,7 @@ static const struct tidings_outbox_ops ops = {
     .count = count,
     .wait = wait_for_rows,
     .free = free_all,
+    .end = end,
 };
 
 tidings_err tidings_postgres_relay(tidings_relay **out, const char *conninfo,

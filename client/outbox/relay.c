@@ -217,6 +217,8 @@ void tidings_relay_close(tidings_relay *r)
     if (!r)
         return;
     td_signal_end(&r->signal);
+    if (r->turn.ops.end)
+        r->turn.ops.end(r->turn.db);
     pthread_join(r->thread, NULL);
     relay_free(r);
 }

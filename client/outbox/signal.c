@@ -7,7 +7,7 @@
 
 bool td_signal_init(struct td_signal *s)
 {
-    atomic_init(&s->end, false);
+    atomic_init(&s->end_ms, 0);
     s->fd[0] = s->fd[1] = -1;
     if (pipe(s->fd) < 0)
         return false;
@@ -36,13 +36,20 @@ void td_signal_wake(struct td_signal *s)
 
 void td_signal_end(struct td_signal *s)
 {
-    atomic_store(&s->end, true);
+    atomic_store(&s->end_ms, td_signal_now_ms());
     td_signal_wake(s);
 }
 
 bool td_signal_ended(struct td_signal *s)
 {
-    return atomic_load(&s->end);
+    return atomic_load(&s->end_ms) != 0;
+}
+
+bool td_signal_ended_for(struct td_signal *s, int ms)
+{
+    int64_t end_ms = atomic_load(&s->end_ms);
+
+    return end_ms && td_signal_now_ms() - end_ms >= ms;
 }
 
 void td_signal_clear(struct td_signal *s)

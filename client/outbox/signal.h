@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 struct td_signal {
-    int fd[2]; /* read, write; -1: none */
-    atomic_bool end;
+    int fd[2];              /* read, write; -1: none */
+    _Atomic int64_t end_ms; /* when it was told to end; 0: it was not */
 };
 
 bool td_signal_init(struct td_signal *s);
@@ -17,6 +17,8 @@ void td_signal_fini(struct td_signal *s);
 void td_signal_wake(struct td_signal *s); /* any thread */
 void td_signal_end(struct td_signal *s);  /* any thread */
 bool td_signal_ended(struct td_signal *s);
+/* Whether it was told so longer ago. */
+bool td_signal_ended_for(struct td_signal *s, int ms);
 
 /* Waits for a wake or for so long; wakes that came before count. */
 void td_signal_wait(struct td_signal *s, int timeout_ms);

@@ -1,7 +1,11 @@
 #include "client/outbox/sqlite_db.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
+
+#include "proto/limits.h"
 
 tidings_err td_sqlite_say(tidings_err err, const char *text)
 {
@@ -53,6 +57,41 @@ tidings_err td_sqlite_finish(sqlite3 *db, sqlite3_stmt *s)
     int code = sqlite3_step(s);
 
     return code == SQLITE_DONE ? TIDINGS_OK : td_sqlite_failed(db, code);
+}
+
+/* ---- waiting for others ---- */
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* Whether a statement is tried again, for the n-th time. */
+static int on_busy(void *ctx, int n)
+{
+    struct td_sqlite_patience *p = ctx;
+    int64_t now = now_ms();
+    int64_t end = atomic_load(&p->end_ms);
+
+    if (n == 0)
+        p->since_ms = now;
+    if (now - p->since_ms >= TD_OUTBOX_BUSY_MS || (end && now >= end))
+        return 0;
+    sqlite3_sleep(n < 10 ? 1 : 10);
+    return 1;
+}
+
+void td_sqlite_be_patient(sqlite3 *db, struct td_sqlite_patience *p)
+{
+    sqlite3_busy_handler(db, on_busy, p);
+}
+
+void td_sqlite_end_patience(struct td_sqlite_patience *p)
+{
+    atomic_store(&p->end_ms, now_ms() + TD_OUTBOX_END_MS);
 }
 
 tidings_err td_sqlite_version(int64_t *out, sqlite3 *db)

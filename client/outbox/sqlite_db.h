@@ -23,6 +23,16 @@ tidings_err td_sqlite_statement(sqlite3_stmt **out, sqlite3 *db,
 /* Steps one that gives no rows to its end. */
 tidings_err td_sqlite_finish(sqlite3 *db, sqlite3_stmt *s);
 
+/* How long statements wait for somebody else who writes: TD_OUTBOX_BUSY_MS, and
+ * not for long after the end, which any thread may tell. All zero at first. */
+struct td_sqlite_patience {
+    int64_t since_ms;
+    _Atomic int64_t end_ms;
+};
+
+void td_sqlite_be_patient(sqlite3 *db, struct td_sqlite_patience *p);
+void td_sqlite_end_patience(struct td_sqlite_patience *p);
+
 /* The version of the tables. TIDINGS_ENOTFOUND: there are none. */
 tidings_err td_sqlite_version(int64_t *out, sqlite3 *db);
 

@@ -32,6 +32,7 @@ struct outbox {
     int lock; /* file; -1: not held */
     sqlite3 *db;
     sqlite3_stmt *statement[STATEMENTS];
+    struct td_sqlite_patience patience;
     int64_t term;
     int64_t seen; /* data_version before the last read */
     struct td_decoded decoded;
@@ -62,7 +63,7 @@ static tidings_err connect_db(struct outbox *o)
     if (code != SQLITE_OK)
         return td_sqlite_failed(o->db, code);
     sqlite3_extended_result_codes(o->db, 1);
-    sqlite3_busy_timeout(o->db, TD_OUTBOX_BUSY_MS);
+    td_sqlite_be_patient(o->db, &o->patience);
     return td_sqlite_run(o->db, "PRAGMA synchronous = FULL");
 }
 
@@ -327,6 +328,13 @@ static void wait_for_rows(void *ctx, int fd, int poll_ms)
     }
 }
 
+static void end(void *ctx)
+{
+    struct outbox *o = ctx;
+
+    td_sqlite_end_patience(&o->patience);
+}
+
 static const struct tidings_outbox_ops ops = {
     .open = open_all,
     .close = close_all,
@@ -335,6 +343,7 @@ static const struct tidings_outbox_ops ops = {
     .count = count,
     .wait = wait_for_rows,
     .free = free_all,
+    .end = end,
 };
 
 /* ---- public ---- */

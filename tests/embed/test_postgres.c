@@ -3,6 +3,7 @@
 #include "tests/embed/postgres_rig.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 
 static void on_status(void *arg, const struct tidings_relay_status *status)
@@ -321,6 +322,28 @@ static void test_relay_connects_again(void **state)
         tidings_free(got[n].event);
 }
 
+/* The server's process for the relay hangs. Two seconds: with the long tests. */
+static void test_relay_is_closed_within_its_time(void **state)
+{
+    struct fixture *f = *state;
+    const char *asked = getenv("TIDINGS_LONG");
+    int64_t began;
+
+    if (!asked || !*asked || *asked == '0')
+        skip();
+    assert_ok(tidings_postgres_prepare(f->db));
+    open_relay(f, &f->relay);
+    await_told(f, TIDINGS_RELAY_ACTIVE, 1);
+    f->pid = (int)number(f->db, "SELECT pid FROM pg_locks"
+                                " WHERE locktype = 'advisory' AND granted");
+    kill(f->pid, SIGSTOP);
+    tidings_relay_wake(f->relay); /* it asks for rows */
+    began = td_proc_now_ms();
+    tidings_relay_close(f->relay);
+    f->relay = NULL;
+    assert_true(td_proc_now_ms() - began < 5000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +357,7 @@ int main(void)
         TEST(test_relay_marks_what_is_refused_for_good),
         TEST(test_relay_stands_by_while_another_is_at_work),
         TEST(test_relay_connects_again),
+        TEST(test_relay_is_closed_within_its_time),
     };
     int failed;
 

@@ -136,8 +136,9 @@ TIDINGS_API tidings_err tidings_relay_flush(tidings_relay *relay,
 
 /**
  * End the relay: its thread, its bus and its connection. A list that is on its
- * way may still be confirmed, for two seconds; rows that were not stay where
- * they are. NULL is allowed and does nothing.
+ * way may still be confirmed, and a database that is slow still answer, for two
+ * seconds in all; rows that were not confirmed stay where they are. NULL is
+ * allowed and does nothing.
  */
 TIDINGS_API void tidings_relay_close(tidings_relay *relay);
 
@@ -213,6 +214,10 @@ struct tidings_outbox_ops {
     void (*wait)(void *db, int fd, int timeout_ms);
     /** Free db. */
     void (*free)(void *db);
+    /** The relay is to be closed: from two seconds after this on, no operation
+     *  waits for the database any more. Called on another thread, while an
+     *  operation may be at work. NULL: none waits for long. */
+    void (*end)(void *db);
 };
 
 /**
