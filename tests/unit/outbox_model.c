@@ -72,6 +72,7 @@ static tidings_err db_read(void *ctx, struct tidings_outbox_rows *rows,
     struct model_relay *r = ctx;
     struct model *m = r->model;
     size_t most = 1 + model_random(m, 30); /* so that there are several */
+    tidings_err err;
 
     (void)max_bytes;
     assert_true(r->db_term > 0);
@@ -93,10 +94,12 @@ static tidings_err db_read(void *ctx, struct tidings_outbox_rows *rows,
         event.attrs_len = row->key > 0;
         event.data = too_large;
         event.data_len = row->large ? sizeof(too_large) : 0;
-        if (row->bad)
-            assert_ok(tidings_outbox_add_bad(rows, i + 1, &event, "torn"));
-        else
-            assert_ok(tidings_outbox_add(rows, i + 1, &event));
+        err = row->bad ? tidings_outbox_add_bad(rows, i + 1, &event, "torn")
+                       : tidings_outbox_add(rows, i + 1, &event);
+        if (err) {
+            assert_int_equal(err, TIDINGS_ENOMEM);
+            return err;
+        }
         most--;
     }
     return TIDINGS_OK;
