@@ -90,7 +90,7 @@ void svc_broker_start(struct svc *w)
         .session_bytes = w->config.cramped ? 1000 : 0,
         .grace_ms = SVC_GRACE_MS,
         .port = {.send = port_send,
-                 .random = port_random,
+                 .random = w->config.forgets ? NULL : port_random,
                  .unix_us = port_unix_us,
                  .ctx = w},
         .log = {.level = TD_LOG_DEBUG, .write = log_write, .ctx = w},

@@ -258,6 +258,21 @@ static void check_data(struct svc *w, const struct svc_request *q,
         svc_seen(w, SVC_SEEN_LARGE);
 }
 
+/* An answer that the broker has comes as quickly as links are. */
+static void check_late(struct svc *w, const struct svc_request *q)
+{
+    const struct svc_client *client = q->caller;
+    int64_t links_ms = w->config.delay_max_ms + w->config.turn_ms + 2;
+
+    if (!q->answered || q->r.last || !client->link || client->link->hurt ||
+        client->link->number != q->sender || w->healing ||
+        client->paused_ms > q->made_ms || w->broker.paused_ms > q->made_ms)
+        return;
+    SVC_CHECK(w, w->now_ms - q->answered_ms <= links_ms,
+              "request %u was answered %lld ms ago, and times out", q->serial,
+              (long long)(w->now_ms - q->answered_ms));
+}
+
 /* What the session says by itself, which it must be able to know. */
 static void check_own(struct svc *w, const struct svc_request *q,
                       const struct td_response *response)
@@ -274,6 +289,7 @@ static void check_own(struct svc *w, const struct svc_request *q,
         SVC_CHECK(w, response->code == TIDINGS_ETIMEDOUT,
                   "request %u ends with %s", q->serial,
                   tidings_err_name(response->code));
+        check_late(w, q);
     }
 }
 

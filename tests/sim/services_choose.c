@@ -57,6 +57,7 @@ static void choose_instances(struct svc *w)
     cf->balance = sim_chance(r, 600)
                       ? TIDINGS_BALANCE_DEFAULT
                       : (enum tidings_balance)(1 + sim_below(r, 5));
+    cf->forgets = sim_chance(r, 150);
     cf->cramped = sim_chance(r, 400);
     cf->operating = sim_chance(r, 400) ? 0 : 300;
     cf->weighs = sim_chance(r, 400);

@@ -30,9 +30,12 @@ static void answered(struct svc *w, const struct td_answer_row *row,
         return;
     memcpy(&serial, data, 4);
     q = serial < w->requests_len ? w->requests[serial] : NULL;
-    if (q && is_task_of(q, row->task) && w->now_ms < q->deadline_ms &&
-        q->r.attempt_ms == 0 && !td_request_is_many(&q->r))
-        q->answered = true;
+    if (!q || q->answered || !is_task_of(q, row->task) ||
+        w->now_ms >= q->deadline_ms || q->r.attempt_ms > 0 ||
+        td_request_is_many(&q->r))
+        return;
+    q->answered = true;
+    q->answered_ms = w->now_ms;
 }
 
 void svc_answer_before(struct svc *w, struct svc_link *link,

@@ -76,6 +76,7 @@ struct svc_config {
     unsigned operating; /* … of turns of the operator */
     bool calls_too;     /* those that serve also call */
     bool weighs;        /* the operator may weigh */
+    bool forgets;       /* no session is ever resumed */
     bool cramped;       /* the broker keeps little for who is away */
     unsigned max_in_flight;
     int health_ms; /* -1: none */
@@ -141,8 +142,9 @@ struct svc_request {
     uint32_t given[SVC_GIVEN]; /* to whom: places in svc.known … */
     uint64_t tasks[SVC_GIVEN]; /* … and under which numbers */
     uint32_t given_len;
-    bool answered; /* in time, by somebody who had it */
-    bool told;     /* the last that there is to tell */
+    bool answered;       /* in time, by somebody who had it … */
+    int64_t answered_ms; /* … then */
+    bool told;           /* the last that there is to tell */
     /* at the instances */
     uint32_t handled[SVC_SERVICES];
     uint32_t handlers[SVC_GIVEN]; /* instances */
