@@ -297,6 +297,7 @@ static void take_tasks(struct td_bus *b, struct td_message *m,
     int64_t now_us = td_now_us();
     struct td_handed handed;
 
+    b->services.messages++;
     while (!td_client_next_task(&b->client, all, &handed) && handed.service)
         td_bus_service_take(b, m, &handed, now_us);
 }

@@ -71,6 +71,17 @@ struct td_task_list *td_bus_service_waiting(const struct td_bus_service *s)
     return s->crew ? td_crew_tasks(s->crew) : &s->bus->services.tasks;
 }
 
+/* A message is kept whole, whatever else is in it, and counts with the first task
+ * of it that the service has. Tasks are handled in order: beside what is counted
+ * each thread that handles them may keep one. */
+static uint32_t held_by(const struct td_bus_service *s,
+                        const struct td_message *m)
+{
+    return s->message == s->bus->services.messages
+               ? 0
+               : (uint32_t)(m->len + m->body->len);
+}
+
 static tidings_task *task_of(struct td_bus *b, struct td_bus_service *s,
                              struct td_message *m,
                              const struct td_handed *handed, int64_t now_us)
@@ -95,20 +106,22 @@ static tidings_task *task_of(struct td_bus *b, struct td_bus_service *s,
     task->sequence = row->number;
     task->time_us = row->time_us;
     atomic_fetch_add(&s->endpoints[task->endpoint].open, 1);
-    s->bytes += task->event.len;
+    task->held = held_by(s, m);
+    s->bytes += task->held;
+    s->message = b->services.messages;
     s->open++;
     return task;
 }
 
 /* The broker sends as many as it was told, but for those that it has given up
- * and we have not. Of bytes it knows nothing. Messages are kept whole: beside
- * what is counted each thread that calls handlers may keep one. */
-static bool has_room(struct td_bus_service *s, const struct td_handed *handed)
+ * and we have not. Of bytes it knows nothing. */
+static bool has_room(struct td_bus_service *s, const struct td_message *m,
+                     const struct td_handed *handed)
 {
     struct td_bus_endpoint *e = &s->endpoints[handed->row.endpoint - 1];
 
     return atomic_load(&e->open) < e->open_max &&
-           s->bytes + handed->event.len <= TD_TASKS_BYTES;
+           s->bytes + held_by(s, m) <= TD_TASKS_BYTES;
 }
 
 /* Those that wait and nobody waits for, up to the first that somebody does: a
@@ -136,9 +149,9 @@ void td_bus_service_take(struct td_bus *b, struct td_message *m,
     tidings_task *task = NULL;
 
     s->requests++;
-    if (!has_room(s, handed))
+    if (!has_room(s, m, handed))
         drop_expired(s, now_us);
-    if (has_room(s, handed))
+    if (has_room(s, m, handed))
         task = task_of(b, s, m, handed, now_us);
     if (!task) {
         s->refused++;

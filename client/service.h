@@ -40,7 +40,7 @@ struct tidings_task {
     tidings_bus *bus;          /* outlives it, as a handle */
     struct td_bus_service *service;
     uint32_t endpoint; /* from 0 on */
-    uint32_t flags;
+    uint32_t held;     /* bytes that it counts for: of the message */
     atomic_int said; /* enum td_said: whoever changes it from NOTHING answers */
     bool ran;        /* its handler has returned */
     atomic_bool gone; /* the user has it no more */
@@ -118,7 +118,8 @@ struct td_bus_service {
     atomic_bool over; /* no handler of it is to be called any more */
     uint64_t requests;
     uint64_t refused;    /* of those: there was no room, or no memory */
-    uint64_t bytes;      /* of those that no handler has returned from */
+    uint64_t bytes;      /* of messages that are kept for them … */
+    uint64_t message;    /* … the last of which is this */
     uint64_t waiting;    /* tasks that no handler has begun with */
     uint64_t running;    /* … and those that one is at */
     uint64_t open;       /* those in use */
@@ -147,6 +148,7 @@ struct td_services {
     struct td_task_list free;
     struct td_runner runner;   /* the dispatcher's */
     _Atomic int64_t sent_us;   /* when answers were sent last */
+    uint64_t messages;         /* with tasks that have arrived: a number */
     bool jobs;                 /* some service of the dispatcher's has one */
     pthread_mutex_t lock;      /* of these: */
     struct td_answers answers; /* not sent yet … */

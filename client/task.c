@@ -68,7 +68,7 @@ static void let_go(tidings_task *task)
 {
     if (!task->message)
         return;
-    task->service->bytes -= task->event.len;
+    task->service->bytes -= task->held;
     td_message_unref(task->message);
     task->message = NULL;
 }

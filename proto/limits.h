@@ -225,8 +225,9 @@
                                          for their endpoints */
 #define TD_TASKS_OUT 4096u            /* default max_in_flight of an endpoint */
 #define TD_TASKS_OUT_MAX 65536u
-#define TD_TASKS_BYTES (64u << 20) /* client: of requests of one service that no
-                                      handler has returned from; the largest 64 */
+#define TD_TASKS_BYTES (64u << 20) /* client: of messages with requests of one service
+                                      that no handler has returned from; 50 of
+                                      the largest */
 #define TD_HEALTH_MS 1000             /* default, between two words of an instance */
 #define TD_HEALTH_MS_MIN 100          /* more often is only load */
 #define TD_HEALTH_MISSED 3            /* then it is down */

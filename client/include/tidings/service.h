@@ -350,9 +350,9 @@ struct tidings_endpoint {
                                      registered last is used */
     unsigned
         max_in_flight; /* of this instance, 1..65536; default 4096. More are
-                               refused, or go to others; so is what is beyond
-                               64 MiB of requests that no handler of the service
-                               has returned from */
+                               refused, or go to others. Refused is also what
+                               comes when 64 MiB of requests, and of what came
+                               with them, wait for handlers of the service */
 };
 
 /** Settings of tidings_serve(). What is 0 has the default. */
