@@ -87,7 +87,8 @@ static void on_drain(void *arg, bool drain)
 static tidings_service *serve(tidings_bus *bus, const char *name,
                               unsigned workers)
 {
-    const struct tidings_endpoint e = {.type = "ends.do", .handler = handle};
+    const struct tidings_endpoint e = {
+        .type = "ends.do", .handler = handle, .group = "ends"};
     const struct tidings_service_options o = {.name = name,
                                               .version = "1.0.0",
                                               .endpoints = &e,
