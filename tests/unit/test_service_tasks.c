@@ -477,7 +477,6 @@ static void *open_gate(void *arg)
 
     while (info_of(arg).health != TIDINGS_STOPPING && td_now_ms() < end)
         pause_us(200);
-    pause_us(2000); /* whoever does not wait is back by then */
     atomic_store(&gate, true);
     return NULL;
 }
