@@ -52,7 +52,7 @@
 #define TD_QUEUE_BYTES (32u << 20)
 #define TD_QUEUE_EVENTS_MAX (1u << 20)
 #define TD_QUEUE_BYTES_MAX (1u << 30)
-#define TD_MEMORY_BYTES (512u << 20)    /* --memory-max: all queues together */
+#define TD_MEMORY_BYTES (512u << 20)    /* --memory-max: all queues, requests */
 #define TD_SESSION_BYTES (256u << 20)   /* --session-memory-max: half of it */
 #define TD_PATTERNS_BYTES_MAX (128u << 10) /* of a session's subscriptions */
 #define TD_SEQUENCE_MAX (UINT64_C(1) << 62) /* that a publisher may begin at: as

@@ -20,6 +20,7 @@ struct td_wish {
 struct td_refusal {
     tidings_err code; /* ENORESPONDER, EBREAKER or EFULL: the last is the most
                          that is said */
+    bool shared;     /* EFULL: the caller, or who would answer, has its share */
     int64_t left_ms; /* EBREAKER: until one may be tried; 0: a probe is out, and
                          its result decides */
 };

@@ -42,6 +42,7 @@ static void hand(struct td_taking *t, struct td_instance *instance,
         }
         td_task_cancel(e, task);
     }
+    t->why.shared = !task;
     t->why.code = TIDINGS_EFULL;
 }
 

@@ -132,7 +132,10 @@ static void refuse(const struct td_taking *t, struct td_session *s)
         if (service)
             service->full++;
         respond(e, s, number, why->code,
-                "whoever answers this has as many requests as it takes");
+                why->shared
+                    ? "you, or whoever answers this, have a share of all "
+                      "requests in flight: wait for answers"
+                    : "whoever answers this has as many requests as it takes");
         return;
     case TIDINGS_EBREAKER:
         count->broken++;

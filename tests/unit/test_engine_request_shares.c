@@ -129,6 +129,8 @@ static void begin_shares(struct fixture *f)
 static void test_caller_has_its_share_of_what_may_be_in_flight(void **state)
 {
     struct fixture *f = *state;
+    struct td_response_row row;
+    struct td_str data;
     uint32_t both;
 
     begin_shares(f);
@@ -138,6 +140,10 @@ static void test_caller_has_its_share_of_what_may_be_in_flight(void **state)
     flush(f);
     assert_int_equal(handled_count(f, "i") + handled_count(f, "j"), FREE / 2);
     assert_int_equal(code_to(f, "c", FREE), TIDINGS_EFULL);
+    assert_true(responded(f, "c", 0, &row, &data));
+    assert_true(is_text(row.text,
+                        "you, or whoever answers this, have a share of all "
+                        "requests in flight: wait for answers"));
 
     for (uint64_t n = 1; n <= FREE; n++)
         ask(f, "d", n);
