@@ -72,7 +72,8 @@ static tidings_err settle(struct td_bus *b, struct td_bus_sub *sub,
         return progress(b, sub, d);
     if (settlement == TIDINGS_NAK || settlement == TIDINGS_PARK)
         how.delay_ms = (uint64_t)delay_ms;
-    if (reason && (settlement == TIDINGS_NAK || settlement == TIDINGS_TERM))
+    if (reason && (settlement == TIDINGS_NAK || settlement == TIDINGS_TERM ||
+                   settlement == TIDINGS_PARK))
         td_reason_take(text, reason);
     how.reason = td_str_of(text);
     if (td_verb_comes_again(how.verb))

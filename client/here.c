@@ -130,7 +130,8 @@ static void note_verb(struct td_here *h, const struct td_view *view,
                       unsigned verb, const char *reason, bool keyed)
 {
     if (verb == TD_PARK)
-        td_outcomes_park(h->outcomes, h->tag, td_guarded_left_ms(&h->guarded));
+        td_outcomes_park(h->outcomes, h->tag, td_guarded_left_ms(&h->guarded),
+                         reason);
     else
         td_outcomes_add(h->outcomes, verb, h->tag, reason);
     h->parks = h->parks || verb == TD_PARK;
@@ -146,7 +147,7 @@ static bool note(struct td_here *h, struct td_call *call,
     unsigned verb = verb_of(err);
     bool failed = verb == TD_NAK || verb == TD_TERM;
 
-    if (failed)
+    if (failed || verb == TD_PARK)
         td_reason_take(reason, h->detail); /* before on_status says more */
     if (td_guarded_end(&h->guarded, err) && verb == TD_NAK)
         verb = TD_PARK; /* and the event's failures are not more */

@@ -17,9 +17,10 @@ void td_outcomes_append(struct td_outcomes *o, unsigned verb, uint64_t first,
     memcpy(row->reason, reason, row->reason_len);
 }
 
-void td_outcomes_park(struct td_outcomes *o, uint64_t tag, uint64_t delay_ms)
+void td_outcomes_park(struct td_outcomes *o, uint64_t tag, uint64_t delay_ms,
+                      const char *reason)
 {
-    td_outcomes_append(o, TD_PARK, tag, tag, "");
+    td_outcomes_append(o, TD_PARK, tag, tag, reason);
     o->row[o->len - 1].delay_ms = delay_ms;
 }
 

@@ -47,7 +47,8 @@ static inline void td_outcomes_add(struct td_outcomes *o, unsigned verb,
 }
 
 /* One event's that parks its group. */
-void td_outcomes_park(struct td_outcomes *o, uint64_t tag, uint64_t delay_ms);
+void td_outcomes_park(struct td_outcomes *o, uint64_t tag, uint64_t delay_ms,
+                      const char *reason);
 
 static inline bool td_outcomes_room(const struct td_outcomes *o, uint32_t rows)
 {

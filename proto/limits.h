@@ -101,7 +101,9 @@
 #define TD_CONSUMERS_MAX 4096u       /* durable groups of all streams */
 #define TD_REPLIES_MAX 65536u        /* that wait for the store, of all sessions: it
                                         may stall */
-#define TD_REASON_BYTES_MAX 255u     /* of a nak or term */
+#define TD_REASON_BYTES_MAX 255u     /* of a nak, term or park */
+#define TD_GROUP_ROWS_MAX 150u       /* of group.list, of at most 90 values and
+                                        2 KiB: within a control frame */
 #define TD_IN_FLIGHT 65536u          /* default max_in_flight of a group, events */
 #define TD_IN_FLIGHT_MAX 1048576u
 #define TD_ACK_GAP_MAX 1048576u      /* from a group's oldest unsettled event to the

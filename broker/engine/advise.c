@@ -114,12 +114,14 @@ void td_advise_parked(struct td_engine *e, const struct td_consumer *c)
     if (!td_advise_wanted(e, type))
         return;
     msgpack_packer_init(&pk, &data, td_buf_pack_write);
-    msgpack_pack_map(&pk, 5);
+    msgpack_pack_map(&pk, 7);
     td_pack_str(&pk, "stream", c->stream->options.name);
     td_pack_str(&pk, "group", c->options.group);
     td_pack_uint(&pk, "members", c->group->members_len);
     td_pack_uint(&pk, "parked_ms", c->outage.delay_ms);
     td_pack_uint(&pk, "parks", c->outage.times);
+    td_pack_str(&pk, "parked_by", td_str_of(c->parked_by));
+    td_pack_str(&pk, "parked_why", td_str_of(c->parked_why));
     td_advise_publish(e, type, &data);
     td_buf_fini(&data);
 }

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-#define ROWS_MAX 200u
-
 void td_operate_group_add(struct td_engine *e, const struct td_asked *a)
 {
     struct td_durable_options options;
@@ -55,8 +53,9 @@ static void pack_group(struct td_engine *e, msgpack_packer *pk,
                        const struct td_consumer *c)
 {
     const struct td_consumer_counts *n = &c->count;
+    bool out = c->outage.state != TD_OUTAGE_RUNNING;
 
-    msgpack_pack_map(pk, td_durable_options_len(&c->options) + 26);
+    msgpack_pack_map(pk, td_durable_options_len(&c->options) + 28);
     td_durable_options_rows(&e->table, &c->options);
     td_pack_uint(pk, "floor", c->settled.floor);
     td_pack_uint(pk, "next", c->cursor);
@@ -84,6 +83,8 @@ static void pack_group(struct td_engine *e, msgpack_packer *pk,
     td_pack_str(pk, "state", td_str_of(td_consumer_state(e, c)));
     td_pack_uint(pk, "parked_ms", td_outage_left_ms(&c->outage, e->now_ms));
     td_pack_uint(pk, "parks", c->outage.times);
+    td_pack_str(pk, "parked_by", td_str_of(out ? c->parked_by : ""));
+    td_pack_str(pk, "parked_why", td_str_of(out ? c->parked_why : ""));
 }
 
 void td_operate_group_list(struct td_engine *e, const struct td_asked *a)
@@ -108,7 +109,7 @@ void td_operate_group_list(struct td_engine *e, const struct td_asked *a)
         all += td_consumer_is_durable(c) && (!of || c->stream == of);
     }
     rows = from < all ? all - from : 0;
-    rows = rows < ROWS_MAX ? rows : ROWS_MAX;
+    rows = rows < TD_GROUP_ROWS_MAX ? rows : TD_GROUP_ROWS_MAX;
     td_buf_reset(&e->table);
     msgpack_packer_init(&pk, &e->table, td_buf_pack_write);
     msgpack_pack_map(&pk, 2);

@@ -71,10 +71,12 @@ struct td_consumer {
     struct td_durable_options options; /* … read: borrows text */
     bool all; /* its pattern matches whatever a stream takes */
     bool paused;
-    int64_t paused_until_ms; /* Unix; 0: until resumed */
-    struct td_outage outage; /* its handlers have told of one */
-    bool parked_told;        /* that it is parked … */
-    int64_t parked_told_ms;  /* … and not again before */
+    int64_t paused_until_ms;               /* Unix; 0: until resumed */
+    struct td_outage outage;               /* its handlers have told of one */
+    bool parked_told;                      /* that it is parked … */
+    int64_t parked_told_ms;                /* … and not again before */
+    char parked_by[TD_NAME_BYTES_MAX + 1]; /* the session that did it last */
+    char parked_why[TD_REASON_BYTES_MAX + 1]; /* … and what it said */
     /* feeding */
     uint64_t cursor;      /* the sequence that is fed next */
     uint64_t out;         /* fed and not settled */
@@ -259,9 +261,11 @@ void td_overtaken_tell_again(struct td_engine *e, struct td_sub *sub,
 /* outage_group.c: a group that is parked, and how it comes to run again */
 /* How many events may be dealt now; UINT64_MAX: it runs. */
 uint64_t td_outage_room(const struct td_consumer *c);
-/* delay_ms, probed: as td_outage_park(). What was dealt and not sent is not. */
+/* by: who says so, with this row; probed: as td_outage_park(). What was dealt
+ * and not sent is not. */
 void td_consumer_park(struct td_engine *e, struct td_consumer *c,
-                      uint64_t delay_ms, bool probed);
+                      const struct td_session *by, const struct td_settle *row,
+                      bool probed);
 /* It was delivered since the group was parked last, or some of it. */
 bool td_consumer_probed(const struct td_sub *sub, const struct td_lease *lease);
 void td_consumer_acked(struct td_engine *e, const struct td_sub *sub,

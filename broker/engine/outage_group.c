@@ -38,11 +38,11 @@ static void tell_parked(struct td_engine *e, struct td_consumer *c)
     c->parked_told = true;
     c->parked_told_ms = e->now_ms + TD_ADVISE_MS;
     td_log(&e->options.log, TD_LOG_WARN, "GROUP-PARKED",
-           "group %.*s of stream %.*s is parked for %llu ms: its handlers "
-           "say that what they need does not answer",
+           "group %.*s of stream %.*s is parked for %llu ms: a handler of %s "
+           "says that what it needs does not answer%s%s",
            (int)o->group.len, o->group.data, (int)c->stream->options.name.len,
-           c->stream->options.name.data,
-           (unsigned long long)c->outage.delay_ms);
+           c->stream->options.name.data, (unsigned long long)c->outage.delay_ms,
+           c->parked_by, c->parked_why[0] ? ": " : "", c->parked_why);
     td_advise_parked(e, c);
 }
 
@@ -78,9 +78,12 @@ static void take_back(struct td_engine *e, struct td_consumer *c)
 }
 
 void td_consumer_park(struct td_engine *e, struct td_consumer *c,
-                      uint64_t delay_ms, bool probed)
+                      const struct td_session *by, const struct td_settle *row,
+                      bool probed)
 {
-    if (td_outage_park(&c->outage, e->now_ms, delay_ms, probed)) {
+    if (td_outage_park(&c->outage, e->now_ms, row->delay_ms, probed)) {
+        td_text_keep(c->parked_by, td_str_of(by->name), TD_NAME_BYTES_MAX);
+        td_text_keep(c->parked_why, row->reason, TD_REASON_BYTES_MAX);
         take_back(e, c);
         tell_parked(e, c);
     }

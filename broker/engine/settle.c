@@ -123,7 +123,7 @@ static void settle_row(struct settling *st, struct td_session *s)
         /* no memory: its time will come */
     }
     if (st->parks)
-        td_consumer_park(st->e, st->c, row->delay_ms, st->probed);
+        td_consumer_park(st->e, st->c, s, row, st->probed);
 }
 
 void td_lease_settle(struct td_engine *e, struct td_session *s,

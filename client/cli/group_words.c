@@ -5,10 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "client/cli/escape.h"
 #include "client/cli/out.h"
 #include "client/cli/rows.h"
 #include "client/cli/span.h"
 #include "client/cli/when.h"
+
+#define WORDS_BYTES 1024u /* of a name or a reason, escaped */
 
 /* A blank line before the first. */
 static void say(bool *said, const char *format, ...)
@@ -41,6 +44,30 @@ static void say_paused(bool *said, struct tidings_value row)
         say(said, "paused: nothing is delivered until it is resumed");
 }
 
+/* Into size bytes, fit for a terminal. */
+static const char *words_of(char *out, size_t size, struct tidings_value row,
+                            const char *key)
+{
+    size_t len;
+    const char *text = td_row_text(&len, row, key);
+
+    td_escape(out, size, text, len);
+    return out;
+}
+
+/* Who has said so, and why, as far as it is known. */
+static void say_who_parked(struct tidings_value row)
+{
+    char by[WORDS_BYTES];
+    char why[WORDS_BYTES];
+
+    words_of(by, sizeof(by), row, "parked_by");
+    words_of(why, sizeof(why), row, "parked_why");
+    if (*by || *why)
+        printf("  said by %s%s%s\n", *by ? by : "a client without a name",
+               *why ? ": " : "", why);
+}
+
 static void say_outage(bool *said, struct tidings_value row)
 {
     const char *state = td_rows_state(row);
@@ -57,6 +84,8 @@ static void say_outage(bool *said, struct tidings_value row)
     else if (strcmp(state, "ramping") == 0)
         say(said, "ramping: after an outage more and more events are delivered "
                   "at once");
+    if (strcmp(state, "parked") == 0)
+        say_who_parked(row);
 }
 
 static void say_members(bool *said, struct tidings_value row)

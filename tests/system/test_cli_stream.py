@@ -29,7 +29,7 @@ def park(url, stream, delay_ms):
     for message in ([1, "tidings", 1, 1, os.urandom(16), "raw", {}],
                     [5, 1, 1, ">", {"events": 3, "bytes": 4 << 20,
                                     "stream": stream, "group": "g"}],
-                    [17, [[1, 6, 1, 3, delay_ms, ""]]]):
+                    [17, [[1, 6, 1, 3, delay_ms, "no database"]]]):
         while message[0] == 17 and socket.poll(WAIT_S * 1000):
             if msgpack.unpackb(socket.recv_multipart()[0])[0] == 8:
                 break
@@ -269,7 +269,8 @@ class Groups(WithStreams):
         self.assertEqual((row["parks"], row["released"], row["waiting"]),
                          (1, 3, 3))
         self.assertRegex(self.show(name, "g"),
-                         r"\nparked: .*\n +tried in (59\.\d|60\.0) s; ")
+                         r"\nparked: .*\n +tried in (59\.\d|60\.0) s; .*\n"
+                         r"  said by raw: no database\n")
         self.assertRegex(self.check(DONE, "group", "list", name).out,
                          r"parked$")
         self.assertRegex(self.check(DONE, "stats", "--rows", "consumers").out,

@@ -66,10 +66,13 @@ static tidings_err handle(void *arg, const struct tidings_event *event)
     tidings_delivery(&d, event);
     if (d.tag < AT)
         return TIDINGS_OK;
-    if (!f->later)
+    if (!f->later) {
+        tidings_set_detail("no database");
         return TIDINGS_EBREAKER;
-    return tidings_settle(&d, TIDINGS_PARK, 700, "not sent") ? TIDINGS_EIO
-                                                             : TIDINGS_ELATER;
+    }
+    return tidings_settle(&d, TIDINGS_PARK, 700, "no database")
+               ? TIDINGS_EIO
+               : TIDINGS_ELATER;
 }
 
 static void join(struct fixture *f, const struct tidings_sub_options *more,
@@ -104,7 +107,9 @@ static unsigned verb_of(struct fixture *f, uint64_t tag)
     struct heard heard = broker_heard(f->broker, tag);
 
     assert_int_equal(heard.times, 1);
-    assert_string_equal(heard.reason, "");
+    assert_string_equal(heard.reason, heard.verb == TD_PARK && !f->breaker
+                                          ? "no database"
+                                          : "");
     return heard.verb;
 }
 
@@ -231,7 +236,7 @@ static void test_park_of_what_was_fetched(void **state)
     wait_pending(f, 10);
     assert_ok(tidings_fetch(&n, got, f->sub, 3, DEADLINE_MS));
     assert_int_equal(n, 3);
-    assert_ok(tidings_settle(&got[1].delivery, TIDINGS_PARK, 0, NULL));
+    assert_ok(tidings_settle(&got[1].delivery, TIDINGS_PARK, 0, "no database"));
     assert_err(tidings_settle(&got[1].delivery, TIDINGS_PARK, 0, NULL),
                TIDINGS_EEXIST);
     assert_err(tidings_settle(&got[0].delivery, 7, 0, NULL), TIDINGS_EINVAL);

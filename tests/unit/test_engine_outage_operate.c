@@ -6,7 +6,7 @@
 
 static void park(struct streams *s, uint64_t first, uint64_t last, unsigned ms)
 {
-    givef(s->f, "sub", "[17 [[1 6 %llu %llu %u \"\"]]]",
+    givef(s->f, "sub", "[17 [[1 6 %llu %llu %u \"db is down\"]]]",
           (unsigned long long)first, (unsigned long long)last, ms);
     settle_down(s);
 }
@@ -80,6 +80,8 @@ static void test_outage_is_told(void **state)
     assert_true(is_text(text_of(data, "stream"), "events"));
     assert_int_equal(count(data, "parked_ms"), 100);
     assert_int_equal(count(data, "parks"), 1);
+    assert_true(is_text(text_of(data, "parked_by"), "sub"));
+    assert_true(is_text(text_of(data, "parked_why"), "db is down"));
     wait_ms(s, 110);
     park(s, 6, 6, 100); /* that is no news */
     assert_int_equal(advised(s->f, "ops", "$tidings.group.parked", &data), 1);
@@ -104,7 +106,10 @@ static void test_outage_ends_by_resume(void **state)
     struct streams *s = *state;
 
     begin_parked(s, "");
+    assert_true(is_text(text_of(group_row(s), "parked_by"), "sub"));
+    assert_true(is_text(text_of(group_row(s), "parked_why"), "db is down"));
     operate(s, "group.resume", "{" G "}");
+    assert_true(is_text(text_of(group_row(s), "parked_by"), ""));
     GOT(s, "sub", 1, 2, 3, 4, 5, 1, 2, 3, 4, 5);
     check_state(s, "running");
     park(s, 6, 10, 0);

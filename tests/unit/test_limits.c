@@ -175,6 +175,7 @@ static const struct {
     {"# MiB", MIB(TD_COMPACT_WAIT_BYTES)},
     {"# h", TD_COMPACT_WAIT_MS_MAX / 3600000},
     {"#", TD_TIMEOUT_MS_MAX},
+    {"#", TD_GROUP_ROWS_MAX},
     {"#", TD_HEALTH_MS_MIN},
     {"# ms", TD_BREAKER_PATIENCE_MS},
     {"#", TD_BREAKER_PATIENCE},

@@ -218,7 +218,8 @@ TIDINGS_API tidings_err tidings_producer_last(tidings_bus *bus,
  *
  * What tidings_set_detail() was given inside the handler goes along with nak
  * and term as the reason that operators find with a dead letter, beside the
- * name of the bus (tidings_options) whose handler it was.
+ * name of the bus (tidings_options) whose handler it was; and with park as what
+ * "tidings group" and $tidings.group.parked say.
  *
  * nak and term count as failed, and on_status is told TIDINGS_HANDLER_FAILED. A
  * live subscription, or a reader, has nothing to settle: any code but
@@ -301,7 +302,7 @@ enum tidings_settlement {
  *                  PARK: so long nothing is delivered, an hour at most; 0: 5 s,
  *                  and twice as long each time that a probe ends so, up to a
  *                  minute.
- * @param reason    NAK, TERM: at most 255 bytes, cut; NULL: none.
+ * @param reason    NAK, TERM, PARK: at most 255 bytes, cut; NULL: none.
  * @return TIDINGS_OK         noted.
  *         TIDINGS_EINVAL     not in the enum, or a delay beyond
  *                            TIDINGS_TIMEOUT_MAX_MS.
