@@ -58,6 +58,7 @@
     X(PINGED, "instances answer a ping")                                       \
     X(GROUPS, "a request goes to several groups")                              \
     X(TURNS, "requests go round, and totals are compared")                     \
+    X(KEYED, "a key goes where it went before")                                \
     X(DEGRADED, "one that is degraded gets what no other may have")            \
     X(DRAINED, "instances are drained")                                        \
     X(UNDRAINED, "… and are not any more")                                     \

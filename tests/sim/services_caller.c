@@ -68,6 +68,24 @@ static void choose_how(struct svc *w, struct svc_request *q,
     }
 }
 
+/* Only who wishes for nothing else goes where his key does. */
+static bool choose_key(struct svc *w, struct svc_request *q,
+                       const struct td_request_how *how,
+                       struct tidings_attr *attr)
+{
+    static const char *const keys[SVC_KEYS] = {"a", "b", "c", "d"};
+    uint64_t key = sim_below(&w->random, SVC_KEYS);
+    enum tidings_balance balance =
+        how->balance ? how->balance : w->config.balance;
+
+    if (sim_chance(&w->random, 500))
+        return false;
+    *attr = (struct tidings_attr){.name = "partitionkey", .string = keys[key]};
+    if (balance == TIDINGS_BALANCE_KEY && !how->version && !how->instance)
+        q->key = (uint32_t)key + 1;
+    return true;
+}
+
 /* In memory of its own, which the session may let go early. */
 static void own(struct td_request *r, const struct td_buf *buf,
                 const struct tidings_event *event)
@@ -101,7 +119,11 @@ static void fill(struct svc *w, struct svc_request *q,
     struct sim_random *r = &w->random;
     int64_t timeout_ms = choose_timeout(w);
     struct td_buf buf = {0};
+    struct tidings_attr attr;
+    bool keyed = choose_key(w, q, how, &attr);
     struct tidings_event event = {
+        .attrs = &attr,
+        .attrs_len = keyed,
         .type = choose_type(w, q),
         .data = data,
         .data_len = sim_chance(r, w->config.large) ? LARGE_BYTES

@@ -95,12 +95,12 @@ static void end_round(struct svc *w, uint32_t service)
     }
 }
 
-/* Who takes turns: a hash; 0: that may change from one to the next. */
-static uint64_t round_of(struct svc *w, uint32_t service)
+/* Who is fit: a hash; 0: that may change from one to the next. */
+static uint64_t fit_of(struct svc *w, uint32_t service)
 {
-    uint64_t hash = 1;
+    uint64_t hash = 0xcbf29ce484222325u;
 
-    if (w->weighed[service] || w->config.balance > TIDINGS_BALANCE_ROUND_ROBIN)
+    if (w->weighed[service])
         return 0;
     for (uint32_t i = 0; i < w->known_len; i++) {
         const struct svc_known *k = &w->known[i];
@@ -122,7 +122,8 @@ static uint64_t round_of(struct svc *w, uint32_t service)
 static void begin_rounds(struct svc *w)
 {
     for (uint32_t s = 0; s < w->config.services; s++) {
-        uint64_t round = round_of(w, s);
+        bool turns = w->config.balance <= TIDINGS_BALANCE_ROUND_ROBIN;
+        uint64_t round = turns ? w->fit[s] : 0;
 
         if (round != w->round[s])
             end_round(w, s);
@@ -154,6 +155,8 @@ void svc_given_before(struct svc *w, struct svc_link *link,
 
     if (!td_read_array(&list, &w->rows))
         return;
+    for (uint32_t s = 0; s < w->config.services; s++)
+        w->fit[s] = fit_of(w, s);
     begin_rounds(w);
     look_at_breakers(w);
     for (; td_request_read(&list, &row); p += row.bytes) {
@@ -209,6 +212,26 @@ static void check_fit(struct svc *w, const struct svc_known *k,
         check_degraded(w, k, q);
 }
 
+/* Where the same are fit a key goes to the same. */
+static void check_key(struct svc *w, const struct svc_known *k,
+                      const struct svc_request *q)
+{
+    uint32_t known = (uint32_t)(k - w->known);
+    uint64_t fit = q->service < SVC_SERVICES ? w->fit[q->service] : 0;
+
+    if (fit == 0 || q->key == 0 || q->narrow || td_request_is_many(&q->r))
+        return;
+    if (w->keys[q->service][q->key].fit == fit) {
+        svc_seen(w, SVC_SEEN_KEYED);
+        SVC_CHECK(w, w->keys[q->service][q->key].known == known,
+                  "key %u of request %u goes to instance %u, and went to %u",
+                  q->key, q->serial, k->uid,
+                  w->known[w->keys[q->service][q->key].known].uid);
+    }
+    w->keys[q->service][q->key].fit = fit;
+    w->keys[q->service][q->key].known = known;
+}
+
 static void given(struct svc *w, struct svc_link *link,
                   const struct td_instance *is, const struct td_task *task)
 {
@@ -225,6 +248,7 @@ static void given(struct svc *w, struct svc_link *link,
     }
     svc_say(w, "request %u is given to instance %u", q->serial, k->uid);
     check_fit(w, k, q);
+    check_key(w, k, q);
     if (to)
         to->busy = true;
     if (q->given_len < SVC_GIVEN) {

@@ -261,4 +261,5 @@ void svc_known_forget(struct svc *w)
     }
     memset(w->weighed, 0, sizeof(w->weighed));
     memset(w->round, 0, sizeof(w->round));
+    memset(w->keys, 0, sizeof(w->keys));
 }

@@ -24,6 +24,7 @@ struct svc_instance;
 #define SVC_SERVICES  3u
 #define SVC_INSTANCES 3u /* of one process */
 #define SVC_VERSIONS  3u
+#define SVC_KEYS      4u
 #define SVC_GIVEN     24u /* tasks of one request that are remembered */
 #define SVC_GRACE_MS  3000
 
@@ -127,7 +128,8 @@ struct svc_request {
     bool ping;
     const char *wish_version;
     char wish_instance[TD_INSTANCE_BYTES_MAX + 1];
-    bool wishes; /* something of how it is chosen */
+    bool wishes;  /* something of how it is chosen */
+    uint32_t key; /* that chooses, from 1 on; 0: none does */
     bool over;
     int64_t made_ms;
     int64_t deadline_ms;
@@ -346,8 +348,13 @@ struct svc {
     uint32_t known_cap;
     uint64_t task_last; /* the highest number of a task that was seen */
     uint64_t round[SVC_SERVICES]; /* who takes turns: a hash of them; 0: none */
-    bool weighed[SVC_SERVICES];   /* some version has, or had, a weight */
-    uint32_t rows;                /* of the REQUEST that is handed over */
+    uint64_t fit[SVC_SERVICES]; /* who is surely fit: the same; 0: not known */
+    struct {
+        uint64_t fit;   /* when it was used last … */
+        uint32_t known; /* … and by whom it was handled */
+    } keys[SVC_SERVICES][SVC_KEYS + 1];
+    bool weighed[SVC_SERVICES]; /* some version has, or had, a weight */
+    uint32_t rows;              /* of the REQUEST that is handed over */
     struct svc_question question;
 };
 
