@@ -4,6 +4,7 @@
 #include "tests/system/system.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
@@ -15,6 +16,7 @@
 #include "tests/system/usage.h"
 
 #define STUCK      100
+#define BUSY_MS    150 /* longer than a broker that stops looks for more */
 #define LOOPS      1000
 #define WARM       200  /* loops after which memory stays */
 #define LEAK_KB    1024 /* of all the others together: 1 kB each */
@@ -98,6 +100,43 @@ static void test_stop_does_not_wait_for_stuck_peers(void **state)
     tidings_flush(f->a.bus, 1000); /* held back or not */
     assert_true(sys_counters(f->a.bus).pending > 0);
     print_message("stopped in %d ms\n", sys_stop(&f->broker.proc, SIGTERM));
+}
+
+/* ---- requests ---- */
+
+/* The broker is to stop while this is at work. */
+static tidings_err answer_late(void *arg, tidings_task *task,
+                               const struct tidings_event *request)
+{
+    struct fixture *f = arg;
+
+    (void)request;
+    if (!td_proc_signal(&f->broker.proc, SIGTERM) ||
+        !sys_says(&f->broker.proc, "DRAIN"))
+        return TIDINGS_EIO;
+    poll(NULL, 0, BUSY_MS);
+    return tidings_answer(task, "done", 4);
+}
+
+static void test_stop_waits_for_an_answer(void **state)
+{
+    struct fixture *f = *state;
+    const struct tidings_endpoint endpoint = {
+        .type = "late.answer", .handler = answer_late, .arg = f};
+    const struct tidings_service_options o = {.name = "late",
+                                              .version = "1.0.0",
+                                              .endpoints = &endpoint,
+                                              .endpoints_len = 1};
+    struct tidings_reply reply;
+
+    sys_peer_open(&f->a, f->broker.endpoint[0], "caller");
+    sys_peer_open(&f->b, f->broker.endpoint[0], "service");
+    assert_ok(tidings_serve(NULL, f->b.bus, &o));
+    assert_ok(
+        tidings_request(&reply, f->a.bus, "late.answer", "", 0, SYS_WAIT_MS));
+    assert_int_equal(reply.len, 4);
+    tidings_reply_fini(&reply);
+    assert_true(td_proc_wait(&f->broker.proc, SYS_STOP_MS));
 }
 
 /* ---- signals: R12 ---- */
@@ -311,6 +350,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_stop_does_not_wait_for_stuck_peers),
+        TEST(test_stop_waits_for_an_answer),
         TEST(test_stop_is_not_what_other_signals_mean),
         TEST(test_stop_leaves_a_hangup_ignored),
         TEST(test_stop_and_start_amid_signals_of_the_host),
