@@ -208,7 +208,8 @@ static uint64_t known_from(const struct td_consumer *c)
     return next;
 }
 
-/* From memory; false: it is not there. */
+/* From memory; false: it is not there. *more: there was memory for what there
+ * is room for. */
 static bool feed_known(struct td_engine *e, struct td_consumer *c, bool *more)
 {
     const struct td_entry *entry;
@@ -226,7 +227,7 @@ static bool feed_known(struct td_engine *e, struct td_consumer *c, bool *more)
             c->read_next = c->cursor;
         return false;
     }
-    *more = td_feed_from(e, c, entry->item);
+    *more = td_feed_from(e, c, entry->item) || room(c) == 0;
     return true;
 }
 

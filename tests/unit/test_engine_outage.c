@@ -253,6 +253,30 @@ static void test_outage_probes_what_is_its_keys_turn(void **state)
     GOT(s, "sub", 1, 2, 1, 2);
 }
 
+/* Many of a key that waits are put aside in a turn, not one in each. */
+static void test_outage_looks_past_many_of_a_key_that_waits(void **state)
+{
+    static const char *const keys[] = {"x", "k"};
+    const struct piece piece = {"a", 2, 10, 1, keys};
+    const char *many[61];
+    const struct piece behind = {"a", 61, 10, 3, many};
+    struct streams *s = *state;
+
+    for (unsigned i = 0; i < 61; i++)
+        many[i] = i < 60 ? "k" : "y";
+    begin_group(s, "\"group_policy\" \"key\"");
+    publish(s->f, "pub", DISK, &piece, 1);
+    settle_down(s);
+    GOT(s, "sub", 1, 2);
+    park(s, "sub", 1, 1, 100);
+    settle(s, "sub", TD_RELEASE, 2, 2);
+    publish(s->f, "pub", DISK, &behind, 1);
+    wait_ms(s, 110);
+    GOT(s, "sub", 1, 2, 1);
+    settle(s, "sub", TD_ACK, 3, 3);
+    GOT(s, "sub", 1, 2, 1, 2, 63);
+}
+
 static void test_outage_is_probed_by_who_pulls(void **state)
 {
     struct streams *s = *state;
@@ -321,6 +345,7 @@ int main(void)
         TEST_STREAM(test_outage_leaves_others_what_they_have),
         TEST_STREAM(test_outage_takes_back_what_was_not_sent),
         TEST_STREAM(test_outage_probes_what_is_its_keys_turn),
+        TEST_STREAM(test_outage_looks_past_many_of_a_key_that_waits),
         TEST_STREAM(test_outage_is_probed_by_who_pulls),
         TEST_STREAM(test_outage_of_a_single_consumer),
         TEST_STREAM(test_outage_probes_anew_when_resumed),
