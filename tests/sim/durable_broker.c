@@ -11,10 +11,10 @@ static bool port_send(void *ctx, struct td_str peer, const void *control,
     struct dur *d = ctx;
     struct dur_link *link = dur_link_of(d, peer);
 
-    d->broker.sent = true;
     dur_sent(d, link, control, len, body);
     if (!link || link->shut)
         return false;
+    d->broker.sent = d->broker.sent || body;
     dur_hash(d, control, len);
     dur_pipe_put(d, &link->down, body ? 2 : 1, control, len, body);
     return true;
@@ -261,14 +261,14 @@ static void engine_turn(struct dur *d)
         b->wake_ms = d->now_ms;
     }
     b->busy_ms = d->now_ms + sim_between(&d->random, 0, d->config.turn_ms);
-    /* A turn that sends does its part: a group at its bound in bytes, as one
-     * member's keys wait, goes on by what the others take in each turn. */
+    /* A turn that sends events does its part: a group at its bound in bytes,
+     * as one member's keys wait, goes on by what the others take in each. */
     idle = handed == 0 && !b->answered && !b->sent && b->loaded &&
            b->idle_at_ms == d->now_ms && b->wake_ms <= d->now_ms;
     b->idle_turns = idle ? b->idle_turns + 1 : 0;
     b->answered = false;
     b->idle_at_ms = d->now_ms;
-    DUR_CHECK(d, b->idle_turns < 50,
+    DUR_CHECK(d, b->idle_turns < 10,
               "the engine wants to be called again and again");
     if (b->loaded) {
         dur_book_read(d);

@@ -247,7 +247,7 @@ struct dur_broker {
     uint32_t failures; /* of the model of the store, before it started */
     bool broken;       /* the store has failed */
     bool answered;     /* the next turn has something from it */
-    bool sent;         /* this turn has */
+    bool sent;         /* this turn has, events that a link took */
     uint32_t idle_turns;
     int64_t idle_at_ms;
 };
