@@ -7,8 +7,10 @@
 #include "client/resilience.h"
 #include "proto/breaker.h"
 
+#include <msgpack.h>
 #include <stdlib.h>
 #include <string.h>
+#include <utlist.h>
 
 struct tidings_breaker {
     pthread_mutex_t lock; /* guards all that changes */
@@ -18,7 +20,9 @@ struct tidings_breaker {
     enum tidings_verdict (*verdict)(void *arg, tidings_err err);
     void (*on_change)(void *arg, const struct tidings_breaker_change *change);
     void *arg;
-    tidings_bus *bus; /* NULL: none */
+    tidings_bus *bus; /* NULL: none; also guarded by attached_lock … */
+    struct tidings_breaker *prev; /* … in the list of those that have one */
+    struct tidings_breaker *next;
     uint64_t allowed;
     uint64_t succeeded;
     uint64_t failed;
@@ -27,6 +31,11 @@ struct tidings_breaker {
     uint64_t untold_events;
     bool telling;
 };
+
+/* Those that have a bus, oldest first: an instance that is pinged tells of them.
+ * The lock comes before that of a breaker, and after a bus's. */
+static pthread_mutex_t attached_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct tidings_breaker *attached;
 
 /* ---- verdicts ---- */
 
@@ -134,6 +143,7 @@ void tidings_breaker_free(tidings_breaker *breaker)
 {
     if (!breaker)
         return;
+    tidings_breaker_attach(breaker, NULL);
     pthread_mutex_destroy(&breaker->lock);
     free(breaker);
 }
@@ -142,9 +152,15 @@ tidings_err tidings_breaker_attach(tidings_breaker *breaker, tidings_bus *bus)
 {
     if (!breaker)
         return td_fail(TIDINGS_EINVAL, "breaker is NULL");
+    pthread_mutex_lock(&attached_lock);
     pthread_mutex_lock(&breaker->lock);
+    if (breaker->bus)
+        DL_DELETE(attached, breaker);
     breaker->bus = bus;
+    if (bus)
+        DL_APPEND(attached, breaker);
     pthread_mutex_unlock(&breaker->lock);
+    pthread_mutex_unlock(&attached_lock);
     return TIDINGS_OK;
 }
 
@@ -392,4 +408,58 @@ tidings_err tidings_breaker_info(struct tidings_breaker_info *out,
     };
     pthread_mutex_unlock(&breaker->lock);
     return TIDINGS_OK;
+}
+
+/* ---- what is told of them ---- */
+
+static void pack_text(msgpack_packer *pk, const char *text)
+{
+    msgpack_pack_str(pk, strlen(text));
+    msgpack_pack_str_body(pk, text, strlen(text));
+}
+
+static void pack_uint(msgpack_packer *pk, const char *key, uint64_t value)
+{
+    pack_text(pk, key);
+    msgpack_pack_uint64(pk, value);
+}
+
+static void pack_breaker(msgpack_packer *pk, struct tidings_breaker *b)
+{
+    struct tidings_breaker_info info;
+
+    tidings_breaker_info(&info, b);
+    msgpack_pack_map(pk, 7);
+    pack_text(pk, "name");
+    pack_text(pk, b->name);
+    pack_text(pk, "breaker");
+    pack_text(pk, tidings_breaker_state_name(info.state));
+    pack_uint(pk, "open_ms", (uint64_t)info.left_ms);
+    pack_uint(pk, "failures", info.failures);
+    pack_uint(pk, "allowed", info.allowed);
+    pack_uint(pk, "refused", info.refused);
+    pack_uint(pk, "changes", info.changes);
+}
+
+void td_breakers_pack(struct td_buf *out, const tidings_bus *bus)
+{
+    struct tidings_breaker *b;
+    msgpack_packer pk;
+    uint32_t n = 0;
+
+    msgpack_packer_init(&pk, out, td_buf_pack_write);
+    pthread_mutex_lock(&attached_lock);
+    DL_FOREACH(attached, b)
+    {
+        n += b->bus == bus && n < TD_BREAKERS_SHOWN;
+    }
+    msgpack_pack_array(&pk, n);
+    DL_FOREACH(attached, b)
+    {
+        if (b->bus == bus && n > 0) {
+            pack_breaker(&pk, b);
+            n--;
+        }
+    }
+    pthread_mutex_unlock(&attached_lock);
 }

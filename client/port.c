@@ -4,6 +4,7 @@
 #include "client/bus.h"
 #include "client/here.h"
 #include "client/pull.h"
+#include "client/resilience.h"
 #include "client/workers.h"
 
 #include <stdio.h>
@@ -191,6 +192,13 @@ static void port_drain(void *ctx, struct td_cservice *service, bool drain)
         td_bus_service_drain(service->owner, drain);
 }
 
+static void port_breakers(void *ctx, struct td_buf *out)
+{
+    const struct td_bus *b = ctx;
+
+    td_breakers_pack(out, b->handle);
+}
+
 struct td_client_port td_bus_port(struct td_bus *b)
 {
     return (struct td_client_port){.ctx = b,
@@ -204,7 +212,8 @@ struct td_client_port td_bus_port(struct td_bus *b)
                                    .answered = td_bus_answered,
                                    .status = port_status,
                                    .beat = port_beat,
-                                   .drain = port_drain};
+                                   .drain = port_drain,
+                                   .breakers = port_breakers};
 }
 
 /* ---- deliveries ---- */

@@ -4,6 +4,7 @@
 
 #include <stdint.h>
 
+#include "proto/buf.h"
 #include "proto/limits.h"
 #include "tidings/resilience.h"
 
@@ -17,5 +18,9 @@ tidings_err td_take_number(uint32_t *out, const char *what, int value,
 /* The same where -1 is none, which is 0. */
 tidings_err td_take_number_or_none(uint32_t *out, const char *what, int value,
                                    uint32_t otherwise, uint32_t most);
+
+/* breaker.c: the breakers that are attached to a bus, as one value of msgpack:
+ * PROTOCOL.md 11.1, of a ping. Takes their locks. */
+void td_breakers_pack(struct td_buf *out, const tidings_bus *bus);
 
 #endif

@@ -186,6 +186,9 @@ struct td_client_port {
     void (*beat)(void *ctx, struct td_cservice *service);
     /* An operator wants it to drain, or not any more; NULL: nobody asks. */
     void (*drain)(void *ctx, struct td_cservice *service, bool drain);
+    /* Appends a list of the program's breakers, one value of msgpack: what a
+     * ping is told of them. NULL: nothing is. */
+    void (*breakers)(void *ctx, struct td_buf *out);
 };
 
 struct td_client_options {

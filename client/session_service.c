@@ -318,14 +318,20 @@ static void answer(struct td_client *c, const struct td_answer_row *row,
 static void pong(struct td_client *c, const struct td_cservice *s,
                  const struct td_handle_row *ping)
 {
+    const struct td_client_port *port = &c->options.port;
     struct td_answer_row row = {.task = ping->task, .text = {"", 0}};
     struct td_str map;
 
-    td_client_options_begin(c, 2);
+    td_client_options_begin(c, port->breakers ? 3 : 2);
     td_client_option_uint(c, "state", s->health);
     td_client_option_str(c, "text", s->why);
+    if (port->breakers) {
+        td_client_option_key(c, "breakers");
+        port->breakers(port->ctx, &c->scratch);
+    }
     map = td_client_scratch(c);
-    row.bytes = map.len;
+    row.bytes =
+        c->scratch.failed ? 0 : map.len; /* that it is there, at least */
     answer(c, &row, map.data);
 }
 

@@ -257,6 +257,7 @@
 #define TD_BREAKER_PROBE_MS 30000u /* longer than most calls may take */
 
 #define TD_BREAKER_UNTOLD_MAX 16u /* changes that wait to be told */
+#define TD_BREAKERS_SHOWN 64u     /* of one bus, in an answer to a ping */
 
 /* ---- bulkheads and retries, in one process ---- */
 #define TD_BULKHEAD_RUNNING 16u

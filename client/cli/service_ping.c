@@ -1,5 +1,6 @@
 /* tidings service ping: whether each instance is there, and how soon it says
- * so: past all that waits for its handlers. */
+ * so: past all that waits for its handlers; and how its program's breakers
+ * are. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,10 @@
 #include "client/cli/service.h"
 #include "client/cli/span.h"
 #include "client/cli/stop.h"
+#include "tidings/json.h"
+
+/* Of one answer: whoever made it may say what he likes. */
+#define BREAKERS_MAX 64u
 
 struct pings {
     const struct td_settings *settings;
@@ -16,15 +21,42 @@ struct pings {
     uint64_t asked;
     uint64_t answered;
     struct td_table table;
+    struct td_table breakers; /* of the instances' programs */
 };
 
+/* breakers NULL: it has told of none. */
 static void put_json(const struct tidings_reply *reply, const char *state,
-                     int64_t us)
+                     int64_t us, const struct tidings_value *breakers)
 {
+    char *list = NULL;
+
+    if (breakers && tidings_data_to_json(&list, breakers->bytes, breakers->len))
+        list = NULL; /* what JSON has no words for is not told */
     /* neither id nor state has anything to escape */
     printf("{\"id\":\"%s\",\"err\":\"%s\",\"state\":\"%s\",\"us\":%" PRId64
-           "}\n",
-           reply->instance, tidings_err_name(reply->err), state, us);
+           ",\"breakers\":%s}\n",
+           reply->instance, tidings_err_name(reply->err), state, us,
+           list ? list : "[]");
+    tidings_free(list);
+}
+
+static void add_breakers(struct td_table *t, const char *instance,
+                         struct tidings_value list)
+{
+    struct tidings_value row;
+    char span[TD_SPAN_BYTES];
+
+    for (size_t i = 0; i < BREAKERS_MAX && !tidings_at(&row, list, i); i++) {
+        uint64_t open_ms = td_row_uint(row, "open_ms");
+
+        td_table_add(t, instance);
+        td_rows_text(t, row, "name");
+        td_rows_text(t, row, "breaker");
+        td_rows_count(t, td_row_uint(row, "failures"));
+        td_rows_count(t, td_row_uint(row, "refused"));
+        td_rows_count(t, td_row_uint(row, "changes"));
+        td_table_add(t, open_ms > 0 ? td_span(span, open_ms) : "-");
+    }
 }
 
 static void on_reply(void *arg, const struct tidings_reply *reply)
@@ -32,6 +64,8 @@ static void on_reply(void *arg, const struct tidings_reply *reply)
     struct pings *p = arg;
     int64_t us = td_clock_us() - p->start_us;
     struct tidings_value map;
+    struct tidings_value list;
+    const struct tidings_value *breakers = NULL;
     const char *state = "";
     size_t len = 0;
     const char *text = "";
@@ -41,10 +75,13 @@ static void on_reply(void *arg, const struct tidings_reply *reply)
     if (!reply->err && !tidings_value_read(&map, reply->data, reply->len)) {
         state = td_service_state(map);
         text = td_row_text(&len, map, "text");
+        if (!tidings_get(&list, map, "breakers") &&
+            tidings_value_kind(list) == TIDINGS_KIND_ARRAY)
+            breakers = &list;
         p->answered++;
     }
     if (p->settings->json) {
-        put_json(reply, state, us);
+        put_json(reply, state, us, breakers);
         return;
     }
     if (!*reply->instance)
@@ -53,6 +90,8 @@ static void on_reply(void *arg, const struct tidings_reply *reply)
     td_table_add(&p->table, reply->err ? tidings_err_name(reply->err) : state);
     td_table_add(&p->table, reply->err ? "" : td_latency(span, (double)us));
     td_table_add_n(&p->table, text, len);
+    if (breakers)
+        add_breakers(&p->breakers, reply->instance, list);
 }
 
 static int put_table(struct pings *p)
@@ -60,6 +99,11 @@ static int put_table(struct pings *p)
     if (td_table_rows(&p->table) > 0 &&
         !td_table_put(&p->table, stdout, SIZE_MAX, "\n"))
         return TD_EXIT_FAILED;
+    if (td_table_rows(&p->breakers) > 0) {
+        putchar('\n');
+        if (!td_table_put(&p->breakers, stdout, SIZE_MAX, "\n"))
+            return TD_EXIT_FAILED;
+    }
     return td_flush_out();
 }
 
@@ -89,13 +133,27 @@ static int ping(struct pings *p, tidings_bus *bus)
                                                           : code;
 }
 
+static void columns(struct td_table *t, const char *const *titles, size_t len,
+                    const char *painted)
+{
+    t->colour = td_wants_colour(stdout);
+    for (size_t i = 0; i < len; i++) {
+        td_rows_column(t, titles[i]);
+        if (strcmp(titles[i], painted) == 0)
+            td_table_painted(t, td_service_paint);
+    }
+}
+
 int td_cli_service_ping(const struct td_settings *settings)
 {
-    static const char *const columns[] = {"instance", "state", "#after", "why"};
+    static const char *const titles[] = {"instance", "state", "#after", "why"};
+    static const char *const breakers[] = {
+        "instance", "breaker",  "is",        "#failures",
+        "#refused", "#changes", "#open for",
+    };
     const struct tidings_options options = {.name = "tidings-ping",
                                             .close_timeout_ms = -1};
-    struct pings p = {.settings = settings,
-                      .table.colour = td_wants_colour(stdout)};
+    struct pings p = {.settings = settings};
     tidings_bus *bus;
     int code = td_names(settings, "service ping",
                         settings->words_len > 0 ? "NAME" : "");
@@ -104,13 +162,12 @@ int td_cli_service_ping(const struct td_settings *settings)
         code = td_connect(&bus, settings, &options);
     if (code != TD_EXIT_DONE)
         return code;
-    for (size_t i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
-        td_rows_column(&p.table, columns[i]);
-        if (strcmp(columns[i], "state") == 0)
-            td_table_painted(&p.table, td_service_paint);
-    }
+    columns(&p.table, titles, sizeof(titles) / sizeof(titles[0]), "state");
+    columns(&p.breakers, breakers, sizeof(breakers) / sizeof(breakers[0]),
+            "is");
     code = ping(&p, bus);
     td_table_fini(&p.table);
+    td_table_fini(&p.breakers);
     tidings_close(bus);
     return code;
 }

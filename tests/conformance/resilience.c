@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 
+#include "tidings/data.h"
 #include "tidings/resilience.h"
 #include "tidings/service.h"
 
@@ -221,6 +222,97 @@ static void test_a_breaker_closes_when_requests_are_answered_again(void **state)
     tidings_breaker_free(g.breaker);
 }
 
+/* ---- what a ping is told of them ---- */
+
+struct told {
+    size_t n; /* breakers, of all instances */
+    char name[64];
+    char state[16];
+    uint64_t failures;
+    uint64_t refused;
+};
+
+static void on_pong(void *arg, const struct tidings_reply *reply)
+{
+    struct told *t = arg;
+    struct tidings_value map;
+    struct tidings_value list;
+    struct tidings_value row;
+
+    assert_ok(reply->err);
+    assert_ok(tidings_value_read(&map, reply->data, reply->len));
+    assert_ok(tidings_get(&list, map, "breakers"));
+    t->n += tidings_value_count(list);
+    if (tidings_at(&row, list, 0))
+        return;
+    assert_ok(tidings_get_string(t->name, sizeof(t->name), row, "name"));
+    assert_ok(tidings_get_string(t->state, sizeof(t->state), row, "breaker"));
+    assert_ok(tidings_get_uint(&t->failures, row, "failures"));
+    assert_ok(tidings_get_uint(&t->refused, row, "refused"));
+}
+
+static struct told ping(tidings_bus *caller)
+{
+    const struct tidings_event event = {.type = "$service.ping"};
+    const struct tidings_many_options o = {.timeout_ms = CONF_MS};
+    struct told told = {0};
+
+    assert_ok(tidings_request_many(NULL, caller, &event, &o, on_pong, &told));
+    return told;
+}
+
+static void test_a_ping_is_told_of_the_breakers_of_its_bus(void **state)
+{
+    const struct tidings_breaker_options options = {.name = "bank",
+                                                    .bounds.failures = 1};
+    tidings_bus *caller = conf_open(*state, NULL);
+    tidings_bus *bus = conf_open(*state, NULL);
+    tidings_breaker *bank = NULL;
+    tidings_breaker *other = NULL;
+    struct told told;
+    uint64_t ticket;
+
+    serve(bus, "back", "back.get", back, NULL);
+    assert_ok(tidings_breaker_new(&bank, &options));
+    assert_ok(tidings_breaker_new(&other, NULL));
+    assert_int_equal(ping(caller).n, 0);
+    assert_ok(tidings_breaker_attach(bank, bus));
+    assert_ok(tidings_breaker_attach(other, caller)); /* it serves nothing */
+    assert_ok(tidings_breaker_allow(bank, &ticket));
+    tidings_breaker_done(bank, ticket, TIDINGS_EIO);
+    assert_err(tidings_breaker_allow(bank, &ticket), TIDINGS_EBREAKER);
+
+    told = ping(caller);
+    assert_int_equal(told.n, 1);
+    assert_string_equal(told.name, "bank");
+    assert_string_equal(told.state, "open");
+    assert_int_equal(told.failures, 1);
+    assert_int_equal(told.refused, 1);
+    assert_ok(tidings_breaker_attach(other, bus));
+    assert_int_equal(ping(caller).n, 2);
+    tidings_breaker_free(bank);
+    assert_int_equal(ping(caller).n, 1);
+    assert_ok(tidings_breaker_attach(other, NULL));
+    assert_int_equal(ping(caller).n, 0);
+    tidings_breaker_free(other);
+}
+
+static void test_a_ping_is_told_of_64_breakers_at_most(void **state)
+{
+    tidings_bus *bus = conf_open(*state, NULL);
+    tidings_breaker *breakers[65];
+
+    serve(bus, "back", "back.get", back, NULL);
+    for (unsigned i = 0; i < 65; i++) {
+        assert_ok(tidings_breaker_new(&breakers[i], NULL));
+        assert_ok(tidings_breaker_attach(breakers[i], bus));
+    }
+    assert_int_equal(ping(bus).n, 64);
+    for (unsigned i = 0; i < 65; i++)
+        tidings_breaker_free(breakers[i]);
+    assert_int_equal(ping(bus).n, 0);
+}
+
 static int setup(void **state)
 {
     atomic_store(&seen.calls, 0);
@@ -238,6 +330,8 @@ int conf_run_resilience(void)
         RESILIENCE_TEST(test_requests_end_with_the_deadline_of_their_thread),
         RESILIENCE_TEST(test_a_breaker_keeps_requests_from_what_fails),
         RESILIENCE_TEST(test_a_breaker_closes_when_requests_are_answered_again),
+        RESILIENCE_TEST(test_a_ping_is_told_of_the_breakers_of_its_bus),
+        RESILIENCE_TEST(test_a_ping_is_told_of_64_breakers_at_most),
     };
 
     return cmocka_run_group_tests_name("resilience", tests, NULL, NULL);

@@ -3,7 +3,7 @@
 
 foreign_service.py URL serve NAME VERSION TYPE [OPTION=VALUE...]
     answer requests of TYPE, a pattern: print "ready ID", then a line for each; options as in SERVE
-    ("description", "state", "health_ms" ...) and of the endpoint. Its answer is the request's data, but of
+    ("description", "state", "health_ms" ...) and of the endpoint; "breakers", JSON, is told to pings. Its answer is the request's data, but of
     a map with "status" an error of that status, with "sleep_ms" it comes so much later, and with "raw" it is
     that text's bytes alone. Lines on
     standard input: "health STATE TEXT", "mute" (no HEALTH any more), "stop", "vanish"
@@ -34,6 +34,7 @@ class Peer(Client):
 
     def __init__(self, url, **options):
         self.services, self.answers, self.due, self.number = {}, {}, [], 0
+        self.told = {}  # to pings, beside the state
         super().__init__(url, **options)
 
     def _on_message(self, op, *fields):
@@ -61,7 +62,8 @@ class Peer(Client):
         came = time.monotonic()
         if endpoint == 0:  # a ping
             state = self.services[service]
-            return self.answer(task, came, 0, 0, "", msgpack.packb({"state": state[0], "text": state[1]}))
+            how = {"state": state[0], "text": state[1], **self.told}
+            return self.answer(task, came, 0, 0, "", msgpack.packb(how))
         data = data_of(event)
         wish = data if isinstance(data, dict) else {}
         print("task", type, json.dumps(data), flush=True)
@@ -115,6 +117,7 @@ def pairs(args):
 
 def serve(peer, name, version, type, *args):
     options = pairs(args)
+    peer.told = {k: json.loads(options.pop(k)) for k in ("breakers",) if k in options}
     endpoint = {k: options.pop(k) for k in list(options) if k in ENDPOINT}
     endpoint["name"] = endpoint.pop("endpoint", "all")
     id = peer.serve(name, version, endpoints=[{**endpoint, "type": type}], metadata={"pid": str(os.getpid())},

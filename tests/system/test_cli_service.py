@@ -321,6 +321,25 @@ class Requests(WithServices):
             other.signal(signal.SIGCONT)
         self.assertRegex(done.out, r"(?m)^p1 +running ")
 
+    def test_a_ping_shows_the_breakers_of_programs(self):
+        name = self.name()
+        told = [{"name": "bank", "breaker": "open", "open_ms": 4200,
+                 "failures": 5, "allowed": 9, "refused": 7, "changes": 1},
+                {"name": "post", "breaker": "closed", "open_ms": 0,
+                 "failures": 0, "allowed": 3, "refused": 0, "changes": 2}]
+        self.serve(name, "1.0.0", name, "id=k1",
+                   "breakers=" + json.dumps(told))
+        self.serve(name, "1.0.0", name, "id=k2", 'breakers="no list"')
+        self.serve(name, "1.0.0", name, "id=k3")
+        rows = {row["id"]: row["breakers"]
+                for row in self.rows("service", "ping", name)}
+        self.assertEqual(rows, {"k1": told, "k2": [], "k3": []})
+        out = self.check(DONE, "service", "ping", name).out
+        self.assertRegex(out, r"(?m)^instance +breaker +is +failures +refused "
+                              r"+changes +open for$")
+        self.assertRegex(out, r"(?m)^k1 +bank +open +5 +7 +1 +4\.2 s$")
+        self.assertRegex(out, r"(?m)^k1 +post +closed +0 +0 +2 +-$")
+
     def test_counts_add_up(self):
         name = self.name()
         self.serve(name, "1.0.0", name + ".>", "id=c1", "endpoint=all")

@@ -267,8 +267,11 @@ class Registered(Up):
             self.assertTrue(line.startswith(name + " "), line)
             self.assertTrue(line.endswith("not registered at %s as a healthy "
                                           "%s" % (self.url, service)), line)
+        self.assertTrue(cli.until(lambda: [self.rows()[name + ".1"]["state"]
+                                           for name in ("b", "far")] ==
+                                  ["failed"] * 2))
         up.signal(signal.SIGINT)
-        self.assertEqual(up.ended(), DONE)
+        self.assertEqual(up.ended(), FAILED)
 
     def test_a_broker_that_hangs_holds_nothing_up(self):
         """It is asked for all instances, and waited for once."""

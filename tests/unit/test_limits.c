@@ -107,6 +107,9 @@ static const struct {
      "# MiB; # KiB; # MiB",
      {MIB(TD_BUNDLES_OUT_BYTES), KIB(TD_BUNDLES_OUT_BYTES_MIN),
       MIB(TD_BUNDLES_SEEN_BYTES)}},
+    {"breakers of one process that a ping is told of",
+     "#",
+     {TD_BREAKERS_SHOWN}},
 };
 
 /* What may stand in italics elsewhere on the page. */

@@ -179,7 +179,11 @@ TIDINGS_API void tidings_breaker_free(tidings_breaker *breaker);
  * Nothing waits for that: what the bus has no room for, and what is told while
  * it is closed, is counted as untold.
  *
- * @param bus  open, and the caller's; NULL: none any more.
+ * Instances of services on that bus tell of it, too, when they are asked how they
+ * are: `tidings service ping` lists the first 64 breakers of each.
+ *
+ * @param bus  open, and the caller's; NULL: none any more, which is to be said
+ *             before the bus is closed if the breaker is to be used longer.
  * @return TIDINGS_OK; TIDINGS_EINVAL: breaker is NULL.
  */
 TIDINGS_API tidings_err tidings_breaker_attach(tidings_breaker *breaker,
