@@ -157,33 +157,41 @@ static void test_request_to_oneself_inside_a_handler_times_out(void **state)
 }
 
 /* A handler that keeps the thread that reads the link. */
-struct held {
+static struct held {
     atomic_bool begun;
     atomic_bool go_on;
     bool answers; /* what is kept, when it has begun */
-};
+} held;           /* it looks at it until its bus is closed, after the test */
 
 static tidings_err hold(void *arg, const struct tidings_event *event)
 {
-    struct held *held = arg;
     int64_t end = td_proc_now_ms() + CONF_MS;
 
+    (void)arg;
     (void)event;
-    if (held->answers)
+    if (held.answers)
         req_answer_kept();
-    atomic_store(&held->begun, true);
-    while (!atomic_load(&held->go_on) && td_proc_now_ms() < end)
+    atomic_store(&held.begun, true);
+    while (!atomic_load(&held.go_on) && td_proc_now_ms() < end)
         conf_pause_us(500);
     return TIDINGS_OK;
 }
 
-static void wait_begun(struct held *held)
+static void hold_from(tidings_bus *bus, bool answers)
+{
+    atomic_store(&held.begun, false);
+    atomic_store(&held.go_on, false);
+    held.answers = answers;
+    assert_ok(tidings_subscribe(NULL, bus, "req.hold", hold, NULL, NULL));
+}
+
+static void wait_begun(void)
 {
     int64_t end = td_proc_now_ms() + CONF_MS;
 
-    while (!atomic_load(&held->begun) && td_proc_now_ms() < end)
+    while (!atomic_load(&held.begun) && td_proc_now_ms() < end)
         conf_pause_us(500);
-    assert_true(atomic_load(&held->begun));
+    assert_true(atomic_load(&held.begun));
 }
 
 static void test_requests_do_not_wait_for_a_handler(void **state)
@@ -192,13 +200,12 @@ static void test_requests_do_not_wait_for_a_handler(void **state)
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
     struct answerer a = {0};
-    struct held held = {0};
     int64_t start;
 
     req_serve(&a, conf_open(c, NULL), "echo", "req.echo", req_echo);
-    assert_ok(tidings_subscribe(NULL, bus, "req.hold", hold, &held, NULL));
+    hold_from(bus, false);
     assert_ok(tidings_publish(bus, "req.hold", NULL, 0));
-    wait_begun(&held);
+    wait_begun();
     start = td_proc_now_ms();
     for (unsigned i = 0; i < n; i++) {
         struct tidings_reply reply;
@@ -216,12 +223,11 @@ static void test_requests_are_answered_while_a_handler_runs(void **state)
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
     struct answerer a = {0};
-    struct held held = {.answers = true};
     struct asker askers[THREADS];
     int64_t end = td_proc_now_ms() + CONF_MS;
 
     req_serve(&a, conf_open(c, NULL), "slow", "req.slow", req_keep);
-    assert_ok(tidings_subscribe(NULL, bus, "req.hold", hold, &held, NULL));
+    hold_from(bus, true);
     for (unsigned i = 0; i < THREADS; i++) {
         askers[i] = (struct asker){.bus = bus};
         pthread_create(&askers[i].thread, NULL, ask_kept, &askers[i]);
