@@ -13,7 +13,8 @@ struct td_hand {
 };
 
 struct td_crew {
-    struct td_bus_service *service;
+    struct td_bus *bus;
+    struct td_bus_service *service; /* may be gone when it is ending */
     pthread_cond_t wake;
     struct td_task_list tasks;
     bool ending;
@@ -30,7 +31,7 @@ struct td_crew {
  * waited for a millisecond; the keeper sees to it if we do not. */
 static void send_answers(struct td_crew *crew)
 {
-    struct td_bus *b = crew->service->bus;
+    struct td_bus *b = crew->bus;
 
     if (crew->tasks.head)
         td_answers_keep(b);
@@ -42,7 +43,7 @@ static void send_answers(struct td_crew *crew)
 static void handle_one(struct td_hand *h)
 {
     struct td_crew *crew = h->crew;
-    struct td_bus *b = crew->service->bus;
+    struct td_bus *b = crew->bus;
     struct td_task_list one;
     struct td_task_list done;
 
@@ -78,7 +79,7 @@ static void *hand_main(void *arg)
 {
     struct td_hand *h = arg;
     struct td_crew *crew = h->crew;
-    struct td_bus *b = crew->service->bus;
+    struct td_bus *b = crew->bus;
 
     prctl(PR_SET_NAME, "tidings-service");
     td_runner_enter(&h->runner, b);
@@ -132,7 +133,7 @@ unsigned td_crew_busy(const struct td_crew *crew)
 
 void td_crew_free(struct td_crew *crew)
 {
-    struct td_bus *b = crew->service->bus;
+    struct td_bus *b = crew->bus;
 
     pthread_mutex_unlock(b->lock);
     for (unsigned i = 0; i < crew->len; i++)
@@ -151,6 +152,7 @@ tidings_err td_crew_new(struct td_bus_service *s, unsigned workers)
 
     if (!crew)
         return TIDINGS_ENOMEM;
+    crew->bus = s->bus;
     crew->service = s;
     td_bus_task_list_init(&crew->tasks);
     pthread_cond_init(&crew->wake, NULL);

@@ -181,7 +181,7 @@ int64_t td_tell_progress(struct td_bus *b)
         if (sub->csub->ack_wait_ms > 0)
             hold(b, sub, now_ms);
     }
-    if (td_client_send_settled(&b->client))
-        td_bus_touched(b);
+    td_client_send_settled(&b->client);
+    td_bus_touched(b); /* hold() may have sent as well */
     return b->progress_ms;
 }

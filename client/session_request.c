@@ -134,8 +134,10 @@ void td_request_fail(struct td_client *c, struct td_request *r,
 
 void td_client_withdraw_request(struct td_client *c, struct td_request *r)
 {
-    if (r->state != TD_REQUEST_DONE)
-        forget(c, r);
+    if (r->state == TD_REQUEST_DONE)
+        return;
+    c->requests.info.withdrawn++;
+    forget(c, r);
 }
 
 struct td_request *td_client_take_request(struct td_client *c, uint32_t *from)
@@ -147,7 +149,7 @@ struct td_request *td_client_take_request(struct td_client *c, uint32_t *from)
 
         if (!r)
             continue;
-        forget(c, r);
+        td_client_withdraw_request(c, r);
         return r;
     }
     return NULL;

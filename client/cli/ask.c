@@ -186,7 +186,7 @@ tidings_err td_list_fetch_with(struct td_list *out, struct td_ask *a,
             err = add_page(&list, a, key);
         if (!err)
             next = next_of(&list, total_key);
-    } while (!err && next > from);
+    } while (!err && next > from && list.pages[list.len - 1].rows_len > 0);
     if (err)
         td_list_fini(&list);
     else

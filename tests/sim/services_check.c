@@ -166,7 +166,15 @@ static void check_engine(struct svc *w)
 static void check_client(struct svc *w, const struct svc_client *client)
 {
     const struct td_requests *q = &client->bus.client.requests;
+    const struct tidings_request_info *info = &q->info;
 
+    SVC_CHECK(
+        w,
+        info->requests == info->answered + info->errors + info->refused +
+                              info->timeouts + info->lost + info->withdrawn +
+                              info->in_flight,
+        "client %u has made %llu requests, and they are not accounted for",
+        client->index, (ull)info->requests);
     SVC_CHECK(w,
               q->info.in_flight == 0 && q->sent == 0 && !q->unsent &&
                   q->unsent_rows == 0 && q->unsent_bytes == 0 && q->held == 0,

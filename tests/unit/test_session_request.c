@@ -107,6 +107,7 @@ static void test_request_withdrawn_is_not_answered(void **state)
     ask(f, &r);
     td_client_withdraw_request(&f->client, &r);
     td_client_withdraw_request(&f->client, &r);
+    assert_int_equal(f->client.requests.info.withdrawn, 1);
     respond(f, &r, 0, 0);
     at(f, MS);
 

@@ -177,7 +177,9 @@ struct tidings_postgres_handler {
     int busy_ms;     /* how long it goes on trying, and waits for a server that
                         does not answer, which cuts the connection: before
                         handle(), and again after it; default 5000; twice that,
-                        and handle(), are less than the group's ack_wait */
+                        and handle(), are less than the group's ack_wait. libpq
+                        waits for a name server for as long as that takes:
+                        hostaddr= in the connection's text asks none */
     int64_t keep_ms; /* each call forgets up to two events that were handled
                         more than this ago; default 0: 30 days; -1: never */
 };

@@ -228,6 +228,9 @@ struct tidings_request_info {
     uint64_t refused;  /* ENORESPONDER, EFULL, EBREAKER, EUNREACH */
     uint64_t timeouts;
     uint64_t lost;
+    uint64_t withdrawn;   /* tidings_request_many() had heard enough, or the bus
+                             was closed. requests is the sum of answered to
+                             withdrawn, and in_flight */
     uint64_t retries;     /* sent again … */
     uint64_t retries_cut; /* … and not, for want of budget */
     uint64_t late;        /* answers that nobody waited for any more: dropped */
