@@ -1,4 +1,6 @@
-/* Requests through tidings. Roles: see ask.h. */
+/* Requests through tidings. Roles: see ask.h; and discover: who answers. */
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/bench/ask.h"
@@ -78,6 +80,27 @@ static int pipeline(const struct bench_args *args, tidings_bus *bus)
     return ask_window_report(&window, first_ns);
 }
 
+/* Whoever answers, found --events times in the copy of the registry. */
+static int discover(const struct bench_args *args, tidings_bus *bus)
+{
+    struct tidings_instances *found;
+    int64_t first_ns;
+
+    check(tidings_discover(&found, bus, "bench", BENCH_WAIT_MS), "discover");
+    tidings_instances_free(found);
+    first_ns = bench_now_ns();
+    for (uint64_t i = 0; i < args->events; i++) {
+        check(tidings_discover(&found, bus, "bench", BENCH_WAIT_MS),
+              "discover");
+        if (found->len != 1 || found->stale)
+            bench_die("%zu instances are found", found->len);
+        tidings_instances_free(found);
+    }
+    printf("result first_ns=%" PRId64 " last_ns=%" PRId64 "\n", first_ns,
+           bench_now_ns());
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct bench_args args;
@@ -98,6 +121,7 @@ int main(int argc, char **argv)
     }
     status = strcmp(args.role, "ask") == 0 ? ask_each(&args, ask_bus, bus)
              : strcmp(args.role, "pipeline") == 0 ? pipeline(&args, bus)
+             : strcmp(args.role, "discover") == 0 ? discover(&args, bus)
                                                   : 2;
     if (status == 2)
         bench_die("no role %s", args.role);

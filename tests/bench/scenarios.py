@@ -192,6 +192,11 @@ def asked_and_answered(processes, program, ones, eights, many, *at_once):
     return figures
 
 
+def discovered(processes, program, times):
+    """Microseconds to find who answers."""
+    return span_s([requests(processes, program, "discover", times)]) * 1e6 / times
+
+
 def start_up(processes, ready, program, *arguments):
     result = processes.start("bench_start", ready, processes.path(program),
                              *arguments).result()
