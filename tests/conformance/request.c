@@ -21,7 +21,7 @@ static void test_request_gets_what_the_handler_answers(void **state)
     static const size_t sizes[] = {0, 1, 100, 20000, TIDINGS_DATA_MAX};
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
-    struct answerer a = {0};
+    static struct answerer a;
     char *data = calloc(1, TIDINGS_DATA_MAX);
 
     assert_non_null(data);
@@ -54,7 +54,7 @@ static void test_request_gets_the_handlers_error(void **state)
 {
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
-    struct answerer a = {.status = 404};
+    static struct answerer a = {.status = 404};
     struct tidings_reply reply;
 
     req_serve(&a, conf_open(c, NULL), "never", "req.never", req_fail);
@@ -159,8 +159,8 @@ static void test_request_chooses_by_its_options(void **state)
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
     tidings_bus *there = conf_open(c, NULL);
-    struct answerer a = {0};
-    struct answerer b = {0};
+    static struct answerer a;
+    static struct answerer b;
     const struct tidings_event event = req_event("req.both");
     struct tidings_request_options o = {.timeout_ms = CONF_MS,
                                         .service = "first"};
@@ -194,8 +194,8 @@ static void test_request_answered_late_is_counted(void **state)
 {
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
-    struct answerer a = {0};
-    struct answerer echo = {0};
+    static struct answerer a;
+    static struct answerer echo;
     struct tidings_reply reply;
     int64_t start = td_proc_now_ms();
 
@@ -220,13 +220,14 @@ static void test_request_of_a_handler_inherits_its_deadline(void **state)
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
     tidings_bus *middle = conf_open(c, NULL);
-    struct answerer outer = {.via = middle, .err = -1};
-    struct answerer inner = {0};
+    static struct answerer outer = {.err = -1};
+    static struct answerer inner;
     struct tidings_reply reply;
     int64_t start = td_proc_now_ms();
     int64_t end = start + CONF_MS;
     tidings_err err;
 
+    atomic_store(&outer.via, middle);
     req_serve(&outer, middle, "outer", "req.outer", req_ask);
     req_serve(&inner, conf_open(c, NULL), "inner", "req.inner", req_keep);
     /* Late, or told by the handler just before that. */
@@ -258,7 +259,7 @@ static void test_request_expired_is_not_handled(void **state)
 {
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
-    struct answerer a = {0};
+    static struct answerer a;
     struct hearer h = {0};
     struct numbered first = {&h, 1};
     struct tidings_request_options o = {.timeout_ms = CONF_MS};
@@ -286,7 +287,7 @@ static void test_request_ends_with_its_expirytime(void **state)
 {
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
-    struct answerer a = {0};
+    static struct answerer a;
     struct tidings_attr attr;
     char text[TIDINGS_EXPIRYTIME_MAX];
     struct tidings_event event = req_event("req.slow");
@@ -331,7 +332,7 @@ static tidings_err ask_dying(struct conf *c, bool idempotent,
     tidings_bus *bus = conf_open(c, NULL);
     tidings_bus *first = conf_open(c, NULL);
     struct answerer dying = {.via = first};
-    struct answerer other = {0};
+    static struct answerer other;
     const struct tidings_event event = req_event("req.die");
     const struct tidings_request_options o = {.timeout_ms = CONF_MS,
                                               .idempotent = idempotent};
@@ -379,7 +380,7 @@ static void test_request_retries_within_a_budget(void **state)
 {
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
-    struct answerer a = {.status = 503};
+    static struct answerer a = {.status = 503};
     const struct tidings_event event = req_event("req.busy");
     const struct tidings_request_options o = {
         .timeout_ms = CONF_MS, .idempotent = true, .attempts = 2};

@@ -7,7 +7,8 @@
 
 #include "tidings/service.h"
 
-/* How a service of a test's answers. */
+/* How a service of a test's answers. Its handlers may run until the buses are
+ * closed, which is after the test: none is on a test's stack. */
 struct answerer {
     atomic_uint asked;
     atomic_int left_ms;       /* of the last */

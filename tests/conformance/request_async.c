@@ -24,7 +24,7 @@ static void test_async_hears_each_once_and_in_order(void **state)
     struct hearer h = {0};
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
-    struct answerer a = {0};
+    static struct answerer a;
     unsigned n = sizeof(r) / sizeof(r[0]) / CONF_SLOW;
 
     req_serve(&a, conf_open(c, NULL), "echo", "req.echo", req_echo);
@@ -42,7 +42,7 @@ static void test_async_hears_why_there_is_no_answer(void **state)
 {
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
-    struct answerer a = {0};
+    static struct answerer a;
     struct hearer h = {0};
     struct numbered r[2] = {{&h, 0}, {&h, 1}};
     const struct tidings_request_options o = {.timeout_ms = 50};
@@ -65,7 +65,7 @@ static void test_async_is_closed_with_its_bus(void **state)
 {
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
-    struct answerer a = {0};
+    static struct answerer a;
     struct numbered r[100];
     struct hearer h = {0};
 
@@ -104,7 +104,7 @@ static void ask_on(void *arg, const struct tidings_reply *reply)
 static void test_async_callbacks_may_ask(void **state)
 {
     struct conf *c = *state;
-    struct answerer a = {0};
+    static struct answerer a;
     struct hearer h = {0};
     struct chain chain = {{&h, 0}, conf_open(c, NULL), -1};
     const struct tidings_event event = req_event("req.echo");
@@ -122,7 +122,7 @@ static void test_async_is_heard_in_the_callers_loop(void **state)
     const struct tidings_options own_loop = {.own_loop = true};
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, &own_loop);
-    struct answerer a = {0};
+    static struct answerer a;
     struct hearer h = {0};
     struct numbered r[10];
     int64_t end = td_proc_now_ms() + CONF_MS;
@@ -166,7 +166,7 @@ static void test_many_hears_all(void **state)
     tidings_bus *bus = conf_open(c, NULL);
     const struct tidings_many_options o = {.timeout_ms = CONF_MS};
     const struct tidings_event event = req_event("req.many");
-    struct instances i = {0};
+    static struct instances i;
     struct hearer h = {0};
     struct numbered r = {&h, 0};
     uint64_t answers = 7;
@@ -185,7 +185,7 @@ static void test_many_hears_enough(void **state)
     tidings_bus *bus = conf_open(c, NULL);
     const struct tidings_event event = req_event("req.many");
     struct tidings_many_options o = {.timeout_ms = 4 * CONF_MS, .count = 2};
-    struct instances i = {0};
+    static struct instances i;
     struct hearer h = {0};
     struct numbered r = {&h, 0};
     int64_t start = td_proc_now_ms();
@@ -208,7 +208,7 @@ static void test_many_stops_at_its_deadline(void **state)
     tidings_bus *bus = conf_open(c, NULL);
     const struct tidings_event event = req_event("req.many");
     const struct tidings_many_options o = {.timeout_ms = 200};
-    struct instances i = {0};
+    static struct instances i;
     struct hearer h = {0};
     struct numbered r = {&h, 0};
     uint64_t answers = 0;
@@ -250,7 +250,7 @@ static void test_many_callbacks_cannot_close(void **state)
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
     const struct tidings_event event = req_event("req.many");
-    struct instances i = {0};
+    static struct instances i;
 
     serve_many(c, &i, 0);
     assert_ok(tidings_request_many(NULL, bus, &event, NULL, close_it, &bus));

@@ -36,7 +36,7 @@ static void test_requests_of_many_threads_get_their_own_answers(void **state)
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
     struct asker askers[THREADS];
-    struct answerer a = {0};
+    static struct answerer a;
 
     req_serve(&a, conf_open(c, NULL), "echo", "req.echo", req_echo);
     for (unsigned i = 0; i < THREADS; i++) {
@@ -79,7 +79,7 @@ static void test_request_that_waits_is_closed_with_its_bus(void **state)
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
     struct asker asker = {.bus = bus};
-    struct answerer a = {0};
+    static struct answerer a;
     int64_t end = td_proc_now_ms() + CONF_MS;
 
     req_serve(&a, conf_open(c, NULL), "slow", "req.slow", req_keep);
@@ -130,7 +130,7 @@ static void test_request_inside_a_handler(void **state)
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
     struct inside inside = {bus, "req.echo", CONF_MS, -1, 0};
-    struct answerer a = {0};
+    static struct answerer a;
 
     req_serve(&a, conf_open(c, NULL), "echo", "req.echo", req_echo);
     assert_ok(
@@ -144,7 +144,7 @@ static void test_request_to_oneself_inside_a_handler_times_out(void **state)
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
     struct inside inside = {bus, "req.self", 100, -1, 0};
-    struct answerer a = {0};
+    static struct answerer a;
     struct tidings_reply reply;
 
     req_serve(&a, bus, "self", "req.self", req_echo);
@@ -199,7 +199,7 @@ static void test_requests_do_not_wait_for_a_handler(void **state)
     const unsigned n = 100 / CONF_SLOW;
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
-    struct answerer a = {0};
+    static struct answerer a;
     int64_t start;
 
     req_serve(&a, conf_open(c, NULL), "echo", "req.echo", req_echo);
@@ -222,7 +222,7 @@ static void test_requests_are_answered_while_a_handler_runs(void **state)
 {
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
-    struct answerer a = {0};
+    static struct answerer a;
     struct asker askers[THREADS];
     int64_t end = td_proc_now_ms() + CONF_MS;
 
