@@ -225,16 +225,20 @@ static tidings_err add_row(struct outbox *o, struct tidings_outbox_rows *rows,
 }
 
 /* Sizes are looked at where the rows are, so that no more come than wanted, and
- * of a row that is too large none of it. */
+ * of a row that is too large none of it. A database in SQL_ASCII has texts of any
+ * bytes: they come as they are, and what is not UTF-8 is refused like any other
+ * row that is no event. */
 static tidings_err read_rows(void *ctx, struct tidings_outbox_rows *rows,
                              size_t max_rows, size_t max_bytes)
 {
     static const char sql[] =
-        "SELECT number, convert_to(id, 'UTF8'), convert_to(type, 'UTF8'),"
+        "SELECT number, convert_to(id, texts), convert_to(type, texts),"
         " CASE WHEN large THEN '' ELSE attributes END,"
         " CASE WHEN large THEN '' ELSE data END, large::int,"
-        " convert_to(key, 'UTF8')"
-        " FROM (SELECT *, octet_length(attributes) > $3"
+        " convert_to(key, texts)"
+        " FROM (SELECT CASE getdatabaseencoding() WHEN 'SQL_ASCII'"
+        "  THEN 'SQL_ASCII' ELSE 'UTF8' END AS texts) AS encoding,"
+        " (SELECT *, octet_length(attributes) > $3"
         "  OR coalesce(octet_length(data) > $3, false) AS large,"
         " sum(octet_length(data))"
         " OVER (ORDER BY number ROWS UNBOUNDED PRECEDING) AS bytes"

@@ -11,6 +11,7 @@
 #include "client/outbox/broker.h"
 #include "client/outbox/signal.h"
 #include "client/outbox/turn.h"
+#include "proto/utf8.h"
 
 struct tidings_relay {
     struct td_turn turn; /* the thread's own */
@@ -61,8 +62,9 @@ static void on_status(void *arg, const struct tidings_relay_status *status)
     pthread_mutex_lock(&r->lock);
     if (status->kind != TIDINGS_RELAY_REFUSED) {
         r->trouble_err = wrong ? status->err : TIDINGS_OK;
-        snprintf(r->trouble, sizeof(r->trouble), "%s",
-                 status->kind == TIDINGS_RELAY_ACTIVE ? "" : status->text);
+        td_utf8_clean(r->trouble, sizeof(r->trouble),
+                      status->kind == TIDINGS_RELAY_ACTIVE ? ""
+                                                           : status->text);
     }
     pthread_mutex_unlock(&r->lock);
     if (r->on_status)

@@ -286,6 +286,44 @@ static void test_relay_marks_what_is_refused_for_good(void **state)
         tidings_free(got[n].event);
 }
 
+/* Such a database takes any bytes for text. */
+static void test_relay_refuses_text_that_is_not_utf8(void **state)
+{
+    struct fixture *f = *state;
+    char conninfo[sizeof(server.conninfo) + 16];
+    struct tidings_fetched got[3];
+    const struct tidings_relay_options options = {
+        .poll_ms = 60000, .on_status = on_status, .on_status_arg = f};
+    PGconn *db;
+    size_t n;
+
+    snprintf(conninfo, sizeof(conninfo), "%s dbname=ascii", server.conninfo);
+    run(f->db, "CREATE DATABASE ascii TEMPLATE template0 ENCODING 'SQL_ASCII'"
+               " LC_COLLATE 'C' LC_CTYPE 'C'");
+    db = PQconnectdb(conninfo);
+    assert_int_equal(PQstatus(db), CONNECTION_OK);
+    assert_ok(tidings_postgres_prepare(db));
+    run(db,
+        "SELECT tidings_publish(NULL, 'test.a', 'k\303\244se', '\\x80', '');"
+        "SELECT tidings_publish(NULL, 'test.b', E'\\xff', '\\x80', '');"
+        "SELECT tidings_publish(NULL, E't\\xe9st', NULL, '\\x80', '');"
+        "SELECT tidings_publish(E'\\xc3', 'test.d', NULL, '\\x80', '');"
+        "SELECT tidings_publish(NULL, 'test.e', NULL, '\\x80', '')");
+    assert_ok(tidings_postgres_relay(&f->relay, conninfo, f->url, &options));
+    assert_ok(tidings_relay_flush(f->relay, WAIT_MS));
+    assert_int_equal(atomic_load(&f->told[TIDINGS_RELAY_REFUSED]), 3);
+    assert_int_equal(number(db, "SELECT count(*) FROM tidings_outbox"
+                                " WHERE error LIKE 'EINVAL: %'"),
+                     3);
+    n = fetch(f, got, 3, 2);
+    assert_int_equal(n, 2);
+    assert_string_equal(tidings_event_attr(got[0].event, "partitionkey"),
+                        "k\303\244se");
+    while (n-- > 0)
+        tidings_free(got[n].event);
+    PQfinish(db);
+}
+
 static void test_relay_stands_by_while_another_is_at_work(void **state)
 {
     struct fixture *f = *state;
@@ -355,6 +393,7 @@ int main(void)
         TEST(test_relay_publishes_what_is_written_in_sql),
         TEST(test_relay_is_woken_by_a_commit),
         TEST(test_relay_marks_what_is_refused_for_good),
+        TEST(test_relay_refuses_text_that_is_not_utf8),
         TEST(test_relay_stands_by_while_another_is_at_work),
         TEST(test_relay_connects_again),
         TEST(test_relay_is_closed_within_its_time),

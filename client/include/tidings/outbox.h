@@ -137,8 +137,9 @@ TIDINGS_API tidings_err tidings_relay_flush(tidings_relay *relay,
 /**
  * End the relay: its thread, its bus and its connection. A list that is on its
  * way may still be confirmed, and a database that is slow still answer, for two
- * seconds in all; rows that were not confirmed stay where they are. NULL is
- * allowed and does nothing.
+ * seconds in all; rows that were not confirmed stay where they are. Only a name
+ * server that libpq asks just then is waited for longer: hostaddr= in the
+ * connection's text asks none. NULL is allowed and does nothing.
  */
 TIDINGS_API void tidings_relay_close(tidings_relay *relay);
 
