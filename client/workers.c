@@ -34,8 +34,7 @@ static bool is_much(const struct td_pool *pool)
            pool->done.credit_bytes >= pool->window_bytes / 4;
 }
 
-/* With both locks. */
-static void settle(struct td_pool *pool)
+void td_pool_settle_locked(struct td_pool *pool)
 {
     if (pool->outcomes)
         td_bus_settle(pool->bus, pool->sub, pool->outcomes_of, pool->outcomes);
@@ -44,7 +43,7 @@ static void settle(struct td_pool *pool)
 void td_pool_settle(struct td_pool *pool)
 {
     pthread_mutex_lock(&pool->lock);
-    settle(pool);
+    td_pool_settle_locked(pool);
     pthread_mutex_unlock(&pool->lock);
 }
 
@@ -99,7 +98,7 @@ static void tell_bus(struct td_pool *pool, int64_t now_us)
     pthread_mutex_unlock(&pool->lock);
     pthread_mutex_lock(b->lock);
     pthread_mutex_lock(&pool->lock);
-    settle(pool);
+    td_pool_settle_locked(pool);
     pace(pool, now_us);
     done = pool->done;
     memset(&pool->done, 0, sizeof(pool->done));

@@ -96,6 +96,8 @@ struct td_pool {
 };
 
 /* workers.c, with the pool's lock */
+/* td_pool_settle(), with the bus's lock as well. */
+void td_pool_settle_locked(struct td_pool *pool);
 /* One that is idle has something to do. */
 void td_worker_wake(struct td_worker *w);
 /* As many of those that are idle as there may be work for. */

@@ -101,13 +101,15 @@ unsigned td_pool_busy(struct td_pool *pool)
     return busy;
 }
 
+/* The lock is not let go in between: what a worker is done with, and says then,
+ * would be with nobody, and given back. */
 unsigned td_pool_at(struct td_pool *pool, uint64_t incarnation,
                     struct td_at *at)
 {
     unsigned len = 0;
 
-    td_pool_settle(pool);
     pthread_mutex_lock(&pool->lock);
+    td_pool_settle_locked(pool);
     for (unsigned i = 0; i < pool->len; i++)
         len += td_call_look(&pool->worker[i].call, incarnation, &at[len]);
     pthread_mutex_unlock(&pool->lock);

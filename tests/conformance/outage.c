@@ -5,6 +5,7 @@
 
 #define GROUP   "g"
 #define EVENTS  40u
+#define MANY    400u
 #define PROBES  10u /* of an outage */
 #define PARK_MS 5
 
@@ -14,7 +15,8 @@ static struct {
     atomic_uint at_once; /* handlers that run … */
     atomic_uint most;    /* … and have, in the outage's probes */
     atomic_uint parked;
-    atomic_uint done[EVENTS + 1];
+    atomic_uint seen[MANY + 1];
+    atomic_uint done[MANY + 1];
 } world;
 
 static void begin(bool down)
@@ -178,6 +180,49 @@ static void test_an_outage_keeps_the_order_of_keys(void **state)
     check_outage(*state, TIDINGS_BY_KEY);
 }
 
+/* ---- beside one another ---- */
+
+/* Each eighth event parks the group when it comes for the first time. */
+static tidings_err park_at_times(void *arg, const struct tidings_event *event)
+{
+    struct tidings_delivery d;
+    uint64_t n;
+
+    (void)arg;
+    memcpy(&n, event->data, sizeof(n));
+    if (n % 8 == 0 && world.seen[n]++ == 0) {
+        tidings_delivery(&d, event);
+        return tidings_settle(&d, TIDINGS_PARK, 1, NULL) ? TIDINGS_EIO
+                                                         : TIDINGS_ELATER;
+    }
+    world.done[n]++;
+    return TIDINGS_OK;
+}
+
+/* What one worker is done with is settled, not given back, when another parks
+ * the group. */
+static void test_what_is_handled_is_not_given_back(void **state)
+{
+    struct tidings_sub_options o = {
+        .group = GROUP, .workers = 4, .order = TIDINGS_ANY_ORDER};
+    tidings_bus *bus = kept_open(*state);
+    tidings_sub *sub;
+    struct kept k;
+
+    begin(false);
+    kept_add(&k, bus);
+    add_group(bus, &k, TIDINGS_ROUND_ROBIN);
+    kept_publish(&k, bus, 1, MANY);
+    o.stream = k.stream;
+    assert_ok(tidings_subscribe(&sub, bus, ">", park_at_times, NULL, &o));
+    assert_true(operate_until_settled(bus, k.stream, GROUP, CONF_MS));
+    for (unsigned n = 1; n <= MANY; n++)
+        assert_int_equal(world.done[n], 1);
+    assert_int_equal(figure(bus, &k, "acked"), MANY);
+    assert_int_equal(figure(bus, &k, "stale"), 0);
+    assert_ok(tidings_unsubscribe(sub, CONF_MS));
+}
+
 /* ---- who pulls ---- */
 
 static void test_an_outage_is_waited_out_by_who_pulls(void **state)
@@ -328,6 +373,7 @@ int conf_run_outage(void)
         KEPT_TEST(test_a_breaker_parks_its_group),
         KEPT_TEST(test_an_outage_is_waited_out),
         KEPT_TEST(test_an_outage_keeps_the_order_of_keys),
+        KEPT_TEST(test_what_is_handled_is_not_given_back),
         KEPT_TEST(test_an_outage_is_waited_out_by_who_pulls),
         KEPT_TEST(test_a_breaker_before_the_handler_parks_its_group),
         KEPT_TEST(test_a_breaker_is_for_handlers_of_durable_groups),
