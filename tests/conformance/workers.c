@@ -204,7 +204,7 @@ static void test_no_event_waits_behind_a_slow_one(void **state)
         for (uint64_t n = 1; n <= 400; n++)
             assert_ok(tidings_publish(bus, "slow", &n, sizeof(n)));
         assert_true(workers_reach(&x.calls, 399));
-        assert_int_equal(x.entered, 1);
+        assert_true(workers_reach(&x.entered, 1)); /* it may be the last */
         assert_int_equal(x.calls, 399);
         atomic_store(&x.open, true);
         assert_true(workers_reach(&x.calls, 400));
