@@ -439,7 +439,8 @@ static suite *const live[] = {
     conf_run_peer,        conf_run_stress,        conf_run_confirm,
     conf_run_service,     conf_run_tasks,         conf_run_request,
     conf_run_resilience,  conf_run_request_async, conf_run_request_threads,
-    conf_run_discover,    conf_run_service_ends,
+    conf_run_discover,    conf_run_service_ends,  conf_run_tasks_answer,
+    conf_run_tasks_end,
 };
 
 /* With data or, as far as that goes, with streams in memory. */

@@ -175,6 +175,8 @@ int conf_run_expiry(void);
 int conf_run_service(void);
 int conf_run_service_ends(void);
 int conf_run_tasks(void);
+int conf_run_tasks_answer(void);
+int conf_run_tasks_end(void);
 int conf_run_resilience(void);
 int conf_run_request(void);
 int conf_run_request_async(void);
