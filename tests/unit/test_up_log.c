@@ -1,4 +1,5 @@
-/* The log of services: in a file that begins anew, and for followers. */
+/* The log of services: in a file that begins anew, on a full disk, and for
+ * followers. */
 #include "tests/support/td_test.h"
 
 #include <fcntl.h>
@@ -6,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -94,6 +96,45 @@ static void test_log_begins_a_new_file_when_one_is_large(void **state)
     assert_int_equal(size_of(f, TD_UP_LOG_NAME), 25 + 8); /* that one alone */
 }
 
+/* A limit of the file's size is as a full disk. */
+static void limit(rlim_t bytes)
+{
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = bytes == RLIM_INFINITY ? limit.rlim_max : bytes;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+static void test_log_says_how_many_lines_a_full_disk_did_not_take(void **state)
+{
+    struct fixture *f = *state;
+    char text[512] = "";
+    int fd;
+
+    limit(25 + 8 + 10); /* one line, and the time of the next in part */
+    for (int i = 0; i < 3; i++)
+        td_up_log_line(&f->log, "a", 1, '|', "one", 3);
+    td_up_log_finish(&f->log, 1000);
+    td_up_log_line(&f->log, "a", 1, '|', "one", 3);
+    td_up_log_finish(&f->log, 1000);
+    assert_false(td_up_log_waits(&f->log));
+    limit(RLIM_INFINITY);
+    td_up_log_line(&f->log, "a", 1, '|', "two", 3);
+    td_up_log_finish(&f->log, 1000);
+    td_up_log_line(&f->log, "a", 1, '|', "three", 5);
+    td_up_log_finish(&f->log, 1000);
+    fd = openat(f->fd, TD_UP_LOG_NAME, O_RDONLY);
+    assert_true(read(fd, text, sizeof(text) - 1) > 0);
+    close(fd);
+    assert_memory_equal(text + 24, " a | one\n", 9);
+    assert_int_equal(text[33 + 10], '\n'); /* ends the one that was cut */
+    assert_memory_equal(text + 44 + 24,
+                        " tidings * 3 lines were not written: ", 37);
+    assert_non_null(strstr(text, " a | two\n"));
+    assert_non_null(strstr(text, " a | three\n"));
+}
+
 static void test_log_is_bounded_and_says_when_it_is_full(void **state)
 {
     static char line[TD_UP_LINE_BYTES]; /* NULs: six bytes each */
@@ -146,10 +187,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LOGS(test_log_in_a_file_has_times_and_no_colour),
         LOGS(test_log_begins_a_new_file_when_one_is_large),
+        LOGS(test_log_says_how_many_lines_a_full_disk_did_not_take),
         LOGS(test_log_is_bounded_and_says_when_it_is_full),
         LOGS(test_log_tells_followers_what_is_its_own_until_they_go),
     };
 
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "client/cli/out.h"
 #include "client/cli/stop.h"
 #include "client/cli/up/text.h"
+#include "proto/plural.h"
 
 #define HEAD_BYTES 192 /* time, colour, label */
 /* Each byte of a line may become \u00xx. */
@@ -205,22 +207,62 @@ static void rotate(struct td_up_log *log)
     log->fd = fd;
 }
 
+static ssize_t put(struct td_up_log *log, const char *bytes, size_t len)
+{
+    ssize_t n = write(log->fd, bytes, len);
+
+    if (n > 0) {
+        log->written += n;
+        log->cut = bytes[n - 1] != '\n';
+    }
+    return n;
+}
+
+/* All that waits: nobody reads standard output any more; a full disk may have
+ * room later. */
+static void lose(struct td_up_log *log, int why)
+{
+    log->gone = log->folder < 0;
+    log->why = why;
+    for (; log->start < log->end; log->start++)
+        log->lost += log->bytes[log->start] == '\n';
+}
+
+/* @return false: there is no room for that yet */
+static bool tell_lost(struct td_up_log *log)
+{
+    char text[2 * HEAD_BYTES];
+    size_t len = 0;
+
+    if (log->cut)
+        text[len++] = '\n';
+    len += put_head(text + len, log, "tidings", 0, '*');
+    len += (size_t)snprintf(text + len, sizeof(text) - len,
+                            "%" PRIu64 " %s not written: %s\n", log->lost,
+                            td_plural(log->lost, "line was", "lines were"),
+                            strerror(log->why));
+    if (put(log, text, len) != (ssize_t)len)
+        return false;
+    log->lost = 0;
+    return true;
+}
+
 /* A pipe that is writable takes so much without waiting. */
 void td_up_log_flush(struct td_up_log *log)
 {
     size_t most = log->folder >= 0 ? TD_UP_LOG_BYTES : PIPE_BUF;
     size_t len = log->end - log->start;
-    ssize_t n =
-        write(log->fd, log->bytes + log->start, len < most ? len : most);
+    ssize_t n;
 
-    if (n < 0 && errno != EINTR && errno != EAGAIN) {
-        log->gone = log->folder < 0; /* a full disk may have room later */
-        log->start = log->end;
+    if (log->lost > 0 && !tell_lost(log)) {
+        lose(log, log->why);
+        return;
     }
-    if (n > 0) {
+    n = put(log, log->bytes + log->start, len < most ? len : most);
+    if (n < 0 && errno != EINTR && errno != EAGAIN)
+        lose(log, errno);
+    if (n > 0)
         log->start += (size_t)n;
-        log->written += n;
-    }
     if (log->start == log->end) {
         log->start = log->end = 0;
         rotate(log);

@@ -7,12 +7,15 @@
  * Nothing here waits: lines stand in a bounded buffer until the other end
  * takes them, and while it is half full nothing more is read from the
  * services. What a terminal would obey is escaped. In a file each line begins
- * with its time, and the file is renamed to NAME.1 when it is large. */
+ * with its time, and the file is renamed to NAME.1 when it is large. What a
+ * file does not take, because the disk is full, is lost, and how much is said
+ * in the file as soon as it takes that. */
 #ifndef TD_UP_LOG_H
 #define TD_UP_LOG_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define TD_UP_LOG_BYTES  (512u << 10) /* of the buffer */
@@ -26,6 +29,9 @@ struct td_up_log {
     int fd;
     int folder; /* in which the file is; -1: it is standard output */
     off_t written;
+    uint64_t lost; /* lines that the file did not take … */
+    int why;       /* … and errno then */
+    bool cut;      /* the file ends within a line */
     bool colour;
     int width; /* of labels, that what is behind them is in one column */
     bool gone; /* nobody reads standard output any more */
