@@ -200,7 +200,11 @@ class Background(Up):
         self.check(FAILED, "status", self.file)
         self.check(DONE, "down", self.file)
         self.detach()
-        self.check(DONE, "down", self.file)
+        os.remove(self.file)
+        with self.subTest("nor is a file that is gone"):
+            self.check(DONE, "down", self.file)
+            self.assertEqual(self.marked(), [])
+            self.check(USAGE, "down", self.file)
 
     def test_one_that_does_not_become_ready_stops_all_again(self):
         self.write("name: a, command: %s" % shell(WAITS),

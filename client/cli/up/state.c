@@ -40,8 +40,29 @@ const char *td_up_file_name(const struct td_settings *settings,
 static int no_file(const char *file)
 {
     td_complain("%s: %s", file, strerror(errno));
-    td_advise("name the file: tidings up FILE.yaml");
+    td_advise("name the file that `tidings up` runs");
     return TD_EXIT_USAGE;
+}
+
+/* A file that is gone has a folder still. */
+static bool find_real(char real[PATH_MAX], const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    const char *name = slash ? slash + 1 : file;
+    char folder[PATH_MAX] = ".";
+    size_t len;
+
+    if (realpath(file, real))
+        return true;
+    if (errno != ENOENT || strlen(file) >= sizeof(folder))
+        return false;
+    if (slash)
+        snprintf(folder, sizeof(folder), "%.*s/", (int)(slash - file), file);
+    if (!realpath(folder, real))
+        return false;
+    len = strlen(real);
+    return snprintf(real + len, PATH_MAX - len, "/%s", name) <
+           (int)(PATH_MAX - len);
 }
 
 /* The same for every name of the file. */
@@ -51,7 +72,7 @@ static char *path_beside(const char *file)
     char *name, *path;
     size_t size;
 
-    if (!realpath(file, real))
+    if (!find_real(real, file))
         return NULL;
     name = strrchr(real, '/');
     *name++ = '\0';
@@ -62,7 +83,6 @@ static char *path_beside(const char *file)
     return path;
 }
 
-/* With --state the file may be gone by now. */
 static int find_path(struct td_up_state *s, const struct td_settings *settings,
                      const char *file)
 {
@@ -167,11 +187,15 @@ int td_up_state_look(struct td_up_state *s, const struct td_settings *settings,
     code = find_path(s, settings, file);
     if (code != TD_EXIT_DONE)
         return code;
-    if (!open_lock(s, O_RDONLY))
-        return errno == ENOENT ? TD_EXIT_DONE : refuse(s);
-    if (is_locked(s)) /* else what is left there is stale */
-        read_owner(s);
-    return TD_EXIT_DONE;
+    if (!open_lock(s, O_RDONLY)) {
+        if (errno != ENOENT)
+            return refuse(s);
+    } else if (is_locked(s)) { /* else what is left there is stale */
+        read_owner(s);         /* the file may be gone by now */
+        return TD_EXIT_DONE;
+    }
+    return settings->up.state || access(file, F_OK) == 0 ? TD_EXIT_DONE
+                                                         : no_file(file);
 }
 
 void td_up_state_own(struct td_up_state *s)
