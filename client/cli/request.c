@@ -112,11 +112,28 @@ static void put_json(const struct tidings_reply *reply)
     fputs("}\n", stdout);
 }
 
+static bool is_text(const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)bytes[i];
+
+        if ((c < 0x20 && !memchr("\t\n\r", c, 3)) || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* An answer has no content type: what is not msgpack may be a text. */
 static void put_data(const struct tidings_reply *reply)
 {
-    const struct tidings_event event = {.data = reply->data,
-                                        .data_len = reply->len};
+    char *json = NULL;
+    struct tidings_event event = {.data = reply->data, .data_len = reply->len};
 
+    if (tidings_data_to_json(&json, reply->data, reply->len))
+        event.datacontenttype = is_text(reply->data, reply->len)
+                                    ? "text/plain"
+                                    : "application/octet-stream";
+    tidings_free(json);
     td_show_data(&event);
     fputs("\n", stdout);
 }

@@ -260,6 +260,15 @@ class Requests(WithServices):
         done = self.check(ANSWERED, "request", name, wish)
         self.assertIn("4 bytes that are not msgpack", done.err)
 
+    def test_answers_that_are_texts_are_printed_as_such(self):
+        name = self.name()
+        self.serve(name, "1.0.0", name)
+        for raw, printed in (("hello", "hello"), ("två ord", "två ord"),
+                             ("a\tb", "a\\tb"),
+                             ("a\x1b[2J", "(5 bytes of application/octet-stream)")):
+            self.assertEqual(self.check(DONE, "request", name, json.dumps(
+                {"raw": raw, "status": 0})).out, printed + "\n")
+
     def test_errors_have_their_exit_codes(self):
         name = self.name()
         self.serve(name, "1.0.0", name, "id=e1")
