@@ -266,7 +266,8 @@ const struct td_command td_commands[] = {
      "lost with it; full are those that it had no room for. p50 and p99 are\n"
      "times that half, and 99 of 100, of its handlers' runs stayed below, to\n"
      "a fifth. Below, for each service: its breaker, and the requests that\n"
-     "nobody was there or had room for.\n",
+     "nobody was there or had room for; with --json an object with its name\n"
+     "after those of all instances.\n",
      td_cli_service_stats},
     {"service ping", TD_CLI_SERVICE_PING, "[NAME]",
      "ask each whether it is there",

@@ -49,7 +49,8 @@ tidings_err td_service_fetch(struct td_list *out, struct td_ask *a,
 }
 
 int td_service_run(const struct td_settings *settings, const char *command,
-                   const char *call, int (*put)(const struct td_list *list))
+                   const char *call, int (*put)(const struct td_list *list),
+                   int (*put_json)(const struct td_list *list))
 {
     struct td_list list = {0};
     struct td_ask a;
@@ -64,7 +65,7 @@ int td_service_run(const struct td_settings *settings, const char *command,
     if (err)
         code = td_service_refused(settings, err);
     else
-        code = settings->json ? td_rows_json(&list) : put(&list);
+        code = settings->json ? put_json(&list) : put(&list);
     td_list_fini(&list);
     td_ask_close(&a);
     return code;
@@ -168,7 +169,8 @@ static int put_list(const struct td_list *list)
 
 int td_cli_service_list(const struct td_settings *settings)
 {
-    return td_service_run(settings, "service list", "service.list", put_list);
+    return td_service_run(settings, "service list", "service.list", put_list,
+                          td_rows_json);
 }
 
 /* ---- each of them ---- */
@@ -286,5 +288,6 @@ static int put_infos(const struct td_list *list)
 
 int td_cli_service_info(const struct td_settings *settings)
 {
-    return td_service_run(settings, "service info", "service.info", put_infos);
+    return td_service_run(settings, "service info", "service.info", put_infos,
+                          td_rows_json);
 }

@@ -12,10 +12,11 @@
 tidings_err td_service_fetch(struct td_list *out, struct td_ask *a,
                              const char *call);
 
-/** One command with at most one NAME: connects, fetches, puts them, or says why
- *  not. @return the exit code */
+/** One command with at most one NAME: connects, fetches, puts them, with --json
+ *  by put_json, or says why not. @return the exit code */
 int td_service_run(const struct td_settings *settings, const char *command,
-                   const char *call, int (*put)(const struct td_list *list));
+                   const char *call, int (*put)(const struct td_list *list),
+                   int (*put_json)(const struct td_list *list));
 
 /** How an instance is, in a word: its state, or "draining". */
 const char *td_service_state(struct tidings_value row);

@@ -176,7 +176,26 @@ static int put(const struct td_list *list)
     return done ? td_flush_out() : TD_EXIT_FAILED;
 }
 
+static bool put_total(void *arg, struct tidings_value row)
+{
+    int *code = arg;
+
+    *code = td_row_json(row);
+    return *code == TD_EXIT_DONE;
+}
+
+/* The instances, and then the totals, as the broker gives them. */
+static int put_json(const struct td_list *list)
+{
+    int code = td_rows_json(list);
+
+    if (code == TD_EXIT_DONE)
+        each_total(list, put_total, &code);
+    return code == TD_EXIT_DONE ? td_flush_out() : code;
+}
+
 int td_cli_service_stats(const struct td_settings *settings)
 {
-    return td_service_run(settings, "service stats", "service.stats", put);
+    return td_service_run(settings, "service stats", "service.stats", put,
+                          put_json);
 }

@@ -355,7 +355,9 @@ class Requests(WithServices):
         for data in ("1", "2", '{"status": 500}', '{"sleep_ms": 30}'):
             self.check(DONE if "stat" not in data else ANSWERED, "request",
                        name + ".x", data)
-        row = self.rows("service", "stats", name)[0]
+        row, total = self.rows("service", "stats", name)
+        self.assertEqual((total["name"], total["breaker"], total["weights"],
+                          total["noresponder"]), (name, "closed", {}, 0))
         endpoint = row["endpoints"][0]
         self.assertEqual((endpoint["requests"], endpoint["errors"],
                           endpoint["timeouts"], endpoint["in_flight"]),
