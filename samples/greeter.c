@@ -49,10 +49,10 @@ static tidings_err ask(tidings_bus *bus, const char *name)
     printf("greeters: %zu\n", found->len);
     tidings_instances_free(found);
     err = tidings_request(&reply, bus, "greet", name, strlen(name), 1000);
-    if (err)
-        printf("%s: %d %s\n", tidings_err_text(err), reply.status, reply.text);
-    else
+    if (!err)
         printf("%.*s\n", (int)reply.len, (const char *)reply.data);
+    else if (err == TIDINGS_EREMOTE) /* of others main() tells */
+        printf("%d %s\n", reply.status, reply.text);
     tidings_reply_fini(&reply);
     return err;
 }
@@ -105,7 +105,7 @@ int main(int argc, char **argv)
     err = tidings_open(&bus, url, NULL);
     if (!err)
         err = run(bus, &signals, argc, argv);
-    if (err)
+    if (err && err != TIDINGS_EREMOTE)
         fprintf(stderr, "%s: %s\n", tidings_err_text(err), tidings_detail());
     tidings_close(bus);
     return err != TIDINGS_OK;
