@@ -10,10 +10,16 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "tests/support/folder.h"
+#include "tests/support/watchdog.h"
+
+/* No test takes so long, with its teardown, whatever fails in it. */
+#define HANG_S  (CONF_SLOW > 1 ? 150 : 75)
+#define CHILD_S 30 /* then SIGALRM ends a child that hangs */
 
 static struct {
     const char *backend;
@@ -168,6 +174,7 @@ int conf_setup(void **state)
 
     if (!c)
         return -1;
+    td_watchdog_set(conf_is_long() ? 0 : HANG_S);
     if (!conf_has_daemon())
         snprintf(frame.url, sizeof(frame.url), "inproc://conf-%u%s%s",
                  ++frame.tests, frame.has_data ? "?data=" : "",
@@ -341,6 +348,20 @@ int64_t conf_unix_ms(void)
     return conf_unix_us() / 1000;
 }
 
+int conf_in_child(int (*run)(void *arg), void *arg)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        alarm(CHILD_S);
+        _exit(run(arg));
+    }
+    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
+        return -1;
+    return WEXITSTATUS(status);
+}
+
 bool conf_is_long(void)
 {
     const char *asked = getenv("TIDINGS_LONG");
@@ -468,6 +489,7 @@ int main(int argc, char **argv)
                 argv[0]);
         return 2;
     }
+    setvbuf(stdout, NULL, _IOLBF, 0); /* a test that hangs has its name there */
     if (argc > 2)
         cmocka_set_test_filter(argv[2]);
     if (!start(names[i % 3], i >= 3))

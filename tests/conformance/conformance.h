@@ -129,6 +129,10 @@ void conf_pause_us(long us);
 /* The time of day. */
 int64_t conf_unix_us(void);
 int64_t conf_unix_ms(void);
+/* Runs this in a child of fork(), which ends with what it returns: that, 0 to
+ * 255; -1: there was no child, or a signal ended it, that of an alarm if it
+ * hung. Asserts nothing: other threads may be using the caller's stack. */
+int conf_in_child(int (*run)(void *arg), void *arg);
 /* What the environment asks for with TIDINGS_LONG. */
 bool conf_is_long(void);
 

@@ -2,10 +2,7 @@
  * (FAULTS R13). */
 #include "tests/conformance/conformance.h"
 
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #define ROUNDS (20 / CONF_SLOW + 1)
 #if defined(__SANITIZE_THREAD__)
@@ -13,7 +10,6 @@
 #else
 #define OPENS 3
 #endif
-#define CHILD_S 30 /* then SIGALRM ends a child that hangs */
 
 /* What the child's exit code says when something is wrong. */
 enum complaint {
@@ -25,8 +21,7 @@ enum complaint {
     NOT_SUBSCRIBED,
     NOT_PUBLISHED,
     NOT_DELIVERED,
-    NOT_CLOSED,
-    CHILD_DIED /* by a signal: of the alarm, if it hung */
+    NOT_CLOSED
 };
 
 struct parent {
@@ -90,11 +85,11 @@ static enum complaint open_own(void)
     return FINE;
 }
 
-static enum complaint be_child(const struct parent *p)
+static int be_child(void *arg)
 {
+    const struct parent *p = arg;
     enum complaint what = FINE;
 
-    alarm(CHILD_S);
     if (!is_forked(p->bus))
         return NOT_FORKED;
     if (tidings_unsubscribe(p->sub, 100) != TIDINGS_EFORKED)
@@ -104,19 +99,6 @@ static enum complaint be_child(const struct parent *p)
     return what;
 }
 
-/* Asserts nothing: other threads may be using the caller's stack. */
-static int run_child(const struct parent *p)
-{
-    int status = 0;
-    pid_t pid = fork();
-
-    if (pid == 0)
-        _exit(be_child(p));
-    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
-        return CHILD_DIED;
-    return WEXITSTATUS(status);
-}
-
 static void test_child_opens_its_own_bus(void **state)
 {
     struct conf *c = *state;
@@ -124,7 +106,7 @@ static void test_child_opens_its_own_bus(void **state)
     struct tally *t = conf_tally(c);
 
     assert_ok(tidings_subscribe(&p.sub, p.bus, "mine", tally_event, t, NULL));
-    assert_int_equal(run_child(&p), FINE);
+    assert_int_equal(conf_in_child(be_child, &p), FINE);
     assert_ok(tidings_publish(p.bus, "mine", NULL, 0));
     assert_true(tally_wait(t, 1, CONF_MS));
     assert_ok(tidings_unsubscribe(p.sub, CONF_MS));
@@ -175,7 +157,7 @@ static void test_child_of_a_busy_parent_opens_its_own_bus(void **state)
                      0);
     assert_int_equal(pthread_create(&opener, NULL, open_until, &stop), 0);
     for (int i = 0; i < ROUNDS && code == FINE; i++)
-        code = run_child(&p);
+        code = conf_in_child(be_child, &p);
     atomic_store(&handle, 0);
     atomic_store(&stop, true);
     pthread_join(publisher, NULL);

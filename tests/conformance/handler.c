@@ -323,47 +323,34 @@ static void test_cycle_of_two_buses_never_locks(void **state)
 /* ---- slow handlers ---- */
 
 struct gate {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool entered;
-    bool open;
+    atomic_bool entered;
+    atomic_bool open;
 };
+
+/* In time, so that a test that has failed does not hang. */
+static bool is_true(atomic_bool *flag)
+{
+    int64_t end = td_proc_now_ms() + 2 * CONF_MS;
+
+    while (!atomic_load(flag) && td_proc_now_ms() < end)
+        conf_pause_us(500);
+    return atomic_load(flag);
+}
 
 static tidings_err wait_at_gate(void *arg, const struct tidings_event *event)
 {
     struct gate *g = arg;
 
     (void)event;
-    pthread_mutex_lock(&g->lock);
-    g->entered = true;
-    pthread_cond_broadcast(&g->changed);
-    while (!g->open)
-        pthread_cond_wait(&g->changed, &g->lock);
-    pthread_mutex_unlock(&g->lock);
+    atomic_store(&g->entered, true);
+    is_true(&g->open);
     return TIDINGS_OK;
-}
-
-static void wait_entered(struct gate *g)
-{
-    pthread_mutex_lock(&g->lock);
-    while (!g->entered)
-        pthread_cond_wait(&g->changed, &g->lock);
-    pthread_mutex_unlock(&g->lock);
-}
-
-static void open_gate(struct gate *g)
-{
-    pthread_mutex_lock(&g->lock);
-    g->open = true;
-    pthread_cond_broadcast(&g->changed);
-    pthread_mutex_unlock(&g->lock);
 }
 
 /* While a handler keeps the I/O thread, everybody else goes on. */
 static void test_other_calls_go_on_beside_a_slow_handler(void **state)
 {
-    struct gate g = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false,
-                     false};
+    struct gate g = {false, false};
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
     tidings_bus *other = conf_open(c, NULL);
@@ -374,7 +361,7 @@ static void test_other_calls_go_on_beside_a_slow_handler(void **state)
 
     assert_ok(tidings_subscribe(NULL, bus, "slow", wait_at_gate, &g, NULL));
     assert_ok(tidings_publish(other, "slow", NULL, 0));
-    wait_entered(&g);
+    assert_true(is_true(&g.entered));
     for (uint64_t i = 1; i <= 200; i++) {
         assert_ok(tidings_publish(bus, "beside", NULL, 0));
         if (i % 2)
@@ -386,7 +373,7 @@ static void test_other_calls_go_on_beside_a_slow_handler(void **state)
     assert_ok(tidings_publish(bus, "late", NULL, 0));
     assert_ok(tidings_flush(bus, CONF_MS));
     assert_int_equal(tally_count(late), 0); /* its turn has not come */
-    open_gate(&g);
+    atomic_store(&g.open, true);
     assert_true(tally_wait(late, 1, CONF_MS));
     assert_ok(tidings_unsubscribe(sub, CONF_MS));
     assert_ok(tidings_close(bus));
@@ -395,8 +382,7 @@ static void test_other_calls_go_on_beside_a_slow_handler(void **state)
 
 static void test_slow_handler_keeps_the_link_alive(void **state)
 {
-    struct gate g = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false,
-                     false};
+    struct gate g = {false, false};
     struct conf *c = *state;
     tidings_bus *bus;
     tidings_bus *other;
@@ -410,9 +396,9 @@ static void test_slow_handler_keeps_the_link_alive(void **state)
     silent = conf_counter(other, "silent");
     assert_ok(tidings_subscribe(NULL, bus, "slow", wait_at_gate, &g, NULL));
     assert_ok(tidings_publish(other, "slow", NULL, 0));
-    wait_entered(&g);
+    assert_true(is_true(&g.entered));
     conf_pause_us(SLOW_S * 1000000L); /* the passing of time is the test */
-    open_gate(&g);
+    atomic_store(&g.open, true);
     assert_ok(tidings_flush(bus, CONF_MS));
     assert_ok(tidings_info(&info, bus));
     assert_int_equal(info.connects, 1);
@@ -481,18 +467,17 @@ static void test_unsubscribe_inside_its_own_handler(void **state)
 /* Another thread waits for the handler; past its deadline it says so. */
 static void test_unsubscribe_waits_for_the_running_handler(void **state)
 {
-    struct gate g = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_COND_INITIALIZER, false,
-                     false};
+    struct gate g = {false, false};
     struct conf *c = *state;
     tidings_bus *bus = conf_open(c, NULL);
     tidings_sub *sub;
 
     assert_ok(tidings_subscribe(&sub, bus, "slow", wait_at_gate, &g, NULL));
     assert_ok(tidings_publish(bus, "slow", NULL, 0));
-    wait_entered(&g);
+    assert_true(is_true(&g.entered));
     assert_err(tidings_unsubscribe(sub, 100), TIDINGS_ETIMEDOUT);
     assert_non_null(strstr(tidings_detail(), "running"));
-    open_gate(&g);
+    atomic_store(&g.open, true);
     assert_ok(tidings_close(bus));
     conf_forget(c, bus);
 }

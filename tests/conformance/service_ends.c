@@ -3,13 +3,8 @@
  * another. */
 #include "tests/conformance/conformance.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include "tests/support/chaosproxy.h"
 #include "tidings/service.h"
-
-#define CHILD_S 30 /* then SIGALRM ends a child that hangs */
 
 static struct td_chaos *chaos;
 static atomic_bool gate;
@@ -179,48 +174,47 @@ static void test_service_is_told_to_drain(void **state)
 
 /* ---- fork() ---- */
 
+struct parent {
+    tidings_bus *bus;
+    tidings_service *service;
+};
+
 /* What the child's exit code says is wrong; 0: nothing. */
-static int be_child(tidings_bus *bus, tidings_service *s)
+static int be_child(void *arg)
 {
+    const struct parent *p = arg;
     const struct tidings_service_options o = {.name = "child",
                                               .version = "1.0.0"};
     struct tidings_instances *list;
     struct tidings_reply reply;
     tidings_service *other;
 
-    alarm(CHILD_S);
     if (tidings_answer(atomic_load(&kept), "child", 5) != TIDINGS_EFORKED)
         return 1;
-    if (tidings_serve(&other, bus, &o) != TIDINGS_EFORKED)
+    if (tidings_serve(&other, p->bus, &o) != TIDINGS_EFORKED)
         return 2;
-    if (tidings_request(&reply, bus, "ends.do", "x", 1, CONF_MS) !=
+    if (tidings_request(&reply, p->bus, "ends.do", "x", 1, CONF_MS) !=
         TIDINGS_EFORKED)
         return 3;
-    if (tidings_discover(&list, bus, NULL, CONF_MS) != TIDINGS_EFORKED)
+    if (tidings_discover(&list, p->bus, NULL, CONF_MS) != TIDINGS_EFORKED)
         return 4;
-    return tidings_service_stop(s, 1) == TIDINGS_EFORKED ? 0 : 5;
+    return tidings_service_stop(p->service, 1) == TIDINGS_EFORKED ? 0 : 5;
 }
 
 static void test_service_is_its_parents(void **state)
 {
     tidings_bus *bus = conf_open(*state, NULL);
     tidings_bus *caller = conf_open(*state, NULL);
-    tidings_service *s = serve(bus, "ends", 1);
+    struct parent p = {bus, serve(bus, "ends", 1)};
     atomic_int code;
-    int status = 1;
-    pid_t pid;
 
     ask_async(caller, "keep", &code);
     UNTIL(atomic_load(&kept));
-    pid = fork();
-    if (pid == 0)
-        _exit(be_child(bus, s));
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    assert_int_equal(conf_in_child(be_child, &p), 0);
     assert_ok(tidings_answer(atomic_load(&kept), "parent", 6));
     UNTIL(atomic_load(&code));
     assert_int_equal(atomic_load(&code), TIDINGS_OK + 1);
-    assert_ok(tidings_service_stop(s, CONF_MS));
+    assert_ok(tidings_service_stop(p.service, CONF_MS));
 }
 
 /* ---- links ---- */
