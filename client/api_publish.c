@@ -91,6 +91,8 @@ static tidings_err pack_when_room(tidings_bus *bus, struct td_packing *event,
     while (err == TIDINGS_EFULL && may_wait && td_bus_wait_room(b, deadline))
         err = pack_again(b, event);
     td_client_pump(&b->client);
+    if (err == TIDINGS_EFULL)
+        td_client_ask_room(&b->client); /* it may come back for it */
     td_bus_touched(b);
     if (err == TIDINGS_EFULL || err == TIDINGS_ECLOSED)
         err = td_is_full(b);

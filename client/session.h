@@ -389,6 +389,9 @@ tidings_err td_client_publish(struct td_client *c,
  * else waits is next when that is taken; so it is called again and again. */
 void td_client_ask(struct td_client *c, uint64_t sequence);
 
+/* Somebody waits for room: asks for what was sent, unless an answer is out. */
+void td_client_ask_room(struct td_client *c);
+
 /* ---- subscribing ---- */
 
 /* TIDINGS_EINVAL (a policy, or the group's name), TIDINGS_ELIMIT or

@@ -253,6 +253,14 @@ void td_client_ask(struct td_client *c, uint64_t sequence)
         c->asked = sent;
 }
 
+/* Single events that are far apart were not asked for: without this, room would
+ * come when the broker tells of them by itself. */
+void td_client_ask_room(struct td_client *c)
+{
+    if (!c->asked)
+        td_client_ask(c, td_publisher_sent_here(&c->publisher));
+}
+
 /* ---- taken ---- */
 
 uint64_t td_client_publish_again(struct td_client *c)

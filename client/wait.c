@@ -165,6 +165,8 @@ bool td_bus_wait_room(struct td_bus *b, int64_t deadline_ms)
     b->users++;
     for (;;) {
         ok = td_bus_has_room(b);
+        if (!ok)
+            td_client_ask_room(&b->client);
         td_bus_touched(b);
         if (ok || b->closing || td_now_ms() >= deadline_ms)
             break;

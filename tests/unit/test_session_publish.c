@@ -141,6 +141,30 @@ static void test_session_asks_for_what_nobody_told(void **state)
     assert_null(find(f, TD_PING, 0)); /* and answered */
 }
 
+/* A publisher that has no room does not wait until the broker tells by itself. */
+static void test_session_asks_for_room(void **state)
+{
+    struct fixture *f = *state;
+
+    f->client.options.unconfirmed_events = 4;
+    greet(f, WELCOME);
+    td_client_ask_room(&f->client);
+    for (uint32_t i = 0; i < 4; i++) {
+        publish_late(f);
+        expect(f, i, 1, false);
+    }
+    assert_err(publish(f, 10), TIDINGS_EFULL);
+    assert_null(find(f, TD_PING, 0));
+    td_client_ask_room(&f->client);
+    td_client_ask_room(&f->client);
+    assert_non_null(find(f, TD_PING, 0));
+    assert_null(find(f, TD_PING, 1));
+    assert_ok(give(f, "[4 4 1000 1000000]"));
+    assert_true(td_client_has_room(&f->client));
+    td_client_ask_room(&f->client);
+    assert_null(find(f, TD_PING, 1)); /* nothing is out */
+}
+
 /* One round trip, however many there are. */
 static void test_session_sends_what_is_waited_for_without_an_answer(
     void **state)
@@ -260,6 +284,7 @@ int main(void)
         TEST(test_session_keeps_unconfirmed_bytes_within_bounds),
         TEST(test_session_sends_again_what_was_not_taken),
         TEST(test_session_asks_for_what_nobody_told),
+        TEST(test_session_asks_for_room),
         TEST(test_session_sends_what_is_waited_for_without_an_answer),
         TEST(test_session_asks_for_all_that_is_out),
         TEST(test_session_makes_a_batch_of_what_others_wait_for),
