@@ -201,13 +201,14 @@ class WithStreams(WithBroker):
         self.assertTrue(found, "it never came true")
         return found
 
-    def dead_letters(self, stream, group, count, end=".dead"):
+    def dead_letters(self, stream, group, count, end=".dead",
+                     ack_wait="100ms"):
         """A group whose only member, which stands still, lets count events
         die; each is published for itself."""
         rows = self.rows("group", "list", stream)
         before = sum(row["dead"] for row in rows if row["group"] == group)
         self.check(DONE, "group", "add", stream, group, "--max-deliver", "1",
-                   "--ack-wait", "100ms")
+                   "--ack-wait", ack_wait)
         member = self.sub("--stream", stream, "--group", group, ">",
                           "--window-events", str(count))
         member.signal(signal.SIGSTOP)
