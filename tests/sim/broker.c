@@ -19,7 +19,7 @@ static bool carry(struct sim *sim, struct sim_link *link, const void *control,
                   link->number, link->down.len);
         return false;
     }
-    sim_pipe_put(sim, &link->down, body ? 2 : 1, control, len, body);
+    sim_send(sim, &link->down, body ? 2 : 1, control, len, body);
     return true;
 }
 
@@ -103,7 +103,7 @@ void sim_broker_crash(struct sim *sim)
     sim_model_reset(sim);
     DL_FOREACH(sim->links, link)
     {
-        sim_pipe_clear(&link->up);
+        sim_pipe_cut(&link->up, 0);
         link->up.hole = true;
         link->shut_ms = sim->now_ms;
         link->tell_broker_ms = SIM_NEVER;

@@ -94,7 +94,7 @@ static bool carry(struct sim *sim, struct sim_client *client,
     if (client->evil && !sim->healing)
         sim_evil_send(sim, link, control, len, body);
     else
-        sim_pipe_put(sim, &link->up, body ? 2 : 1, control, len, body);
+        sim_send(sim, &link->up, body ? 2 : 1, control, len, body);
     return true;
 }
 

@@ -3,7 +3,8 @@
  * engine over a store that is slow, fails, is killed and loses its power.
  *
  * Engine, store model and clients' sessions are the real ones; around them are
- * queues of messages and a clock that costs nothing to wait for, as in sim.h.
+ * queues of messages (pipe.h) and a clock that costs nothing to wait for, as in
+ * sim.h.
  * What is true is kept a second time: which event stands where in its stream,
  * as soon as the store has it, and what has become of it in each group.
  *

@@ -49,7 +49,7 @@ void dur_store_walk(struct dur *d, enum td_table table, uint32_t id,
 
 static void put(struct dur_stream *s, uint32_t number)
 {
-    s->at = dur_grow(s->at, s->len, &s->cap, sizeof(*s->at));
+    s->at = sim_grow(s->at, s->len, &s->cap, sizeof(*s->at));
     s->at[s->len++] = (struct dur_place){.event = number};
 }
 
@@ -297,7 +297,7 @@ void dur_book_read(struct dur *d)
 /* All that it has: what is not there may be gone, and what is is as it was. */
 static void read_all(struct dur *d, struct dur_stream *s)
 {
-    struct reading r = {.s = s, .present = dur_alloc(s->len + 1)};
+    struct reading r = {.s = s, .present = sim_alloc(s->len + 1)};
     struct td_stream_state state;
 
     state_of(d, s, &state);

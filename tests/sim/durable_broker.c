@@ -16,7 +16,7 @@ static bool port_send(void *ctx, struct td_str peer, const void *control,
         return false;
     d->broker.sent = d->broker.sent || body;
     dur_hash(d, control, len);
-    dur_pipe_put(d, &link->down, body ? 2 : 1, control, len, body);
+    dur_send(d, &link->down, body ? 2 : 1, control, len, body);
     return true;
 }
 
@@ -92,7 +92,7 @@ static void lose_links(struct dur *d)
     DL_FOREACH(d->links, link)
     {
         link->shut = true;
-        dur_pipe_clear(&link->up);
+        sim_pipe_cut(&link->up, 0);
         link->up.hole = true;
         link->tell_broker_ms = DUR_NEVER;
         if (link->client)
@@ -189,7 +189,7 @@ int64_t dur_broker_next_ms(const struct dur *d)
     {
         if (!b->loaded)
             continue;
-        next = least(next, dur_pipe_next_ms(&link->up));
+        next = least(next, sim_pipe_next_ms(&link->up));
         next = least(next, link->tell_broker_ms);
     }
     next = next < b->busy_ms ? b->busy_ms : next;
@@ -197,7 +197,7 @@ int64_t dur_broker_next_ms(const struct dur *d)
 }
 
 static void hand_over(struct dur *d, struct dur_link *link,
-                      struct dur_message *m)
+                      struct sim_message *m)
 {
     const struct td_str peer = {(const char *)link->id, sizeof(link->id)};
 
@@ -207,21 +207,21 @@ static void hand_over(struct dur *d, struct dur_link *link,
                       m->body, d->now_ms);
     dur_operator_heard(d, m);
     dur_names_subscribed(d, link, m);
-    dur_message_free(m);
+    sim_message_free(m);
 }
 
 static uint32_t receive(struct dur *d)
 {
     uint32_t handed = 0;
     struct dur_link *link;
-    struct dur_message *m;
+    struct sim_message *m;
 
     DL_FOREACH(d->links, link)
     {
         const struct td_str peer = {(const char *)link->id, sizeof(link->id)};
         uint64_t most = 1 + sim_below(&d->random, 8);
 
-        while (most-- > 0 && (m = dur_pipe_get(&link->up, d->now_ms))) {
+        while (most-- > 0 && (m = sim_pipe_get(&link->up, d->now_ms))) {
             hand_over(d, link, m);
             handed++;
         }

@@ -39,8 +39,7 @@ static bool port_send(void *ctx, const void *control, size_t len,
 {
     struct dur_client *client = ctx;
 
-    dur_pipe_put(client->d, &client->link->up, body ? 2 : 1, control, len,
-                 body);
+    dur_send(client->d, &client->link->up, body ? 2 : 1, control, len, body);
     return true;
 }
 
@@ -154,7 +153,7 @@ int64_t dur_client_next_ms(const struct dur_client *client)
     if (!client->up)
         return client->restart_ms;
     if (client->link) {
-        next = least(next, dur_pipe_next_ms(&client->link->down));
+        next = least(next, sim_pipe_next_ms(&client->link->down));
         next = least(next, client->link->tell_client_ms);
     }
     next = least(next, dur_fetch_ms(client));
@@ -163,7 +162,7 @@ int64_t dur_client_next_ms(const struct dur_client *client)
 
 /* ---- a turn ---- */
 
-static void receive(struct dur_client *client, struct dur_message *m)
+static void receive(struct dur_client *client, struct sim_message *m)
 {
     struct dur *d = client->d;
     struct td_client *c = &client->c;
@@ -176,7 +175,7 @@ static void receive(struct dur_client *client, struct dur_message *m)
         dur_take(client, &one);
     DUR_CHECK(d, !err, "client %u says that the broker broke the protocol: %s",
               client->index, c->last_text);
-    dur_message_free(m);
+    sim_message_free(m);
 }
 
 static void receive_all(struct dur_client *client)
@@ -184,7 +183,7 @@ static void receive_all(struct dur_client *client)
     int64_t now = client->d->now_ms;
 
     for (int n = 0; n < READ_MAX && client->link; n++) {
-        struct dur_message *m = dur_pipe_get(&client->link->down, now);
+        struct sim_message *m = sim_pipe_get(&client->link->down, now);
 
         if (!m)
             break;

@@ -15,7 +15,7 @@ const char *const dur_types[DUR_TYPES] = {"a.x", "a.y", "b.x",
 uint32_t dur_event_new(struct dur *d, const struct dur_event *event)
 {
     d->events =
-        dur_grow(d->events, d->events_len, &d->events_cap, sizeof(*d->events));
+        sim_grow(d->events, d->events_len, &d->events_cap, sizeof(*d->events));
     d->events[d->events_len++] = *event;
     return (uint32_t)d->events_len;
 }

@@ -10,7 +10,7 @@
 struct dur_mark *dur_mark(struct dur_group *g, uint64_t sequence)
 {
     while (g->len < sequence) {
-        g->marks = dur_grow(g->marks, g->len, &g->cap, sizeof(*g->marks));
+        g->marks = sim_grow(g->marks, g->len, &g->cap, sizeof(*g->marks));
         memset(&g->marks[g->len++], 0, sizeof(*g->marks));
     }
     return &g->marks[sequence - 1];
@@ -128,9 +128,9 @@ static void written_read(struct dur *d, struct dur_group *g, struct written *w)
     w->g = g;
     w->floor = 1;
     w->len = d->streams[g->stream].len;
-    w->settled = dur_alloc(w->len + 1);
-    w->dead = dur_alloc(w->len + 1);
-    w->counts = dur_alloc(w->len + 1);
+    w->settled = sim_alloc(w->len + 1);
+    w->dead = sim_alloc(w->len + 1);
+    w->counts = sim_alloc(w->len + 1);
     if (g->id) {
         dur_store_walk(d, TD_TABLE_CHUNK, g->id, 0, on_chunk, w);
         dur_store_walk(d, TD_TABLE_FLOOR, g->id, 0, on_floor, w);
@@ -366,7 +366,7 @@ static void settle_row(struct dur *d, struct td_session *s,
 }
 
 void dur_marks_settle(struct dur *d, struct dur_link *link,
-                      const struct dur_message *m)
+                      const struct sim_message *m)
 {
     struct td_session *s = dur_broker_session(d, link);
     struct td_reader list;

@@ -164,7 +164,7 @@ static void add_work(struct dur_client *client, const struct dur_sub *sub,
     struct dur *d = client->d;
     const struct dur_event *event =
         dur_event_at(d, &d->streams[sub->stream], sequence);
-    struct dur_work *w = dur_alloc(sizeof(*w));
+    struct dur_work *w = sim_alloc(sizeof(*w));
 
     w->sub = sub->csub->number;
     w->session = client->c.incarnation;

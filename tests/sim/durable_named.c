@@ -29,7 +29,7 @@ static uint32_t *place_of(struct dur *d, const struct dur_event *event)
     struct dur_name *name = d->producers[event->producer].name;
 
     while (name && name->len < event->sequence) {
-        name->stored = dur_grow(name->stored, name->len, &name->cap,
+        name->stored = sim_grow(name->stored, name->len, &name->cap,
                                 sizeof(*name->stored));
         name->stored[name->len++] = 0;
     }
@@ -134,7 +134,7 @@ static void publish_again(struct dur_client *client)
             break;
     }
     while (p->base + p->len < stored) { /* these are others' */
-        p->log = dur_grow(p->log, p->len, &p->cap, sizeof(*p->log));
+        p->log = sim_grow(p->log, p->len, &p->cap, sizeof(*p->log));
         p->log[p->len++] = (struct dur_number){0};
     }
 }

@@ -81,7 +81,7 @@ void dur_names_check(struct dur *d, const struct dur_stream *s, uint64_t first,
 /* ---- whoever asked for the last of each ---- */
 
 void dur_names_subscribed(struct dur *d, struct dur_link *link,
-                          const struct dur_message *m)
+                          const struct sim_message *m)
 {
     const struct td_session *session = dur_broker_session(d, link);
     struct td_str name = td_no_str;

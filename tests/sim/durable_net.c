@@ -6,10 +6,10 @@
 
 struct dur_link *dur_link_new(struct dur *d, struct dur_client *client)
 {
-    struct dur_link *link = dur_alloc(sizeof(*link));
+    struct dur_link *link = sim_alloc(sizeof(*link));
 
-    link->up.tail = &link->up.head;
-    link->down.tail = &link->down.head;
+    sim_pipe_init(&link->up);
+    sim_pipe_init(&link->down);
     link->number = ++d->links_made;
     link->client = client;
     link->tell_client_ms = link->tell_broker_ms = DUR_NEVER;
@@ -31,66 +31,13 @@ struct dur_link *dur_link_of(struct dur *d, struct td_str peer)
     return NULL;
 }
 
-void dur_message_free(struct dur_message *m)
-{
-    td_body_unref(m->body);
-    free(m);
-}
-
-void dur_pipe_put(struct dur *d, struct dur_pipe *pipe, unsigned frames,
-                  const void *control, size_t len, struct td_body *body)
+void dur_send(struct dur *d, struct sim_pipe *pipe, unsigned frames,
+              const void *control, size_t len, struct td_body *body)
 {
     int64_t at = d->now_ms + sim_between(&d->random, 0, d->config.delay_max_ms);
-    struct dur_message *m;
 
-    if (pipe->hole)
-        return;
-    m = dur_alloc(sizeof(*m) + len);
-    pipe->last_ms = m->at_ms = at < pipe->last_ms ? pipe->last_ms : at;
-    m->frames = frames;
-    m->len = len;
-    memcpy(m->control, control, len);
-    m->body = body ? td_body_ref(body) : NULL;
-    *pipe->tail = m;
-    pipe->tail = &m->next;
-}
-
-struct dur_message *dur_pipe_get(struct dur_pipe *pipe, int64_t now_ms)
-{
-    struct dur_message *m = pipe->head;
-
-    if (!m || m->at_ms > now_ms)
-        return NULL;
-    pipe->head = m->next;
-    if (!pipe->head)
-        pipe->tail = &pipe->head;
-    return m;
-}
-
-int64_t dur_pipe_next_ms(const struct dur_pipe *pipe)
-{
-    return pipe->head ? pipe->head->at_ms : DUR_NEVER;
-}
-
-/* All but the first so many. */
-static void cut(struct dur_pipe *pipe, uint64_t keep)
-{
-    struct dur_message **at = &pipe->head;
-
-    while (*at && keep-- > 0)
-        at = &(*at)->next;
-    while (*at) {
-        struct dur_message *m = *at;
-
-        *at = m->next;
-        dur_message_free(m);
-    }
-    pipe->tail = at;
-}
-
-void dur_pipe_clear(struct dur_pipe *pipe)
-{
-    cut(pipe, 0);
+    if (!sim_pipe_put(pipe, at, frames, control, len, body))
+        abort();
 }
 
 void dur_link_close(struct dur *d, struct dur_link *link, bool clean)
@@ -99,10 +46,10 @@ void dur_link_close(struct dur *d, struct dur_link *link, bool clean)
 
     link->client = NULL;
     link->tell_client_ms = DUR_NEVER;
-    dur_pipe_clear(&link->down);
+    sim_pipe_cut(&link->down, 0);
     link->down.hole = true;
     if (!clean)
-        cut(&link->up, sim_below(r, 4));
+        sim_pipe_cut(&link->up, sim_below(r, 4));
     if (link->tell_broker_ms == DUR_NEVER && sim_chance(r, 700))
         link->tell_broker_ms = link->up.last_ms + sim_between(r, 0, 20);
 }
@@ -111,8 +58,8 @@ void dur_link_lose(struct dur *d, struct dur_link *link, bool silent)
 {
     struct sim_random *r = &d->random;
 
-    cut(&link->up, sim_below(r, 4));
-    cut(&link->down, sim_below(r, 4));
+    sim_pipe_cut(&link->up, sim_below(r, 4));
+    sim_pipe_cut(&link->down, sim_below(r, 4));
     link->up.hole = link->down.hole = true;
     if (!silent && link->client)
         link->tell_client_ms = d->now_ms + sim_between(r, 0, 100);
@@ -123,8 +70,8 @@ void dur_link_lose(struct dur *d, struct dur_link *link, bool silent)
 static void link_free(struct dur *d, struct dur_link *link)
 {
     DL_DELETE(d->links, link);
-    dur_pipe_clear(&link->up);
-    dur_pipe_clear(&link->down);
+    sim_pipe_cut(&link->up, 0);
+    sim_pipe_cut(&link->down, 0);
     free(link);
 }
 

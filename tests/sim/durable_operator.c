@@ -191,7 +191,7 @@ static void now_and_then(struct dur_client *client)
     ask(client, call); /* the same one, again and again */
 }
 
-void dur_operator_heard(struct dur *d, const struct dur_message *m)
+void dur_operator_heard(struct dur *d, const struct sim_message *m)
 {
     struct td_frame f;
     const char *why;

@@ -82,7 +82,7 @@ static void note(struct dur_client *client, uint32_t number)
     struct dur *d = client->d;
     struct dur_producer *p = &d->producers[client->producer];
 
-    p->log = dur_grow(p->log, p->len, &p->cap, sizeof(*p->log));
+    p->log = sim_grow(p->log, p->len, &p->cap, sizeof(*p->log));
     p->log[p->len++] = (struct dur_number){.event = number};
     d->result->published++;
 }

@@ -93,7 +93,7 @@ static void on_letter(struct dur *d, void *ctx, struct td_str key,
         !td_dead_row_read(value, &row))
         return;
     letter.sequence = row.sequence;
-    d->letters = dur_grow(d->letters, d->letters_len, &d->letters_cap,
+    d->letters = sim_grow(d->letters, d->letters_len, &d->letters_cap,
                           sizeof(*d->letters));
     d->letters[d->letters_len++] = letter;
 }

@@ -41,7 +41,7 @@ static void look_at(struct dur *d, struct td_str value, int64_t due_ms,
     struct dur_event *event = dur_event_nth(d, is);
 
     while (d->numbered_len < number) {
-        d->numbered = dur_grow(d->numbered, d->numbered_len, &d->numbered_cap,
+        d->numbered = sim_grow(d->numbered, d->numbered_len, &d->numbered_cap,
                                sizeof(*d->numbered));
         d->numbered[d->numbered_len++] = 0;
     }
@@ -80,7 +80,7 @@ static void on_row(struct dur *d, struct td_str key, struct td_str value)
     DUR_CHECK(d, !event->waits || !is_known(d, event),
               "schedule: %llu is there twice", (ull)number);
     event->waits = true;
-    d->waiting = dur_grow(d->waiting, d->waiting_len, &d->waiting_cap,
+    d->waiting = sim_grow(d->waiting, d->waiting_len, &d->waiting_cap,
                           sizeof(*d->waiting));
     d->waiting[d->waiting_len++] = d->numbered[number - 1];
 }

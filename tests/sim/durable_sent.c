@@ -79,7 +79,7 @@ struct dur_tags *dur_tags_of(struct dur *d, uint64_t session,
             d->tags[i].subscription == subscription)
             return &d->tags[i];
     }
-    d->tags = dur_grow(d->tags, d->tags_len, &d->tags_cap, sizeof(*d->tags));
+    d->tags = sim_grow(d->tags, d->tags_len, &d->tags_cap, sizeof(*d->tags));
     d->tags[d->tags_len] =
         (struct dur_tags){.session = session, .subscription = subscription};
     return &d->tags[d->tags_len++];

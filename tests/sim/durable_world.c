@@ -2,7 +2,6 @@
 #include "tests/sim/durable_world.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,12 +24,7 @@ void dur_seen(struct dur *d, enum dur_seen what)
 
 void dur_hash(struct dur *d, const void *data, size_t len)
 {
-    const uint8_t *p = data;
-    uint64_t h = d->result->hash ^ (uint64_t)d->now_ms;
-
-    while (len-- > 0)
-        h = (h ^ *p++) * 0x100000001b3u; /* FNV-1a */
-    d->result->hash = h;
+    sim_tell_hash(d->result, d->now_ms, data, len);
 }
 
 void dur_say(struct dur *d, const char *format, ...)
@@ -39,51 +33,23 @@ void dur_say(struct dur *d, const char *format, ...)
 
     if (!d->verbose)
         return;
-    printf("%8lld ", (long long)d->now_ms);
     va_start(args, format);
-    vprintf(format, args);
+    sim_tell_line(d->now_ms, format, args);
     va_end(args);
-    printf("\n");
 }
 
 void dur_fail(struct dur *d, const char *where, int line, const char *format,
               ...)
 {
-    char *to = d->result->failure;
-    size_t size = sizeof(d->result->failure);
-    const char *file = strrchr(where, '/');
     va_list args;
-    int n;
 
     if (d->failed)
         return; /* the first one counts */
     d->failed = true;
-    n = snprintf(to, size, "at %lld ms, %s:%d: ", (long long)d->now_ms,
-                 file ? file + 1 : where, line);
     va_start(args, format);
-    vsnprintf(to + n, size - (size_t)n, format, args);
+    sim_tell_failure(d->result, d->now_ms, where, line, format, args);
     va_end(args);
-    dur_say(d, "FAILED %s", to);
-}
-
-void *dur_alloc(size_t size)
-{
-    void *p = calloc(1, size);
-
-    if (!p)
-        abort();
-    return p;
-}
-
-void *dur_grow(void *array, uint64_t len, uint64_t *cap, size_t size)
-{
-    if (len < *cap)
-        return array;
-    *cap = *cap ? *cap * 2 : 64;
-    array = realloc(array, *cap * size);
-    if (!array)
-        abort();
-    return array;
+    dur_say(d, "FAILED %s", d->result->failure);
 }
 
 /* ---- time ---- */
@@ -243,7 +209,7 @@ static void free_all(struct dur *d)
 
 void dur_run(struct sim_result *out, uint64_t seed, bool verbose)
 {
-    struct dur *d = dur_alloc(sizeof(*d));
+    struct dur *d = sim_alloc(sizeof(*d));
 
     memset(out, 0, sizeof(*out));
     d->result = out;

@@ -13,6 +13,7 @@
 #include "proto/type.h"
 #include "tests/sim/durable.h"
 #include "tests/sim/durable_net.h"
+#include "tests/sim/tell.h"
 #include "tests/sim/random.h"
 
 #define DUR_NEVER   INT64_MAX
@@ -40,9 +41,7 @@ void dur_fail(struct dur *d, const char *where, int line, const char *format,
               ...) __attribute__((format(printf, 4, 5)));
 void dur_hash(struct dur *d, const void *data, size_t len);
 /* Zeroed; a simulation does not go on without memory. */
-void *dur_alloc(size_t size);
 /* Room for one more of so large elements. */
-void *dur_grow(void *array, uint64_t len, uint64_t *cap, size_t size);
 
 #define DUR_CHECK(d, cond, ...)                                                \
     do {                                                                       \
@@ -401,7 +400,7 @@ void dur_names_check(struct dur *d, const struct dur_stream *s, uint64_t first,
                      uint64_t newest, const bool *present);
 /* After a message that may have asked for the last of each name. */
 void dur_names_subscribed(struct dur *d, struct dur_link *link,
-                          const struct dur_message *m);
+                          const struct sim_message *m);
 /* A reader is sent it: nothing that it is to have was left out. */
 void dur_names_sent(struct dur *d, const struct td_consumer *c,
                     struct dur_tags *tags, uint64_t sequence, bool again);
@@ -416,7 +415,7 @@ void dur_marks_crashed(struct dur *d);
 void dur_marks_read(struct dur *d);
 /* A SETTLE is about to reach the engine. */
 void dur_marks_settle(struct dur *d, struct dur_link *link,
-                      const struct dur_message *m);
+                      const struct sim_message *m);
 /* The broker has been told to send a group elsewhere. */
 void dur_marks_sought(struct dur *d, struct td_str options);
 /* It is where it was before: that could not be written. False: it cannot be. */
@@ -555,7 +554,7 @@ struct dur_call {
 void dur_operator_prepare(struct dur *d);
 void dur_operator_act(struct dur_client *client);
 /* After a message that may have been the operator's. */
-void dur_operator_heard(struct dur *d, const struct dur_message *m);
+void dur_operator_heard(struct dur *d, const struct sim_message *m);
 void dur_operator_free(struct dur *d);
 
 /* ---- all of it ---- */

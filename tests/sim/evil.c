@@ -49,7 +49,7 @@ static void send_spoiled(struct sim *sim, struct sim_link *link,
     } else if (!bad) {
         flip(r, copy, len);
     }
-    sim_pipe_put(sim, &link->up, body ? 2 : 1, copy, len, bad ? bad : body);
+    sim_send(sim, &link->up, body ? 2 : 1, copy, len, bad ? bad : body);
     td_body_unref(bad);
     free(copy);
 }
@@ -61,23 +61,22 @@ void sim_evil_send(struct sim *sim, struct sim_link *link, const void *control,
     unsigned frames = body ? 2 : 1;
 
     if (!sim_chance(r, SPOIL_PER_MILLE)) {
-        sim_pipe_put(sim, &link->up, frames, control, len, body);
+        sim_send(sim, &link->up, frames, control, len, body);
         return;
     }
     switch (sim_below(r, 6)) {
     case 0: /* twice: replayed */
-        sim_pipe_put(sim, &link->up, frames, control, len, body);
-        sim_pipe_put(sim, &link->up, frames, control, len, body);
+        sim_send(sim, &link->up, frames, control, len, body);
+        sim_send(sim, &link->up, frames, control, len, body);
         break;
     case 1: /* not at all */
         break;
     case 2: /* another number of frames */
-        sim_pipe_put(sim, &link->up, (unsigned)sim_below(r, 5), control, len,
-                     body);
+        sim_send(sim, &link->up, (unsigned)sim_below(r, 5), control, len, body);
         break;
     case 3: /* a body too few, or too many */
-        sim_pipe_put(sim, &link->up, body ? 1 : 2, control, len,
-                     body ? NULL : sim->spare);
+        sim_send(sim, &link->up, body ? 1 : 2, control, len,
+                 body ? NULL : sim->spare);
         break;
     default:
         send_spoiled(sim, link, control, len, body);
@@ -94,7 +93,7 @@ static void put_frame(struct sim *sim, const struct td_frame *f,
 
     td_frame_encode(&b, f);
     if (!b.failed)
-        sim_pipe_put(sim, &sim->raw->up, body ? 2 : 1, b.data, b.len, body);
+        sim_send(sim, &sim->raw->up, body ? 2 : 1, b.data, b.len, body);
     td_buf_fini(&b);
 }
 
@@ -110,7 +109,7 @@ static void noise(struct sim *sim)
         bytes[0] = 0x93;
         bytes[1] = (uint8_t)(1 + sim_below(r, 15));
     }
-    sim_pipe_put(sim, &sim->raw->up, 1, bytes, len, NULL);
+    sim_send(sim, &sim->raw->up, 1, bytes, len, NULL);
 }
 
 /* Its own session's token, or nearly. */

@@ -5,12 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void pipe_init(struct sim_pipe *pipe)
-{
-    memset(pipe, 0, sizeof(*pipe));
-    pipe->tail = &pipe->head;
-}
-
 /* As libzmq names peers; now and then as long as a name may be. */
 static void link_name(struct sim_link *link)
 {
@@ -30,8 +24,8 @@ struct sim_link *sim_link_new(struct sim *sim, struct sim_client *client,
         free(link);
         return NULL;
     }
-    pipe_init(&link->up);
-    pipe_init(&link->down);
+    sim_pipe_init(&link->up);
+    sim_pipe_init(&link->down);
     link->number = sim->links_len;
     link->client = client;
     link->evil = evil;
@@ -55,91 +49,25 @@ struct sim_link *sim_link_of(struct sim *sim, struct td_str peer)
 
 void sim_link_free(struct sim_link *link)
 {
-    sim_pipe_clear(&link->up);
-    sim_pipe_clear(&link->down);
+    sim_pipe_cut(&link->up, 0);
+    sim_pipe_cut(&link->down, 0);
     free(link);
 }
 
-void sim_message_free(struct sim_message *m)
-{
-    if (!m)
-        return;
-    td_body_unref(m->body);
-    free(m);
-}
-
-void sim_pipe_put(struct sim *sim, struct sim_pipe *pipe, unsigned frames,
-                  const void *control, size_t len, struct td_body *body)
+void sim_send(struct sim *sim, struct sim_pipe *pipe, unsigned frames,
+              const void *control, size_t len, struct td_body *body)
 {
     const struct sim_config *cf = &sim->config;
     int64_t at = sim->now_ms +
                  sim_between(&sim->random, cf->delay_min_ms, cf->delay_max_ms);
-    struct sim_message *m;
 
-    if (pipe->hole)
-        return;
-    m = calloc(1, sizeof(*m) + len);
-    if (!m) {
-        SIM_CHECK(sim, false, "out of memory");
-        return;
-    }
-    if (at < pipe->last_ms)
-        at = pipe->last_ms;
-    if (at < pipe->stall_ms)
-        at = pipe->stall_ms;
-    pipe->last_ms = m->at_ms = at;
-    m->frames = frames;
-    m->len = len;
-    if (len)
-        memcpy(m->control, control, len);
-    m->body = body ? td_body_ref(body) : NULL;
-    *pipe->tail = m;
-    pipe->tail = &m->next;
-    pipe->len++;
-}
-
-struct sim_message *sim_pipe_get(struct sim_pipe *pipe, int64_t now_ms)
-{
-    struct sim_message *m = pipe->head;
-
-    if (!m || m->at_ms > now_ms)
-        return NULL;
-    pipe->head = m->next;
-    if (!pipe->head)
-        pipe->tail = &pipe->head;
-    pipe->len--;
-    return m;
-}
-
-int64_t sim_pipe_next_ms(const struct sim_pipe *pipe)
-{
-    return pipe->head ? pipe->head->at_ms : SIM_NEVER;
-}
-
-static void pipe_cut(struct sim_pipe *pipe, size_t keep)
-{
-    struct sim_message **at = &pipe->head;
-
-    for (size_t i = 0; i < keep; i++)
-        at = &(*at)->next;
-    while (*at) {
-        struct sim_message *m = *at;
-
-        *at = m->next;
-        sim_message_free(m);
-        pipe->len--;
-    }
-    pipe->tail = at;
-}
-
-void sim_pipe_clear(struct sim_pipe *pipe)
-{
-    pipe_cut(pipe, 0);
+    SIM_CHECK(sim, sim_pipe_put(pipe, at, frames, control, len, body),
+              "out of memory");
 }
 
 void sim_pipe_lose(struct sim *sim, struct sim_pipe *pipe)
 {
-    pipe_cut(pipe, sim_below(&sim->random, pipe->len + 1));
+    sim_pipe_cut(pipe, sim_below(&sim->random, pipe->len + 1));
 }
 
 void sim_link_close(struct sim *sim, struct sim_link *link, bool clean)
@@ -148,7 +76,7 @@ void sim_link_close(struct sim *sim, struct sim_link *link, bool clean)
 
     link->client = NULL;
     link->tell_client_ms = SIM_NEVER;
-    sim_pipe_clear(&link->down);
+    sim_pipe_cut(&link->down, 0);
     link->down.hole = true;
     if (!clean)
         sim_pipe_lose(sim, &link->up);

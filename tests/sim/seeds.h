@@ -1,5 +1,5 @@
 /* Runs a simulation over many seeds, and says which one failed, even where it
- * ends the process. Of both simulations: sim.h, durable.h. */
+ * ends the process. Of all simulations: sim.h, durable.h, services.h. */
 #ifndef TESTS_SIM_SEEDS_H
 #define TESTS_SIM_SEEDS_H
 

@@ -3,8 +3,8 @@
  * silent.
  *
  * Engine, clients' sessions and the copy of the registry are the real ones;
- * around them are queues of messages and a clock that costs nothing to wait
- * for, as in sim.h. What is true is kept a second time: who is registered and
+ * around them are queues of messages (pipe.h) and a clock that costs nothing to
+ * wait for, as in sim.h. What is true is kept a second time: who is registered and
  * how it is, from the messages that the broker has read, and what each request
  * has been through.
  *

@@ -39,7 +39,7 @@ static bool port_send(void *ctx, struct td_str peer, const void *control,
         return false;
     svc_said(w, link, &f);
     svc_hash(w, control, len);
-    svc_pipe_put(w, &link->down, control, len, body);
+    svc_send(w, &link->down, control, len, body);
     return true;
 }
 
@@ -113,7 +113,7 @@ static void lose_links(struct svc *w)
     {
         link->hurt = true;
         link->shut_ms = w->now_ms;
-        svc_pipe_clear(&link->up);
+        sim_pipe_cut(&link->up, 0);
         link->up.hole = true;
         link->tell_broker_ms = SVC_NEVER;
         if (link->client)
@@ -151,7 +151,7 @@ int64_t svc_broker_next_ms(const struct svc *w)
         return b->restart_ms;
     DL_FOREACH(w->links, link)
     {
-        next = svc_least(next, svc_pipe_next_ms(&link->up));
+        next = svc_least(next, sim_pipe_next_ms(&link->up));
         next = svc_least(next, link->tell_broker_ms);
     }
     next = next < b->busy_ms ? b->busy_ms : next;
@@ -159,7 +159,7 @@ int64_t svc_broker_next_ms(const struct svc *w)
 }
 
 static void hand_over(struct svc *w, struct svc_link *link,
-                      struct svc_message *m)
+                      struct sim_message *m)
 {
     const struct td_str peer = {(const char *)link->id, sizeof(link->id)};
     struct td_engine *e = w->broker.engine;
@@ -182,21 +182,21 @@ static void hand_over(struct svc *w, struct svc_link *link,
     else
         svc_known_heard(w, link, &f);
     svc_known_sweep(w);
-    svc_message_free(m);
+    sim_message_free(m);
 }
 
 static uint32_t receive(struct svc *w)
 {
     uint32_t handed = 0;
     struct svc_link *link;
-    struct svc_message *m;
+    struct sim_message *m;
 
     DL_FOREACH(w->links, link)
     {
         const struct td_str peer = {(const char *)link->id, sizeof(link->id)};
         uint64_t most = 64 + sim_below(&w->random, 64);
 
-        while (most-- > 0 && (m = svc_pipe_get(&link->up, w->now_ms))) {
+        while (most-- > 0 && (m = sim_pipe_get(&link->up, w->now_ms))) {
             hand_over(w, link, m);
             handed++;
         }

@@ -92,7 +92,7 @@ static void own(struct td_request *r, const struct td_buf *buf,
 {
     size_t attrs_len = r->attrs.len;
     size_t options_len = r->options.len;
-    char *p = svc_alloc(buf->len + event->data_len);
+    char *p = sim_alloc(buf->len + event->data_len);
 
     if (buf->len)
         memcpy(p, buf->data, buf->len);
@@ -148,13 +148,13 @@ static void fill(struct svc *w, struct svc_request *q,
 void svc_call(struct svc_client *client)
 {
     struct svc *w = client->w;
-    struct svc_request *q = svc_alloc(sizeof(*q));
+    struct svc_request *q = sim_alloc(sizeof(*q));
     struct td_request_how how = {.many =
                                      sim_chance(&w->random, w->config.many)};
     tidings_err err;
 
     w->requests =
-        svc_grow(w->requests, w->requests_len, &w->requests_cap, sizeof(q));
+        sim_grow(w->requests, w->requests_len, &w->requests_cap, sizeof(q));
     q->serial = w->requests_len;
     w->requests[w->requests_len++] = q;
     q->caller = client;

@@ -41,7 +41,7 @@ static bool port_send(void *ctx, const void *control, size_t len,
 {
     struct svc_client *client = ctx;
 
-    svc_pipe_put(client->w, &client->link->up, control, len, body);
+    svc_send(client->w, &client->link->up, control, len, body);
     return true;
 }
 
@@ -148,7 +148,7 @@ int64_t svc_client_next_ms(const struct svc_client *client)
     if (!client->up)
         return client->restart_ms;
     if (client->link) {
-        next = svc_least(next, svc_pipe_next_ms(&client->link->down));
+        next = svc_least(next, sim_pipe_next_ms(&client->link->down));
         next = svc_least(next, client->link->tell_client_ms);
     }
     next = svc_least(next, client->act_ms);
@@ -157,7 +157,7 @@ int64_t svc_client_next_ms(const struct svc_client *client)
 
 /* ---- a turn ---- */
 
-static void receive(struct svc_client *client, struct svc_message *m)
+static void receive(struct svc_client *client, struct sim_message *m)
 {
     struct svc *w = client->w;
     struct td_client *c = &client->bus.client;
@@ -174,7 +174,7 @@ static void receive(struct svc_client *client, struct svc_message *m)
               client->index, c->last_text);
     if (client->watches)
         svc_watch(client);
-    svc_message_free(m);
+    sim_message_free(m);
 }
 
 static void receive_all(struct svc_client *client)
@@ -182,7 +182,7 @@ static void receive_all(struct svc_client *client)
     int64_t now = client->w->now_ms;
 
     for (int n = 0; n < READ_MAX && client->link; n++) {
-        struct svc_message *m = svc_pipe_get(&client->link->down, now);
+        struct sim_message *m = sim_pipe_get(&client->link->down, now);
 
         if (!m)
             break;

@@ -99,7 +99,7 @@ static void served(struct svc *w, struct svc_link *link,
 
     if (!w->broker.accepted)
         return;
-    w->known = svc_grow(w->known, w->known_len, &w->known_cap, sizeof(*k));
+    w->known = sim_grow(w->known, w->known_len, &w->known_cap, sizeof(*k));
     k = &w->known[w->known_len++];
     memset(k, 0, sizeof(*k));
     td_map_str(options, "description", &description);

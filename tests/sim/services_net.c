@@ -6,10 +6,10 @@
 
 struct svc_link *svc_link_new(struct svc *w, struct svc_client *client)
 {
-    struct svc_link *link = svc_alloc(sizeof(*link));
+    struct svc_link *link = sim_alloc(sizeof(*link));
 
-    link->up.tail = &link->up.head;
-    link->down.tail = &link->down.head;
+    sim_pipe_init(&link->up);
+    sim_pipe_init(&link->down);
     link->number = ++w->links_made;
     link->client = link->owner = client;
     link->shut_ms = link->tell_client_ms = link->tell_broker_ms = SVC_NEVER;
@@ -31,66 +31,13 @@ struct svc_link *svc_link_of(struct svc *w, struct td_str peer)
     return NULL;
 }
 
-void svc_message_free(struct svc_message *m)
-{
-    td_body_unref(m->body);
-    free(m);
-}
-
-void svc_pipe_put(struct svc *w, struct svc_pipe *pipe, const void *control,
-                  size_t len, struct td_body *body)
+void svc_send(struct svc *w, struct sim_pipe *pipe, const void *control,
+              size_t len, struct td_body *body)
 {
     int64_t at = w->now_ms + sim_between(&w->random, 0, w->config.delay_max_ms);
-    struct svc_message *m;
 
-    if (pipe->hole)
-        return;
-    m = svc_alloc(sizeof(*m) + len);
-    pipe->last_ms = m->at_ms = at < pipe->last_ms ? pipe->last_ms : at;
-    m->frames = body ? 2 : 1;
-    m->len = len;
-    memcpy(m->control, control, len);
-    m->body = body ? td_body_ref(body) : NULL;
-    *pipe->tail = m;
-    pipe->tail = &m->next;
-}
-
-struct svc_message *svc_pipe_get(struct svc_pipe *pipe, int64_t now_ms)
-{
-    struct svc_message *m = pipe->head;
-
-    if (!m || m->at_ms > now_ms)
-        return NULL;
-    pipe->head = m->next;
-    if (!pipe->head)
-        pipe->tail = &pipe->head;
-    return m;
-}
-
-int64_t svc_pipe_next_ms(const struct svc_pipe *pipe)
-{
-    return pipe->head ? pipe->head->at_ms : SVC_NEVER;
-}
-
-/* All but the first so many. */
-static void cut(struct svc_pipe *pipe, uint64_t keep)
-{
-    struct svc_message **at = &pipe->head;
-
-    while (*at && keep-- > 0)
-        at = &(*at)->next;
-    while (*at) {
-        struct svc_message *m = *at;
-
-        *at = m->next;
-        svc_message_free(m);
-    }
-    pipe->tail = at;
-}
-
-void svc_pipe_clear(struct svc_pipe *pipe)
-{
-    cut(pipe, 0);
+    if (!sim_pipe_put(pipe, at, body ? 2 : 1, control, len, body))
+        abort();
 }
 
 void svc_link_close(struct svc *w, struct svc_link *link, bool clean)
@@ -100,10 +47,10 @@ void svc_link_close(struct svc *w, struct svc_link *link, bool clean)
     link->client = NULL;
     link->hurt = true;
     link->tell_client_ms = SVC_NEVER;
-    svc_pipe_clear(&link->down);
+    sim_pipe_cut(&link->down, 0);
     link->down.hole = true;
     if (!clean)
-        cut(&link->up, sim_below(r, 4));
+        sim_pipe_cut(&link->up, sim_below(r, 4));
     /* A link that was silently cut cannot tell that its end is closed. */
     if (link->up.hole)
         return;
@@ -122,8 +69,8 @@ void svc_link_lose(struct svc *w, struct svc_link *link, bool silent)
     svc_say(w, "link %u of client %u is cut%s", link->number,
             link->owner->index, silent ? ", and nobody knows" : "");
     link->hurt = true;
-    cut(&link->up, sim_below(r, 4));
-    cut(&link->down, sim_below(r, 4));
+    sim_pipe_cut(&link->up, sim_below(r, 4));
+    sim_pipe_cut(&link->down, sim_below(r, 4));
     link->up.hole = link->down.hole = true;
     if (silent)
         return;
@@ -137,8 +84,8 @@ void svc_link_lose(struct svc *w, struct svc_link *link, bool silent)
 static void link_free(struct svc *w, struct svc_link *link)
 {
     DL_DELETE(w->links, link);
-    svc_pipe_clear(&link->up);
-    svc_pipe_clear(&link->down);
+    sim_pipe_cut(&link->up, 0);
+    sim_pipe_cut(&link->down, 0);
     free(link);
 }
 

@@ -85,7 +85,7 @@ static void take(struct svc_client *client, const struct td_handed *handed)
 {
     struct svc *w = client->w;
     struct svc_instance *i = handed->service->owner;
-    struct svc_task *t = svc_alloc(sizeof(*t));
+    struct svc_task *t = sim_alloc(sizeof(*t));
 
     t->of = request_of(w, handed->event);
     t->number = handed->row.task;

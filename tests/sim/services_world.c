@@ -2,7 +2,6 @@
 #include "tests/sim/services_world.h"
 
 #include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,12 +23,7 @@ void svc_seen(struct svc *w, enum svc_seen what)
 
 void svc_hash(struct svc *w, const void *data, size_t len)
 {
-    const uint8_t *p = data;
-    uint64_t h = w->result->hash ^ (uint64_t)w->now_ms;
-
-    while (len-- > 0)
-        h = (h ^ *p++) * 0x100000001b3u; /* FNV-1a */
-    w->result->hash = h;
+    sim_tell_hash(w->result, w->now_ms, data, len);
 }
 
 void svc_say(struct svc *w, const char *format, ...)
@@ -38,51 +32,23 @@ void svc_say(struct svc *w, const char *format, ...)
 
     if (!w->verbose)
         return;
-    printf("%8lld ", (long long)w->now_ms);
     va_start(args, format);
-    vprintf(format, args);
+    sim_tell_line(w->now_ms, format, args);
     va_end(args);
-    printf("\n");
 }
 
 void svc_fail(struct svc *w, const char *where, int line, const char *format,
               ...)
 {
-    char *to = w->result->failure;
-    size_t size = sizeof(w->result->failure);
-    const char *file = strrchr(where, '/');
     va_list args;
-    int n;
 
     if (w->failed)
         return; /* the first one counts */
     w->failed = true;
-    n = snprintf(to, size, "at %lld ms, %s:%d: ", (long long)w->now_ms,
-                 file ? file + 1 : where, line);
     va_start(args, format);
-    vsnprintf(to + n, size - (size_t)n, format, args);
+    sim_tell_failure(w->result, w->now_ms, where, line, format, args);
     va_end(args);
-    svc_say(w, "FAILED %s", to);
-}
-
-void *svc_alloc(size_t size)
-{
-    void *p = calloc(1, size);
-
-    if (!p)
-        abort();
-    return p;
-}
-
-void *svc_grow(void *array, uint32_t len, uint32_t *cap, size_t size)
-{
-    if (len < *cap)
-        return array;
-    *cap = *cap ? *cap * 2 : 64;
-    array = realloc(array, *cap * size);
-    if (!array)
-        abort();
-    return array;
+    svc_say(w, "FAILED %s", w->result->failure);
 }
 
 /* ---- time ---- */
@@ -219,7 +185,7 @@ static void free_all(struct svc *w)
 
 void svc_run(struct sim_result *out, uint64_t seed, bool verbose)
 {
-    struct svc *w = svc_alloc(sizeof(*w));
+    struct svc *w = sim_alloc(sizeof(*w));
 
     memset(out, 0, sizeof(*out));
     w->result = out;

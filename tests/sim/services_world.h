@@ -12,6 +12,7 @@
 #include "tests/sim/random.h"
 #include "tests/sim/services.h"
 #include "tests/sim/services_net.h"
+#include "tests/sim/tell.h"
 
 #include <utlist.h>
 
@@ -342,10 +343,10 @@ struct svc {
     uint32_t uids;
     struct svc_request **requests; /* by serial, all that there ever were */
     uint32_t requests_len;
-    uint32_t requests_cap;
+    uint64_t requests_cap;
     struct svc_known *known;
     uint32_t known_len;
-    uint32_t known_cap;
+    uint64_t known_cap;
     uint64_t task_last; /* the highest number of a task that was seen */
     uint64_t round[SVC_SERVICES]; /* who takes turns: a hash of them; 0: none */
     uint64_t fit[SVC_SERVICES]; /* who is surely fit: the same; 0: not known */
@@ -367,8 +368,6 @@ void svc_say(struct svc *w, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void svc_fail(struct svc *w, const char *where, int line, const char *format,
               ...) __attribute__((format(printf, 4, 5)));
-void *svc_alloc(size_t size);
-void *svc_grow(void *array, uint32_t len, uint32_t *cap, size_t size);
 
 static inline int64_t svc_least(int64_t a, int64_t b)
 {

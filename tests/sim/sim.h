@@ -9,7 +9,8 @@
  *
  *   world.c             the loop, and the end
  *   choose.c, faults.c  what a seed makes of the world; what goes wrong
- *   net.c               links
+ *   net.c, pipe.c       links, and each direction of one
+ *   tell.c              what is told of a history
  *   broker.c            the broker's process around the engine
  *   model.c             what the engine ought to do, worked out a second time
  *   owed.c, group.c     … what each subscriber is owed, and each group

@@ -25,12 +25,7 @@ void sim_seen(struct sim *sim, enum sim_seen what)
 
 void sim_hash(struct sim *sim, const void *data, size_t len)
 {
-    const uint8_t *p = data;
-    uint64_t h = sim->result->hash ^ (uint64_t)sim->now_ms;
-
-    while (len-- > 0)
-        h = (h ^ *p++) * 0x100000001b3u; /* FNV-1a */
-    sim->result->hash = h;
+    sim_tell_hash(sim->result, sim->now_ms, data, len);
 }
 
 void sim_say(struct sim *sim, const char *format, ...)
@@ -39,11 +34,9 @@ void sim_say(struct sim *sim, const char *format, ...)
 
     if (!sim->verbose)
         return;
-    printf("%8lld ", (long long)sim->now_ms);
     va_start(args, format);
-    vprintf(format, args);
+    sim_tell_line(sim->now_ms, format, args);
     va_end(args);
-    printf("\n");
 }
 
 void sim_fail(struct sim *sim, const char *where, int line, const char *what,

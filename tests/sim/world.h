@@ -11,9 +11,11 @@
 #include "client/seen.h"
 #include "client/session.h"
 #include "tests/sim/model.h"
+#include "tests/sim/pipe.h"
 #include "tests/sim/random.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sizes.h"
+#include "tests/sim/tell.h"
 
 struct sim;
 
@@ -149,25 +151,6 @@ bool sim_event_is(struct sim *sim, const struct sim_producer *p,
 
 /* ---- net.c ---- */
 
-struct sim_message {
-    struct sim_message *next;
-    int64_t at_ms; /* when it arrives */
-    unsigned frames;
-    struct td_body *body;
-    size_t len;
-    uint8_t control[];
-};
-
-/* One direction of a link: in order, with delays. */
-struct sim_pipe {
-    struct sim_message *head;
-    struct sim_message **tail;
-    size_t len;
-    int64_t last_ms;  /* nothing overtakes what was sent before */
-    int64_t stall_ms; /* nothing arrives before this */
-    bool hole;        /* everything is swallowed */
-};
-
 struct sim_link {
     struct sim_link *prev; /* among those that still matter */
     struct sim_link *next;
@@ -207,16 +190,11 @@ struct sim_link *sim_link_new(struct sim *sim, struct sim_client *client,
                               bool evil);
 struct sim_link *sim_link_of(struct sim *sim, struct td_str peer);
 void sim_link_free(struct sim_link *link);
-/* Puts a message on its way. */
-void sim_pipe_put(struct sim *sim, struct sim_pipe *pipe, unsigned frames,
-                  const void *control, size_t len, struct td_body *body);
-/* The next message that has arrived; the caller frees it. NULL: none has. */
-struct sim_message *sim_pipe_get(struct sim_pipe *pipe, int64_t now_ms);
-int64_t sim_pipe_next_ms(const struct sim_pipe *pipe);
+/* Puts a message on its way, with a delay. */
+void sim_send(struct sim *sim, struct sim_pipe *pipe, unsigned frames,
+              const void *control, size_t len, struct td_body *body);
 /* Loses what is under way, from a random message on. */
 void sim_pipe_lose(struct sim *sim, struct sim_pipe *pipe);
-void sim_pipe_clear(struct sim_pipe *pipe);
-void sim_message_free(struct sim_message *m);
 /* The client's end is closed. */
 void sim_link_close(struct sim *sim, struct sim_link *link, bool clean);
 /* Forgets links that nothing can happen on any more. */
