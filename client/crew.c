@@ -9,17 +9,16 @@
 struct td_hand {
     struct td_crew *crew;
     pthread_t thread;
+    pthread_cond_t wake;
+    bool idle; /* it waits for that */
     struct td_runner runner;
 };
 
 struct td_crew {
     struct td_bus *bus;
     struct td_bus_service *service; /* may be gone when it is ending */
-    pthread_cond_t wake;
     struct td_task_list tasks;
     bool ending;
-    unsigned idle;
-    unsigned woken; /* of those; they have not taken anything yet */
     unsigned busy;
     unsigned len; /* threads that run */
     struct td_hand hands[];
@@ -87,11 +86,9 @@ static void *hand_main(void *arg)
     while (!crew->ending) {
         if (work(h))
             continue;
-        crew->idle++;
-        pthread_cond_wait(&crew->wake, b->lock);
-        crew->idle--;
-        if (crew->woken > 0)
-            crew->woken--;
+        h->idle = true;
+        while (h->idle)
+            pthread_cond_wait(&h->wake, b->lock);
     }
     td_bus_changed(b); /* somebody may wait for us to come out */
     pthread_mutex_unlock(b->lock);
@@ -101,11 +98,21 @@ static void *hand_main(void *arg)
 
 /* ---- the crew ---- */
 
+static void wake(struct td_hand *h)
+{
+    h->idle = false;
+    pthread_cond_signal(&h->wake);
+}
+
+/* Each hand has a condition of its own: the first are woken, whose caches are
+ * warm, and the rest sleep on. */
 void td_crew_wake(struct td_crew *crew, size_t n)
 {
-    while (n-- > 0 && crew->idle > crew->woken) {
-        crew->woken++;
-        pthread_cond_signal(&crew->wake);
+    for (unsigned i = 0; i < crew->len && n > 0; i++) {
+        if (crew->hands[i].idle) {
+            wake(&crew->hands[i]);
+            n--;
+        }
     }
 }
 
@@ -123,7 +130,7 @@ struct td_task_list *td_crew_tasks(struct td_crew *crew)
 void td_crew_end(struct td_crew *crew)
 {
     crew->ending = true;
-    pthread_cond_broadcast(&crew->wake);
+    td_crew_wake(crew, crew->len);
 }
 
 unsigned td_crew_busy(const struct td_crew *crew)
@@ -139,9 +146,10 @@ void td_crew_free(struct td_crew *crew)
     for (unsigned i = 0; i < crew->len; i++)
         pthread_join(crew->hands[i].thread, NULL);
     pthread_mutex_lock(b->lock);
-    for (unsigned i = 0; i < crew->len; i++)
+    for (unsigned i = 0; i < crew->len; i++) {
         td_view_fini(&crew->hands[i].runner.view);
-    pthread_cond_destroy(&crew->wake);
+        pthread_cond_destroy(&crew->hands[i].wake);
+    }
     free(crew);
 }
 
@@ -155,16 +163,18 @@ tidings_err td_crew_new(struct td_bus_service *s, unsigned workers)
     crew->bus = s->bus;
     crew->service = s;
     td_bus_task_list_init(&crew->tasks);
-    pthread_cond_init(&crew->wake, NULL);
     s->crew = crew;
     for (; crew->len < workers; crew->len++) {
         struct td_hand *h = &crew->hands[crew->len];
 
         h->crew = crew;
-        if (!td_thread_start(&h->thread, hand_main, h))
-            return td_fail(TIDINGS_EIO,
-                           "no more than %u of %u workers could be started",
-                           crew->len, workers);
+        pthread_cond_init(&h->wake, NULL);
+        if (td_thread_start(&h->thread, hand_main, h))
+            continue;
+        pthread_cond_destroy(&h->wake);
+        return td_fail(TIDINGS_EIO,
+                       "no more than %u of %u workers could be started",
+                       crew->len, workers);
     }
     return TIDINGS_OK;
 }
