@@ -33,7 +33,7 @@ tidings_err td_check_request_timeout(int *timeout_ms)
         *timeout_ms = TD_REQUEST_TIMEOUT_MS;
     if (*timeout_ms > 0 && *timeout_ms <= TIDINGS_TIMEOUT_MAX_MS)
         return TIDINGS_OK;
-    return td_fail(TIDINGS_EINVAL, "timeout_ms is %d; 1 to %d", *timeout_ms,
+    return td_fail(TIDINGS_EINVAL, "timeout_ms: 1 to %d",
                    TIDINGS_TIMEOUT_MAX_MS);
 }
 

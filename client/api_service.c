@@ -159,6 +159,8 @@ static struct td_bus_service *enter(tidings_service *handle, tidings_err *err)
     struct td_bus *b = td_handle_lock_sub((tidings_sub *)handle, &number, err);
     struct td_bus_service *s;
 
+    if (!b && *err == TIDINGS_EINVAL)
+        *err = td_fail(TIDINGS_EINVAL, "not a service");
     if (!b)
         return NULL;
     s = b->closing ? NULL : td_bus_service_find(b, number);

@@ -50,7 +50,7 @@ static tidings_err check_endpoints(const struct tidings_service_options *o)
 
     if (o->endpoints_len > TD_ENDPOINTS_MAX ||
         (o->endpoints_len > 0 && !o->endpoints))
-        return td_fail(TIDINGS_EINVAL, "endpoints: at most %u",
+        return td_fail(TIDINGS_EINVAL, "endpoints: at most %u, and not NULL",
                        TD_ENDPOINTS_MAX);
     for (size_t i = 0; !err && i < o->endpoints_len; i++)
         err = check_endpoint(&o->endpoints[i]);

@@ -283,7 +283,7 @@ const struct td_command td_commands[] = {
      "let it end what it has, and get nothing new",
      "What is in flight goes on. The instances are told, and may say so.\n"
      "\n"
-     "    tidings service drain users --id 7f3a --wait\n"
+     "    tidings service drain users --id 00179a9e7c5451a2 --wait\n"
      "    tidings service drain users --undo\n",
      td_cli_service_drain},
     {"service weight", TD_CLI_SERVICE_WEIGHT, "NAME VERSION PERCENT",

@@ -130,6 +130,7 @@ static void test_request_refuses_what_it_cannot_ask(void **state)
     }
     assert_err(tidings_request(NULL, bus, "a", NULL, 0, 1), TIDINGS_EINVAL);
     assert_err(tidings_request(&reply, bus, "a", NULL, 0, 0), TIDINGS_EINVAL);
+    assert_string_equal(reply.text, "timeout_ms: 1 to 86400000");
     tidings_reply_fini(&reply);
     assert_err(tidings_request_info(NULL, bus), TIDINGS_EINVAL);
     assert_int_equal(req_info(bus).requests, 0);

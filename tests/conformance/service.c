@@ -225,6 +225,9 @@ static void test_service_takes_all_that_is_allowed(void **state)
         };
         pairs[i % 32] = (struct tidings_pair){names[i % 32], "value"};
     }
+    assert_err(tidings_service_set_health(NULL, TIDINGS_RUNNING, NULL),
+               TIDINGS_EINVAL);
+    assert_string_equal(tidings_detail(), "not a service");
     assert_ok(tidings_serve(&s, bus, &o));
     assert_int_equal(info_of(s).health, TIDINGS_STARTING);
     assert_ok(tidings_service_set_health(s, TIDINGS_RUNNING, "ready"));

@@ -346,16 +346,15 @@ struct tidings_endpoint {
                           TIDINGS_OK, else until tidings_close() did */
     const char *name;  /* 1..64 of [A-Za-z0-9_-]; default: the type, what is not
                          of these as '-' */
-    const char *group; /* 1..64 of [A-Za-z0-9_.-]; default: the
-                                     service's name. A request goes to one
-                                     instance of each group */
+    const char *group; /* 1..64 of [A-Za-z0-9_.-]; default: the service's name.
+                          A request goes to one instance of each group */
     enum tidings_balance balance; /* where instances differ, that of the one
                                      registered last is used */
-    unsigned
-        max_in_flight; /* of this instance, 1..65536; default 4096. More are
-                               refused, or go to others. Refused is also what
-                               comes when 64 MiB of requests, and of what came
-                               with them, wait for handlers of the service */
+    unsigned max_in_flight; /* of this instance, 1..65536; default 4096. More
+                               are refused, or go to others. Refused is also
+                               what comes when 64 MiB of requests, and of what
+                               came with them, wait for the service's handlers
+                               */
 };
 
 /** Settings of tidings_serve(). What is 0 has the default. */
@@ -372,7 +371,7 @@ struct tidings_service_options {
     enum tidings_health health;        /* it begins with; default RUNNING */
     tidings_health_check health_check; /* NULL: as tidings_service_set_health()
                                           said last */
-    void *health_arg; /* as an endpoint's arg */
+    void *health_arg;                  /* as an endpoint's arg */
     int health_ms;    /* how often it is asked; default 1000, at least 100. The
                          broker takes it for down when it has not said anything
                          for three times that, because its handlers hang; with
@@ -387,7 +386,7 @@ struct tidings_service_options {
      *  it gets nothing new. Called where handlers are. NULL: not called. */
     void (*on_drain)(void *arg, bool drain);
     void *on_drain_arg; /* as an endpoint's arg */
-    int timeout_ms; /* for the broker's answer; default 5000 */
+    int timeout_ms;     /* for the broker's answer; default 5000 */
 };
 
 /**
@@ -397,7 +396,7 @@ struct tidings_service_options {
  * there, and what it had in flight is answered TIDINGS_ELOST.
  *
  * @param out      the handle; ended with tidings_service_stop(), or with the
- *                 bus.
+ *                 bus. NULL: with the bus alone.
  * @param options  borrowed during the call.
  * @return TIDINGS_OK         registered.
  *         TIDINGS_EINVAL     an option; the detail names it.
@@ -412,9 +411,10 @@ TIDINGS_API tidings_err
 tidings_serve(tidings_service **out, tidings_bus *bus,
               const struct tidings_service_options *options);
 
-/** Say how the instance is, at once; a health check says it anew. text: why, one line, cut at 255 bytes;
- *  NULL: "". @return TIDINGS_OK, TIDINGS_EINVAL, TIDINGS_ECLOSED,
- *  TIDINGS_EFORKED */
+/** Say how the instance is, at once; a health check says it anew.
+ *
+ * @param text  why, one line of UTF-8, cut at 255 bytes; NULL: "".
+ * @return TIDINGS_OK, TIDINGS_EINVAL, TIDINGS_ECLOSED, TIDINGS_EFORKED */
 TIDINGS_API tidings_err tidings_service_set_health(tidings_service *service,
                                                    enum tidings_health health,
                                                    const char *text);
@@ -442,21 +442,21 @@ TIDINGS_API tidings_err tidings_service_stop(tidings_service *service,
 struct tidings_service_info {
     char id[33]; /* the broker's name for it */
     enum tidings_health health;
-    bool draining;           /* an operator wants it to */
-    uint64_t requests;       /* that arrived; at rest what follows adds up
-                                to them */
-    uint64_t answered;       /* with TIDINGS_OK */
-    uint64_t errors;         /* with an error of the handler's, or for want of
-                                memory for the answer */
-    uint64_t expired;        /* not handled: nothing was left of the deadline */
-    uint64_t late;           /* handled, but nobody waited any more: the deadline
-                                had passed, or the link was lost */
-    uint64_t lost;           /* not handled: it had ended, or the link was lost */
-    uint64_t refused;        /* TIDINGS_EFULL: max_in_flight, 64 MiB that wait,
-                                or there was no memory */
-    uint64_t waiting;        /* for a handler */
-    uint64_t running;        /* with one, or to be answered later */
-    uint64_t handler_us;     /* time that handlers took, added up */
+    bool draining;       /* an operator wants it to */
+    uint64_t requests;   /* that arrived; at rest what follows adds up
+                            to them */
+    uint64_t answered;   /* with TIDINGS_OK */
+    uint64_t errors;     /* with an error of the handler's, or for want of
+                            memory for the answer */
+    uint64_t expired;    /* not handled: nothing was left of the deadline */
+    uint64_t late;       /* handled, but nobody waited any more: the deadline
+                            had passed, or the link was lost */
+    uint64_t lost;       /* not handled: it had ended, or the link was lost */
+    uint64_t refused;    /* TIDINGS_EFULL: max_in_flight, 64 MiB that wait,
+                            or there was no memory */
+    uint64_t waiting;    /* for a handler */
+    uint64_t running;    /* with one, or to be answered later */
+    uint64_t handler_us; /* time that handlers took, added up */
     uint64_t handler_max_us; /* the longest */
 };
 
@@ -499,6 +499,7 @@ struct tidings_instances {
  *
  * @param out   freed with tidings_instances_free().
  * @param name  of a service; NULL: all.
+ * @param timeout_ms  0..86400000; 0: do not wait, it may be there already.
  * @return TIDINGS_OK         also when there is none, or stale.
  *         TIDINGS_EUNREACH, TIDINGS_ETIMEDOUT: there is no copy yet, and none
  *         came within timeout_ms.
