@@ -1,5 +1,6 @@
 /* The I/O thread, which drives and dispatches in turn, and the keeper, which
  * sees to what must not wait for handlers. */
+#include "client/asked.h"
 #include "client/detail.h"
 #include "client/drive.h"
 
@@ -7,12 +8,15 @@
 
 #define LEND_MS 50 /* the I/O thread looks whether the link is still borrowed */
 
-/* Until nobody has borrowed it for a while, or it is wanted back. */
+/* Until nobody has borrowed it for a while, or it is wanted back. Who asks may
+ * be asleep, when something else than his answer was read: he is to drive now. */
 static void lend(struct td_bus *b)
 {
     uint64_t borrowed = b->borrowed;
     unsigned unused = 0;
 
+    if (!b->driving && b->asking)
+        pthread_cond_signal(&b->asking->told);
     td_bus_wait_cond(b, &b->lender, &unused, td_now_ms() + LEND_MS);
     if (b->borrowed == borrowed && !b->driving)
         b->lent = false;
