@@ -107,6 +107,20 @@ static struct tidings_service_info info_of(tidings_service *s)
     return info;
 }
 
+/* Until it has had so many, of which so many wait. */
+static void wait_had(tidings_service *s, uint64_t requests, uint64_t waiting)
+{
+    int64_t end = td_now_ms() + LONG_MS;
+    struct tidings_service_info i = info_of(s);
+
+    while ((i.requests < requests || i.waiting < waiting) &&
+           td_now_ms() < end) {
+        pause_us(200);
+        i = info_of(s);
+    }
+    assert_true(i.requests >= requests && i.waiting >= waiting);
+}
+
 /* At rest all requests are accounted for. */
 static struct tidings_service_info rest_of(tidings_service *s)
 {
@@ -261,8 +275,7 @@ static void test_task_has_no_room_among_too_many_bytes(void **state)
 
     add_bytes(-2 * held); /* numbers in it may be longer */
     ask_async(&second, LONG_MS);
-    while (info_of(s).waiting == 0)
-        pause_us(200);
+    wait_had(s, 0, 1);
     add_bytes(3 * held - TD_TASKS_BYTES);
     atomic_store(&gate, true);
     assert_ok(code_of(&first));
@@ -292,8 +305,7 @@ static void test_task_that_nobody_waits_for_makes_room(void **state)
         pause_us(200);
 
     ask_async(&waits, LONG_MS);
-    while (info_of(s).requests < 3)
-        pause_us(200);
+    wait_had(s, 3, 0);
     atomic_store(&gate, true);
     assert_ok(code_of(&waits));
     assert_ok(code_of(&held));
