@@ -179,7 +179,7 @@ static void test_tasks_time_out_and_are_answered_too_late(void **state)
     tidings_service *s = tasks_serve(bus, tasks_keep, NULL);
     tidings_task *task;
 
-    assert_err(tasks_ask_for(&reply, bus, "x", 30), TIDINGS_ETIMEDOUT);
+    assert_err(tasks_ask_for(&reply, bus, "x", 200), TIDINGS_ETIMEDOUT);
     tidings_reply_fini(&reply);
     task = tasks_wait_kept(1);
     while (tidings_task_left_ms(task) > 0)

@@ -84,10 +84,11 @@ static void test_handle_tries_again_after_a_conflict(void **state)
 
     run(other, "BEGIN; LOCK TABLE effects");
     h.handle = want_lock;
-    h.busy_ms = 30;
+    h.busy_ms = 200;
     assert_err(tidings_postgres_handle(&h, &event), TIDINGS_ERELEASE);
     assert_true(f->calls > 1);
     run(other, "COMMIT");
+    h.busy_ms = WAIT_MS;
     assert_ok(tidings_postgres_handle(&h, &event));
     PQfinish(other);
 }
