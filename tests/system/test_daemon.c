@@ -330,7 +330,9 @@ static void test_daemon_stops_once_when_told_again_and_again(void **state)
            td_proc_signal(&f->broker.proc, SIGTERM) &&
            !td_proc_wait(&f->broker.proc, 1))
         td_proc_signal(&f->broker.proc, SIGINT);
-    assert_int_equal(td_proc_exit_code(&f->broker.proc), 0);
+    if (td_proc_exit_code(&f->broker.proc) != 0)
+        fail_msg("exit code %d: %s", td_proc_exit_code(&f->broker.proc),
+                 td_proc_errors(&f->broker.proc));
 }
 
 static void test_daemon_outlives_a_storm_of_sigpipe(void **state) /* R12 */
