@@ -5,9 +5,9 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # What compiling the library, the broker and the samples takes on Debian 12.
-build_packages=(gcc libc6-dev make cmake pkg-config libzmq3-dev libmsgpack-dev
-                uthash-dev liblmdb-dev libxxhash-dev libcyaml-dev libyaml-dev
-                libsqlite3-dev libpq-dev)
+build_packages=(gcc libc6-dev ninja-build cmake pkg-config libzmq3-dev
+                libmsgpack-dev uthash-dev liblmdb-dev libxxhash-dev libcyaml-dev
+                libyaml-dev libsqlite3-dev libpq-dev)
 # What the command line takes beside them.
 cli_packages=(libjansson-dev libncurses-dev)
 
@@ -57,6 +57,10 @@ need_packages() {
         -o DPkg::Lock::Timeout=120 --no-install-recommends \
         install "${missing[@]}"
 }
+
+# With as many targets as the tests are, make takes half as long again. A folder
+# that was configured otherwise stays as it is.
+export CMAKE_GENERATOR=${CMAKE_GENERATOR-Ninja}
 
 # configure DIR [-DOPTION=VALUE...]
 configure() {
