@@ -332,6 +332,7 @@
 #define TD_INBOX_BUSY_MS 5000 /* default of a handler with a database */
 #define TD_INBOX_KEEP_MS 2592000000 /* default: 30 days */
 #define TD_INBOX_PRUNE_ROWS 2u /* with each event: more than come */
+#define TD_INBOX_AGAIN_MS 5 /* before another try after a conflict of locks */
 #define TD_INBOX_PAUSE_MS 200  /* before an event is given back because the
                                   database is out of reach: it comes at once */
 

@@ -148,12 +148,13 @@ static bool await_socket(PGconn *db, short events, struct td_deadline d)
 }
 
 /* Whoever uses it next sees a lost connection, and not an answer to what was
- * asked before. */
+ * asked before. Its end is seen behind what the kernel has received of it. */
 static tidings_err cut(PGconn *db)
 {
     if (PQsocket(db) >= 0)
         shutdown(PQsocket(db), SHUT_RDWR);
-    PQconsumeInput(db);
+    while (PQstatus(db) == CONNECTION_OK && PQconsumeInput(db))
+        continue;
     return td_postgres_say(TIDINGS_EIO, "the database does not answer");
 }
 

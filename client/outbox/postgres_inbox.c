@@ -190,6 +190,14 @@ static tidings_err connect_again(PGconn *db, int64_t until_us)
     return td_postgres_await(db, true, (struct td_deadline){until_us, NULL});
 }
 
+/* A moment for whoever is in the way; false: a further try would have no time,
+ * and cost the connection. */
+static bool await_turn(int64_t until_us)
+{
+    poll(NULL, 0, TD_INBOX_AGAIN_MS);
+    return td_postgres_now_us() + TD_INBOX_AGAIN_MS * 1000 < until_us;
+}
+
 tidings_err tidings_postgres_handle(void *handler,
                                     const struct tidings_event *event)
 {
@@ -205,7 +213,7 @@ tidings_err tidings_postgres_handle(void *handler,
     if (!end.err) {
         do
             end = try_once(h, event, until_us);
-        while (end.again && td_postgres_now_us() < until_us);
+        while (end.again && await_turn(until_us));
     }
     if (!end.err || (end.own && !end.again))
         return end.err;

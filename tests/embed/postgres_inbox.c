@@ -1,7 +1,10 @@
 /* The inbox in a PostgreSQL database: each event is handled once. */
 #include "tests/embed/postgres_rig.h"
 
+#include <poll.h>
 #include <signal.h>
+
+#include "client/outbox/postgres_db.h"
 
 static const struct tidings_event event = {
     .type = "test.a", .id = "1", .source = "/s", .data = "x", .data_len = 1};
@@ -84,7 +87,7 @@ static void test_handle_tries_again_after_a_conflict(void **state)
 
     run(other, "BEGIN; LOCK TABLE effects");
     h.handle = want_lock;
-    h.busy_ms = 200;
+    h.busy_ms = 500;
     assert_err(tidings_postgres_handle(&h, &event), TIDINGS_ERELEASE);
     assert_true(f->calls > 1);
     run(other, "COMMIT");
@@ -170,6 +173,29 @@ static void test_handle_gives_up_on_a_server_that_hangs(void **state)
     f->pid = 0;
 }
 
+/* What it had said before does not hide that the connection is cut: else the
+ * next statement meets this one, which nobody waits for. */
+static void test_a_statement_without_time_cuts_the_connection(void **state)
+{
+    struct fixture *f = *state;
+    struct pollfd said = {.fd = PQsocket(f->db), .events = POLLIN};
+    PGconn *other = connect_db();
+
+    run(f->db, "LISTEN anything");
+    run(other, "NOTIFY anything");
+    assert_int_equal(poll(&said, 1, WAIT_MS), 1);
+    f->pid = PQbackendPID(f->db);
+    kill(f->pid, SIGSTOP);
+    assert_err(
+        td_postgres_run_until(NULL, f->db, "SELECT 1", NULL,
+                              (struct td_deadline){td_postgres_now_us(), NULL}),
+        TIDINGS_EIO);
+    assert_int_equal(PQstatus(f->db), CONNECTION_BAD);
+    kill(f->pid, SIGCONT);
+    f->pid = 0;
+    PQfinish(other);
+}
+
 static tidings_err fail_silently(void *arg, PGconn *db,
                                  const struct tidings_event *e)
 {
@@ -232,6 +258,7 @@ int run_inbox_tests(void)
         TEST(test_handle_hands_on_a_timeout_of_the_programs_own),
         TEST(test_handle_fails_when_its_commit_is_refused),
         TEST(test_handle_gives_up_on_a_server_that_hangs),
+        TEST(test_a_statement_without_time_cuts_the_connection),
         TEST(test_handle_commits_nothing_that_has_failed),
         TEST(test_handle_connects_again),
         TEST(test_handle_forgets_what_is_old),
