@@ -40,10 +40,11 @@ class Client:
         self.source, self.subs, self.replies, self.session = source, {}, {}, None
         self.sequence = self.taken = self.events_sent = self.bytes_sent = 0
         self.request = self.messages = self.messages_told = self.missed = 0
+        self.context = zmq.Context()
         self._greet(options)
 
     def _greet(self, options):
-        self.socket = zmq.Context.instance().socket(zmq.DEALER)
+        self.socket = self.context.socket(zmq.DEALER)
         self.socket.setsockopt(zmq.RECONNECT_IVL, -1)
         self.socket.connect(self.url)
         self.heard = time.monotonic()
@@ -167,7 +168,7 @@ class Client:
 
     def close(self):
         self._send([BYE, 0, ""])
-        self.socket.close(linger=1000)
+        self.context.destroy(linger=1000)  # a process that ends at once may not have sent it
 
 
 def forge(url, producer, count):
