@@ -322,7 +322,8 @@ static void pong(struct td_client *c, const struct td_cservice *s,
     struct td_answer_row row = {.task = ping->task, .text = {"", 0}};
     struct td_str map;
 
-    td_client_options_begin(c, port->breakers ? 3 : 2);
+    td_client_options_begin(c, port->breakers ? 4 : 3);
+    td_client_option_str(c, "service", s->name);
     td_client_option_uint(c, "state", s->health);
     td_client_option_str(c, "text", s->why);
     if (port->breakers) {

@@ -15,14 +15,14 @@
 
 /* ---- what others use ---- */
 
-static const char *name_of(const struct td_settings *settings)
+const char *td_service_name(const struct td_settings *settings)
 {
     return settings->words_len > 0 ? settings->words[0] : NULL;
 }
 
 int td_service_refused(const struct td_settings *settings, tidings_err err)
 {
-    const char *name = name_of(settings);
+    const char *name = td_service_name(settings);
     char what[120];
 
     if (name)
@@ -35,7 +35,7 @@ int td_service_refused(const struct td_settings *settings, tidings_err err)
 tidings_err td_service_fetch(struct td_list *out, struct td_ask *a,
                              const char *call)
 {
-    const char *name = name_of(a->settings);
+    const char *name = td_service_name(a->settings);
     const char *id = a->settings->service.id;
     const struct td_list_option options[] = {{"name", name}, {"id", id}};
     tidings_err err = td_list_fetch_with(out, a, call, "services", options, 2);
@@ -55,7 +55,8 @@ int td_service_run(const struct td_settings *settings, const char *command,
     struct td_list list = {0};
     struct td_ask a;
     tidings_err err;
-    int code = td_names(settings, command, name_of(settings) ? "NAME" : "");
+    int code =
+        td_names(settings, command, td_service_name(settings) ? "NAME" : "");
 
     if (code == TD_EXIT_DONE)
         code = td_ask_open(&a, settings);

@@ -6,6 +6,9 @@
 #include "client/cli/ask.h"
 #include "client/cli/rows.h"
 
+/** The command's NAME; NULL: all are meant. */
+const char *td_service_name(const struct td_settings *settings);
+
 /** Rows of the instances that the command's words and --id say: with at most
  *  one NAME. A NAME or --id that nothing goes by is TIDINGS_ENOTFOUND.
  *  @param call  "service.list", "service.info" or "service.stats" */

@@ -24,20 +24,33 @@ struct pings {
     struct td_table breakers; /* of the instances' programs */
 };
 
-/* breakers NULL: it has told of none. */
-static void put_json(const struct tidings_reply *reply, const char *state,
-                     int64_t us, const struct tidings_value *breakers)
+/* What an answer has under key, if it is of that kind: whoever made it may say
+ * what he likes. Otherwise it is empty, as is what JSON has no words for. */
+static void put_value(struct tidings_value map, const char *key,
+                      enum tidings_kind kind)
 {
-    char *list = NULL;
+    struct tidings_value value;
+    char *json = NULL;
 
-    if (breakers && tidings_data_to_json(&list, breakers->bytes, breakers->len))
-        list = NULL; /* what JSON has no words for is not told */
+    if (!tidings_get(&value, map, key) && tidings_value_kind(value) == kind &&
+        tidings_data_to_json(&json, value.bytes, value.len))
+        json = NULL;
+    printf(",\"%s\":%s", key,
+           json                          ? json
+           : kind == TIDINGS_KIND_STRING ? "\"\""
+                                         : "[]");
+    tidings_free(json);
+}
+
+static void put_json(const struct tidings_reply *reply, const char *state,
+                     int64_t us, struct tidings_value map)
+{
     /* neither id nor state has anything to escape */
-    printf("{\"id\":\"%s\",\"err\":\"%s\",\"state\":\"%s\",\"us\":%" PRId64
-           ",\"breakers\":%s}\n",
-           reply->instance, tidings_err_name(reply->err), state, us,
-           list ? list : "[]");
-    tidings_free(list);
+    printf("{\"id\":\"%s\",\"err\":\"%s\",\"state\":\"%s\",\"us\":%" PRId64,
+           reply->instance, tidings_err_name(reply->err), state, us);
+    put_value(map, "service", TIDINGS_KIND_STRING);
+    put_value(map, "breakers", TIDINGS_KIND_ARRAY);
+    puts("}");
 }
 
 static void add_breakers(struct td_table *t, const char *instance,
@@ -59,38 +72,45 @@ static void add_breakers(struct td_table *t, const char *instance,
     }
 }
 
+/* One that does not answer says no name: it is the one that was asked for. */
+static void add_service(struct pings *p, struct tidings_value map)
+{
+    const char *asked = td_service_name(p->settings);
+    size_t len;
+    const char *text = td_row_text(&len, map, "service");
+
+    if (len == 0)
+        td_table_add(&p->table, asked ? asked : "-");
+    else
+        td_table_add_n(&p->table, text, len);
+}
+
 static void on_reply(void *arg, const struct tidings_reply *reply)
 {
     struct pings *p = arg;
     int64_t us = td_clock_us() - p->start_us;
-    struct tidings_value map;
+    struct tidings_value map = {.len = 0};
     struct tidings_value list;
-    const struct tidings_value *breakers = NULL;
     const char *state = "";
-    size_t len = 0;
-    const char *text = "";
     char span[TD_SPAN_BYTES];
 
     p->asked += *reply->instance != '\0';
     if (!reply->err && !tidings_value_read(&map, reply->data, reply->len)) {
         state = td_service_state(map);
-        text = td_row_text(&len, map, "text");
-        if (!tidings_get(&list, map, "breakers") &&
-            tidings_value_kind(list) == TIDINGS_KIND_ARRAY)
-            breakers = &list;
         p->answered++;
     }
     if (p->settings->json) {
-        put_json(reply, state, us, breakers);
+        put_json(reply, state, us, map);
         return;
     }
     if (!*reply->instance)
         return;
+    add_service(p, map);
     td_table_add(&p->table, reply->instance);
     td_table_add(&p->table, reply->err ? tidings_err_name(reply->err) : state);
     td_table_add(&p->table, reply->err ? "" : td_latency(span, (double)us));
-    td_table_add_n(&p->table, text, len);
-    if (breakers)
+    td_rows_text(&p->table, map, "text");
+    if (!tidings_get(&list, map, "breakers"))
         add_breakers(&p->breakers, reply->instance, list);
 }
 
@@ -113,7 +133,7 @@ static int ping(struct pings *p, tidings_bus *bus)
     const struct tidings_event event = {.type = "$service.ping"};
     const struct tidings_many_options options = {
         .timeout_ms = td_timeout_ms(settings),
-        .service = settings->words_len > 0 ? settings->words[0] : NULL,
+        .service = td_service_name(settings),
         .instance = settings->service.id,
     };
     tidings_err err;
@@ -146,7 +166,8 @@ static void columns(struct td_table *t, const char *const *titles, size_t len,
 
 int td_cli_service_ping(const struct td_settings *settings)
 {
-    static const char *const titles[] = {"instance", "state", "#after", "why"};
+    static const char *const titles[] = {"service", "id", "state", "#after",
+                                         "why"};
     static const char *const breakers[] = {
         "instance", "breaker",  "is",        "#failures",
         "#refused", "#changes", "#open for",

@@ -61,9 +61,7 @@ class Peer(Client):
     def _on_handle(self, task, service, endpoint, type, flags, left_ms, event):
         came = time.monotonic()
         if endpoint == 0:  # a ping
-            state = self.services[service]
-            how = {"state": state[0], "text": state[1], **self.told}
-            return self.answer(task, came, 0, 0, "", msgpack.packb(how))
+            return self.answer(task, came, 0, 0, "", msgpack.packb({**self.services[service], **self.told}))
         data = data_of(event)
         wish = data if isinstance(data, dict) else {}
         print("task", type, json.dumps(data), flush=True)
@@ -92,11 +90,11 @@ class Peer(Client):
     def serve(self, name, version, **options):
         number = len(self.services) + 1
         options.setdefault("state", 2)
-        self.services[number] = [options["state"], options.get("text", "")]
+        self.services[number] = {"service": name, "state": options["state"], "text": options.get("text", "")}
         return self.call(SERVE, number, name, version, options)["id"]
 
     def health(self, number, state, text=""):
-        self.services[number] = [state, text]
+        self.services[number].update(state=state, text=text)
         self._send([HEALTH, number, state, text])
 
     def ask(self, type, data, timeout_ms, flags=0, **options):
@@ -129,7 +127,7 @@ def serve(peer, name, version, type, *args):
         peer.answer_due()
         if every and time.monotonic() >= next_s:
             next_s = time.monotonic() + every
-            peer.health(1, *peer.services[1])
+            peer.health(1, peer.services[1]["state"], peer.services[1]["text"])
         if not select.select([sys.stdin], [], [], 0)[0]:
             continue
         word, *rest = sys.stdin.readline().split(" ", 2) or [""]

@@ -321,17 +321,18 @@ class Requests(WithServices):
         rows = self.rows("service", "ping", name)
         self.assertEqual({row["id"]: row["state"] for row in rows},
                          {"p1": "running", "p2": "degraded"})
-        self.assertTrue(all(0 < row["us"] < 5e6 for row in rows))
+        self.assertTrue(all(0 < row["us"] < 5e6 and row["service"] == name
+                            for row in rows))
         table = self.check(DONE, "service", "ping", name).out.splitlines()
-        self.assertRegex(table[0], "^instance +state +after +why$")
-        self.assertRegex("\n".join(table), r"(?m)^p2 +degraded +[0-9.]+ .s +so$")
+        self.assertRegex(table[0], "^service +id +state +after +why$")
+        self.assertRegex("\n".join(table), r"(?m)^%s +p2 +degraded +[0-9.]+ .s +so$" % name)
         other.signal(signal.SIGSTOP)
         try:
             done = self.check(TIMED_OUT, "service", "ping", name, "--timeout",
                               "0.3")
         finally:
             other.signal(signal.SIGCONT)
-        self.assertRegex(done.out, r"(?m)^p1 +running ")
+        self.assertRegex(done.out, r"(?m)^%s +p1 +running " % name)
 
     def test_a_ping_shows_the_breakers_of_programs(self):
         name = self.name()

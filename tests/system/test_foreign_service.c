@@ -90,8 +90,8 @@ static void test_foreign_asks_a_c_service(void **state)
     expect(f, many, "[0, 0, \"\", 8, \"");
     expect(f, nobody, "[24, 0, ");
     expect(f, ping,
-           "[0, 0, \"\", {\"state\": 2, \"text\": \"\", "
-           "\"breakers\": []}, \"");
+           "[0, 0, \"\", {\"service\": \"numbers\", \"state\": 2, "
+           "\"text\": \"\", \"breakers\": []}, \"");
 }
 
 static void test_foreign_answers_a_c_caller(void **state)

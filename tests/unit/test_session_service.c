@@ -354,9 +354,11 @@ static void test_service_answers_pings_at_once(void **state)
     row = answer_row(f, 0);
     assert_int_equal(row.task, 5);
     assert_int_equal(row.code, TIDINGS_OK);
-    assert_int_equal(row.bytes, 16);
+    assert_int_equal(row.bytes, 30);
     assert_memory_equal(f->sent[f->sent_len - 1].bytes,
-                        "\x82\xa5state\x03\xa4text\xa2so", 16);
+                        "\x83\xa7service\xa5users"
+                        "\xa5state\x03\xa4text\xa2so",
+                        30);
 }
 
 /* More than one ANSWER may have. */
