@@ -16,7 +16,7 @@
     X(USAGE, 2, "the command line is wrong, or the broker refuses it")         \
     X(NO_BROKER, 3, "no broker")                                               \
     X(TIMED_OUT, 4, "timed out")                                               \
-    X(NOBODY, 5, "request: nobody is there to answer it, or takes any more")   \
+    X(NOBODY, 5, "request, service ping: nobody there, or takes any more")     \
     X(ANSWERED, 6, "request: it was answered with an error")
 
 enum td_exit {

@@ -254,7 +254,7 @@ const struct td_command td_commands[] = {
      "what it says of itself; down is also one that has said nothing for too\n"
      "long; draining one that an operator wants to get nothing new.\n"
      "\n"
-     "    tidings service list --json | jq 'select(.state != 2)'\n",
+     "    tidings service list --json | jq 'select(.state != \"running\")'\n",
      td_cli_service_list},
     {"service info", TD_CLI_SERVICE_INFO, "[NAME]", "show all about each", "",
      td_cli_service_info},

@@ -10,6 +10,7 @@
 #include "client/cli/joined.h"
 #include "client/cli/out.h"
 #include "client/cli/span.h"
+#include "tidings/json.h"
 
 #define TYPES_SHOWN 3 /* of an instance, in a list */
 
@@ -104,6 +105,52 @@ const char *td_service_paint(const char *state)
     return NULL;
 }
 
+static bool put_member(struct tidings_value value)
+{
+    char *json = NULL;
+    tidings_err err = tidings_data_to_json(&json, value.bytes, value.len);
+
+    if (err) {
+        td_complain_err(err, "the broker's answer");
+        return false;
+    }
+    fputs(json, stdout);
+    tidings_free(json);
+    return true;
+}
+
+static bool put_json(void *arg, struct tidings_value row)
+{
+    struct tidings_value key, value;
+    bool put = true;
+
+    fputs("{", stdout);
+    for (size_t i = 0; put && !tidings_pair_at(&key, &value, row, i); i++) {
+        const char *name;
+        size_t len;
+
+        fputs(i > 0 ? "," : "", stdout);
+        put = put_member(key);
+        fputs(":", stdout);
+        if (!tidings_as_string(&name, &len, key) && len == strlen("state") &&
+            memcmp(name, "state", len) == 0)
+            printf("\"%s\"", td_service_state(row));
+        else
+            put = put && put_member(value);
+    }
+    puts("}");
+    *(int *)arg = put ? TD_EXIT_DONE : TD_EXIT_FAILED;
+    return put && td_out_open();
+}
+
+int td_service_json(const struct td_list *list)
+{
+    int code = TD_EXIT_DONE;
+
+    td_list_each(list, put_json, &code);
+    return code == TD_EXIT_DONE ? td_flush_out() : code;
+}
+
 /* ---- the list ---- */
 
 /* "user.get user.add +4" */
@@ -171,7 +218,7 @@ static int put_list(const struct td_list *list)
 int td_cli_service_list(const struct td_settings *settings)
 {
     return td_service_run(settings, "service list", "service.list", put_list,
-                          td_rows_json);
+                          td_service_json);
 }
 
 /* ---- each of them ---- */
@@ -290,5 +337,5 @@ static int put_infos(const struct td_list *list)
 int td_cli_service_info(const struct td_settings *settings)
 {
     return td_service_run(settings, "service info", "service.info", put_infos,
-                          td_rows_json);
+                          td_service_json);
 }

@@ -21,6 +21,10 @@ int td_service_run(const struct td_settings *settings, const char *command,
                    const char *call, int (*put)(const struct td_list *list),
                    int (*put_json)(const struct td_list *list));
 
+/** Each row as a line of JSON, as the broker gives it but for the state, which
+ *  is a word there too. @return the exit code */
+int td_service_json(const struct td_list *list);
+
 /** How an instance is, in a word: its state, or "draining". */
 const char *td_service_state(struct tidings_value row);
 

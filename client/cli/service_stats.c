@@ -187,7 +187,7 @@ static bool put_total(void *arg, struct tidings_value row)
 /* The instances, and then the totals, as the broker gives them. */
 static int put_json(const struct td_list *list)
 {
-    int code = td_rows_json(list);
+    int code = td_service_json(list);
 
     if (code == TD_EXIT_DONE)
         each_total(list, put_total, &code);

@@ -65,7 +65,8 @@ class Registry(WithServices):
         two = self.serve(name, "2.0.0", name + ".>", "id=two", "state=3",
                          "text=\x1b[31mslow")
         rows = self.rows("service", "list", name)
-        self.assertEqual({row["id"] for row in rows}, {one.id, "two"})
+        self.assertEqual({row["id"]: row["state"] for row in rows},
+                         {one.id: "running", "two": "degraded"})
         self.assertEqual({row["id"] for row in self.rows("service", "list")} &
                          {one.id, "two"}, {one.id, "two"})
         table = self.check(DONE, "service", "list", name).out
@@ -164,11 +165,12 @@ class Registry(WithServices):
         self.say(service, "mute")
         row = self.soon(lambda: [row for row in
                                  self.rows("service", "list", name)
-                                 if row["state"] == 5])[0]
+                                 if row["state"] == "down"])[0]
         self.assertIn("nothing was heard of it", row["text"])
         self.check(NOBODY, "request", name)
         self.say(service, "health 2")
-        self.soon(lambda: self.rows("service", "list", name)[0]["state"] == 2)
+        self.soon(lambda: self.rows("service", "list", name)[0]["state"] ==
+                  "running")
         self.check(DONE, "request", name)
 
     def test_changes_are_watched(self):
@@ -210,6 +212,9 @@ class Registry(WithServices):
         self.assertEqual(slow.all["out"], ['{"sleep_ms":600}'])
         self.assertEqual(self.rows("service", "drain", name),
                          [{"service": name, "draining": 2}])
+        self.assertEqual([row["state"] for row in
+                          self.rows("service", "list", name)],
+                         ["draining"] * 2)
         self.check(NOBODY, "request", name)
         table = self.check(DONE, "service", "list", name).out
         self.assertEqual(table.count(" draining "), 2)
