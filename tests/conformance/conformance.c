@@ -16,6 +16,7 @@
 
 #include "tests/support/folder.h"
 #include "tests/support/watchdog.h"
+#include "tidings/service.h"
 
 /* No test takes so long, with its teardown, whatever fails in it. */
 #define HANG_S  (CONF_SLOW > 1 ? 150 : 75)
@@ -183,14 +184,40 @@ int conf_setup(void **state)
     return 0;
 }
 
+/* A session whose link was cut is there for a moment yet, and with it services
+ * that the next test would find. */
+static bool await_nobody(void)
+{
+    int64_t end = td_proc_now_ms() + CONF_MS;
+    struct tidings_instances *list;
+    bool any = true;
+    tidings_bus *bus;
+
+    if (tidings_open(&bus, frame.url, NULL))
+        return false;
+    while (any && td_proc_now_ms() < end &&
+           !tidings_discover(&list, bus, NULL, CONF_MS)) {
+        any = list->stale || list->len > 0;
+        tidings_instances_free(list);
+        conf_pause_us(500);
+    }
+    tidings_close(bus);
+    return !any;
+}
+
 int conf_teardown(void **state)
 {
     struct conf *c = *state;
+    bool ok = true;
 
     if (conf_has_daemon())
         td_proc_signal(&frame.daemon.proc, SIGCONT);
     for (size_t i = 0; i < c->buses_len; i++)
         tidings_close(c->buses[i]);
+    if (c->chaos) {
+        td_chaos_stop(c->chaos);
+        ok = await_nobody();
+    }
     while (c->tallies) {
         struct tally *next = c->tallies->next;
 
@@ -198,7 +225,7 @@ int conf_teardown(void **state)
         c->tallies = next;
     }
     free(c);
-    return 0;
+    return ok ? 0 : -1;
 }
 
 const char *conf_url(void)
@@ -256,6 +283,14 @@ tidings_bus *conf_open(struct conf *c, const struct tidings_options *options)
 
     assert_ok(tidings_wait(bus, CONF_MS));
     return bus;
+}
+
+struct td_chaos *conf_chaos(struct conf *c)
+{
+    assert_null(c->chaos);
+    c->chaos = td_chaos_start(conf_url());
+    assert_non_null(c->chaos);
+    return c->chaos;
 }
 
 void conf_forget(struct conf *c, tidings_bus *bus)

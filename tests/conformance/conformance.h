@@ -13,6 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "tests/support/chaosproxy.h"
 #include "tests/support/proc.h"
 #include "tidings/tidings.h"
 
@@ -77,10 +78,12 @@ struct conf {
     tidings_bus *buses[CONF_BUSES_MAX];
     size_t buses_len;
     struct tally *tallies;
+    struct td_chaos *chaos;
 };
 
 int conf_setup(void **state);
-int conf_teardown(void **state); /* closes the buses, then frees tallies */
+/* Closes the buses, ends the proxy and frees tallies. */
+int conf_teardown(void **state);
 
 /* The broker under test; inproc names differ from test to test. */
 const char *conf_url(void);
@@ -103,6 +106,9 @@ tidings_bus *conf_open(struct conf *c, const struct tidings_options *options);
 /* One at an address of its own; not waited for. */
 tidings_bus *conf_open_at(struct conf *c, const char *url,
                           const struct tidings_options *options);
+/* The test's proxy before the broker, whose links can be cut: for backends with
+ * a daemon. */
+struct td_chaos *conf_chaos(struct conf *c);
 /* The test has closed it, or is going to. */
 void conf_forget(struct conf *c, tidings_bus *bus);
 struct tally *conf_tally(struct conf *c);

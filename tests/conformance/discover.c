@@ -4,22 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "tests/support/chaosproxy.h"
 #include "tidings/service.h"
-
-static struct td_chaos *chaos;
-
-static int teardown(void **state)
-{
-    int code = conf_teardown(state);
-
-    td_chaos_stop(chaos);
-    chaos = NULL;
-    return code;
-}
-
-#define DISCOVER_TEST(test)                                                    \
-    cmocka_unit_test_setup_teardown(test, conf_setup, teardown)
 
 static tidings_err nothing(void *arg, tidings_task *task,
                            const struct tidings_event *request)
@@ -206,6 +191,7 @@ static void test_discover_sees_inside_a_handler(void **state)
 static void test_discover_is_stale_while_the_link_is_lost(void **state)
 {
     const struct td_chaos_rules none = {.refuse = true};
+    struct td_chaos *chaos;
     int64_t end = td_proc_now_ms() + CONF_MS;
     struct tidings_instances *list = NULL;
     tidings_bus *looker;
@@ -214,8 +200,7 @@ static void test_discover_is_stale_while_the_link_is_lost(void **state)
 
     if (!conf_has_daemon())
         skip(); /* inproc has no link to lose */
-    chaos = td_chaos_start(conf_url());
-    assert_non_null(chaos);
+    chaos = conf_chaos(*state);
     bus = conf_open(*state, NULL);
     looker = conf_open_at(*state, td_chaos_url(chaos), NULL);
     s = serve(bus, "found");
@@ -238,13 +223,13 @@ static void test_discover_is_stale_while_the_link_is_lost(void **state)
 static void test_discover_sees_who_lost_his_link(void **state)
 {
     const struct td_chaos_rules none = {.refuse = true};
+    struct td_chaos *chaos;
     tidings_bus *looker;
     tidings_bus *bus;
 
     if (!conf_has_daemon())
         skip();
-    chaos = td_chaos_start(conf_url());
-    assert_non_null(chaos);
+    chaos = conf_chaos(*state);
     looker = conf_open(*state, NULL);
     bus = conf_open_at(*state, td_chaos_url(chaos), NULL);
     serve(bus, "found");
@@ -317,8 +302,8 @@ int conf_run_discover(void)
         CONF_TEST(test_discover_is_kept_true_by_events),
         CONF_TEST(test_discover_is_the_same_list_while_nothing_changes),
         CONF_TEST(test_discover_sees_inside_a_handler),
-        DISCOVER_TEST(test_discover_is_stale_while_the_link_is_lost),
-        DISCOVER_TEST(test_discover_sees_who_lost_his_link),
+        CONF_TEST(test_discover_is_stale_while_the_link_is_lost),
+        CONF_TEST(test_discover_sees_who_lost_his_link),
         CONF_TEST(test_discover_has_all_of_many),
         CONF_TEST(test_discover_needs_a_broker_once),
         CONF_TEST(test_discover_outlives_its_bus),

@@ -3,23 +3,9 @@
  * source and id that it has of its own. */
 #include "tests/conformance/kept.h"
 
-#include "tests/support/chaosproxy.h"
-
 #define ROUNDS 3u
 #define EVENTS 300u /* of a round */
 #define IDS    100u
-
-/* Ended by the teardown, after the buses. */
-static struct td_chaos *chaos;
-
-static int teardown(void **state)
-{
-    int code = hand_teardown(state);
-
-    td_chaos_stop(chaos);
-    chaos = NULL;
-    return code;
-}
 
 /* What callbacks were told, one at a time. */
 struct told {
@@ -98,7 +84,7 @@ static void check_links(struct conf *c, enum tidings_storage storage)
     const struct tidings_sub_options all = {
         .start = {.kind = TIDINGS_START_ALL}};
     tidings_bus *bus = kept_open(c);
-    tidings_bus *lossy = conf_open_at(c, td_chaos_url(chaos), NULL);
+    tidings_bus *lossy = conf_open_at(c, td_chaos_url(c->chaos), NULL);
     static struct ask asks[ROUNDS * EVENTS];
     struct told told = {0};
     struct hand *h = hand_new(c);
@@ -112,14 +98,14 @@ static void check_links(struct conf *c, enum tidings_storage storage)
     assert_ok(tidings_wait(lossy, CONF_MS));
     for (unsigned round = 0; round < ROUNDS; round++) {
         assert_ok(tidings_ping(&us, lossy, CONF_MS)); /* it has all answers */
-        td_chaos_rules(chaos, &deaf);
+        td_chaos_rules(c->chaos, &deaf);
         for (unsigned i = 0; i < EVENTS; i++, n++) {
             asks[n] = (struct ask){&told, n + 1};
             publish_asked(lossy, &k, &asks[n], n % 2);
         }
         assert_true(until_stored(bus, &k, n - EVENTS + 1));
-        td_chaos_rules(chaos, &(struct td_chaos_rules){0});
-        td_chaos_cut(chaos);
+        td_chaos_rules(c->chaos, &(struct td_chaos_rules){0});
+        td_chaos_cut(c->chaos);
         assert_ok(tidings_flush(lossy, CONF_MS));
         assert_true(told_wait(&told, (unsigned)n));
     }
@@ -140,8 +126,7 @@ static void test_what_comes_over_another_link_is_stored_once(void **state)
 {
     if (!conf_has_daemon())
         skip(); /* inproc has no link to lose */
-    chaos = td_chaos_start(conf_url());
-    assert_non_null(chaos);
+    conf_chaos(*state);
     kept_in_each_storage(*state, check_links);
 }
 
@@ -208,15 +193,12 @@ static void test_what_comes_to_the_next_broker_is_stored_once(void **state)
     assert_int_equal(operate_stream_figure(bus, k.stream, "last"), IDS + 20);
 }
 
-#define REPEATS_TEST(test)                                                     \
-    cmocka_unit_test_setup_teardown(test, conf_setup, teardown)
-
 int conf_run_repeats(void)
 {
     const struct CMUnitTest tests[] = {
-        REPEATS_TEST(test_what_comes_over_another_link_is_stored_once),
-        REPEATS_TEST(test_what_comes_from_another_bus_is_stored_once),
-        REPEATS_TEST(test_what_comes_to_the_next_broker_is_stored_once),
+        KEPT_TEST(test_what_comes_over_another_link_is_stored_once),
+        KEPT_TEST(test_what_comes_from_another_bus_is_stored_once),
+        KEPT_TEST(test_what_comes_to_the_next_broker_is_stored_once),
     };
 
     return cmocka_run_group_tests_name("repeats", tests, NULL, NULL);

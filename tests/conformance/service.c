@@ -2,22 +2,7 @@
  * tasks.c. */
 #include "tests/conformance/conformance.h"
 
-#include "tests/support/chaosproxy.h"
 #include "tidings/service.h"
-
-static struct td_chaos *chaos;
-
-static int teardown(void **state)
-{
-    int code = conf_teardown(state);
-
-    td_chaos_stop(chaos);
-    chaos = NULL;
-    return code;
-}
-
-#define SERVICE_TEST(test)                                                     \
-    cmocka_unit_test_setup_teardown(test, conf_setup, teardown)
 
 static tidings_err greet(void *arg, tidings_task *task,
                          const struct tidings_event *request)
@@ -354,14 +339,14 @@ static bool up_again(tidings_bus *bus, uint64_t connects)
 static void test_service_has_its_id_again_on_another_link(void **state)
 {
     struct tidings_service_info before;
+    struct td_chaos *chaos;
     int64_t us;
     tidings_bus *bus;
     tidings_service *s;
 
     if (!conf_has_daemon())
         skip(); /* inproc has no link to lose */
-    chaos = td_chaos_start(conf_url());
-    assert_non_null(chaos);
+    chaos = conf_chaos(*state);
     bus = conf_open_at(*state, td_chaos_url(chaos), NULL);
     s = serve(bus, "greeter");
     before = info_of(s);
@@ -386,7 +371,7 @@ int conf_run_service(void)
         CONF_TEST(test_service_ends_with_its_bus),
         CONF_TEST(test_service_ends_when_its_bus_is_drained),
         CONF_TEST(test_service_is_not_the_childs),
-        SERVICE_TEST(test_service_has_its_id_again_on_another_link),
+        CONF_TEST(test_service_has_its_id_again_on_another_link),
     };
 
     return cmocka_run_group_tests_name("service", tests, NULL, NULL);

@@ -3,10 +3,8 @@
  * another. */
 #include "tests/conformance/conformance.h"
 
-#include "tests/support/chaosproxy.h"
 #include "tidings/service.h"
 
-static struct td_chaos *chaos;
 static atomic_bool gate;
 static _Atomic(tidings_task *) kept; /* by the handler, to be answered later */
 static atomic_int slow_said; /* what answering a slow one came to, + 1 */
@@ -24,13 +22,8 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    int code;
-
     atomic_store(&gate, true);
-    code = conf_teardown(state);
-    td_chaos_stop(chaos);
-    chaos = NULL;
-    return code;
+    return conf_teardown(state);
 }
 
 #define END_TEST(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -221,6 +214,7 @@ static void test_service_is_its_parents(void **state)
 
 static void test_service_answers_nobody_for_a_lost_link(void **state)
 {
+    struct td_chaos *chaos;
     tidings_bus *caller;
     tidings_bus *bus;
     tidings_service *s;
@@ -230,8 +224,7 @@ static void test_service_answers_nobody_for_a_lost_link(void **state)
 
     if (!conf_has_daemon())
         skip(); /* inproc has no link to lose */
-    chaos = td_chaos_start(conf_url());
-    assert_non_null(chaos);
+    chaos = conf_chaos(*state);
     bus = conf_open_at(*state, td_chaos_url(chaos), NULL);
     caller = conf_open(*state, NULL);
     s = serve(bus, "ends", 2);

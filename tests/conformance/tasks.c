@@ -19,14 +19,6 @@ int tasks_setup(void **state)
     return conf_setup(state);
 }
 
-int tasks_teardown(void **state)
-{
-    int code = conf_teardown(state);
-
-    td_chaos_stop(tasks.chaos);
-    return code;
-}
-
 /* ---- handlers ---- */
 
 tidings_err tasks_echo(void *arg, tidings_task *task,

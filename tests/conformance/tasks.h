@@ -4,7 +4,6 @@
 
 #include "tests/conformance/conformance.h"
 
-#include "tests/support/chaosproxy.h"
 #include "tidings/service.h"
 
 /* Of the test that runs. */
@@ -14,14 +13,12 @@ extern struct tasks_world {
     atomic_uint inside_max; /* … and the most that did */
     atomic_bool gate;       /* handlers wait until it is open */
     atomic_int health;      /* what the check says */
-    struct td_chaos *chaos; /* stopped when the test ends */
 } tasks;
 
 int tasks_setup(void **state);
-int tasks_teardown(void **state);
 
 #define TASK_TEST(test)                                                        \
-    cmocka_unit_test_setup_teardown(test, tasks_setup, tasks_teardown)
+    cmocka_unit_test_setup_teardown(test, tasks_setup, conf_teardown)
 
 /* ---- handlers ---- */
 

@@ -101,14 +101,12 @@ static void test_tasks_of_a_lost_link_are_for_nobody(void **state)
 
     if (!conf_has_daemon())
         skip(); /* inproc has no link to lose */
-    tasks.chaos = td_chaos_start(conf_url());
-    assert_non_null(tasks.chaos);
-    bus = conf_open_at(c, td_chaos_url(tasks.chaos), NULL);
+    bus = conf_open_at(c, td_chaos_url(conf_chaos(c)), NULL);
     caller = conf_open(c, NULL);
     tasks_serve(bus, tasks_keep, NULL);
     tasks_ask_async(caller, &r, CONF_MS);
     tasks_wait_kept(1);
-    td_chaos_cut(tasks.chaos);
+    td_chaos_cut(c->chaos);
     assert_true(tasks_until(&r.other, 1));
     assert_int_equal(atomic_load(&r.err), TIDINGS_ELOST);
 
