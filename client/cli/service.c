@@ -3,6 +3,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "client/cli/connect.h"
@@ -105,42 +106,67 @@ const char *td_service_paint(const char *state)
     return NULL;
 }
 
-static bool put_member(struct tidings_value value)
+static tidings_err add_json(FILE *line, struct tidings_value value)
 {
     char *json = NULL;
     tidings_err err = tidings_data_to_json(&json, value.bytes, value.len);
 
-    if (err) {
-        td_complain_err(err, "the broker's answer");
-        return false;
-    }
-    fputs(json, stdout);
+    if (!err)
+        fputs(json, line);
     tidings_free(json);
-    return true;
+    return err;
 }
 
-static bool put_json(void *arg, struct tidings_value row)
+static tidings_err add_pair(FILE *line, struct tidings_value row,
+                            struct tidings_value key,
+                            struct tidings_value value)
+{
+    const char *name;
+    size_t len;
+    tidings_err err = tidings_as_string(&name, &len, key);
+
+    if (!err)
+        err = add_json(line, key);
+    if (err)
+        return err;
+    fputs(":", line);
+    if (len != strlen("state") || memcmp(name, "state", len) != 0)
+        return add_json(line, value);
+    fprintf(line, "\"%s\"", td_service_state(row));
+    return TIDINGS_OK;
+}
+
+static tidings_err add_pairs(FILE *line, struct tidings_value row)
 {
     struct tidings_value key, value;
-    bool put = true;
+    tidings_err err = TIDINGS_OK;
 
-    fputs("{", stdout);
-    for (size_t i = 0; put && !tidings_pair_at(&key, &value, row, i); i++) {
-        const char *name;
-        size_t len;
-
-        fputs(i > 0 ? "," : "", stdout);
-        put = put_member(key);
-        fputs(":", stdout);
-        if (!tidings_as_string(&name, &len, key) && len == strlen("state") &&
-            memcmp(name, "state", len) == 0)
-            printf("\"%s\"", td_service_state(row));
-        else
-            put = put && put_member(value);
+    fputs("{", line);
+    for (size_t i = 0; !err && !tidings_pair_at(&key, &value, row, i); i++) {
+        fputs(i > 0 ? "," : "", line);
+        err = add_pair(line, row, key, value);
     }
-    puts("}");
-    *(int *)arg = put ? TD_EXIT_DONE : TD_EXIT_FAILED;
-    return put && td_out_open();
+    fputs("}", line);
+    return err;
+}
+
+/* All of a row, or nothing of one that cannot be said. */
+static bool put_json(void *arg, struct tidings_value row)
+{
+    int *code = arg;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *line = open_memstream(&text, &len);
+    tidings_err err = line ? add_pairs(line, row) : TIDINGS_ENOMEM;
+
+    if (line && fclose(line) != 0)
+        err = TIDINGS_ENOMEM;
+    if (err)
+        *code = td_complain_err(err, "the broker's answer");
+    else
+        puts(text);
+    free(text);
+    return !err && td_out_open();
 }
 
 int td_service_json(const struct td_list *list)
